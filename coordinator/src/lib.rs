@@ -1,0 +1,1 @@
+//! The control plane's process: configuration and wiring, nothing else.

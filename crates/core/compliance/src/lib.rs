@@ -1,0 +1,1 @@
+//! May this number be dialed now: calling windows and attempt limits; rule packs are data.

@@ -1,0 +1,35 @@
+//! The words of the trade as types. Every other crate speaks in these; this one knows nobody.
+//!
+//! Nothing here reads a clock, a socket or entropy: time arrives as [`Now`], ids are assigned by
+//! the replicated state machines, randomness comes from `sansio`.
+
+pub mod agent;
+pub mod campaign;
+pub mod do_not_call;
+pub mod id;
+pub mod lead;
+pub mod limits;
+pub mod phone;
+pub mod record;
+pub mod region;
+pub mod secret;
+pub mod time;
+pub mod trunk;
+
+pub use agent::{AgentAccount, AgentState, PauseCode};
+pub use campaign::{
+    AgentDisposition, Campaign, CampaignState, DialLevel, Disposition, DispositionCode,
+    DispositionFlags, PacingMode, RetryRule,
+};
+pub use do_not_call::{DncEntry, DncScope, DncSource};
+pub use id::{
+    AgentId, AttemptId, CampaignId, Incarnation, LeadId, LegId, ListId, MemberId, RegionId,
+    SessionId, TrunkId, ZoneId,
+};
+pub use lead::{CallOutcome, LeadProfile, LeasedLead, NewLead};
+pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
+pub use record::{CallRecord, LegStats};
+pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};
+pub use secret::Secret;
+pub use time::{Instant, Now, WallTime};
+pub use trunk::{CallerId, CallerIdCaps, Codec, NumberFormat, SipTransport, Trunk, TrunkAuth};

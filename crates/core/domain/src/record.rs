@@ -1,0 +1,83 @@
+//! Call records: what is kept of each attempt.
+
+use crate::{
+    AgentId, AttemptId, CampaignId, Disposition, LeadId, ListId, MemberId, PhoneNumber, RegionId,
+    SessionId, TrunkId, WallTime,
+};
+use serde::{Deserialize, Serialize};
+
+/// What a leg's RTP was like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LegStats {
+    /// Packets that came from the leg's peer.
+    pub received: u64,
+    /// Packets sent to it.
+    pub sent: u64,
+    /// Packets that never came, by sequence numbers (RFC 3550 A.3).
+    pub lost: u64,
+    /// Interarrival jitter in microseconds (RFC 3550 A.8).
+    pub jitter_us: u32,
+    /// Packets refused for their source, version or payload type.
+    pub refused: u64,
+}
+
+/// One attempt from lease to end. Written once, when the attempt is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// The attempt; the record's key.
+    pub attempt: AttemptId,
+    /// The lead.
+    pub lead: LeadId,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// Its list.
+    pub list: ListId,
+    /// Its home region.
+    pub region: RegionId,
+    /// The node that dialed.
+    pub node: MemberId,
+    /// The session whose lease allowed it.
+    pub session: SessionId,
+    /// The called number.
+    pub number: PhoneNumber,
+    /// The number shown.
+    pub caller_id: Option<PhoneNumber>,
+    /// The trunk it left by.
+    pub trunk: Option<TrunkId>,
+    /// Call-ID of the (last) INVITE, to match with the carrier's records.
+    pub sip_call_id: String,
+    /// The agent who took it.
+    pub agent: Option<AgentId>,
+    /// When the last INVITE left.
+    pub invited_at: Option<WallTime>,
+    /// First 180 or 183.
+    pub ringing_at: Option<WallTime>,
+    /// 200.
+    pub answered_at: Option<WallTime>,
+    /// Joined with the agent.
+    pub bridged_at: Option<WallTime>,
+    /// Audio ended.
+    pub ended_at: WallTime,
+    /// Record closed, after wrap-up.
+    pub closed_at: WallTime,
+    /// The one final result.
+    pub disposition: Disposition,
+    /// The name of the disposition in its campaign.
+    pub disposition_name: String,
+    /// Final SIP status of the INVITE, 0 where none came.
+    pub sip_status: u16,
+    /// Q.850 cause from Reason, 0 where none came.
+    pub q850: u16,
+    /// Who ended an answered call: `caller` (us), `callee`, or empty.
+    pub ended_by: String,
+    /// The carrier leg's RTP.
+    pub carrier_leg: Option<LegStats>,
+    /// The agent leg's RTP during the bridge.
+    pub agent_leg: Option<LegStats>,
+    /// Why it was allowed: the rule pack and its version.
+    pub rule_pack: String,
+    /// Why it was allowed: the directory index at which do-not-call was checked.
+    pub dnc_index: u64,
+    /// A note from the agent, at most [`crate::limits::NOTE_BYTES`].
+    pub note: String,
+}

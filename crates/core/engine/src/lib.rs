@@ -1,0 +1,1 @@
+//! One machine for one node, composed of the other core crates.

@@ -1,0 +1,1 @@
+//! The replicated state machines: the directory, and one region's leads, leases and attempts.

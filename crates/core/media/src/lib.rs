@@ -1,0 +1,1 @@
+//! Audio without sockets: G.711, RTP, RTCP, tones, DTMF, WAV, the port pool.

@@ -1,0 +1,1 @@
+//! How many lines to launch now: one trait, one file a controller.

@@ -1,0 +1,1 @@
+//! Raft groups on openraft: log on raft-engine, snapshots, network over mesh.

@@ -1,0 +1,1 @@
+//! The HTTP surface: admin API, agent WebSocket, event stream, health, metrics.

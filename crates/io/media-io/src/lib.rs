@@ -1,0 +1,1 @@
+//! RTP relay loop, prompts, per-leg statistics.

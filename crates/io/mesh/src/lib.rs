@@ -1,0 +1,1 @@
+//! Members of the mesh: identities, QUIC links, RPC framing, joining by token.

@@ -1,0 +1,1 @@
+//! What every process needs: layered configuration, logs, metrics, shutdown, build information.

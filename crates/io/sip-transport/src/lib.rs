@@ -1,0 +1,1 @@
+//! UDP and TCP sockets that drive core/sip.

@@ -1,0 +1,1 @@
+//! Key-value views that can be rebuilt, the durable journal, crash rules.

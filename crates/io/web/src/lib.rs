@@ -1,0 +1,1 @@
+//! The pages' sources, and the built pages embedded.

@@ -1,0 +1,1 @@
+//! A city's process: configuration and wiring, nothing else.
