@@ -1,0 +1,97 @@
+//! The steps of `cargo xtask test`, in the order in which they tell most for least time.
+
+use crate::{
+    run::{cargo, command, have, root, run},
+    setup, tidy,
+};
+use anyhow::{Result, bail};
+use std::time::{Duration, Instant};
+
+struct Step {
+    name: &'static str,
+    run: fn() -> Result<()>,
+}
+
+const STEPS: [Step; 8] = [
+    Step { name: "setup", run: setup::packages },
+    Step { name: "fmt", run: || run(cargo().args(["fmt", "--all", "--check"])) },
+    Step { name: "tidy", run: tidy::check },
+    Step { name: "web", run: web },
+    Step { name: "clippy", run: clippy },
+    Step { name: "unit", run: unit },
+    Step { name: "system", run: system },
+    Step { name: "page", run: page },
+];
+
+/// Runs every step, or those named.
+pub(crate) fn test(only: &[String], list: bool) -> Result<()> {
+    if list {
+        for step in &STEPS {
+            println!("{}", step.name);
+        }
+        return Ok(());
+    }
+    if let Some(unknown) = only.iter().find(|name| !STEPS.iter().any(|s| s.name == **name)) {
+        bail!("there is no step {unknown:?}; `cargo xtask test --list` names them");
+    }
+    let mut times: Vec<(&str, Duration)> = Vec::new();
+    for step in STEPS.iter().filter(|s| only.is_empty() || only.iter().any(|o| o == s.name)) {
+        eprintln!("== {}", step.name);
+        let started = Instant::now();
+        (step.run)()?;
+        times.push((step.name, started.elapsed()));
+    }
+    for (name, time) in &times {
+        eprintln!("{name:>8} {:>6.1} s", time.as_secs_f64());
+    }
+    println!("{} passed, 0 failed", times.len());
+    Ok(())
+}
+
+fn web() -> Result<()> {
+    setup::web()?;
+    let web = root().join("crates/io/web");
+    if !web.join("node_modules").is_dir() {
+        run(command("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&web))?;
+    }
+    run(command("npm").arg("test").current_dir(&web))
+}
+
+fn clippy() -> Result<()> {
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// Everything but the tests that start whole meshes, which want the machine to themselves.
+fn unit() -> Result<()> {
+    run(cargo().args(["build", "--package", "dialmesh", "--package", "simulations"]))?;
+    run(cargo().args(["test", "--workspace", "--exclude", "dialmesh"]))
+}
+
+/// Tests that start real processes: one at a time.
+fn system() -> Result<()> {
+    run(cargo().args(["test", "--package", "dialmesh", "--", "--test-threads", "1", "--nocapture"]))
+}
+
+/// The page in a real browser against a real mesh.
+fn page() -> Result<()> {
+    if !have("chromium") {
+        bail!("the page test needs Debian's chromium: cargo xtask setup");
+    }
+    let web = root().join("crates/io/web");
+    run(command("npm").args(["run", "browser-test"]).current_dir(&web))
+}
+
+/// Builds and starts the demo.
+pub(crate) fn demo(args: &[String]) -> Result<()> {
+    run(cargo().args(["build", "--package", "dialmesh"]))?;
+    run(cargo().args(["run", "--quiet", "--package", "dialmesh", "--", "demo"]).args(args))
+}
+
+/// Builds in release and measures.
+pub(crate) fn bench(args: &[String]) -> Result<()> {
+    setup::packages()?;
+    run(cargo().args(["build", "--release", "--package", "dialmesh", "--package", "simulations"]))?;
+    run(cargo()
+        .args(["run", "--release", "--quiet", "--package", "simulations", "--bin", "bench", "--"])
+        .args(args))
+}
