@@ -13,6 +13,7 @@ pub mod phone;
 pub mod record;
 pub mod region;
 pub mod secret;
+pub mod status;
 pub mod time;
 pub mod trunk;
 
