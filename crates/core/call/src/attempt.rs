@@ -1,0 +1,346 @@
+//! One attempt: from the lease to its one disposition.
+
+use crate::{
+    end::AttemptEnd,
+    leg::Failure,
+    notice::{CallCard, CallEnd, DispositionChoice},
+};
+use domain::{
+    AgentId, AttemptId, CallOutcome, Campaign, CampaignId, Disposition, DispositionCode, Instant,
+    LeadId, LeasedLead, LegId, Now, PhoneNumber, SessionId, TrunkId, WallTime,
+};
+use sansio::transitions::Table;
+use serde::{Deserialize, Serialize};
+use std::{sync::Arc, time::Duration};
+
+/// Where an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptState {
+    /// The engine was asked to dial and has not said whether an INVITE left.
+    Leased,
+    /// An INVITE left.
+    Dialing,
+    /// 180 or 183 came.
+    Ringing,
+    /// 200 came.
+    Answered,
+    /// Is it a person?
+    Screening,
+    /// A person without an agent: for [`Campaign::answer_limit`], then the message is played.
+    WaitingForAgent,
+    /// A person and an agent speak.
+    Bridged,
+    /// The audio ended; the agent writes.
+    WrapUp,
+    /// It has its disposition.
+    Closed,
+}
+
+/// What moves an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEvent {
+    /// An INVITE left; again when the carrier failed and the next trunk is tried.
+    Dialed,
+    /// No INVITE left and none will.
+    NotDialed,
+    /// 180 or 183.
+    Rang,
+    /// 200.
+    Answered,
+    /// The network ended it without an answer.
+    Failed,
+    /// The engine fell silent about it.
+    Lost,
+    /// A verdict on who answered is awaited.
+    ScreeningBegan,
+    /// It is a machine or a fax.
+    MachineFound,
+    /// It is a person, who needs an agent.
+    Queued,
+    /// The abandonment message begins.
+    MessageBegan,
+    /// Joined with an agent.
+    Joined,
+    /// The person's leg ended, whoever ended it.
+    HungUp,
+    /// The disposition is set and kept.
+    Disposed,
+    /// The agent is gone; nobody will set a disposition.
+    AgentLost,
+}
+
+/// Every move of an attempt.
+pub const ATTEMPT: Table<AttemptState, AttemptEvent> = sansio::table!(
+    "attempt", AttemptState, AttemptEvent;
+    Leased: Dialed => Dialing,
+    Leased: NotDialed => Closed,
+    Leased: Lost => Closed,
+    Dialing: Dialed => Dialing,
+    Dialing: Rang => Ringing,
+    Dialing: Answered => Answered,
+    Dialing: Failed => Closed,
+    Dialing: Lost => Closed,
+    Ringing: Rang => Ringing,
+    Ringing: Answered => Answered,
+    Ringing: Failed => Closed,
+    Ringing: Lost => Closed,
+    Answered: ScreeningBegan => Screening,
+    Answered: Queued => WaitingForAgent,
+    Answered: HungUp => Closed,
+    Screening: Queued => WaitingForAgent,
+    Screening: MachineFound => Closed,
+    Screening: HungUp => Closed,
+    WaitingForAgent: Joined => Bridged,
+    WaitingForAgent: MessageBegan => WaitingForAgent,
+    WaitingForAgent: HungUp => Closed,
+    Bridged: HungUp => WrapUp,
+    WrapUp: Disposed => Closed,
+    WrapUp: AgentLost => Closed,
+);
+
+/// Why an attempt is given up before an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelReason {
+    /// A do-not-call entry for the number came (I3).
+    DoNotCall,
+    /// The session's or the do-not-call state's validity ends (I2).
+    ValidityEnded,
+    /// The campaign was paused or stopped.
+    CampaignPaused,
+    /// A pause of the process slipped in while sending: the yes was too old (mesh, section 3.7).
+    SentLate,
+    /// The node is shutting down.
+    Shutdown,
+    /// It rang for [`Campaign::ring_limit`].
+    RingLimit,
+    /// The agent kept for it is gone and no other came.
+    AgentGone,
+}
+
+impl CancelReason {
+    /// The disposition it leads to.
+    pub const fn disposition(self) -> Disposition {
+        match self {
+            Self::RingLimit => Disposition::NoAnswer,
+            _ => Disposition::Cancelled,
+        }
+    }
+
+    /// Its name in records and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DoNotCall => "do_not_call",
+            Self::ValidityEnded => "validity_ended",
+            Self::CampaignPaused => "campaign_paused",
+            Self::SentLate => "sent_late",
+            Self::Shutdown => "shutdown",
+            Self::RingLimit => "ring_limit",
+            Self::AgentGone => "agent_gone",
+        }
+    }
+}
+
+/// What the engine knows of a sent INVITE; goes into the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DialFacts {
+    /// When the INVITE left. The engine may move it on in [`AttemptEnd`] when it was retransmitted.
+    pub invited_at: WallTime,
+    /// The number shown.
+    pub caller_id: Option<PhoneNumber>,
+    /// The trunk.
+    pub trunk: Option<TrunkId>,
+    /// Call-ID.
+    pub sip_call_id: String,
+    /// The rule pack and version that allowed it.
+    pub rule_pack: String,
+    /// The directory index at which do-not-call was checked.
+    pub dnc_index: u64,
+}
+
+/// What must be durable before an agent is told that a disposition is set (I7). After a crash it
+/// gives the outcome of an attempt whose end was not written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JournalEntry {
+    /// An agent, or the wrap-up limit, set a disposition.
+    Disposed {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The lead.
+        lead: LeadId,
+        /// The session whose lease allowed it.
+        session: SessionId,
+        /// The campaign.
+        campaign: CampaignId,
+        /// Who.
+        agent: Option<AgentId>,
+        /// What.
+        disposition: DispositionCode,
+        /// The note.
+        note: String,
+        /// A promised callback.
+        callback_at: Option<WallTime>,
+        /// When the INVITE left.
+        invited_at: WallTime,
+        /// When the disposition was set.
+        disposed_at: WallTime,
+    },
+}
+
+impl JournalEntry {
+    /// The outcome to report when the process died before the attempt was closed.
+    pub fn outcome(&self) -> CallOutcome {
+        let Self::Disposed {
+            attempt,
+            lead,
+            disposition,
+            callback_at,
+            invited_at,
+            disposed_at,
+            ..
+        } = self;
+        CallOutcome::Dialed {
+            lead: *lead,
+            attempt: *attempt,
+            disposition: Disposition::Agent(*disposition),
+            invited_at: *invited_at,
+            ended_at: *disposed_at,
+            callback_at: *callback_at,
+        }
+    }
+}
+
+/// An agent's verdict on a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) code: DispositionCode,
+    pub(crate) note: String,
+    pub(crate) callback_at: Option<WallTime>,
+    /// The command to answer once it is kept.
+    pub(crate) request: Option<(AgentId, crate::RequestId)>,
+    /// Whether the journal has it.
+    pub(crate) kept: bool,
+}
+
+/// A live attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) lease: LeasedLead,
+    /// As it was when the attempt began: codes of dispositions are places in this list.
+    pub(crate) campaign: Arc<Campaign>,
+    pub(crate) leg: LegId,
+    pub(crate) state: AttemptState,
+    pub(crate) screening: Option<Duration>,
+    pub(crate) began: Instant,
+    pub(crate) dialed: Option<DialFacts>,
+    pub(crate) ringing: Option<Now>,
+    pub(crate) answered: Option<Now>,
+    /// When the wait for an agent began.
+    pub(crate) queued: Option<Instant>,
+    pub(crate) bridged_at: Option<WallTime>,
+    pub(crate) ended: Option<CallEnd>,
+    pub(crate) cancel: Option<CancelReason>,
+    /// The abandonment message is being played: no agent will be joined any more.
+    pub(crate) message: bool,
+    /// The agent kept for this line.
+    pub(crate) reserved: Option<AgentId>,
+    /// The agent who took it.
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) failure: Option<Failure>,
+}
+
+impl Attempt {
+    /// Dialed or about to be, not answered.
+    pub(crate) fn unanswered(&self) -> bool {
+        matches!(
+            self.state,
+            AttemptState::Leased | AttemptState::Dialing | AttemptState::Ringing
+        )
+    }
+
+    /// May still need an agent, who is not there yet: what pacing calls a line.
+    pub(crate) fn is_line(&self) -> bool {
+        self.cancel.is_none()
+            && (self.unanswered()
+                || matches!(self.state, AttemptState::Answered | AttemptState::Screening))
+    }
+
+    pub(crate) fn card(&self) -> CallCard {
+        let campaign = &self.campaign;
+        CallCard {
+            attempt: self.lease.attempt,
+            lead: self.lease.lead,
+            number: self.lease.number.to_string(),
+            name: self.lease.profile.name.clone(),
+            attributes: self.lease.profile.attributes.clone(),
+            campaign: campaign.id,
+            campaign_name: campaign.name.clone(),
+            dispositions: campaign
+                .dispositions
+                .iter()
+                .map(|choice| DispositionChoice {
+                    name: choice.name.clone(),
+                    flags: choice.flags,
+                })
+                .collect(),
+            bridged_at: self.bridged_at,
+            ended: self.ended,
+            disposition: self
+                .verdict
+                .as_ref()
+                .filter(|verdict| verdict.kept)
+                .map(|verdict| self.name_of(verdict.code)),
+        }
+    }
+
+    pub(crate) fn name_of(&self, code: DispositionCode) -> String {
+        self.campaign
+            .disposition_name(Disposition::Agent(code))
+            .to_owned()
+    }
+
+    pub(crate) fn end(self, now: Now, disposition: Disposition) -> AttemptEnd {
+        let verdict = self.verdict;
+        AttemptEnd {
+            disposition,
+            dialed: self.dialed,
+            ringing_at: self.ringing.map(|at| at.wall),
+            answered_at: self.answered.map(|at| at.wall),
+            bridged_at: self.bridged_at,
+            ended_at: self.ended.map_or(now.wall, |end| end.at),
+            ended_by: self.ended.map(|end| end.by),
+            closed_at: now.wall,
+            agent: self.agent,
+            cancelled: self.cancel,
+            failure: self.failure.unwrap_or_default(),
+            callback_at: verdict.as_ref().and_then(|v| v.callback_at),
+            note: verdict.map_or_else(String::new, |v| v.note),
+            leg: self.leg,
+            campaign: self.campaign,
+            lease: self.lease,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawing() {
+        insta::assert_snapshot!("attempt", ATTEMPT.drawing());
+    }
+
+    #[test]
+    fn no_state_but_the_last_is_a_dead_end() {
+        for moved in ATTEMPT.moves {
+            assert_ne!(moved.from, AttemptState::Closed);
+            assert!(
+                moved.to == AttemptState::Closed
+                    || ATTEMPT.moves.iter().any(|m| m.from == moved.to)
+            );
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Persons who answered: screened, joined with an agent, or told that there is none.
+
+use super::{CallCenter, limits};
+use crate::{
+    agent::DutyEvent,
+    attempt::{AttemptEvent, AttemptState},
+    face::{AmdVerdict, AttemptTimer, Observed, Output, Rejected},
+    leg::{LegCommand, Prompt},
+    notice::{AgentNotice, CallEnd, EndedBy},
+};
+use domain::{AgentId, AttemptId, Disposition, DncSource, Now};
+use std::time::Duration;
+
+impl CallCenter {
+    pub(super) fn screened(
+        &mut self,
+        now: Now,
+        id: AttemptId,
+        verdict: AmdVerdict,
+    ) -> Result<(), Rejected> {
+        let (event, disposition) = match verdict {
+            AmdVerdict::Human | AmdVerdict::Unknown => (AttemptEvent::Queued, None),
+            AmdVerdict::Machine => (AttemptEvent::MachineFound, Some(Disposition::Machine)),
+            AmdVerdict::Fax => (AttemptEvent::MachineFound, Some(Disposition::Fax)),
+        };
+        let attempt = self.attempts.get(&id).ok_or(Rejected::UnknownAttempt(id))?;
+        if attempt.state != AttemptState::Screening {
+            return Err(Rejected::NotAllowed {
+                attempt: id,
+                state: attempt.state,
+                event,
+            });
+        }
+        match disposition {
+            None => self.queue(now, id),
+            Some(disposition) => {
+                let leg = attempt.leg;
+                self.mark_ended(now, id, EndedBy::Caller);
+                self.leg(LegCommand::HangUp { leg });
+                self.close(now, id, event, disposition);
+            }
+        }
+        Ok(())
+    }
+
+    /// A person answered: joined at once with the agent kept for the line, else with whoever has
+    /// been ready longest, else waiting.
+    pub(super) fn queue(&mut self, now: Now, id: AttemptId) {
+        self.disarm(id, AttemptTimer::Screening);
+        let attempt = self.attempt_mut(id);
+        attempt.queued = Some(now.monotonic);
+        let (campaign, limit) = (attempt.campaign.id, attempt.campaign.answer_limit);
+        let agent = attempt
+            .reserved
+            .or_else(|| self.ready.longest(campaign))
+            // Somebody reloading the page still has the phone at the ear.
+            .or_else(|| self.unseen.longest(campaign));
+        self.advance(id, AttemptEvent::Queued);
+        match agent {
+            Some(agent) => self.join(now, id, agent),
+            None => {
+                self.persons.insert((now.monotonic, id));
+                self.arm(now, id, AttemptTimer::Answer, limit);
+            }
+        }
+    }
+
+    /// Joins a waiting person with an agent who is ready, or kept for the line.
+    pub(super) fn join(&mut self, now: Now, id: AttemptId, agent: AgentId) {
+        self.disarm(id, AttemptTimer::Answer);
+        let waited = self.waited(now, id);
+        let attempt = self.attempt_mut(id);
+        attempt.reserved = None;
+        attempt.agent = Some(agent);
+        attempt.bridged_at = Some(now.wall);
+        let (campaign, leg) = (attempt.campaign.id, attempt.leg);
+        let answered = attempt.answered.unwrap_or(now);
+        let talk_end = answered.plus(attempt.campaign.talk_limit);
+        if let Some(queued) = attempt.queued {
+            self.persons.remove(&(queued, id));
+        }
+        self.advance(id, AttemptEvent::Joined);
+        let left = talk_end.monotonic.since(now.monotonic);
+        self.arm(now, id, AttemptTimer::Talk, left);
+        let joined = self.agent_mut(agent);
+        joined.attempt = Some(id);
+        let agent_leg = joined
+            .leg
+            .expect("an agent without a phone is neither ready nor reserved");
+        self.leg(LegCommand::Bridge {
+            a: leg,
+            b: agent_leg,
+        });
+        let card = Box::new(self.attempt(id).card());
+        self.tell(agent, AgentNotice::Call(card));
+        self.duty(now, agent, DutyEvent::Joined, Some(talk_end.wall));
+        self.observe(Observed::Joined { campaign, waited });
+    }
+
+    /// Nobody became ready in time: the person is told so.
+    pub(super) fn abandon(&mut self, now: Now, id: AttemptId) {
+        let waited = self.waited(now, id);
+        self.advance(id, AttemptEvent::MessageBegan);
+        let attempt = self.attempt_mut(id);
+        attempt.message = true;
+        let (campaign, leg, queued) = (attempt.campaign.id, attempt.leg, attempt.queued);
+        if let Some(queued) = queued {
+            self.persons.remove(&(queued, id));
+        }
+        self.observe(Observed::Abandoned { campaign, waited });
+        self.leg(LegCommand::Play {
+            leg,
+            prompt: Prompt::SafeHarbour,
+        });
+        self.arm(now, id, AttemptTimer::Message, limits::MESSAGE);
+    }
+
+    /// The message was played, or took too long.
+    pub(super) fn message_over(&mut self, now: Now, id: AttemptId) {
+        let attempt = self.attempt(id);
+        if !attempt.message {
+            return;
+        }
+        let leg = attempt.leg;
+        self.mark_ended(now, id, EndedBy::Caller);
+        self.leg(LegCommand::HangUp { leg });
+        self.close(now, id, AttemptEvent::HungUp, Disposition::Abandoned);
+    }
+
+    /// A key during the message: 9 opts out and ends the call. Other keys mean nothing.
+    pub(super) fn person_pressed(&mut self, now: Now, id: AttemptId, key: char) {
+        let attempt = self.attempt(id);
+        if !attempt.message || key != limits::OPT_OUT_KEY {
+            return;
+        }
+        let (number, campaign, leg) = (attempt.lease.number, attempt.campaign.id, attempt.leg);
+        self.outputs.push_back(Output::AddDoNotCall {
+            number,
+            campaign,
+            source: DncSource::Person,
+        });
+        self.observe(Observed::OptedOut { campaign });
+        self.leg(LegCommand::StopPlay { leg });
+        self.message_over(now, id);
+    }
+
+    /// A person hung up with no agent there. Counted as abandoned even inside the limit: whether
+    /// the person would have waited nobody can know, and doubt goes against us.
+    pub(super) fn person_gave_up(&mut self, now: Now, id: AttemptId, by_peer: bool) {
+        let attempt = self.attempt(id);
+        let (campaign, counted) = (attempt.campaign.id, attempt.message);
+        let by = if by_peer {
+            EndedBy::Callee
+        } else {
+            EndedBy::Caller
+        };
+        if !counted {
+            let waited = self.waited(now, id);
+            self.observe(Observed::Abandoned { campaign, waited });
+        }
+        self.mark_ended(now, id, by);
+        self.close(now, id, AttemptEvent::HungUp, Disposition::Abandoned);
+    }
+
+    fn waited(&self, now: Now, id: AttemptId) -> Duration {
+        self.attempt(id)
+            .queued
+            .map_or(Duration::ZERO, |queued| now.monotonic.since(queued))
+    }
+
+    pub(super) fn mark_ended(&mut self, now: Now, id: AttemptId, by: EndedBy) {
+        let attempt = self.attempt_mut(id);
+        attempt.ended.get_or_insert(CallEnd { at: now.wall, by });
+    }
+}

@@ -1,0 +1,218 @@
+//! What others may see: counts for pacing, attempts for the engine.
+
+use super::CallCenter;
+use crate::{
+    agent::Duty,
+    attempt::AttemptState,
+    notice::{AgentStatus, CallCard},
+};
+use domain::{AgentId, AttemptId, Campaign, CampaignId, LeasedLead, LegId, Now, PhoneNumber};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// How far a line has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LinePhase {
+    /// Nothing heard yet.
+    Dialing,
+    /// It rings.
+    Ringing,
+    /// Somebody or something answered; who, is being found out.
+    Screening,
+}
+
+/// One line that may still need an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineAge {
+    /// How far it has come.
+    pub phase: LinePhase,
+    /// How long ago it was begun.
+    pub age: Duration,
+}
+
+/// One campaign in counts and ages: all that pacing may know.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PacingView {
+    /// Ready agents who serve the campaign, with a screen open.
+    pub ready: u32,
+    /// Agents kept for lines of this campaign.
+    pub reserved: u32,
+    /// How long each agent who serves the campaign has been on the present call (of any campaign).
+    pub on_call: Vec<Duration>,
+    /// The same for wrap-up; agents who asked for a pause or log-out after it are left out.
+    pub wrap_up: Vec<Duration>,
+    /// Lines of the campaign that may still need an agent; cancelled ones are none.
+    pub lines: Vec<LineAge>,
+    /// Persons who wait for an agent.
+    pub waiting: u32,
+    /// Lines of other campaigns, without an agent of their own, that the ready agents serve too.
+    pub lines_elsewhere: u32,
+}
+
+impl CallCenter {
+    /// The campaign's counts and ages.
+    pub fn pacing_view(&self, campaign: CampaignId, now: Now) -> PacingView {
+        let mut view = PacingView {
+            ready: self.ready.count(campaign) as u32,
+            lines_elsewhere: self.lines_elsewhere(campaign),
+            ..PacingView::default()
+        };
+        for id in self.lines.get(&campaign).into_iter().flatten() {
+            let attempt = self.attempt(*id);
+            view.reserved += u32::from(attempt.reserved.is_some());
+            view.lines.push(LineAge {
+                phase: match attempt.state {
+                    AttemptState::Ringing => LinePhase::Ringing,
+                    AttemptState::Answered | AttemptState::Screening => LinePhase::Screening,
+                    _ => LinePhase::Dialing,
+                },
+                age: now.monotonic.since(attempt.began),
+            });
+        }
+        let waits =
+            |(_, id): &&(domain::Instant, AttemptId)| self.attempt(*id).campaign.id == campaign;
+        view.waiting = self.persons.iter().filter(waits).count() as u32;
+        for agent in self.agents.values().filter(|a| a.serves(campaign)) {
+            let age = now.monotonic.since(agent.began);
+            match agent.duty {
+                Duty::OnCall => view.on_call.push(age),
+                Duty::WrapUp if agent.will_be_ready() => view.wrap_up.push(age),
+                _ => {}
+            }
+        }
+        view
+    }
+
+    /// Lines of other campaigns that may take this campaign's ready agents.
+    fn lines_elsewhere(&self, campaign: CampaignId) -> u32 {
+        let all = self.ready.any();
+        let mut shared = BTreeSet::new();
+        if !all && self.lines.keys().any(|other| *other != campaign) {
+            for id in self.ready.naming(campaign) {
+                shared.extend(self.agent(id).campaigns.iter().copied());
+            }
+        }
+        self.lines
+            .iter()
+            .filter(|(other, _)| **other != campaign && (all || shared.contains(other)))
+            .flat_map(|(_, lines)| lines)
+            .filter(|id| self.attempt(**id).reserved.is_none())
+            .count() as u32
+    }
+
+    /// Attempts under way, with their numbers: for do-not-call entries and ends of validity.
+    pub fn attempts(
+        &self,
+    ) -> impl Iterator<Item = (AttemptId, PhoneNumber, &Arc<Campaign>, AttemptState)> {
+        self.attempts
+            .iter()
+            .map(|(id, a)| (*id, a.lease.number, &a.campaign, a.state))
+    }
+
+    /// How many attempts are under way.
+    pub fn attempts_len(&self) -> usize {
+        self.attempts.len()
+    }
+
+    /// Where an attempt stands.
+    pub fn attempt_state(&self, attempt: AttemptId) -> Option<AttemptState> {
+        self.attempts.get(&attempt).map(|a| a.state)
+    }
+
+    /// The lease of an attempt under way.
+    pub fn lease(&self, attempt: AttemptId) -> Option<&LeasedLead> {
+        self.attempts.get(&attempt).map(|a| &a.lease)
+    }
+
+    /// The agent's state and times, if the agent is known here.
+    pub fn agent_status(&self, agent: AgentId) -> Option<AgentStatus> {
+        self.agents.get(&agent).map(crate::agent::Agent::status)
+    }
+
+    /// The agents known here with their states and calls, for wallboards.
+    pub fn agents(&self) -> impl Iterator<Item = (AgentId, AgentStatus, Option<AttemptId>)> {
+        self.agents
+            .iter()
+            .map(|(id, agent)| (*id, agent.status(), agent.attempt))
+    }
+
+    /// The agent's leg while the phone is not down: where media statistics are looked up.
+    pub fn agent_leg_of(&self, agent: AgentId) -> Option<LegId> {
+        self.agents.get(&agent).and_then(|a| a.leg)
+    }
+
+    /// The card of a call under way.
+    pub fn card(&self, attempt: AttemptId) -> Option<CallCard> {
+        self.attempts
+            .get(&attempt)
+            .map(crate::attempt::Attempt::card)
+    }
+
+    /// What must hold between any two inputs; checked by the random driver.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let mut bound = BTreeSet::new();
+        for (id, agent) in &self.agents {
+            assert_eq!(agent.busy(), agent.attempt.is_some(), "{id}: {agent:?}");
+            assert_eq!(
+                agent.leg.is_some(),
+                agent.phone != crate::Phone::Down,
+                "{id}: {agent:?}"
+            );
+            assert_eq!(
+                agent.duty == Duty::LoggedOut,
+                agent.phone != crate::Phone::Up,
+                "{id}: {agent:?}"
+            );
+            let ready = agent.duty == Duty::Ready;
+            let within = |line: &crate::ready::Waiting| line.contains(*id, agent.idle_since);
+            assert_eq!(within(&self.ready), ready && agent.screen, "{id}");
+            assert_eq!(within(&self.unseen), ready && !agent.screen, "{id}");
+            if let Some(attempt) = agent.attempt {
+                assert!(bound.insert(attempt), "two agents bound to {attempt}");
+                let attempt = &self.attempts[&attempt];
+                match agent.duty {
+                    Duty::Reserved => assert_eq!(attempt.reserved, Some(*id)),
+                    Duty::OnCall => assert_eq!(attempt.state, AttemptState::Bridged),
+                    Duty::WrapUp => assert_eq!(attempt.state, AttemptState::WrapUp),
+                    _ => {}
+                }
+            }
+        }
+        for (id, attempt) in &self.attempts {
+            assert_ne!(attempt.state, AttemptState::Closed);
+            assert_ne!(attempt.state, AttemptState::Answered, "{id} is stuck");
+            if let Some(agent) = attempt.reserved {
+                assert!(attempt.is_line(), "{id} keeps an agent for nothing");
+                assert_eq!(self.agents[&agent].attempt, Some(*id));
+                assert_eq!(self.agents[&agent].duty, Duty::Reserved);
+            }
+            if attempt.state == AttemptState::Bridged {
+                let agent = &self.agents[&attempt.agent.unwrap()];
+                assert_eq!(agent.attempt, Some(*id));
+                assert!(attempt.cancel.is_none() && !attempt.message);
+            }
+            let waits = attempt.state == AttemptState::WaitingForAgent && !attempt.message;
+            let queued = attempt.queued.unwrap_or_default();
+            assert_eq!(waits, self.persons.contains(&(queued, *id)), "{attempt:?}");
+            if waits {
+                assert_eq!(self.ready.longest(attempt.campaign.id), None);
+                assert_eq!(self.unseen.longest(attempt.campaign.id), None);
+            }
+            let orphan = attempt.campaign.pacing == domain::PacingMode::Progressive
+                && attempt.unanswered()
+                && attempt.cancel.is_none()
+                && attempt.reserved.is_none();
+            assert_eq!(orphan, self.orphans.contains(&(attempt.began, *id)));
+            if orphan {
+                assert_eq!(self.ready.longest(attempt.campaign.id), None);
+            }
+            let lines = self.lines.get(&attempt.campaign.id);
+            assert_eq!(attempt.is_line(), lines.is_some_and(|l| l.contains(id)));
+        }
+        let on_shift = self.agents.values().filter(|a| a.leg.is_some()).count();
+        assert_eq!(on_shift, self.on_shift);
+        for writing in self.writes.values() {
+            assert!(self.attempts.contains_key(writing), "write of {writing}");
+        }
+    }
+}

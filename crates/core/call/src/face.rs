@@ -1,0 +1,318 @@
+//! What goes into [`crate::CallCenter`] and what comes out.
+
+use crate::{
+    agent::Duty,
+    attempt::{AttemptEvent, AttemptState, CancelReason, DialFacts, JournalEntry},
+    command::AgentCommand,
+    end::AttemptEnd,
+    error::CommandError,
+    leg::{LegCommand, LegEvent},
+    notice::AgentNotice,
+};
+use domain::{AgentId, AttemptId, Campaign, CampaignId, DncSource, LeasedLead, LegId, PhoneNumber};
+use std::{sync::Arc, time::Duration};
+
+/// Names an agent's command, so that its answer finds the way back. Chosen by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Names a durable write that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PersistToken(pub u64);
+
+/// What a listener to the answered line decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AmdVerdict {
+    /// A person.
+    Human,
+    /// An answering machine.
+    Machine,
+    /// A fax or modem.
+    Fax,
+    /// Could not tell: treated as a person, who must not be hung up on.
+    Unknown,
+}
+
+/// An agent's account as far as calls go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Who.
+    pub agent: AgentId,
+    /// Campaigns the agent takes calls of; empty means every one.
+    pub campaigns: Vec<CampaignId>,
+    /// Whether the agent may sign in. Disabling ends the shift: at once when idle, after the call
+    /// otherwise.
+    pub enabled: bool,
+}
+
+/// One input.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Dial a lead. In mode `Progressive` an agent is reserved for the line.
+    Dial {
+        /// The lead.
+        lease: LeasedLead,
+        /// Its campaign, running.
+        campaign: Arc<Campaign>,
+        /// A leg id not in use, below [`crate::AGENT_LEGS`].
+        leg: LegId,
+        /// How long a listener (AMD) may take to tell who answered; none where none listens: every
+        /// answer is a person.
+        screening: Option<Duration>,
+    },
+    /// The INVITE left; again when the next trunk is tried before anything rang.
+    Dialed {
+        /// Which.
+        attempt: AttemptId,
+        /// For the record.
+        facts: DialFacts,
+    },
+    /// No INVITE left and none will: the permit said no, or no trunk or caller ID was to be had.
+    NotDialed {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// Something happened to a leg.
+    Leg {
+        /// Which.
+        leg: LegId,
+        /// What.
+        event: LegEvent,
+    },
+    /// The listener told who answered.
+    Screened {
+        /// Which.
+        attempt: AttemptId,
+        /// Who.
+        verdict: AmdVerdict,
+    },
+    /// Give an attempt up unless it was answered.
+    CancelAttempt {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        reason: CancelReason,
+    },
+    /// A campaign changed. When it does not run any more its unanswered attempts are cancelled;
+    /// everything else keeps to the campaign as it was when the attempt began.
+    Campaign(Arc<Campaign>),
+    /// An agent's account appeared or changed.
+    Account(Account),
+    /// An agent pressed a button. Always answered with one [`Output::Reply`].
+    Agent {
+        /// Who.
+        agent: AgentId,
+        /// Which reply to send.
+        request: RequestId,
+        /// What.
+        command: AgentCommand,
+    },
+    /// A screen of the agent opened; answered with a snapshot.
+    ScreenAttached {
+        /// Who.
+        agent: AgentId,
+    },
+    /// The agent's last screen closed.
+    ScreenGone {
+        /// Who.
+        agent: AgentId,
+    },
+    /// A durable write finished.
+    Persisted {
+        /// Which.
+        token: PersistToken,
+    },
+}
+
+/// One output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// For the legs.
+    Leg(LegCommand),
+    /// For an agent's screens; dropped when there is none.
+    Notice {
+        /// Whose.
+        agent: AgentId,
+        /// What.
+        notice: AgentNotice,
+    },
+    /// Write this durably, then say [`Input::Persisted`]. Nothing is acknowledged before.
+    Persist {
+        /// What to say it with.
+        token: PersistToken,
+        /// What to write.
+        entry: JournalEntry,
+    },
+    /// The answer to a command.
+    Reply {
+        /// Which.
+        request: RequestId,
+        /// Done, or why not.
+        result: Result<(), CommandError>,
+    },
+    /// An attempt has its one disposition.
+    Closed(Box<AttemptEnd>),
+    /// A person must not be called again. Binds this node at once, before any commit.
+    AddDoNotCall {
+        /// The number.
+        number: PhoneNumber,
+        /// The campaign in which it was asked.
+        campaign: CampaignId,
+        /// Who asked.
+        source: DncSource,
+    },
+    /// For metrics, event streams and wallboards.
+    Observed(Observed),
+}
+
+/// What metrics and wallboards want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// An attempt moved.
+    Attempt {
+        /// Which.
+        attempt: AttemptId,
+        /// Its campaign.
+        campaign: CampaignId,
+        /// Where to.
+        to: AttemptState,
+    },
+    /// An agent moved.
+    Agent {
+        /// Who.
+        agent: AgentId,
+        /// From where,
+        from: Duty,
+        /// where to,
+        to: Duty,
+        /// after how long.
+        after: Duration,
+    },
+    /// A person got an agent.
+    Joined {
+        /// The campaign.
+        campaign: CampaignId,
+        /// After how long a wait.
+        waited: Duration,
+    },
+    /// A person got none: the message is played, or the person gave up before.
+    Abandoned {
+        /// The campaign.
+        campaign: CampaignId,
+        /// After how long a wait.
+        waited: Duration,
+    },
+    /// A person opted out by key during the message.
+    OptedOut {
+        /// The campaign.
+        campaign: CampaignId,
+    },
+    /// A leg this machine had let go was answered after all, and hung up.
+    StrayAnswer {
+        /// Which.
+        leg: LegId,
+    },
+}
+
+/// An attempt's timers; at most one runs at a time beside the one for the minimum ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttemptTimer {
+    /// The engine must say whether an INVITE left.
+    Leased,
+    /// The ring limit.
+    Ring,
+    /// After which a line without its agent may be cancelled.
+    MinimumRing,
+    /// The end of a cancelled leg must come.
+    Cancelled,
+    /// The listener must tell who answered.
+    Screening,
+    /// A person waits for an agent.
+    Answer,
+    /// The abandonment message is played.
+    Message,
+    /// The talk limit.
+    Talk,
+    /// The wrap-up limit.
+    WrapUp,
+}
+
+/// An agent's timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AgentTimer {
+    /// The phone rings.
+    Phone,
+    /// No screen is open.
+    Screen,
+}
+
+/// This machine's timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TimerName {
+    /// Of an attempt.
+    Attempt(AttemptId, AttemptTimer),
+    /// Of an agent.
+    Agent(AgentId, AgentTimer),
+}
+
+/// An input that cannot be taken. The state is unchanged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// The node is full.
+    #[error("attempt {attempt} not taken: {limit} attempts in the air is this node's limit")]
+    TooManyAttempts {
+        /// Which.
+        attempt: AttemptId,
+        /// [`domain::limits::NODE_ATTEMPTS`].
+        limit: usize,
+    },
+    /// The attempt runs already.
+    #[error("attempt {0} is already under way")]
+    KnownAttempt(AttemptId),
+    /// The leg id is in use or not one for persons' legs.
+    #[error("{0} cannot name a new leg: in use, or in the range of agents' legs")]
+    LegTaken(LegId),
+    /// The lead was leased for another campaign.
+    #[error("attempt {attempt} was leased for {leased}, not for {given}")]
+    OtherCampaign {
+        /// Which.
+        attempt: AttemptId,
+        /// By the lease.
+        leased: CampaignId,
+        /// By the input.
+        given: CampaignId,
+    },
+    /// The campaign does not run.
+    #[error("{0} is not running: nothing is dialed for it")]
+    NotRunning(CampaignId),
+    /// A progressive line needs an agent.
+    #[error("no agent is ready for {0}: a progressive line needs one of its own")]
+    NoReadyAgent(CampaignId),
+    /// No such attempt is under way.
+    #[error("attempt {0} is not under way")]
+    UnknownAttempt(AttemptId),
+    /// The table has no such move.
+    #[error("attempt {attempt} is {state:?} and does not take {event:?}")]
+    NotAllowed {
+        /// Which.
+        attempt: AttemptId,
+        /// Where it stands.
+        state: AttemptState,
+        /// What came.
+        event: AttemptEvent,
+    },
+    /// The attempt was answered: it cannot be cancelled any more.
+    #[error("attempt {attempt} is {state:?}: too late to cancel it")]
+    TooLate {
+        /// Which.
+        attempt: AttemptId,
+        /// Where it stands.
+        state: AttemptState,
+    },
+    /// No such agent is known here.
+    #[error("{0} is not an agent of this node")]
+    UnknownAgent(AgentId),
+    /// No such write was asked for.
+    #[error("no write was asked for with token {}", .0.0)]
+    UnknownToken(PersistToken),
+}
