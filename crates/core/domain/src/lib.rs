@@ -16,6 +16,7 @@ pub mod secret;
 pub mod status;
 pub mod time;
 pub mod trunk;
+pub mod zones;
 
 pub use agent::{AgentAccount, AgentState, PauseCode};
 pub use campaign::{

@@ -4,6 +4,14 @@ use std::time::Duration;
 
 /// Bytes of an agent's note.
 pub const NOTE_BYTES: usize = 2_000;
+/// Bytes of one telephone number as an importer writes it.
+pub const NUMBER_TEXT_BYTES: usize = 64;
+/// Attempt limits of one rule pack.
+pub const ATTEMPT_LIMITS: usize = 8;
+/// Calling windows of one rule pack or campaign.
+pub const CALLING_WINDOWS: usize = 64;
+/// Dates on which a rule pack closes.
+pub const CLOSED_DATES: usize = 512;
 /// Bytes of a name (lead, campaign, trunk, agent, region, member).
 pub const NAME_BYTES: usize = 128;
 /// Attributes of a lead beside its name.
@@ -50,6 +58,17 @@ pub const SIP_LINE_BYTES: usize = 8 * 1024;
 pub const SIP_VIAS: usize = 32;
 /// Media lines of one SDP body.
 pub const SDP_MEDIA_LINES: usize = 16;
+/// RTP ports (each with its RTCP port) of one relay.
+pub const MEDIA_PORTS: usize = 16_384;
+/// Bytes of one RTP or RTCP datagram that are read; a longer one is refused.
+pub const RTP_BYTES: usize = 1_472;
+/// Commands waiting for a media relay.
+pub const RELAY_COMMANDS: usize = 4_096;
+/// Media events waiting for the engine; beyond it keys pressed are not told (all other events are
+/// bounded by the commands that cause them).
+pub const MEDIA_EVENTS: usize = 65_536;
+/// Prompts of one node.
+pub const PROMPTS: usize = 1_000;
 /// Bytes of one mesh RPC message.
 pub const RPC_BYTES: usize = 8 * 1024 * 1024;
 
@@ -63,3 +82,58 @@ pub const DRIFT_PERMILLE: u32 = 20;
 pub const SEND_GUARD: Duration = Duration::from_secs(2);
 /// How long an INVITE may still be retransmitted by us or the network: 64 T1 (RFC 3261, timer B).
 pub const INVITE_LIFETIME: Duration = Duration::from_secs(32);
+
+/// Time zones one number may lie in.
+pub const LEAD_ZONES: usize = 64;
+/// Different sets of time zones in one region.
+pub const ZONE_SETS: usize = 65_000;
+/// Leads in one region (mesh protocol, section 1: split it beyond).
+pub const REGION_LEADS: usize = 50_000_000;
+/// Attempts remembered of one number, across leads and campaigns; no rule pack may limit higher.
+pub const ATTEMPT_HISTORY: usize = 1_024;
+/// Sessions open or with leads in doubt in one region.
+pub const SESSIONS: usize = 4_096;
+/// Shortest session time to live.
+pub const SESSION_TTL_MIN: Duration = Duration::from_secs(5);
+/// Longest session time to live.
+pub const SESSION_TTL_MAX: Duration = Duration::from_secs(300);
+/// Answers remembered of one proposer, so that a retry gets the first one again.
+pub const RETRY_WINDOW: usize = 64;
+/// How long attempts at a number are remembered; no rule pack may look back further.
+pub const ATTEMPT_MEMORY: Duration = Duration::from_secs(31 * 86_400);
+/// How often a region's leader tells its group how much time has passed.
+pub const TICK_INTERVAL: Duration = Duration::from_secs(2);
+/// The most that one tick may claim to have passed.
+pub const TICK_MAX: Duration = Duration::from_secs(5);
+/// How long a lead rests when its number is busy with another lead's attempt.
+pub const BUSY_NUMBER_REST: Duration = Duration::from_secs(60);
+/// How long a lead rests when an agent asked for a retry and the campaign has no rule for it.
+pub const DEFAULT_RETRY_DELAY: Duration = Duration::from_secs(24 * 3600);
+/// Shortest ring limit of a campaign.
+pub const RING_LIMIT_MIN: Duration = Duration::from_secs(15);
+/// Longest ring limit of a campaign.
+pub const RING_LIMIT_MAX: Duration = Duration::from_secs(120);
+/// Longest talk limit of a campaign.
+pub const TALK_LIMIT_MAX: Duration = Duration::from_secs(4 * 3600);
+/// Retry rules of one campaign.
+pub const RETRY_RULES: usize = 64;
+/// Do-not-call entries in the directory, beside the published base.
+pub const DNC_ENTRIES: usize = 20_000_000;
+/// Imported lists in the directory.
+pub const LISTS: usize = 1_000_000;
+/// Rules of the map from numbers to home regions.
+pub const HOME_RULES: usize = 10_000;
+/// Join tokens that are neither used nor expired.
+pub const JOIN_TOKENS: usize = 1_000;
+/// How long a join token may live.
+pub const JOIN_TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// API tokens in the directory.
+pub const API_TOKENS: usize = 10_000;
+/// Caller IDs in one command.
+pub const CALLER_ID_BATCH: usize = 1_000;
+/// Highest cap of a caller ID, a day or an hour.
+pub const CALLER_ID_CAP: u32 = 10_000;
+/// Length of one prompt.
+pub const PROMPT: Duration = Duration::from_secs(300);
+/// Voters of one Raft group.
+pub const VOTERS: usize = 5;

@@ -1,1 +1,25 @@
-//! Audio without sockets: G.711, RTP, RTCP, tones, DTMF, WAV, the port pool.
+//! Audio without sockets: G.711, RTP, RTCP, tones, DTMF, WAV, prompts, the port pool; and the
+//! [`Exchange`], which joins legs and decides for each packet whether and where it goes on.
+//!
+//! `media-io` drives an exchange from real sockets; a simulator can drive one from memory.
+
+pub mod command;
+pub mod dtmf;
+pub mod exchange;
+pub mod g711;
+pub mod ports;
+pub mod prompt;
+pub mod reception;
+pub mod rtcp;
+pub mod rtp;
+pub mod source;
+pub mod tones;
+pub mod wav;
+
+pub use command::{BridgeStats, LegDetail, MediaCommand, MediaEvent, PeerReport, Rejected};
+pub use exchange::{Exchange, ExchangeConfig, Onward, Refusal, TimerName, Traffic, Transmit};
+pub use ports::{DRAIN, Port, PortPool, PortRange, PortRangeError};
+pub use prompt::{Prompt, PromptError, PromptId, Prompts};
+
+/// Where an exchange's SSRCs come from; drawn by the shell.
+pub use sansio::Seed;

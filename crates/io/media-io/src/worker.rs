@@ -1,0 +1,272 @@
+//! The relay's thread.
+
+use domain::{Instant, Now};
+use media::{Exchange, MediaCommand, MediaEvent, Onward, exchange::TRANSMIT_BYTES};
+use std::{
+    net::SocketAddr,
+    os::fd::AsFd,
+    sync::{Arc, atomic::Ordering, mpsc::Receiver},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    clock::now,
+    measure::Measures,
+    relay::{RelayConfig, Shared, Sink},
+    sockets::Pair,
+    syscalls::{self, BATCH, Datagrams, Poller},
+};
+
+/// The wake descriptor's token.
+pub(crate) const WAKE: u64 = u64::MAX;
+
+/// The token of the RTP socket at `place`.
+pub(crate) fn rtp_token(place: usize) -> u64 {
+    place as u64 * 2
+}
+
+/// The token of the RTCP socket at `place`.
+pub(crate) fn rtcp_token(place: usize) -> u64 {
+    place as u64 * 2 + 1
+}
+
+/// How often metrics and CPU time are told, and the longest wait.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How soon an event that the sink had no room for is offered again.
+const OFFER_AGAIN: Duration = Duration::from_millis(5);
+
+pub(crate) struct Worker {
+    exchange: Exchange,
+    pairs: Vec<Pair>,
+    /// What the kernel had dropped at each RTP socket when its leg began.
+    drops: Vec<u64>,
+    poller: Poller,
+    queue: Receiver<MediaCommand>,
+    shared: Arc<Shared>,
+    sink: Sink,
+    coalesce: Duration,
+    niceness: i32,
+    datagrams: Datagrams,
+    measures: Measures,
+    /// An event that the sink had no room for.
+    waiting: Option<MediaEvent>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        config: RelayConfig,
+        pairs: Vec<Pair>,
+        poller: Poller,
+        queue: Receiver<MediaCommand>,
+        shared: Arc<Shared>,
+        sink: Sink,
+    ) -> Self {
+        Self {
+            exchange: Exchange::new(config.exchange, config.prompts, config.seed),
+            drops: vec![0; pairs.len()],
+            pairs,
+            poller,
+            queue,
+            shared,
+            sink,
+            coalesce: config.coalesce,
+            niceness: config.niceness,
+            datagrams: Datagrams::new(),
+            measures: Measures::new(),
+            waiting: None,
+        }
+    }
+
+    /// Runs until told to stop.
+    pub(crate) fn run(mut self) {
+        if let Err(error) = syscalls::set_niceness(self.niceness) {
+            tracing::info!(%error, niceness = self.niceness, "the RTP relay runs without priority");
+        }
+        let mut tell_at = now().monotonic + TELL_EVERY;
+        let mut woke_at = Instant::ZERO;
+        while !self.shared.stopping.load(Ordering::Acquire) {
+            let before = now();
+            let (ready, more) = match self.poller.wait(self.patience(before)) {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::error!(%error, "the RTP relay stops: epoll failed");
+                    return;
+                }
+            };
+            let now = now();
+            let mut packets = 0;
+            for n in 0..ready {
+                packets += self.read(now, self.poller.token(n));
+            }
+            self.offer_events();
+            self.follow_commands(now);
+            self.speak(now);
+            self.offer_events();
+            if now.monotonic >= tell_at {
+                tell_at = now.monotonic + TELL_EVERY;
+                self.tell();
+            }
+            // Rest only where wakes follow one another closely: where packets come seldom,
+            // resting gains nothing.
+            let close = now.monotonic.since(woke_at) < self.coalesce * 2;
+            woke_at = now.monotonic;
+            if close && packets > 0 && !more {
+                thread::sleep(self.coalesce);
+            }
+        }
+        self.tell();
+    }
+
+    /// How long to wait for packets at most.
+    fn patience(&self, now: Now) -> Duration {
+        let mut patience = TELL_EVERY;
+        if let Some((due, _)) = self.exchange.poll_timeout() {
+            patience = patience.min(due.since(now.monotonic));
+        }
+        if self.waiting.is_some() {
+            patience = patience.min(OFFER_AGAIN);
+        }
+        patience
+    }
+
+    /// Reads one ready descriptor; returns how many datagrams it had.
+    fn read(&mut self, now: Now, token: u64) -> usize {
+        if token == WAKE {
+            self.shared.wake.clear();
+            return 0;
+        }
+        let place = (token / 2) as usize;
+        let pair = &self.pairs[place];
+        let rtcp = token % 2 == 1;
+        let socket = if rtcp { &pair.rtcp } else { &pair.rtp };
+        // Level-triggered: what is left over, and what failed, comes up again.
+        let Ok(count) = self.datagrams.receive(socket.as_fd()) else {
+            return 0;
+        };
+        let mut onwards: [Option<Onward>; BATCH] = [const { None }; BATCH];
+        for (n, onward) in onwards.iter_mut().enumerate().take(count) {
+            match self.datagrams.datagram(n) {
+                (Some(from), Some(bytes)) if rtcp => {
+                    self.exchange.receive_rtcp(now, place, from, bytes);
+                }
+                (Some(from), Some(bytes)) => {
+                    *onward = self.exchange.receive(now, place, from, bytes);
+                }
+                _ => self.exchange.receive_oversized(place),
+            }
+        }
+        self.pass_on(&onwards);
+        count
+    }
+
+    /// Sends the packets of one read. They all go to one leg: no command comes between.
+    fn pass_on(&mut self, onwards: &[Option<Onward>; BATCH]) {
+        let several = onwards.iter().flatten().nth(1).is_some();
+        let mut taken = 0;
+        if several && let Some(first) = onwards.iter().flatten().next() {
+            let messages = onwards
+                .iter()
+                .enumerate()
+                .filter_map(|(n, onward)| Some((n, onward.as_ref()?)))
+                .map(|(n, o)| (o.to, self.datagrams.bytes(n, o.bytes.clone())));
+            taken = syscalls::send_batch(self.pairs[first.place].rtp.as_fd(), messages);
+        }
+        // One alone, or what is behind one that the system would not take.
+        let rest = onwards.iter().enumerate();
+        for (n, onward) in rest.filter_map(|(n, o)| Some((n, o.as_ref()?))).skip(taken) {
+            let bytes = self.datagrams.bytes(n, onward.bytes.clone());
+            if self.pairs[onward.place]
+                .rtp
+                .send_to(bytes, onward.to)
+                .is_err()
+            {
+                self.exchange.unsent(onward.place, 1);
+            }
+        }
+    }
+
+    fn follow_commands(&mut self, now: Now) {
+        // Cleared before the queue is read: a command queued meanwhile sets it again.
+        if !self.shared.called.load(Ordering::Acquire) || self.waiting.is_some() {
+            return;
+        }
+        self.shared.called.store(false, Ordering::Release);
+        while let Ok(command) = self.queue.try_recv() {
+            self.follow(now, command);
+            self.offer_events();
+            if self.waiting.is_some() {
+                // The rest waits until the sink has room.
+                self.shared.called.store(true, Ordering::Release);
+                return;
+            }
+        }
+    }
+
+    fn follow(&mut self, now: Now, command: MediaCommand) {
+        let leg = command.leg();
+        if let (MediaCommand::Close { .. } | MediaCommand::Snapshot { .. }, Some(place)) =
+            (command, self.exchange.place_of(leg))
+        {
+            let dropped = self.dropped(place).saturating_sub(self.drops[place]);
+            self.exchange.overflowed(place, dropped);
+        }
+        match self.exchange.handle(now, command) {
+            Ok(()) => {
+                if let (MediaCommand::Open { .. }, Some(place)) =
+                    (command, self.exchange.place_of(leg))
+                {
+                    self.drops[place] = self.dropped(place);
+                }
+            }
+            Err(reason) => {
+                tracing::warn!(?command, %reason, "a media command was refused");
+                self.offer(MediaEvent::Rejected { command, reason });
+            }
+        }
+    }
+
+    fn dropped(&self, place: usize) -> u64 {
+        syscalls::drops(self.pairs[place].rtp.as_fd())
+    }
+
+    /// Prompts, silence, reports.
+    fn speak(&mut self, now: Now) {
+        self.exchange.handle_timeout(now);
+        let mut buffer = [0; TRANSMIT_BYTES];
+        while let Some(transmit) = self.exchange.poll_transmit(&mut buffer) {
+            let pair = &self.pairs[transmit.place];
+            let socket = if transmit.rtcp { &pair.rtcp } else { &pair.rtp };
+            let to: SocketAddr = transmit.to;
+            if socket.send_to(&buffer[..transmit.len], to).is_err() && !transmit.rtcp {
+                self.exchange.unsent(transmit.place, 1);
+            }
+        }
+    }
+
+    fn offer_events(&mut self) {
+        if let Some(event) = self.waiting.take() {
+            self.offer(event);
+        }
+        while self.waiting.is_none()
+            && let Some(event) = self.exchange.poll_output()
+        {
+            self.offer(event);
+        }
+    }
+
+    fn offer(&mut self, event: MediaEvent) {
+        if !(self.sink)(event) {
+            self.waiting = Some(event);
+        }
+    }
+
+    fn tell(&mut self) {
+        let cpu = syscalls::thread_cpu();
+        self.shared
+            .cpu
+            .store(cpu.as_micros() as u64, Ordering::Relaxed);
+        self.measures
+            .tell(self.exchange.traffic(), self.exchange.open_legs(), cpu);
+    }
+}
