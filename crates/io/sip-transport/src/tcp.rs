@@ -1,0 +1,329 @@
+//! TCP: accepted and opened connections, framed by Content-Length, bounded in every way.
+
+use crate::{Shared, TransportEvent, config::not_bound};
+use bytes::{Buf, Bytes, BytesMut};
+use domain::{SipTransport, limits::SEND_GUARD};
+use parking_lot::Mutex;
+use sip::{Flow, Frame, Framer};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::Notify,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+/// Unacknowledged bytes for so long break the connection: an INVITE must not leave the kernel later.
+const USER_TIMEOUT: Duration = SEND_GUARD;
+/// How long a full sink is waited for before it is asked again.
+const SINK_PAUSE: Duration = Duration::from_millis(2);
+const READ_BYTES: usize = 16 * 1024;
+const BACKLOG: i32 = 1024;
+
+/// One connection, open or being opened.
+pub(crate) struct Connection {
+    stream: OnceLock<TcpStream>,
+    unsent: Mutex<BytesMut>,
+    /// Wakes the writer: there are bytes, or it is to close.
+    wake: Notify,
+    closing: Notify,
+}
+
+impl Connection {
+    fn new(stream: Option<TcpStream>) -> Arc<Self> {
+        let connection = Self {
+            stream: OnceLock::new(),
+            unsent: Mutex::default(),
+            wake: Notify::new(),
+            closing: Notify::new(),
+        };
+        if let Some(stream) = stream {
+            connection.open(stream);
+        }
+        Arc::new(connection)
+    }
+
+    fn open(&self, stream: TcpStream) {
+        // Set once, by who made the connection.
+        assert!(self.stream.set(stream).is_ok(), "a connection opens once");
+    }
+
+    pub(crate) fn close(&self) {
+        self.closing.notify_one();
+    }
+
+    /// Writes what the socket takes and keeps the rest, in order.
+    fn write(&self, bytes: &[u8], limit: usize) -> io::Result<()> {
+        let mut unsent = self.unsent.lock();
+        let mut rest = bytes;
+        if unsent.is_empty() {
+            if let Some(stream) = self.stream.get() {
+                match stream.try_write(bytes) {
+                    Ok(written) => rest = &bytes[written..],
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        } else if bytes.starts_with(b"INVITE ") {
+            return Err(congested("an INVITE does not wait behind unsent bytes"));
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        if unsent.len() + rest.len() > limit {
+            // Part of a message may be out: the stream is of no use any more.
+            if rest.len() < bytes.len() {
+                self.close();
+            }
+            return Err(congested("the queue of unsent bytes is full"));
+        }
+        unsent.extend_from_slice(rest);
+        drop(unsent);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Writes what waits, as the socket takes it. Returns when the connection breaks.
+    async fn flush(&self, stream: &TcpStream) -> io::Result<()> {
+        loop {
+            if self.unsent.lock().is_empty() {
+                self.wake.notified().await;
+                continue;
+            }
+            stream.writable().await?;
+            let mut unsent = self.unsent.lock();
+            match stream.try_write(&unsent) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => unsent.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn congested(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, what)
+}
+
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn set_up(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+/// Accepts until stopped.
+pub(crate) async fn accept(shared: Arc<Shared>, local: SocketAddr, listener: TcpListener) {
+    let mut stop = shared.stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            _ = stop.changed() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, mostly: accepting at once would only spin.
+                tracing::warn!(%local, %error, "TCP accept failed");
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let flow = Flow {
+            transport: SipTransport::Tcp,
+            local,
+            remote,
+        };
+        if !has_room(&shared, flow) || set_up(&stream).is_err() {
+            shared.meters.refused.increment(1);
+            continue;
+        }
+        let connection = Connection::new(Some(stream));
+        shared.connections.lock().insert(flow, connection.clone());
+        shared.runtime.spawn(run(shared.weak(), flow, connection));
+    }
+}
+
+fn has_room(shared: &Shared, flow: Flow) -> bool {
+    let connections = shared.connections.lock();
+    let ip = flow.remote.ip();
+    connections.len() < shared.limits.connections
+        && connections.keys().filter(|f| f.remote.ip() == ip).count()
+            < shared.limits.connections_per_source
+}
+
+/// Sends on an open connection, or opens one with these bytes first.
+pub(crate) fn send(shared: &Arc<Shared>, flow: Flow, bytes: &[u8]) -> io::Result<()> {
+    let limit = shared.limits.unsent_bytes;
+    let mut connections = shared.connections.lock();
+    let connection = match connections.get(&flow) {
+        Some(connection) => connection.clone(),
+        None => {
+            let bound = shared
+                .bound
+                .iter()
+                .any(|l| l.transport == SipTransport::Tcp && l.address == flow.local);
+            if !bound {
+                return Err(not_bound(flow));
+            }
+            if connections.len() >= shared.limits.connections {
+                shared.meters.refused.increment(1);
+                return Err(congested("the bound of TCP connections is reached"));
+            }
+            let connection = Connection::new(None);
+            connections.insert(flow, connection.clone());
+            shared
+                .runtime
+                .spawn(connect(shared.weak(), flow, connection.clone()));
+            connection
+        }
+    };
+    drop(connections);
+    connection.write(bytes, limit)?;
+    shared.meters.messages_out.increment(1);
+    shared.meters.bytes_out.increment(bytes.len() as u64);
+    Ok(())
+}
+
+async fn connect(shared: Weak<Shared>, flow: Flow, connection: Arc<Connection>) {
+    let Some(patience) = shared.upgrade().map(|shared| shared.limits.connect) else {
+        return;
+    };
+    let opened = timeout(patience, open(flow)).await;
+    match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(stream) => {
+            connection.open(stream);
+            run(shared, flow, connection).await;
+        }
+        Err(error) => {
+            tracing::debug!(%flow, %error, "TCP connection cannot be opened");
+            if let Some(shared) = shared.upgrade() {
+                forget(&shared, flow, &connection);
+                tell(&shared, TransportEvent::SendFailed { flow }).await;
+            }
+        }
+    }
+}
+
+async fn open(flow: Flow) -> io::Result<TcpStream> {
+    let socket = match flow.remote {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Carriers know us by our address: leave by the one the flow names.
+    if !flow.local.ip().is_unspecified() {
+        socket.bind(SocketAddr::new(flow.local.ip(), 0))?;
+    }
+    let stream = socket.connect(flow.remote).await?;
+    set_up(&stream)?;
+    Ok(stream)
+}
+
+fn forget(shared: &Shared, flow: Flow, connection: &Arc<Connection>) {
+    let mut connections = shared.connections.lock();
+    if connections
+        .get(&flow)
+        .is_some_and(|c| Arc::ptr_eq(c, connection))
+    {
+        connections.remove(&flow);
+    }
+}
+
+/// Hands an event over, however long the sink is full: on TCP nothing is repeated.
+async fn tell(shared: &Shared, event: TransportEvent) {
+    while !(shared.sink)(event.clone()) {
+        if shared.is_stopped() {
+            return;
+        }
+        sleep(SINK_PAUSE).await;
+    }
+}
+
+/// An open connection's life.
+async fn run(shared: Weak<Shared>, flow: Flow, connection: Arc<Connection>) {
+    let Some(this) = shared.upgrade() else { return };
+    let mut stop = this.stop.clone();
+    this.meters.connections.increment(1.0);
+    let stream = connection.stream.get().expect("opened by the caller");
+    let ended = tokio::select! {
+        _ = stop.changed() => Ok(()),
+        () = connection.closing.notified() => Ok(()),
+        ended = read(&this, flow, &connection, stream) => ended,
+        ended = connection.flush(stream) => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%flow, %error, "TCP connection ended");
+    }
+    this.meters.connections.decrement(1.0);
+    forget(&this, flow, &connection);
+    if !connection.unsent.lock().is_empty() {
+        tell(&this, TransportEvent::SendFailed { flow }).await;
+    }
+    tell(&this, TransportEvent::Closed { flow }).await;
+}
+
+async fn read(
+    shared: &Shared,
+    flow: Flow,
+    connection: &Connection,
+    stream: &TcpStream,
+) -> io::Result<()> {
+    let mut framer = Framer::default();
+    let mut buffer = vec![0; READ_BYTES];
+    // When the message begun must be whole.
+    let mut whole_by = None;
+    loop {
+        let idle = Instant::now() + shared.limits.idle;
+        timeout_at(whole_by.unwrap_or(idle), stream.readable()).await??;
+        let len = match stream.try_read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error),
+        };
+        shared.meters.bytes_in.increment(len as u64);
+        let bad = |error| {
+            shared.meters.bad_framing.increment(1);
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        };
+        framer.feed(&buffer[..len]).map_err(bad)?;
+        let mut got = false;
+        while let Some(frame) = framer.next_frame().map_err(bad)? {
+            got = true;
+            match frame {
+                Frame::Ping => connection.write(b"\r\n", shared.limits.unsent_bytes)?,
+                Frame::Message(message) => {
+                    shared.meters.messages_in.increment(1);
+                    let bytes = Bytes::from(message);
+                    tell(shared, TransportEvent::Received { flow, bytes }).await;
+                }
+            }
+        }
+        whole_by = match (framer.is_waiting(), whole_by, got) {
+            (false, ..) => None,
+            (true, Some(by), false) => Some(by),
+            (true, ..) => Some(Instant::now() + shared.limits.message),
+        };
+    }
+}
