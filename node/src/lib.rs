@@ -1,1 +1,368 @@
 //! A city's process: configuration and wiring, nothing else.
+
+mod agents;
+pub mod config;
+mod directory;
+mod event;
+mod journal;
+mod observe;
+mod outbox;
+mod shell;
+mod wishes;
+
+pub use config::{NodeConfig, NodeConfigError};
+
+use agents::Desk;
+use anyhow::{Context, Result, bail};
+use consensus::Applied;
+use domain::{MemberRole, RegionId, Secret, SipTransport};
+use engine::{Engine, EngineConfig, Side};
+use event::{Event, Events};
+use journal::Attempts;
+use ledger::{Change, DirectoryCommand, DirectoryEvent};
+use member::{Member, MemberConfig, STATUS, encode, save_peers};
+use mesh::{Identity, JoinInfo, JoinToken};
+use outbox::{Outbox, Shipping};
+use service::{
+    clock, entropy,
+    health::{Readiness, monitoring_router},
+    listen,
+    metrics::Metrics,
+    shutdown::{Reason, Shutdown},
+    spawn::Tasks,
+};
+use shell::Shell;
+use sip_transport::{Limits, Listener, SipSockets};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::AtomicU64,
+    },
+    time::Duration,
+};
+use storage::{DataDirLock, ProcessEpoch};
+use tokio::sync::{mpsc, oneshot};
+use wishes::Wishes;
+
+/// Wishes of the engine that may wait for the async side.
+const WISHES: usize = 16_384;
+/// How often the node says how it is.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// Joins a mesh: gets this node's identity and learns where the others are.
+///
+/// # Errors
+/// What was wrong with the token, the address or the data directory, and what to do.
+pub async fn join(
+    config: &NodeConfig,
+    coordinator: SocketAddr,
+    region: &str,
+    token: &Secret,
+) -> Result<domain::MemberId> {
+    let _lock = DataDirLock::acquire(&config.data_dir)?;
+    if Identity::load(&config.data_dir)?.is_some() {
+        bail!(
+            "{} has an identity already: this node has joined a mesh; to join another, move the folder away",
+            config.data_dir.display()
+        );
+    }
+    let token: JoinToken = token.expose().trim().parse().context("the join token cannot be used")?;
+    let info = JoinInfo {
+        name: config.name.clone(),
+        role: MemberRole::Node,
+        region: Some(region.to_owned()),
+        mesh_address: config.mesh.advertise.unwrap_or(config.mesh.listen).to_string(),
+        http_address: http_address(config),
+    };
+    let joined = mesh::join(&token, coordinator, info, &config.data_dir).await?;
+    let mut peers = BTreeMap::new();
+    for member in joined.members.iter().filter(|m| m.id != joined.identity.member && !m.removed) {
+        let address = member.mesh_address.parse();
+        peers.insert(member.id, address.with_context(|| format!("{} has the address {:?}", member.name, member.mesh_address))?);
+    }
+    // Where the coordinator answered just now counts more than what it believes of itself.
+    peers.insert(joined.coordinator, coordinator);
+    save_peers(&config.data_dir, &peers)?;
+    Ok(joined.identity.member)
+}
+
+fn http_address(config: &NodeConfig) -> String {
+    config.http.advertise.clone().unwrap_or_else(|| format!("http://{}", config.http.listen))
+}
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+/// What could not be started, with the place and the remedy; or what failed while running.
+pub async fn run(config: NodeConfig) -> Result<()> {
+    service::logs::start(&config.log)?;
+    let metrics = Metrics::start()?;
+    observe::declare(&metrics)?;
+    let shutdown = Shutdown::new();
+    shutdown.begin_on_signals()?;
+    let tasks = Tasks::new(shutdown.clone());
+
+    let _lock = DataDirLock::acquire(&config.data_dir)?;
+    let Some(identity) = Identity::load(&config.data_dir)? else {
+        bail!(
+            "{} has no identity: this node has not joined a mesh; see `dialmesh node join --help`",
+            config.data_dir.display()
+        );
+    };
+    let epoch = ProcessEpoch::begin(&config.data_dir)?;
+    let boot = clock::boot_id().context("the boot id cannot be read")?;
+    let (events, queue) = Events::channel();
+
+    let heard = events.clone();
+    let listener = move |applied: Applied<DirectoryEvent>| {
+        heard.directory(applied.index, directory::changes(applied.events));
+    };
+    let member = Member::start(
+        MemberConfig {
+            data_dir: config.data_dir.clone(),
+            listen: config.mesh.listen,
+            identity,
+            authority: None,
+            freshness: config.protocol.freshness,
+            listener: Some(Arc::new(listener)),
+        },
+        &tasks,
+    )
+    .await?;
+    println!("node {}: mesh {}", config.name, member.endpoint().local_address()?);
+
+    let (attempts, owed) = Attempts::open(member.journal(), &epoch, &boot, clock::wall())?;
+    let attempts = Arc::new(attempts);
+    let epoch = Arc::new(epoch);
+    let outbox = Arc::new(Outbox::default());
+    if !owed.is_empty() {
+        tracing::info!(entries = owed.len(), "an earlier run left outcomes, records or opt-outs to ship");
+    }
+    owed.into_iter().for_each(|one| outbox.push(one));
+
+    let region = own_region(&member, &config, &shutdown).await?;
+    let Some(region) = region else { return Ok(()) };
+    move_if_needed(&member, &config).await;
+
+    let readiness = Readiness::new();
+    let started = start_engine(&config, &member, &readiness, &events, &attempts, &outbox, region)?;
+    let (shell, wishes) = started;
+    let (trunks, agents) = (shell.trunks.bound()[0].address, shell.agents.bound()[0].address);
+    println!("node {}: SIP trunks {trunks}, agents' phones {agents}", config.name);
+    let engine_thread = std::thread::Builder::new()
+        .name("engine".into())
+        .spawn(move || shell::run(shell, &queue))
+        .context("the engine's thread cannot be started")?;
+
+    events.put(Event::OptOuts(outbox.opt_outs())).await;
+    let served = Wishes {
+        member: member.clone(),
+        events: events.clone(),
+        tasks: tasks.clone(),
+        incarnation: epoch.incarnation,
+        session_ttl: config.protocol.session_ttl,
+        claims: Arc::new(AtomicU64::new(0)),
+    };
+    tasks.spawn("wishes", served.serve(vec![region], wishes));
+    let shipping = Shipping {
+        outbox: Arc::clone(&outbox),
+        member: member.clone(),
+        attempts,
+        events: events.clone(),
+        sequence: Arc::new(AtomicU64::new(1)),
+        epoch: Arc::clone(&epoch),
+        boot,
+        shutdown: shutdown.clone(),
+    };
+    shipping.start(&tasks);
+    tasks.spawn("status", tell_status(member.clone(), events.clone(), readiness.clone()));
+
+    let desk = Arc::new(Desk { member: member.clone(), events: events.clone(), tasks: tasks.clone() });
+    let http = listen::bind("the agents' API", config.http.listen).await?;
+    println!("node {}: agents' API http://{}", config.name, http.address());
+    tasks.spawn_fallible("http", http.serve(dialmesh_http::agent::router(desk), shutdown.clone()));
+    let monitoring = listen::bind("monitoring", config.monitoring.listen).await?;
+    println!("node {}: monitoring http://{}/metrics", config.name, monitoring.address());
+    let router = monitoring_router(readiness, metrics);
+    tasks.spawn_fallible("monitoring", monitoring.serve(router, shutdown.clone()));
+    println!("node {}: ready", config.name);
+
+    shutdown.started().await;
+    drain(&config, &events, &outbox).await;
+    events.put(Event::Stop).await;
+    if engine_thread.join().is_err() {
+        tracing::error!("the engine's thread panicked");
+    }
+    member.shut_down().await;
+    match shutdown.reason() {
+        Some(Reason::Failed(why)) => bail!(why),
+        _ => {
+            drop(tasks);
+            if let Some(epoch) = Arc::into_inner(epoch) {
+                epoch.finish_clean()?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The region this node dials for, as the directory has it; waits for the first entries.
+async fn own_region(member: &Member, config: &NodeConfig, shutdown: &Shutdown) -> Result<Option<RegionId>> {
+    let mut applied = member.directory().watch_applied();
+    loop {
+        let found = member.directory().read(|directory| directory.member(member.id()).cloned());
+        if let Some(me) = found {
+            if me.removed {
+                bail!("{} was removed from the mesh; to join again, move {} away", config.name, config.data_dir.display());
+            }
+            return me.region.map(Some).with_context(|| format!("{} has no region in the directory", config.name));
+        }
+        tokio::select! {
+            changed = applied.changed() => changed.context("the directory group stopped")?,
+            () = shutdown.started() => return Ok(None),
+        }
+    }
+}
+
+/// Tells the directory new addresses; the node goes on when nobody answers, and tells again at the
+/// next start.
+async fn move_if_needed(member: &Member, config: &NodeConfig) {
+    let mesh_address = config.mesh.advertise.unwrap_or(config.mesh.listen).to_string();
+    let http_address = http_address(config);
+    let same = member.directory().read(|directory| {
+        directory.member(member.id()).is_some_and(|me| {
+            me.mesh_address == mesh_address && me.http_address == http_address
+        })
+    });
+    if !same {
+        let change = Change::MoveMember { id: member.id(), mesh_address, http_address };
+        if let Err(error) = member.directory().propose(DirectoryCommand::from(change)).await {
+            tracing::warn!(%error, "the directory was not told this node's new addresses");
+        }
+    }
+}
+
+type Started = (Shell, mpsc::Receiver<shell::Wish>);
+
+fn start_engine(
+    config: &NodeConfig,
+    member: &Member,
+    readiness: &Readiness,
+    events: &Events,
+    attempts: &Arc<Attempts>,
+    outbox: &Arc<Outbox>,
+    region: RegionId,
+) -> Result<Started> {
+    let seed = entropy::seed()?;
+    let sockets = |side: Side, address: SocketAddr| {
+        let events = events.clone();
+        let listeners = [
+            Listener { transport: SipTransport::Udp, address },
+            Listener { transport: SipTransport::Tcp, address },
+        ];
+        SipSockets::bind(&listeners, Limits::default(), Arc::new(move |event| {
+            events.offer(Event::Sip { side, event })
+        }))
+    };
+    let trunks = sockets(Side::Trunks, config.sip.trunk_listen)?;
+    let agents = sockets(Side::Agents, config.sip.agent_listen)?;
+
+    let mut prompts = media::Prompts::default();
+    let safe_harbour = match &config.prompts.safe_harbour {
+        Some(path) => {
+            let bytes = std::fs::read(path).with_context(|| format!("prompts.safe_harbour: {} cannot be read", path.display()))?;
+            let prompt = media::Prompt::from_wav(&bytes)
+                .with_context(|| format!("prompts.safe_harbour: {} cannot be played; give an 8 kHz G.711 or 16-bit WAV", path.display()))?;
+            Some(prompts.insert("safe-harbour", prompt)?)
+        }
+        None => {
+            tracing::warn!("prompts.safe_harbour is not set: a person whom no agent takes hears nothing before the call ends");
+            None
+        }
+    };
+    let (first, last) = config.rtp_ports();
+    let ports = media::PortRange::new(first, last - last % 2)
+        .with_context(|| format!("media.ports {:?}", config.media.ports))?;
+    let mut exchange = media::ExchangeConfig::new(ports);
+    exchange.silent_after = Duration::from_secs(60);
+    let relay_seed = entropy::seed()?;
+    let heard = events.clone();
+    let relay = media_io::Relay::start(
+        media_io::RelayConfig::new(config.media.address, exchange, prompts, relay_seed),
+        Box::new(move |event| heard.offer(Event::Media(event))),
+    )?;
+    let trunk_address = trunks.bound()[0].address;
+    let engine = Engine::new(
+        EngineConfig {
+            member: member.id(),
+            regions: vec![region],
+            trunk_address,
+            trunk_advertised: config.sip.trunk_advertise.unwrap_or(trunk_address),
+            agent_address: agents.bound()[0].address,
+            media_address: config.media.advertise.unwrap_or(config.media.address),
+            media_ports: ports,
+            realm: config.sip.realm.clone(),
+            freshness: config.protocol.freshness,
+            safe_harbour,
+        },
+        seed,
+    );
+    let (wishes, served) = mpsc::channel(WISHES);
+    let shell = Shell {
+        engine,
+        trunks,
+        agents,
+        relay,
+        attempts: Arc::clone(attempts),
+        events: events.clone(),
+        wishes,
+        outbox: Arc::clone(outbox),
+        member: member.clone(),
+        node: member.id(),
+        pulse: readiness.pulse("engine", Duration::from_secs(10)),
+    };
+    Ok((shell, served))
+}
+
+/// Says each second how the node is: to the coordinator, to metrics, to readiness.
+async fn tell_status(member: Member, events: Events, readiness: Readiness) {
+    let gate = readiness.gate("mesh");
+    let mut ticks = tokio::time::interval(STATUS_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let (reply, answer) = oneshot::channel();
+        events.put(Event::Status(reply)).await;
+        let Ok(status) = answer.await else { return };
+        observe::status(&status);
+        match status.sessions.iter().all(|s| s.valid_ms > 0) && status.fresh_ms > 0 {
+            true => gate.open("sessions and do-not-call are confirmed"),
+            false => gate.close("no session or no fresh do-not-call: nothing is dialed"),
+        }
+        let coordinators: Vec<_> = member.directory().read(|directory| {
+            let all = directory.members().filter(|m| m.role == MemberRole::Coordinator && !m.removed);
+            all.map(|m| m.id).collect()
+        });
+        for coordinator in coordinators {
+            let told = member.endpoint().rpc(coordinator, STATUS, encode(&status), STATUS_EVERY).await;
+            if let Err(error) = told {
+                tracing::debug!(%coordinator, %error, "the coordinator was not told how this node is");
+            }
+        }
+    }
+}
+
+/// No new attempts; live calls go on until they end or the deadline comes; then what is owed is
+/// shipped as far as somebody takes it.
+async fn drain(config: &NodeConfig, events: &Events, outbox: &Outbox) {
+    let (drained, done) = oneshot::channel();
+    events.put(Event::Drain(drained)).await;
+    if tokio::time::timeout(config.drain, done).await.is_err() {
+        tracing::warn!(deadline = ?config.drain, "calls are still up at the drain's deadline; they are cut off");
+    }
+    if tokio::time::timeout(Duration::from_secs(5), outbox.emptied()).await.is_err() {
+        tracing::info!(queued = outbox.len(), "what is still owed is shipped at the next start");
+    }
+}

@@ -1,1 +1,24 @@
 //! One machine for one node, composed of the other core crates.
+//!
+//! [`Engine`] turns what `call` wishes of legs into SIP and media, what SIP and media say into
+//! leg events, asks `permit` at the last moment, lets `pacing` say how many lines, and chooses
+//! trunk and caller ID. It must not know sockets, clocks, Raft or the mesh: permissions and
+//! directory facts come in as values; journal entries, datagrams and claims go out as values.
+//!
+//! **One input, then drain outputs until `None`, then look at the timeout.** Outputs are in
+//! order: a [`Output::Note`] or [`Output::Persist`] is written before anything after it leaves.
+
+mod callers;
+mod engine;
+mod face;
+mod facts;
+mod hopper;
+mod legs;
+mod lines;
+mod records;
+mod signalling;
+mod status;
+
+pub use engine::Engine;
+pub use face::{DirectoryChange, EngineConfig, Entry, Input, Observed, Output, Rejected, Side, TimerName};
+pub use facts::DirectoryCopy;

@@ -1,1 +1,31 @@
-//! Members of the mesh: identities, QUIC links, RPC framing, joining by token.
+//! Links between the members of a mesh.
+//!
+//! - [`MeshCa`], [`Identity`], [`MemberKey`]: the mesh's own certificate authority, and who a
+//!   member is. Keys never leave the machine that made them.
+//! - [`JoinToken`], [`join`], [`JoinAuthority`]: how a new member gets its certificate.
+//! - [`Endpoint`]: one UDP socket, one QUIC connection for each pair of members (mutual TLS 1.3, no
+//!   0-RTT, no resumption), requests and answers over it.
+//!
+//! A cut link is noticed within 4 s: a keep-alive goes out each second, and a connection that
+//! hears nothing for 4 s is given up and dialed anew with back-off.
+
+mod endpoint;
+mod files;
+mod identity;
+mod join;
+mod peers;
+mod server;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod token;
+mod wire;
+
+pub use endpoint::{Endpoint, EndpointConfig, MeshError};
+pub use identity::{Identity, IdentityError, MemberKey, MeshCa};
+pub use join::{
+    JoinAuthority, JoinError, JoinGrant, JoinInfo, JoinRefused, JoinRequest, Joined, join,
+};
+pub use server::{Service, ServiceError};
+pub use token::{JoinToken, TokenError, secret_matches};
+pub use wire::{Priority, RpcError, ServiceId};

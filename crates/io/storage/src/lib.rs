@@ -1,1 +1,28 @@
-//! Key-value views that can be rebuilt, the durable journal, crash rules.
+//! What a process keeps on its disk.
+//!
+//! - [`Journal`]: the one durable log of a process (Raft groups, the node's own journal), with
+//!   group commit. A failed write or fsync stops the process.
+//! - [`KeyValue`]: views that can be rebuilt, on sled or redb.
+//! - [`RecordStore`]: records found by key and by time (call records), durable.
+//! - [`DataDirLock`], [`ProcessEpoch`]: one process a directory, and which run of it this is.
+//!
+//! **Crash rules.** Bytes given to `write` survive the death of the process; bytes that a returned
+//! `fdatasync` covers survive a power cut. sled gives only the first, so nothing that only sled
+//! knows may be the single copy: its views carry the index they are built up to and a checksum,
+//! and are thrown away and rebuilt when behind or damaged.
+
+mod data_dir;
+mod journal;
+mod key_value;
+mod records;
+mod redb_view;
+mod sled_view;
+
+pub use data_dir::{DataDirError, DataDirLock, EpochError, ProcessEpoch, write_atomically};
+pub use journal::{
+    Durability, Journal, JournalBatch, JournalError, JournalOptions, JournalStream, MAX_ENTRY_BYTES,
+};
+pub use key_value::{KeyValue, KeyValueError, OpenedView, ViewBatch, ViewEntry, ViewState};
+pub use records::{Record, RecordCursor, RecordError, RecordOrder, RecordPage, RecordStore};
+pub use redb_view::RedbView;
+pub use sled_view::SledView;

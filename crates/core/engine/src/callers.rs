@@ -1,0 +1,122 @@
+//! Trunks and caller IDs: which number to show, by which trunk.
+
+use crate::Engine;
+use domain::{CallerId, Campaign, Now, PhoneNumber, Trunk, TrunkId};
+use numbering::{CallerIdFacts, Locality, choose_caller_id};
+use pacing::RateLimiter;
+use std::collections::BTreeMap;
+
+/// One trunk's limits and health.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) rate: RateLimiter,
+    pub(crate) up: bool,
+    pub(crate) attempts: u64,
+    pub(crate) answered: u64,
+}
+
+/// Every trunk's.
+pub(crate) type Ways = BTreeMap<TrunkId, Way>;
+
+impl Engine {
+    /// A trunk appeared or changed.
+    pub(crate) fn trunk_changed(&mut self, now: Now, trunk: Trunk) {
+        let id = trunk.id;
+        if !self.facts.set_trunk(self.config.member, trunk) {
+            return;
+        }
+        match self.facts.trunks.get(&id).cloned() {
+            None => self.trunk_removed(now, id),
+            Some(trunk) => {
+                let up = true;
+                let fresh = || Way { rate: RateLimiter::new(trunk.calls_per_second), up, attempts: 0, answered: 0 };
+                let way = self.ways.entry(id).or_insert_with(fresh);
+                way.rate.set_rate(trunk.calls_per_second);
+                self.signal_trunk(now, &trunk);
+            }
+        }
+        self.signal_peers();
+    }
+
+    /// A trunk is gone: its live calls go on, nothing new leaves by it.
+    pub(crate) fn trunk_removed(&mut self, now: Now, id: TrunkId) {
+        let flow = self.facts.trunks.remove(&id).and_then(|trunk| self.trunk_flow(&trunk));
+        self.ways.remove(&id);
+        self.forget_trunk(now, id, flow);
+        self.signal_peers();
+    }
+
+    /// Caller IDs appeared or changed.
+    pub(crate) fn caller_ids_changed(&mut self, caller_ids: Vec<CallerId>) {
+        for caller_id in caller_ids {
+            self.permit.caps_mut().set(caller_id.number, caller_id.caps);
+            self.facts.caller_ids.insert(caller_id.number, caller_id);
+        }
+        self.refresh_candidates();
+    }
+
+    /// Caller IDs are gone.
+    pub(crate) fn caller_ids_removed(&mut self, numbers: &[PhoneNumber]) {
+        for number in numbers {
+            self.permit.caps_mut().remove(*number);
+            self.facts.caller_ids.remove(number);
+        }
+        self.refresh_candidates();
+    }
+
+    /// Those of this node's trunks, with their places looked up once.
+    fn refresh_candidates(&mut self) {
+        self.candidates = (self.facts.caller_ids.values())
+            .filter(|id| self.facts.trunks.contains_key(&id.trunk))
+            .map(|id| (id.trunk, CallerIdFacts::new(id.number, id.caps)))
+            .unzip();
+    }
+
+    /// Whether a trunk takes one more call now.
+    pub(crate) fn takes_call(&self, now: Now, id: TrunkId) -> bool {
+        let (Some(trunk), Some(way)) = (self.facts.trunks.get(&id), self.ways.get(&id)) else {
+            return false;
+        };
+        trunk.enabled
+            && way.up
+            && self.legs.channels(id) < trunk.channels
+            && way.rate.available(now.monotonic) > 0
+    }
+
+    /// Channels and calls that this node's trunks have free at this moment.
+    pub(crate) fn room(&self, now: Now) -> (u32, u32) {
+        let usable = (self.facts.trunks.values())
+            .filter_map(|trunk| Some((trunk, self.ways.get(&trunk.id)?)))
+            .filter(|(trunk, way)| trunk.enabled && way.up);
+        usable.fold((0, 0), |(channels, calls), (trunk, way)| {
+            let free = trunk.channels.saturating_sub(self.legs.channels(trunk.id));
+            (channels + free, calls + way.rate.available(now.monotonic).min(free))
+        })
+    }
+
+    /// The most local caller ID of a trunk that takes a call now; none means do not dial.
+    pub(crate) fn choose_caller(
+        &mut self,
+        now: Now,
+        called: &Locality,
+        campaign: &Campaign,
+    ) -> Option<CallerId> {
+        if self.candidates_stale {
+            self.candidates_stale = false;
+            self.refresh_candidates();
+        }
+        for place in 0..self.candidates.1.len() {
+            let (trunk, number) = (self.candidates.0[place], self.candidates.1[place].number);
+            let (used_today, used_this_hour) = self.permit.caps().counts(number, now.wall);
+            let rests = self.facts.caller_ids.get(&number).is_none_or(|id| id.resting);
+            let resting = rests || !self.takes_call(now, trunk);
+            let facts = &mut self.candidates.1[place];
+            facts.used_today = used_today;
+            facts.used_this_hour = used_this_hour;
+            facts.resting = resting;
+        }
+        let any_city = campaign.any_city_caller_id;
+        let choice = choose_caller_id(&self.candidates.1, called, any_city, &mut self.caller_draws)?;
+        self.facts.caller_ids.get(&self.candidates.1[choice.index].number).copied()
+    }
+}

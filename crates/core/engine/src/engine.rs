@@ -1,0 +1,404 @@
+//! The machine itself: its parts, and how one input runs through them.
+
+use crate::{
+    DirectoryChange, EngineConfig, Input, Observed, Output, Rejected, Side, TimerName,
+    callers::Ways,
+    facts::{DirectoryCopy, Facts},
+    hopper::Hoppers,
+    legs::Legs,
+    lines::Pace,
+    records::Ending,
+    status::Tally,
+};
+use call::CallCenter;
+use domain::{AttemptId, CampaignId, Instant, LegId, LegStats, Now, TrunkId, WallTime};
+use media::PortPool;
+use numbering::CallerIdFacts;
+use permit::{Grant, Permit, PermitInput, PermitOutput};
+use sansio::{Seed, Stream, Timers};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+/// How long a media port rests before its next call.
+const PORT_REST: Duration = Duration::from_secs(5);
+
+/// One node's machine.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) config: EngineConfig,
+    pub(crate) facts: Facts,
+    pub(crate) permit: Permit,
+    pub(crate) calls: CallCenter,
+    pub(crate) trunk_ua: sip::Endpoint,
+    pub(crate) agent_ua: sip::Endpoint,
+    pub(crate) ports: PortPool,
+    pub(crate) legs: Legs,
+    pub(crate) hoppers: Hoppers,
+    pub(crate) paces: BTreeMap<CampaignId, Pace>,
+    pub(crate) ways: Ways,
+    /// Caller IDs of this node's trunks: the trunk, and what choosing needs.
+    pub(crate) candidates: (Vec<TrunkId>, Vec<CallerIdFacts>),
+    pub(crate) candidates_stale: bool,
+    pub(crate) caller_draws: Stream,
+    /// Granted attempts whose INVITE is on its way to the kernel.
+    pub(crate) grants: BTreeMap<AttemptId, Grant>,
+    /// When the last INVITE datagram of each live attempt left.
+    pub(crate) last_invite: BTreeMap<AttemptId, WallTime>,
+    /// The agent's side of each bridge that ended.
+    pub(crate) bridge_figures: BTreeMap<AttemptId, LegStats>,
+    pub(crate) endings: BTreeMap<AttemptId, Ending>,
+    pub(crate) timers: Timers<TimerName>,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) tally: Tally,
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+    pub(crate) backlog: usize,
+    pub(crate) draining: bool,
+    pub(crate) sdp_sessions: u64,
+    legs_begun: u64,
+}
+
+impl Engine {
+    /// A node that may do nothing yet: sessions, freshness and the directory come in.
+    pub fn new(config: EngineConfig, seed: Seed) -> Self {
+        let ua = |registrar, advertised| sip::EndpointConfig {
+            user_agent: concat!("dialmesh/", env!("CARGO_PKG_VERSION")).to_owned(),
+            advertised,
+            registrar,
+            ..sip::EndpointConfig::default()
+        };
+        let registrar = sip::RegistrarConfig {
+            realm: config.realm.clone(),
+            ..sip::RegistrarConfig::default()
+        };
+        let advertised = vec![(config.trunk_address, config.trunk_advertised)];
+        let sub = |name: &str| {
+            let mut bytes = [0; 32];
+            seed.stream(name).fill(&mut bytes);
+            Seed::new(bytes)
+        };
+        Self {
+            trunk_ua: sip::Endpoint::new(ua(None, advertised), sub("trunk-ua")),
+            agent_ua: sip::Endpoint::new(ua(Some(registrar), Vec::new()), sub("agent-ua")),
+            ports: PortPool::new(config.media_ports, PORT_REST, &mut seed.stream("media-ports")),
+            permit: Permit::new(config.freshness),
+            calls: CallCenter::new(),
+            facts: Facts::default(),
+            legs: Legs::default(),
+            hoppers: Hoppers::default(),
+            paces: BTreeMap::new(),
+            ways: Ways::new(),
+            candidates: (Vec::new(), Vec::new()),
+            candidates_stale: false,
+            caller_draws: seed.stream("caller-id"),
+            grants: BTreeMap::new(),
+            last_invite: BTreeMap::new(),
+            bridge_figures: BTreeMap::new(),
+            endings: BTreeMap::new(),
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            tally: Tally::default(),
+            refused: BTreeMap::new(),
+            backlog: 0,
+            draining: false,
+            sdp_sessions: 0,
+            legs_begun: 0,
+            config,
+        }
+    }
+
+    /// Takes one input. `Err` leaves the state unchanged.
+    ///
+    /// # Errors
+    /// The call center does not take it.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Rejected> {
+        match input {
+            Input::Sip { side, flow, bytes } => {
+                self.sip_input(now, side, sip::Input::Received { flow, bytes });
+            }
+            Input::SipFlowLost { side, flow, closed: true } => {
+                self.sip_input(now, side, sip::Input::FlowClosed { flow });
+            }
+            Input::SipFlowLost { side, flow, closed: false } => {
+                self.sip_input(now, side, sip::Input::SendFailed { flow });
+            }
+            Input::Media(event) => self.media_event(now, event),
+            Input::Directory { index, changes } => self.directory(now, index, changes),
+            Input::Fresh { sent_at, index } => {
+                self.tell_permit(now, PermitInput::FreshnessAnswered { sent: sent_at, index });
+            }
+            Input::SessionOpened { region, session, ttl } => {
+                self.tell_permit(now, PermitInput::SessionOpened { region, session, ttl });
+                self.hoppers.wake();
+            }
+            Input::SessionConfirmed { region, session, sent_at } => {
+                let sent = sent_at;
+                self.tell_permit(now, PermitInput::KeepAliveAnswered { region, session, sent });
+            }
+            Input::SessionEnded { region, session } => {
+                self.tell_permit(now, PermitInput::SessionEnded { region, session });
+            }
+            Input::Claimed { region, campaign, leads, rest } => {
+                self.claimed(now, region, campaign, leads, rest);
+            }
+            Input::Agent { agent, request, command } => {
+                self.ask_calls(now, call::Input::Agent { agent, request, command })?;
+            }
+            Input::ScreenAttached(agent) => {
+                self.ask_calls(now, call::Input::ScreenAttached { agent })?;
+            }
+            Input::ScreenGone(agent) => self.ask_calls(now, call::Input::ScreenGone { agent })?,
+            Input::Persisted(token) => self.ask_calls(now, call::Input::Persisted { token })?,
+            Input::Sent(attempt) => self.sent(now, attempt),
+            Input::OptOut(entry) => {
+                self.permit.opt_out(entry.number, entry.scope);
+                self.forbid(now, entry.number);
+            }
+            Input::Backlog(waiting) => self.backlog = waiting,
+            Input::Drain => self.begin_drain(now),
+        }
+        Ok(())
+    }
+
+    /// Fires every timer whose time has come, its parts' too.
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop_due(now.monotonic) {
+            match timer {
+                TimerName::Pace => self.pace(now),
+                TimerName::Record(attempt) => self.give_up_figures(attempt),
+                TimerName::Permit | TimerName::Trunks | TimerName::Agents | TimerName::Calls => {}
+            }
+        }
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.monotonic);
+        if due(self.permit.poll_timeout().map(|(at, _)| at)) {
+            self.permit.handle_timeout(now);
+            self.drain_permit(now);
+        }
+        if due(self.calls.poll_timeout().map(|(at, _)| at)) {
+            self.calls.handle_timeout(now);
+            self.drain_calls(now);
+        }
+        for side in [Side::Trunks, Side::Agents] {
+            let ua = match side {
+                Side::Trunks => &mut self.trunk_ua,
+                Side::Agents => &mut self.agent_ua,
+            };
+            if due(ua.poll_timeout().map(|(at, _)| at)) {
+                ua.handle_timeout(now);
+                self.drain_ua(now, side);
+            }
+        }
+    }
+
+    /// What is to be done, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Engine::handle_timeout`] is due next, and why.
+    pub fn poll_timeout(&mut self) -> Option<(Instant, TimerName)> {
+        let parts = [
+            self.timers.next(),
+            self.permit.poll_timeout().map(|(at, _)| (at, TimerName::Permit)),
+            self.calls.poll_timeout().map(|(at, _)| (at, TimerName::Calls)),
+            self.trunk_ua.poll_timeout().map(|(at, _)| (at, TimerName::Trunks)),
+            self.agent_ua.poll_timeout().map(|(at, _)| (at, TimerName::Agents)),
+        ];
+        parts.into_iter().flatten().min()
+    }
+
+    /// Attempts under way and calls: nothing is left to wait for when it is zero.
+    pub fn live(&self) -> usize {
+        self.calls.attempts_len() + self.endings.len()
+    }
+
+    /// The agent whose sign-in name this is.
+    pub fn agent_of(&self, login: &str) -> Option<domain::AgentId> {
+        self.facts.logins.get(login).copied()
+    }
+
+    /// What the user agents have seen: the trunks' side, the agents' side.
+    pub fn sip_counters(&self) -> (sip::Counters, sip::Counters) {
+        (self.trunk_ua.counters(), self.agent_ua.counters())
+    }
+
+    // ---- The directory.
+
+    fn directory(&mut self, now: Now, index: u64, changes: Vec<DirectoryChange>) {
+        for change in changes {
+            self.directory_change(now, index, change);
+        }
+        self.tell_permit(now, PermitInput::DirectoryApplied { index });
+        self.output(Output::Applied(index));
+    }
+
+    fn directory_change(&mut self, now: Now, index: u64, change: DirectoryChange) {
+        match change {
+            DirectoryChange::Campaign(campaign) => self.campaign_changed(now, campaign),
+            DirectoryChange::Trunk(trunk) => self.trunk_changed(now, *trunk),
+            DirectoryChange::TrunkRemoved(id) => self.trunk_removed(now, id),
+            DirectoryChange::CallerIds(ids) => self.caller_ids_changed(ids),
+            DirectoryChange::CallerIdsRemoved(numbers) => self.caller_ids_removed(&numbers),
+            DirectoryChange::Agent(agent) => self.agent_changed(now, *agent),
+            DirectoryChange::AgentRemoved(agent) => self.agent_removed(now, agent),
+            DirectoryChange::Dnc { added, removed } => {
+                for (entry, added_by) in &added {
+                    self.permit.dnc_mut().add(entry.number, entry.scope, *added_by);
+                }
+                for (number, scope, added_by) in removed {
+                    self.permit.dnc_mut().remove(number, scope, added_by, index);
+                }
+                for (entry, _) in added {
+                    self.forbid(now, entry.number);
+                }
+            }
+            DirectoryChange::Reset(copy) => self.reset(now, index, *copy),
+        }
+    }
+
+    fn reset(&mut self, now: Now, index: u64, copy: DirectoryCopy) {
+        let DirectoryCopy { campaigns, trunks, caller_ids, agents, dnc } = copy;
+        let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())
+            .filter(|id| !trunks.iter().any(|trunk| trunk.id == *id))
+            .collect();
+        for id in gone {
+            self.trunk_removed(now, id);
+        }
+        let gone: Vec<_> = (self.facts.agents.keys().copied())
+            .filter(|id| !agents.iter().any(|agent| agent.id == *id))
+            .collect();
+        for id in gone {
+            self.agent_removed(now, id);
+        }
+        let gone: Vec<_> = (self.facts.caller_ids.keys().copied())
+            .filter(|number| !caller_ids.iter().any(|id| id.number == *number))
+            .collect();
+        self.caller_ids_removed(&gone);
+        let entries = dnc.iter().map(|(entry, added_by)| (entry.number, entry.scope, *added_by));
+        self.permit.directory_reset(now, index, entries);
+        self.drain_permit(now);
+        for trunk in trunks {
+            self.trunk_changed(now, trunk);
+        }
+        self.caller_ids_changed(caller_ids);
+        for agent in agents {
+            self.agent_changed(now, agent);
+        }
+        for campaign in campaigns {
+            self.campaign_changed(now, campaign);
+        }
+        let numbers: Vec<_> = self.calls.attempts().map(|(_, number, ..)| number).collect();
+        for number in numbers {
+            self.forbid(now, number);
+        }
+    }
+
+    fn agent_changed(&mut self, now: Now, agent: domain::AgentAccount) {
+        let (id, login, password) = (agent.id, agent.login.clone(), agent.sip_password.clone());
+        let enabled = agent.enabled && agent.node == self.config.member;
+        if let Some(old) = self.facts.agents.get(&id).filter(|old| old.login != login) {
+            let old = old.login.clone();
+            self.agent_ua.remove_user(&old);
+        }
+        let Some(account) = self.facts.set_agent(self.config.member, agent) else { return };
+        if !enabled || self.agent_ua.set_user(&login, password).is_err() {
+            self.agent_ua.remove_user(&login);
+        }
+        self.tell_calls(now, call::Input::Account(account));
+        self.drain_ua(now, Side::Agents);
+    }
+
+    fn agent_removed(&mut self, now: Now, agent: domain::AgentId) {
+        let Some(account) = self.facts.agents.get(&agent).cloned() else { return };
+        self.facts.forget_agent(agent);
+        self.agent_ua.remove_user(&account.login);
+        let account = call::Account { agent, campaigns: account.campaigns, enabled: false };
+        self.tell_calls(now, call::Input::Account(account));
+        self.drain_ua(now, Side::Agents);
+    }
+
+    // ---- The parts.
+
+    fn sip_input(&mut self, now: Now, side: Side, input: sip::Input<'_>) {
+        let ua = match side {
+            Side::Trunks => &mut self.trunk_ua,
+            Side::Agents => &mut self.agent_ua,
+        };
+        if ua.handle(now, input).is_ok() {
+            self.drain_ua(now, side);
+        }
+    }
+
+    fn tell_permit(&mut self, now: Now, input: PermitInput) {
+        // Refused means that the word was about a session that is not the current one any more.
+        if self.permit.handle(now, input).is_ok() {
+            self.drain_permit(now);
+        }
+    }
+
+    fn drain_permit(&mut self, now: Now) {
+        while let Some(output) = self.permit.poll_output() {
+            match output {
+                PermitOutput::SendKeepAlive { region, session, sent } => {
+                    self.output(Output::KeepAlive { region, session, sent_at: sent });
+                }
+                PermitOutput::AskFreshness { sent, applied } => {
+                    self.output(Output::AskFresh { sent_at: sent, applied });
+                }
+                PermitOutput::Drain { region, .. } => self.stop_dialing(now, region),
+                PermitOutput::Resumed { .. } => self.timers.arm(TimerName::Pace, now.monotonic),
+            }
+        }
+    }
+
+    /// An input of another's making: its refusal is the asker's to hear.
+    fn ask_calls(&mut self, now: Now, input: call::Input) -> Result<(), Rejected> {
+        self.calls.handle(now, input)?;
+        self.drain_calls(now);
+        Ok(())
+    }
+
+    /// An input of the engine's own making. A refusal means that the leg, attempt or agent ended
+    /// meanwhile, which the call center has told already.
+    pub(crate) fn tell_calls(&mut self, now: Now, input: call::Input) {
+        let _ended = self.calls.handle(now, input).is_err();
+        self.drain_calls(now);
+    }
+
+    pub(crate) fn drain_calls(&mut self, now: Now) {
+        while let Some(output) = self.calls.poll_output() {
+            match output {
+                call::Output::Leg(command) => self.leg_command(now, command),
+                call::Output::Notice { agent, notice } => self.output(Output::Notice { agent, notice }),
+                call::Output::Persist { token, entry } => {
+                    let entry = crate::Entry::Disposed(entry);
+                    self.output(Output::Persist { token: Some(token), entry });
+                }
+                call::Output::Reply { request, result } => self.output(Output::Reply { request, result }),
+                call::Output::Closed(end) => self.closed(now, end),
+                call::Output::AddDoNotCall { number, source, .. } => self.opt_out(now, number, source),
+                call::Output::Observed(observed) => {
+                    if matches!(observed, call::Observed::Agent { .. }) && !self.draining {
+                        self.timers.arm(TimerName::Pace, now.monotonic);
+                    }
+                    self.observe(Observed::Call(observed));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn observe(&mut self, observed: Observed) {
+        self.outputs.push_back(Output::Observed(observed));
+    }
+
+    /// A leg id not in use, below the agents' range.
+    pub(crate) fn next_leg(&mut self) -> LegId {
+        self.legs_begun += 1;
+        LegId(self.legs_begun)
+    }
+}

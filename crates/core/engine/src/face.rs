@@ -1,0 +1,326 @@
+//! What goes into [`crate::Engine`] and what comes out.
+
+use crate::facts::DirectoryCopy;
+use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
+use domain::{
+    AgentAccount, AgentId, AttemptId, CallOutcome, CallRecord, CallerId, Campaign, CampaignId,
+    DncEntry, DncScope, Instant, LeadId, LeasedLead, MemberId, PhoneNumber, RegionId, SessionId,
+    Trunk, TrunkId,
+};
+use media::{MediaCommand, MediaEvent};
+use serde::{Deserialize, Serialize};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+/// Which of a node's two SIP user agents: carriers never share a port with agents' phones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// Towards carriers.
+    Trunks,
+    /// Towards agents' phones.
+    Agents,
+}
+
+/// What the engine must know of its node.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The node.
+    pub member: MemberId,
+    /// The regions whose leads it dials.
+    pub regions: Vec<RegionId>,
+    /// The bound address of the trunks' side.
+    pub trunk_address: SocketAddr,
+    /// The address carriers see in Contact and Via.
+    pub trunk_advertised: SocketAddr,
+    /// The bound address of the agents' side.
+    pub agent_address: SocketAddr,
+    /// The address written into SDP.
+    pub media_address: std::net::IpAddr,
+    /// RTP ports.
+    pub media_ports: media::PortRange,
+    /// The digest realm of agents' phones.
+    pub realm: String,
+    /// Do-not-call freshness.
+    pub freshness: Duration,
+    /// The abandonment message, if there is one.
+    pub safe_harbour: Option<media::PromptId>,
+}
+
+/// A change of the directory, as the node's copy of it applied it.
+#[derive(Clone, Debug)]
+pub enum DirectoryChange {
+    /// A campaign as it is now.
+    Campaign(Arc<Campaign>),
+    /// A trunk as it is now.
+    Trunk(Box<Trunk>),
+    /// A trunk that is gone.
+    TrunkRemoved(TrunkId),
+    /// Caller IDs as they are now.
+    CallerIds(Vec<CallerId>),
+    /// Caller IDs that are gone.
+    CallerIdsRemoved(Vec<PhoneNumber>),
+    /// An agent as the account is now.
+    Agent(Box<AgentAccount>),
+    /// An agent who is gone.
+    AgentRemoved(AgentId),
+    /// Do-not-call entries, each with the directory index that added it, and removals of exactly
+    /// such entries.
+    Dnc {
+        /// Added or renewed.
+        added: Vec<(DncEntry, u64)>,
+        /// Gone.
+        removed: Vec<(PhoneNumber, DncScope, u64)>,
+    },
+    /// Everything, after a start or a snapshot.
+    Reset(Box<DirectoryCopy>),
+}
+
+/// One input.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// Bytes from a SIP socket.
+    Sip {
+        /// Which user agent's.
+        side: Side,
+        /// Where they came from.
+        flow: sip::Flow,
+        /// One datagram, or one framed message of a stream.
+        bytes: &'a [u8],
+    },
+    /// A SIP stream closed, or bytes could not be sent that way.
+    SipFlowLost {
+        /// Which user agent's.
+        side: Side,
+        /// Which.
+        flow: sip::Flow,
+        /// The stream is gone; otherwise only what was sent last is.
+        closed: bool,
+    },
+    /// The relay said something.
+    Media(MediaEvent),
+    /// The directory changed.
+    Directory {
+        /// By the entry of this index: everything up to it is known once this is handled.
+        index: u64,
+        /// What.
+        changes: Vec<DirectoryChange>,
+    },
+    /// The directory group confirmed that `index` was committed when asked at `sent_at`.
+    Fresh {
+        /// When the question left.
+        sent_at: Instant,
+        /// The index to have applied.
+        index: u64,
+    },
+    /// A region group opened a session for this run.
+    SessionOpened {
+        /// The region.
+        region: RegionId,
+        /// The session.
+        session: SessionId,
+        /// Time to live T, as the group answered.
+        ttl: Duration,
+    },
+    /// The region's leader confirmed the session.
+    SessionConfirmed {
+        /// The region.
+        region: RegionId,
+        /// The session.
+        session: SessionId,
+        /// When the question left.
+        sent_at: Instant,
+    },
+    /// The region group ended the session.
+    SessionEnded {
+        /// The region.
+        region: RegionId,
+        /// The session.
+        session: SessionId,
+    },
+    /// The answer to [`Output::Claim`].
+    Claimed {
+        /// The region.
+        region: RegionId,
+        /// The campaign.
+        campaign: CampaignId,
+        /// The leads.
+        leads: Vec<LeasedLead>,
+        /// Do not ask again before so long; none when leads may be there at once.
+        rest: Option<Duration>,
+    },
+    /// An agent pressed a button.
+    Agent {
+        /// Who.
+        agent: AgentId,
+        /// Which reply to send.
+        request: RequestId,
+        /// What.
+        command: AgentCommand,
+    },
+    /// A screen of the agent opened.
+    ScreenAttached(AgentId),
+    /// The agent's last screen closed.
+    ScreenGone(AgentId),
+    /// A durable write finished.
+    Persisted(PersistToken),
+    /// An INVITE was handed to the kernel just now: the last check, once more.
+    Sent(AttemptId),
+    /// An opt-out of an earlier run that the directory may not have yet: binds this node.
+    OptOut(DncEntry),
+    /// So many outcomes and records wait to be shipped.
+    Backlog(usize),
+    /// No new attempts from here on; leads not dialed are given back.
+    Drain,
+}
+
+/// What a node's journal keeps of its attempts, in this order: everything known of an attempt
+/// after a crash is the last of these.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    /// Leads came into the hopper. In the page cache before the first of them is dialed.
+    Leased(Vec<(AttemptId, LeadId)>),
+    /// An INVITE is about to leave. In the page cache before it does. The record is what will be
+    /// kept of the attempt if a crash hides its end: disposition `Unknown`.
+    Dialing(Box<CallRecord>),
+    /// An agent's disposition. Durable before it is acknowledged.
+    Disposed(call::JournalEntry),
+    /// An attempt's end. Durable before it is reported.
+    Closed {
+        /// The session whose lease it was.
+        session: SessionId,
+        /// For the region's group.
+        outcome: CallOutcome,
+        /// For the coordinator; none for a lead that was never dialed.
+        record: Option<Box<CallRecord>>,
+    },
+    /// A person's or an agent's opt-out. Durable before the agent hears that it is kept; kept
+    /// until the directory has it.
+    OptOut(DncEntry),
+}
+
+/// One output.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Append to the journal, without waiting for the disk. Written before anything later leaves.
+    Note(Entry),
+    /// Append to the journal; durable before anyone is told. With a token: say
+    /// [`Input::Persisted`] then.
+    Persist {
+        /// What to say it with.
+        token: Option<PersistToken>,
+        /// What to write.
+        entry: Entry,
+    },
+    /// Send.
+    Transmit {
+        /// From which user agent.
+        side: Side,
+        /// Where to.
+        flow: sip::Flow,
+        /// What.
+        bytes: bytes::Bytes,
+        /// The attempt whose first INVITE this is: answered by [`Input::Sent`].
+        invite: Option<AttemptId>,
+    },
+    /// For the relay.
+    Media(MediaCommand),
+    /// Ask the region group's leader to confirm the session, now.
+    KeepAlive {
+        /// The region.
+        region: RegionId,
+        /// The session.
+        session: SessionId,
+        /// Comes back with [`Input::SessionConfirmed`].
+        sent_at: Instant,
+    },
+    /// Ask the directory's leader for its commit index, now.
+    AskFresh {
+        /// Comes back with [`Input::Fresh`].
+        sent_at: Instant,
+        /// What this engine has applied; goes along.
+        applied: u64,
+    },
+    /// Ask the region's group for leads.
+    Claim {
+        /// The region.
+        region: RegionId,
+        /// The session that will hold them.
+        session: SessionId,
+        /// The campaign.
+        campaign: CampaignId,
+        /// At most so many.
+        n: u32,
+    },
+    /// For an agent's screens.
+    Notice {
+        /// Whose.
+        agent: AgentId,
+        /// What.
+        notice: AgentNotice,
+    },
+    /// The answer to a command.
+    Reply {
+        /// Which.
+        request: RequestId,
+        /// Done, or why not.
+        result: Result<(), CommandError>,
+    },
+    /// Do-not-call up to this index binds this engine: ringing attempts cancelled, hoppers emptied.
+    Applied(u64),
+    /// For metrics.
+    Observed(Observed),
+}
+
+/// What metrics want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observed {
+    /// Something of attempts and agents.
+    Call(call::Observed),
+    /// An attempt closed.
+    Closed {
+        /// Its campaign.
+        campaign: CampaignId,
+        /// Its disposition.
+        disposition: domain::Disposition,
+        /// From INVITE to first ringing.
+        post_dial_delay: Option<Duration>,
+    },
+    /// The last check said no.
+    Refused {
+        /// The rule.
+        rule: &'static str,
+    },
+    /// An INVITE left although its permission had run out meanwhile; it was cancelled at once.
+    SentLate,
+    /// A trunk's health changed.
+    TrunkHealth {
+        /// Which.
+        trunk: TrunkId,
+        /// Answers.
+        up: bool,
+    },
+}
+
+/// The engine's own timers; those of its parts are folded in by deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TimerName {
+    /// Launch lines, ask for leads.
+    Pace,
+    /// Permissions to renew, or that ended.
+    Permit,
+    /// A closed attempt whose media figures did not come.
+    Record(AttemptId),
+    /// Of the trunks' user agent.
+    Trunks,
+    /// Of the agents' user agent.
+    Agents,
+    /// Of the call center.
+    Calls,
+}
+
+/// An input that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// The call center refused it.
+    #[error(transparent)]
+    Call(#[from] call::Rejected),
+}

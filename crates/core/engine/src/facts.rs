@@ -1,0 +1,68 @@
+//! The engine's own copy of the directory: what it dials by is what it has applied.
+
+use call::Account;
+use domain::{
+    AgentAccount, AgentId, CallerId, Campaign, CampaignId, DncEntry, MemberId,
+    PhoneNumber, Trunk, TrunkId,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A whole directory, as a node needs it.
+#[derive(Clone, Debug, Default)]
+pub struct DirectoryCopy {
+    /// Campaigns.
+    pub campaigns: Vec<Arc<Campaign>>,
+    /// Trunks of every node.
+    pub trunks: Vec<Trunk>,
+    /// Caller IDs of every trunk.
+    pub caller_ids: Vec<CallerId>,
+    /// Agents of every node.
+    pub agents: Vec<AgentAccount>,
+    /// Do-not-call entries with the index that added each.
+    pub dnc: Vec<(DncEntry, u64)>,
+}
+
+/// Campaigns, trunks, caller IDs and agents of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) campaigns: BTreeMap<CampaignId, Arc<Campaign>>,
+    pub(crate) trunks: BTreeMap<TrunkId, Trunk>,
+    pub(crate) caller_ids: BTreeMap<PhoneNumber, CallerId>,
+    pub(crate) agents: BTreeMap<AgentId, AgentAccount>,
+    pub(crate) logins: BTreeMap<String, AgentId>,
+}
+
+impl Facts {
+    /// Takes a trunk in if it is this node's, out if it was and is no more.
+    pub(crate) fn set_trunk(&mut self, member: MemberId, trunk: Trunk) -> bool {
+        if trunk.node == member {
+            self.trunks.insert(trunk.id, trunk);
+            true
+        } else {
+            self.trunks.remove(&trunk.id).is_some()
+        }
+    }
+
+    /// Takes an agent in if it is this node's; returns what the call center must hear.
+    pub(crate) fn set_agent(&mut self, member: MemberId, agent: AgentAccount) -> Option<Account> {
+        let known = self.forget_agent(agent.id);
+        let ours = agent.node == member;
+        let account = Account {
+            agent: agent.id,
+            campaigns: agent.campaigns.clone(),
+            enabled: agent.enabled && ours,
+        };
+        if ours {
+            self.logins.insert(agent.login.clone(), agent.id);
+            self.agents.insert(agent.id, agent);
+        }
+        (ours || known).then_some(account)
+    }
+
+    /// Forgets an agent; whether it was known.
+    pub(crate) fn forget_agent(&mut self, agent: AgentId) -> bool {
+        let Some(account) = self.agents.remove(&agent) else { return false };
+        self.logins.remove(&account.login);
+        true
+    }
+}

@@ -1,0 +1,117 @@
+//! The legs of a node: which SIP call and which media port belong to which leg.
+
+use domain::{AgentId, AttemptId, LegId, LegStats, TrunkId};
+use std::collections::BTreeMap;
+
+/// Whose a leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A called person's, by a trunk.
+    Person { attempt: AttemptId, trunk: TrunkId },
+    /// An agent's phone.
+    Agent(AgentId),
+}
+
+/// One leg.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) owner: Owner,
+    pub(crate) call: sip::CallHandle,
+    pub(crate) local: sip::sdp::LocalMedia,
+    /// The call center may still hear of it.
+    pub(crate) heard: bool,
+    pub(crate) answered: bool,
+    /// SIP is over.
+    pub(crate) ended: bool,
+    /// The relay was told to close it.
+    pub(crate) closing: bool,
+}
+
+/// All legs.
+#[derive(Debug, Default)]
+pub(crate) struct Legs {
+    legs: BTreeMap<LegId, Leg>,
+    trunk_calls: BTreeMap<sip::CallHandle, LegId>,
+    agent_calls: BTreeMap<sip::CallHandle, LegId>,
+    /// Figures of legs that closed before their attempt did.
+    figures: BTreeMap<LegId, LegStats>,
+    channels: BTreeMap<TrunkId, u32>,
+    persons: BTreeMap<AttemptId, LegId>,
+}
+
+impl Legs {
+    pub(crate) fn insert(&mut self, id: LegId, leg: Leg) {
+        match leg.owner {
+            Owner::Person { trunk, attempt } => {
+                self.persons.insert(attempt, id);
+                *self.channels.entry(trunk).or_default() += 1;
+                self.trunk_calls.insert(leg.call, id);
+            }
+            Owner::Agent(_) => {
+                self.agent_calls.insert(leg.call, id);
+            }
+        }
+        self.legs.insert(id, leg);
+    }
+
+    pub(crate) fn get(&self, id: LegId) -> Option<&Leg> {
+        self.legs.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        self.legs.get_mut(&id)
+    }
+
+    pub(crate) fn of_call(&self, side: crate::Side, call: sip::CallHandle) -> Option<LegId> {
+        match side {
+            crate::Side::Trunks => self.trunk_calls.get(&call).copied(),
+            crate::Side::Agents => self.agent_calls.get(&call).copied(),
+        }
+    }
+
+    /// The leg of an attempt whose SIP is not over.
+    pub(crate) fn of_attempt(&self, attempt: AttemptId) -> Option<LegId> {
+        self.persons.get(&attempt).copied()
+    }
+
+    /// SIP is over: the trunk's channel is free again.
+    pub(crate) fn end(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id).filter(|leg| !leg.ended) else { return };
+        leg.ended = true;
+        match leg.owner {
+            Owner::Person { trunk, attempt } => {
+                self.persons.remove(&attempt);
+                self.trunk_calls.remove(&leg.call);
+                if let Some(channels) = self.channels.get_mut(&trunk) {
+                    *channels = channels.saturating_sub(1);
+                }
+            }
+            Owner::Agent(_) => {
+                self.agent_calls.remove(&leg.call);
+            }
+        }
+    }
+
+    /// The relay closed it.
+    pub(crate) fn remove(&mut self, id: LegId, stats: LegStats, keep: bool) -> Option<Leg> {
+        if keep {
+            self.figures.insert(id, stats);
+        }
+        self.legs.remove(&id)
+    }
+
+    /// Whether the relay still has it.
+    pub(crate) fn is_open(&self, id: LegId) -> bool {
+        self.legs.contains_key(&id)
+    }
+
+    /// Takes the figures of a leg that closed already.
+    pub(crate) fn figures(&mut self, id: LegId) -> Option<LegStats> {
+        self.figures.remove(&id)
+    }
+
+    /// Calls on a trunk now.
+    pub(crate) fn channels(&self, trunk: TrunkId) -> u32 {
+        self.channels.get(&trunk).copied().unwrap_or(0)
+    }
+}

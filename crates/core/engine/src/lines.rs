@@ -1,0 +1,376 @@
+//! Launching lines: pacing's wish, the permit's last word, the INVITE.
+
+use crate::{
+    Engine, Entry, Observed, Output, TimerName,
+    legs::{Leg, Owner},
+};
+use call::{AttemptState, CancelReason, DialFacts};
+use domain::{
+    AttemptId, CallRecord, Campaign, CampaignId, CampaignState, Disposition, LeasedLead, LegId, Now,
+    PhoneNumber, RegionId, limits,
+};
+use numbering::locality;
+use pacing::{Controller, Limits, View, hopper};
+use std::{sync::Arc, time::Duration};
+
+/// How often pacing looks when nothing else happens.
+const PACE: Duration = Duration::from_millis(50);
+
+/// One campaign's pacing.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    pub(crate) controller: Box<dyn Controller>,
+    pub(crate) rate: hopper::DialRate,
+}
+
+impl Pace {
+    pub(crate) fn of(campaign: &Campaign) -> Self {
+        Self {
+            controller: pacing::controller(campaign.pacing, campaign.dial_level),
+            rate: hopper::DialRate::default(),
+        }
+    }
+}
+
+impl Engine {
+    /// A campaign appeared or changed.
+    pub(crate) fn campaign_changed(&mut self, now: Now, campaign: Arc<Campaign>) {
+        let id = campaign.id;
+        let known = self.facts.campaigns.insert(id, Arc::clone(&campaign));
+        let same = known.is_some_and(|old| {
+            old.pacing == campaign.pacing && old.dial_level == campaign.dial_level
+        });
+        if !same {
+            self.paces.insert(id, Pace::of(&campaign));
+        }
+        if campaign.state != CampaignState::Running {
+            let leads = self.hoppers.take_if(|lead| lead.campaign == id);
+            self.give_back(leads);
+        }
+        self.hoppers.wake();
+        self.tell_calls(now, call::Input::Campaign(campaign));
+        self.timers.arm(TimerName::Pace, now.monotonic);
+    }
+
+    /// Looks at every running campaign: asks for leads, launches lines.
+    pub(crate) fn pace(&mut self, now: Now) {
+        if self.draining {
+            return;
+        }
+        self.timers.arm(TimerName::Pace, now.monotonic + PACE);
+        let running: Vec<Arc<Campaign>> = (self.facts.campaigns.values())
+            .filter(|campaign| campaign.state == CampaignState::Running)
+            .cloned()
+            .collect();
+        for campaign in running {
+            self.pace_campaign(now, &campaign);
+        }
+    }
+
+    fn pace_campaign(&mut self, now: Now, campaign: &Arc<Campaign>) {
+        let view = view_of(self.calls.pacing_view(campaign.id, now));
+        let (channels, calls) = self.room(now);
+        let limits = Limits {
+            channels,
+            calls,
+            leads: u32::try_from(self.hoppers.of(campaign.id)).unwrap_or(u32::MAX),
+        };
+        let Some(pace) = self.paces.get_mut(&campaign.id) else { return };
+        let wish = pace.controller.lines(now.monotonic, &view);
+        let dials = pace.rate.dials(now.monotonic);
+        self.refill(now, campaign, &view, wish, dials);
+        for _ in 0..limits.hold(wish) {
+            if !self.launch(now, campaign) {
+                break;
+            }
+        }
+    }
+
+    /// Asks the regions for leads before the hopper runs dry.
+    fn refill(&mut self, now: Now, campaign: &Arc<Campaign>, view: &View, wish: u32, dials: u32) {
+        if self.backlog >= limits::OUTBOX {
+            return;
+        }
+        let regions: Vec<RegionId> = (self.config.regions.iter().copied())
+            .filter(|region| campaign.regions.is_empty() || campaign.regions.contains(region))
+            .filter(|region| self.permit.may_dial(now.monotonic, *region))
+            .collect();
+        let held = self.hoppers.len() + self.calls.attempts_len();
+        let wanted = hopper::wanted(&hopper::View {
+            leads: u32::try_from(self.hoppers.of(campaign.id)).unwrap_or(u32::MAX),
+            claiming: 0,
+            leased: u32::try_from(held).unwrap_or(u32::MAX),
+            lines: campaign.dial_level.lines(view.agents()).max(wish),
+            dials,
+            agents: view.agents(),
+        });
+        if wanted == 0 || regions.is_empty() {
+            return;
+        }
+        let share = wanted.div_ceil(u32::try_from(regions.len()).unwrap_or(1));
+        for region in regions {
+            let Some(session) = self.permit.session(region).map(permit::SessionLease::session)
+            else {
+                continue;
+            };
+            if self.hoppers.ask(now.monotonic, region, campaign.id) {
+                self.output(Output::Claim { region, session, campaign: campaign.id, n: share });
+            }
+        }
+    }
+
+    /// Leads came.
+    pub(crate) fn claimed(
+        &mut self,
+        now: Now,
+        region: RegionId,
+        campaign: CampaignId,
+        leads: Vec<LeasedLead>,
+        rest: Option<Duration>,
+    ) {
+        self.hoppers.answered(now.monotonic, region, campaign, rest);
+        if leads.is_empty() {
+            return;
+        }
+        let noted = leads.iter().map(|lead| (lead.attempt, lead.lead)).collect();
+        self.output(Output::Note(Entry::Leased(noted)));
+        let running = self.facts.campaigns.get(&campaign).is_some_and(|c| c.state == CampaignState::Running);
+        let (good, bad): (Vec<_>, Vec<_>) = leads.into_iter().partition(|lead| {
+            running
+                && !self.draining
+                && !self.permit.expired(now.monotonic, region, lead.session)
+                && !self.permit.dnc().covers(lead.number, campaign, region)
+        });
+        self.give_back(bad);
+        self.hoppers.put(campaign, good);
+        self.timers.arm(TimerName::Pace, now.monotonic);
+    }
+
+    /// Dials the next lead of a campaign. False when it is of no use to try another now.
+    fn launch(&mut self, now: Now, campaign: &Arc<Campaign>) -> bool {
+        let Some(lease) = self.hoppers.take(campaign.id) else { return false };
+        let leg = self.next_leg();
+        let attempt = lease.attempt;
+        let spare = lease.clone();
+        let input = call::Input::Dial { lease, campaign: Arc::clone(campaign), leg, screening: None };
+        if self.calls.handle(now, input).is_err() {
+            // No agent is ready for it any more, or the node is full: the lead keeps its place.
+            self.hoppers.put_back(spare);
+            return false;
+        }
+        self.drain_calls(now);
+        // `Dialed` or `NotDialed` was said while draining; a line not dialed ends the round.
+        self.calls.attempt_state(attempt) == Some(AttemptState::Dialing)
+    }
+
+    /// The call center wants a person's leg: the last check, and in the same step the INVITE.
+    pub(crate) fn dial_person(&mut self, now: Now, leg: LegId, attempt: AttemptId, number: PhoneNumber) {
+        match self.try_dial(now, leg, attempt, number) {
+            Ok(facts) => self.tell_calls(now, call::Input::Dialed { attempt, facts }),
+            Err(rule) => {
+                *self.refused.entry(rule).or_default() += 1;
+                self.observe(Observed::Refused { rule });
+                self.tell_calls(now, call::Input::NotDialed { attempt });
+            }
+        }
+    }
+
+    fn try_dial(
+        &mut self,
+        now: Now,
+        leg: LegId,
+        attempt: AttemptId,
+        number: PhoneNumber,
+    ) -> Result<DialFacts, &'static str> {
+        let lease = self.calls.lease(attempt).expect("the call center asks for live attempts only");
+        let campaign = self.facts.campaigns.get(&lease.campaign).ok_or("unknown_campaign")?;
+        let campaign = Arc::clone(campaign);
+        let pack = compliance::RulePack::by_name(&campaign.rule_pack).ok_or("unknown_rule_pack")?;
+        let (session, region, zones) = (lease.session, lease.lead.region(), lease.zones.clone());
+        let called = locality(number);
+        let caller = self.choose_caller(now, &called, &campaign).ok_or("no_caller_id")?;
+        let trunk = self.facts.trunks.get(&caller.trunk).cloned().ok_or("no_trunk")?;
+        let port = self.ports.take(now.monotonic).ok_or("no_media_port")?;
+        let asked = permit::Attempt {
+            attempt,
+            session,
+            region,
+            campaign: campaign.id,
+            number,
+            trunk: trunk.id,
+            caller_id: &caller,
+            rule_pack_version: 0,
+        };
+        let open = || compliance::may_dial_at(pack, &zones, now.wall).is_ok();
+        let grant = match self.permit.check(now, &asked, open) {
+            Ok(grant) => grant,
+            Err(denial) => {
+                self.ports.give_back(now.monotonic, port);
+                return Err(denial.rule());
+            }
+        };
+        let local = self.local_media(port, trunk.codecs.clone());
+        let invite = self.person_invite(&trunk, &caller, number, &local, &campaign, &grant);
+        let call = match self.trunk_ua.invite(now, invite) {
+            Ok(call) => call,
+            Err(_) => {
+                self.ports.give_back(now.monotonic, port);
+                self.permit.unsent(&grant);
+                return Err("sip_full");
+            }
+        };
+        let sip_call_id = self.trunk_ua.call_id(call).unwrap_or_default().to_owned();
+        let facts = DialFacts {
+            invited_at: now.wall,
+            caller_id: Some(caller.number),
+            trunk: Some(trunk.id),
+            sip_call_id,
+            rule_pack: pack.to_string(),
+            dnc_index: grant.dnc_index,
+        };
+        let record = self.unknown_end(now, attempt, &facts);
+        self.output(Output::Note(Entry::Dialing(Box::new(record))));
+        if let Some(way) = self.ways.get_mut(&trunk.id) {
+            way.rate.take(now.monotonic);
+            way.attempts += 1;
+        }
+        if let Some(pace) = self.paces.get_mut(&campaign.id) {
+            pace.rate.note(now.monotonic);
+        }
+        self.count_attempt(campaign.id);
+        self.grants.insert(attempt, grant);
+        self.open_leg(leg, port, &local);
+        self.legs.insert(leg, Leg {
+            owner: Owner::Person { attempt, trunk: trunk.id },
+            call,
+            local,
+            heard: true,
+            answered: false,
+            ended: false,
+            closing: false,
+        });
+        self.drain_ua(now, crate::Side::Trunks);
+        Ok(facts)
+    }
+
+    /// The record of an attempt whose end a crash would hide.
+    fn unknown_end(&self, now: Now, attempt: AttemptId, facts: &DialFacts) -> CallRecord {
+        let lease = self.calls.lease(attempt).expect("the call center asks for live attempts only");
+        CallRecord {
+            attempt,
+            lead: lease.lead,
+            campaign: lease.campaign,
+            list: lease.list,
+            region: lease.lead.region(),
+            node: self.config.member,
+            session: lease.session,
+            number: lease.number,
+            caller_id: facts.caller_id,
+            trunk: facts.trunk,
+            sip_call_id: facts.sip_call_id.clone(),
+            agent: None,
+            invited_at: Some(now.wall),
+            ringing_at: None,
+            answered_at: None,
+            bridged_at: None,
+            ended_at: now.wall,
+            closed_at: now.wall,
+            disposition: Disposition::Unknown,
+            disposition_name: Disposition::Unknown.name().to_owned(),
+            sip_status: 0,
+            q850: 0,
+            ended_by: String::new(),
+            carrier_leg: None,
+            agent_leg: None,
+            rule_pack: facts.rule_pack.clone(),
+            dnc_index: facts.dnc_index,
+            note: String::new(),
+        }
+    }
+
+    /// The clock was read after the INVITE left.
+    pub(crate) fn sent(&mut self, now: Now, attempt: AttemptId) {
+        let Some(grant) = self.grants.remove(&attempt) else { return };
+        if self.permit.after_send(now.monotonic, &grant) == permit::AfterSend::Cancel {
+            self.observe(Observed::SentLate);
+            self.cancel(now, attempt, CancelReason::SentLate);
+        }
+    }
+
+    /// Gives an unanswered attempt up; an answered one goes on.
+    pub(crate) fn cancel(&mut self, now: Now, attempt: AttemptId, reason: CancelReason) {
+        // Refused means answered already, or ended: both are fine.
+        if self.calls.handle(now, call::Input::CancelAttempt { attempt, reason }).is_ok() {
+            self.drain_calls(now);
+        }
+    }
+
+    /// A number may not be called any more: empties it from hoppers, cancels what rings.
+    pub(crate) fn forbid(&mut self, now: Now, number: PhoneNumber) {
+        let covered = |dnc: &permit::DncSet, lead: &LeasedLead| {
+            dnc.covers(lead.number, lead.campaign, lead.lead.region())
+        };
+        let dnc = self.permit.dnc();
+        let leads = self.hoppers.take_if(|lead| lead.number == number && covered(dnc, lead));
+        self.give_back(leads);
+        let ringing: Vec<AttemptId> = (self.calls.attempts())
+            .filter(|(_, n, ..)| *n == number)
+            .map(|(attempt, ..)| attempt)
+            .filter(|attempt| {
+                self.calls.lease(*attempt).is_some_and(|lease| covered(self.permit.dnc(), lease))
+            })
+            .collect();
+        for attempt in ringing {
+            self.cancel(now, attempt, CancelReason::DoNotCall);
+        }
+    }
+
+    /// Validity ended: nothing unanswered may go on, and held leads are given back.
+    pub(crate) fn stop_dialing(&mut self, now: Now, region: Option<RegionId>) {
+        let within = |lead: &LeasedLead| region.is_none_or(|r| lead.lead.region() == r);
+        // When only freshness ended, the leases stand: the leads wait in their hopper.
+        if region.is_some() {
+            let leads = self.hoppers.take_if(within);
+            self.give_back(leads);
+        }
+        let attempts: Vec<AttemptId> = (self.calls.attempts())
+            .map(|(attempt, ..)| attempt)
+            .filter(|attempt| self.calls.lease(*attempt).is_some_and(within))
+            .collect();
+        for attempt in attempts {
+            self.stop_retransmissions(attempt);
+            self.cancel(now, attempt, CancelReason::ValidityEnded);
+        }
+    }
+
+    /// No new attempts from here on.
+    pub(crate) fn begin_drain(&mut self, now: Now) {
+        self.draining = true;
+        self.timers.disarm(&TimerName::Pace);
+        let leads = self.hoppers.take_if(|_| true);
+        self.give_back(leads);
+        let attempts: Vec<AttemptId> = self.calls.attempts().map(|(attempt, ..)| attempt).collect();
+        for attempt in attempts {
+            self.cancel(now, attempt, CancelReason::Shutdown);
+        }
+    }
+}
+
+fn view_of(view: call::PacingView) -> View {
+    let phase = |phase| match phase {
+        call::LinePhase::Dialing => pacing::Phase::Dialing,
+        call::LinePhase::Ringing => pacing::Phase::Ringing,
+        call::LinePhase::Screening => pacing::Phase::Screening,
+    };
+    View {
+        ready: view.ready,
+        reserved: view.reserved,
+        on_call: view.on_call,
+        wrap_up: view.wrap_up,
+        lines: (view.lines.into_iter())
+            .map(|line| pacing::Line { phase: phase(line.phase), age: line.age })
+            .collect(),
+        waiting: view.waiting,
+        lines_elsewhere: view.lines_elsewhere,
+    }
+}

@@ -1,0 +1,476 @@
+//! Between the call center's legs and SIP and RTP: every SIP word of the engine stands here.
+
+use crate::{
+    Engine, Observed, Output, Side,
+    legs::{Leg, Owner},
+};
+use bytes::Bytes;
+use call::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
+use domain::{
+    AgentId, AttemptId, CallerId, Campaign, LegId, Now, NumberFormat, PhoneNumber, Trunk,
+};
+use media::{MediaCommand, MediaEvent, Port};
+use sip::{
+    CallHandle, Flow, Invite, SipEvent,
+    digest::Credentials,
+    sdp::{Agreed, Direction, LocalMedia},
+};
+use std::{net::SocketAddr, time::Duration};
+
+/// Payload type of telephone-event in our offers (RFC 4733).
+const TELEPHONE_EVENT: u8 = 101;
+/// A leg that sends neither RTP nor RTCP for so long while it should is lost.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// Does what the call center wishes of a leg.
+    pub(crate) fn leg_command(&mut self, now: Now, command: LegCommand) {
+        match command {
+            LegCommand::Dial { leg, to: Callee::Person { attempt, number } } => {
+                self.dial_person(now, leg, attempt, number);
+            }
+            LegCommand::Dial { leg, to: Callee::Agent(agent) } => self.dial_agent(now, leg, agent),
+            LegCommand::Cancel { leg } => self.cancel_leg(now, leg),
+            LegCommand::HangUp { leg } => self.hang_up(now, leg),
+            LegCommand::Bridge { a, b } => self.media(MediaCommand::Bridge { a, b }),
+            LegCommand::Unbridge { a, b } => {
+                if self.legs.is_open(a) && self.legs.is_open(b) {
+                    self.media(MediaCommand::Unbridge { a, b });
+                }
+            }
+            LegCommand::Play { leg, prompt: Prompt::SafeHarbour } => match self.config.safe_harbour {
+                Some(prompt) => self.media(MediaCommand::Play { leg, prompt, repeat: false }),
+                None => self.tell_leg(now, leg, LegEvent::Played),
+            },
+            LegCommand::StopPlay { leg } => self.media(MediaCommand::StopPlay { leg }),
+        }
+    }
+
+    /// Our side of a leg's session.
+    pub(crate) fn local_media(&mut self, port: Port, codecs: Vec<domain::Codec>) -> LocalMedia {
+        self.sdp_sessions += 1;
+        LocalMedia {
+            session_id: self.sdp_sessions,
+            version: 1,
+            address: SocketAddr::new(self.config.media_address, port.number()),
+            codecs,
+            dtmf_payload: TELEPHONE_EVENT,
+            direction: Direction::SendRecv,
+        }
+    }
+
+    /// The INVITE for a person, as the trunk wants it.
+    pub(crate) fn person_invite(
+        &self,
+        trunk: &Trunk,
+        caller: &CallerId,
+        number: PhoneNumber,
+        local: &LocalMedia,
+        campaign: &Campaign,
+        grant: &permit::Grant,
+    ) -> Invite {
+        let domain = if trunk.domain.is_empty() { &trunk.address } else { &trunk.domain };
+        let uri = |number: PhoneNumber| format!("sip:{}@{domain}", written(number, trunk.number_format));
+        let shown = uri(caller.number);
+        Invite {
+            flow: self.trunk_flow(trunk).expect("a trunk without an address takes no call"),
+            request_uri: uri(number),
+            from: sip::Address::new(shown.clone()),
+            to: sip::Address::new(uri(number)),
+            contact_user: written(caller.number, trunk.number_format),
+            p_asserted_identity: Some(shown),
+            // For the carrier's records, and for a border controller that refuses older sessions.
+            headers: vec![
+                ("X-Dialmesh-Attempt".to_owned(), grant.attempt.to_string()),
+                ("X-Dialmesh-Session".to_owned(), grant.session.to_string()),
+            ],
+            body: Bytes::from(local.offer()),
+            credentials: credentials(trunk),
+            // The call center cancels at the ring limit; this is the net below it.
+            expires: Some(campaign.ring_limit + Duration::from_secs(10)),
+            valid_until: Some(grant.valid_until),
+        }
+    }
+
+    /// Where a trunk's datagrams go.
+    pub(crate) fn trunk_flow(&self, trunk: &Trunk) -> Option<Flow> {
+        let remote = trunk.address.parse().ok()?;
+        Some(Flow { transport: trunk.transport, local: self.config.trunk_address, remote })
+    }
+
+    /// OPTIONS and REGISTER as the trunk wants them.
+    pub(crate) fn signal_trunk(&mut self, now: Now, trunk: &Trunk) {
+        let Some(flow) = self.trunk_flow(trunk) else { return };
+        let interval = if trunk.enabled { trunk.options_interval } else { Duration::ZERO };
+        let watched = self.trunk_ua.watch(now, trunk.id, flow, interval).is_ok();
+        let registered = if trunk.enabled && trunk.register {
+            self.trunk_ua.register(now, trunk.id, registration(trunk, flow)).is_ok()
+        } else {
+            self.trunk_ua.unregister(now, trunk.id);
+            true
+        };
+        if let Some(way) = self.ways.get_mut(&trunk.id) {
+            // A trunk that cannot be watched or registered as asked takes no call.
+            way.up &= watched && registered;
+        }
+        self.drain_ua(now, Side::Trunks);
+    }
+
+    /// No more OPTIONS and REGISTER for a trunk that is gone.
+    pub(crate) fn forget_trunk(&mut self, now: Now, trunk: domain::TrunkId, flow: Option<Flow>) {
+        if let Some(flow) = flow {
+            let _full = self.trunk_ua.watch(now, trunk, flow, Duration::ZERO).is_err();
+        }
+        self.trunk_ua.unregister(now, trunk);
+        self.drain_ua(now, Side::Trunks);
+    }
+
+    /// Carriers that may talk to us.
+    pub(crate) fn signal_peers(&mut self) {
+        let address = |trunk: &Trunk| trunk.address.parse::<SocketAddr>().ok().map(|a| a.ip());
+        self.trunk_ua.set_peers(self.facts.trunks.values().filter_map(address));
+        self.candidates_stale = true;
+    }
+
+    /// Calls an agent's registered phone for the shift.
+    fn dial_agent(&mut self, now: Now, leg: LegId, agent: AgentId) {
+        let lost = LegEvent::Failed(Failure { local: Some(LocalCause::Unreachable), ..Failure::default() });
+        let Some(account) = self.facts.agents.get(&agent) else {
+            return self.tell_leg(now, leg, lost);
+        };
+        let login = account.login.clone();
+        let Some((flow, contact)) = (self.agent_ua.binding(&login))
+            .map(|b| (b.flow, String::from_utf8_lossy(&b.contact).into_owned()))
+        else {
+            return self.tell_leg(now, leg, lost);
+        };
+        let Some(port) = self.ports.take(now.monotonic) else {
+            return self.tell_leg(now, leg, lost);
+        };
+        let local = self.local_media(port, vec![domain::Codec::Pcma, domain::Codec::Pcmu]);
+        let host = self.config.agent_address;
+        let invite = Invite {
+            flow,
+            request_uri: contact,
+            from: sip::Address {
+                display: "dialmesh".to_owned(),
+                uri: format!("sip:shift@{host}"),
+            },
+            to: sip::Address::new(format!("sip:{login}@{host}")),
+            contact_user: "shift".to_owned(),
+            p_asserted_identity: None,
+            headers: Vec::new(),
+            body: Bytes::from(local.offer()),
+            credentials: None,
+            expires: None,
+            valid_until: None,
+        };
+        match self.agent_ua.invite(now, invite) {
+            Ok(call) => {
+                self.open_leg(leg, port, &local);
+                self.legs.insert(leg, Leg {
+                    owner: Owner::Agent(agent),
+                    call,
+                    local,
+                    heard: true,
+                    answered: false,
+                    ended: false,
+                    closing: false,
+                });
+                self.drain_ua(now, Side::Agents);
+            }
+            Err(_) => {
+                self.ports.give_back(now.monotonic, port);
+                self.tell_leg(now, leg, lost);
+            }
+        }
+    }
+
+    pub(crate) fn open_leg(&mut self, leg: LegId, port: Port, local: &LocalMedia) {
+        let telephone_event = Some(local.dtmf_payload);
+        self.media(MediaCommand::Open { leg, port, telephone_event });
+    }
+
+    fn cancel_leg(&mut self, now: Now, leg: LegId) {
+        let Some((side, call)) = self.legs.get(leg).filter(|l| !l.ended).map(side_and_call) else {
+            return;
+        };
+        // Refused means that its final event is out already: the call center hears it from there.
+        let _gone = self.ua(side).cancel(now, call, None).is_err();
+        self.drain_ua(now, side);
+    }
+
+    fn hang_up(&mut self, now: Now, leg: LegId) {
+        let Some(found) = self.legs.get_mut(leg) else { return };
+        found.heard = false;
+        let (ended, (side, call)) = (found.ended, side_and_call(found));
+        if !ended {
+            let _gone = self.ua(side).bye(now, call, Some(16)).is_err();
+            self.drain_ua(now, side);
+        }
+        self.close_leg(leg);
+    }
+
+    /// No INVITE datagram of the attempt leaves any more.
+    pub(crate) fn stop_retransmissions(&mut self, attempt: AttemptId) {
+        if let Some(leg) = self.legs.of_attempt(attempt)
+            && let Some(call) = self.legs.get(leg).filter(|l| !l.ended).map(|l| l.call)
+        {
+            let _gone = self.trunk_ua.stop_retransmissions(call).is_err();
+        }
+    }
+
+    /// Tells the relay, once, that a leg is over.
+    fn close_leg(&mut self, leg: LegId) {
+        if let Some(found) = self.legs.get_mut(leg)
+            && !found.closing
+        {
+            found.closing = true;
+            self.media(MediaCommand::Close { leg });
+        }
+    }
+
+    /// Tells the call center of a leg, unless it has let go of it.
+    pub(crate) fn tell_leg(&mut self, now: Now, leg: LegId, event: LegEvent) {
+        if self.legs.get(leg).is_none_or(|l| l.heard) {
+            self.tell_calls(now, call::Input::Leg { leg, event });
+        }
+    }
+
+    /// Everything a user agent has to say.
+    pub(crate) fn drain_ua(&mut self, now: Now, side: Side) {
+        while let Some(output) = self.ua(side).poll_output() {
+            match output {
+                sip::Output::Transmit { flow, bytes, kind } => {
+                    let invite = self.invite_of(now, side, kind);
+                    self.output(Output::Transmit { side, flow, bytes, invite });
+                }
+                sip::Output::Event(event) => self.sip_event(now, side, event),
+            }
+        }
+    }
+
+    /// The attempt whose first INVITE a datagram is; notes when the last one left.
+    fn invite_of(&mut self, now: Now, side: Side, kind: sip::Kind) -> Option<AttemptId> {
+        let sip::Kind::Invite { call, retransmission } = kind else { return None };
+        if side == Side::Agents {
+            return None;
+        }
+        let owner = self.legs.of_call(side, call).and_then(|leg| self.legs.get(leg)).map(|l| l.owner);
+        let Some(Owner::Person { attempt, .. }) = owner else { return None };
+        self.last_invite.insert(attempt, now.wall);
+        (!retransmission).then_some(attempt)
+    }
+
+    fn sip_event(&mut self, now: Now, side: Side, event: SipEvent) {
+        match event {
+            SipEvent::Provisional { call, status, body, .. } => {
+                let word = match (status, body.is_empty()) {
+                    (100, _) => return,
+                    (_, false) => LegEvent::EarlyMedia,
+                    _ => LegEvent::Ringing,
+                };
+                if let Some(leg) = self.legs.of_call(side, call) {
+                    self.tell_leg(now, leg, word);
+                }
+            }
+            SipEvent::Answered { call, body } => self.answered(now, side, call, &body),
+            SipEvent::Failed { call, status, q850, local, .. } => {
+                let failure = Failure {
+                    status: if local.is_some() { 0 } else { status },
+                    q850: q850.unwrap_or(0),
+                    local: local.map(local_cause),
+                };
+                let refused = local.is_none() && matches!(status, 401 | 407);
+                let failure = if refused {
+                    Failure { local: Some(LocalCause::CredentialsRefused), ..failure }
+                } else {
+                    failure
+                };
+                self.leg_ended(now, side, call, LegEvent::Failed(failure));
+            }
+            SipEvent::Cancelled { call, .. } => {
+                let failure = Failure { status: 487, ..Failure::default() };
+                self.leg_ended(now, side, call, LegEvent::Failed(failure));
+            }
+            SipEvent::Ended { call, cause, .. } => {
+                let by_peer = cause == sip::EndCause::Peer;
+                self.leg_ended(now, side, call, LegEvent::HungUp { by_peer });
+            }
+            SipEvent::Incoming { call, .. } => {
+                // Calls to our own numbers have no queue yet: told at once, not left ringing.
+                let _gone = self.ua(side).reject(now, call, 480).is_err();
+            }
+            SipEvent::ReOffer { call, offer, answer } => self.re_offer(side, call, &offer, &answer),
+            SipEvent::Digit { call, digit } => {
+                if let Some(leg) = self.legs.of_call(side, call) {
+                    self.tell_leg(now, leg, LegEvent::Digit(digit));
+                }
+            }
+            SipEvent::TrunkHealth { id, up } => {
+                if let Some(way) = self.ways.get_mut(&id) {
+                    way.up = up;
+                    self.observe(Observed::TrunkHealth { trunk: id, up });
+                }
+            }
+            SipEvent::Acknowledged { .. }
+            | SipEvent::Registered { .. }
+            | SipEvent::Unregistered { .. }
+            | SipEvent::CarrierRegistration { .. } => {}
+        }
+    }
+
+    fn answered(&mut self, now: Now, side: Side, call: CallHandle, body: &[u8]) {
+        let Some(leg) = self.legs.of_call(side, call) else { return };
+        let found = self.legs.get_mut(leg).expect("legs and their calls go together");
+        found.answered = true;
+        let symmetric = matches!(found.owner, Owner::Agent(_));
+        if let Owner::Person { trunk, .. } = found.owner
+            && let Some(way) = self.ways.get_mut(&trunk)
+        {
+            way.answered += 1;
+        }
+        match found.local.read_answer(body) {
+            Ok(agreed) => {
+                self.set_remote(leg, &agreed, symmetric);
+                self.tell_leg(now, leg, LegEvent::Answered);
+            }
+            Err(_) => {
+                let _gone = self.ua(side).bye(now, call, Some(65)).is_err();
+                let failure = Failure { local: Some(LocalCause::MediaRefused), ..Failure::default() };
+                self.tell_leg(now, leg, LegEvent::Failed(failure));
+                if let Some(found) = self.legs.get_mut(leg) {
+                    found.heard = false;
+                }
+            }
+        }
+    }
+
+    /// The peer changed the session within the call: hold, another address.
+    fn re_offer(&mut self, side: Side, call: CallHandle, offer: &[u8], answer: &[u8]) {
+        let Some(leg) = self.legs.of_call(side, call) else { return };
+        let Ok(ours) = LocalMedia::from_ours(answer) else { return };
+        if let Ok((_, agreed)) = ours.answer(offer) {
+            self.set_remote(leg, &agreed, side == Side::Agents);
+        }
+    }
+
+    fn set_remote(&mut self, leg: LegId, agreed: &Agreed, symmetric: bool) {
+        let mut rtcp = agreed.remote;
+        rtcp.set_port(agreed.remote.port().saturating_add(1));
+        self.media(MediaCommand::SetRemote {
+            leg,
+            addr: agreed.remote,
+            rtcp: Some(rtcp),
+            codec: agreed.codec,
+            telephone_event: agreed.dtmf_payload,
+            send: agreed.direction.sends() && !agreed.remote.ip().is_unspecified(),
+            symmetric,
+        });
+    }
+
+    fn leg_ended(&mut self, now: Now, side: Side, call: CallHandle, event: LegEvent) {
+        let Some(leg) = self.legs.of_call(side, call) else { return };
+        self.legs.end(leg);
+        // The call center first, which may part a bridge; then the relay closes the leg.
+        self.tell_leg(now, leg, event);
+        self.close_leg(leg);
+    }
+
+    /// The relay said something.
+    pub(crate) fn media_event(&mut self, now: Now, event: MediaEvent) {
+        match event {
+            MediaEvent::Digit { leg, digit } => self.tell_leg(now, leg, LegEvent::Digit(digit)),
+            MediaEvent::Played { leg, finished: true, .. } => {
+                self.tell_leg(now, leg, LegEvent::Played);
+            }
+            MediaEvent::Unbridged { a, stats, .. } => {
+                if let Some(Owner::Person { attempt, .. }) = self.legs.get(a).map(|l| l.owner) {
+                    self.bridge_figures.insert(attempt, stats.b);
+                }
+            }
+            MediaEvent::Silent { leg, span } if span >= SILENCE_LIMIT => self.lost_media(now, leg),
+            MediaEvent::Closed { leg, port, stats, .. } => {
+                self.ports.give_back(now.monotonic, port);
+                let owner = self.legs.get(leg).map(|l| l.owner);
+                let waited = match owner {
+                    Some(Owner::Person { attempt, .. }) => {
+                        let waited = self.endings.contains_key(&attempt);
+                        self.figures(leg, attempt, stats);
+                        waited
+                    }
+                    _ => true,
+                };
+                self.legs.remove(leg, stats, !waited);
+            }
+            MediaEvent::FirstPacket { .. }
+            | MediaEvent::Played { .. }
+            | MediaEvent::Silent { .. }
+            | MediaEvent::Snapshot { .. }
+            | MediaEvent::Rejected { .. } => {}
+        }
+    }
+
+    /// A leg went silent for too long: its peer is gone without a word.
+    fn lost_media(&mut self, now: Now, leg: LegId) {
+        let Some(found) = self.legs.get(leg).filter(|l| l.answered && !l.ended) else { return };
+        let (side, call) = side_and_call(found);
+        let _gone = self.ua(side).bye(now, call, Some(31)).is_err();
+        self.drain_ua(now, side);
+    }
+
+    fn media(&mut self, command: MediaCommand) {
+        self.output(Output::Media(command));
+    }
+
+    fn ua(&mut self, side: Side) -> &mut sip::Endpoint {
+        match side {
+            Side::Trunks => &mut self.trunk_ua,
+            Side::Agents => &mut self.agent_ua,
+        }
+    }
+}
+
+fn side_and_call(leg: &Leg) -> (Side, CallHandle) {
+    let side = match leg.owner {
+        Owner::Person { .. } => Side::Trunks,
+        Owner::Agent(_) => Side::Agents,
+    };
+    (side, leg.call)
+}
+
+/// A number as the carrier wants it. In full: it goes to the carrier.
+fn written(number: PhoneNumber, format: NumberFormat) -> String {
+    let plus = number.reveal();
+    match format {
+        NumberFormat::PlusE164 => plus,
+        NumberFormat::E164 => plus[1..].to_owned(),
+    }
+}
+
+pub(crate) fn credentials(trunk: &Trunk) -> Option<Credentials> {
+    trunk.auth.as_ref().map(|auth| Credentials {
+        username: auth.username.clone(),
+        password: auth.password.clone(),
+    })
+}
+
+fn registration(trunk: &Trunk, flow: Flow) -> sip::Registration {
+    let user = trunk.auth.as_ref().map_or_else(|| trunk.name.clone(), |auth| auth.username.clone());
+    sip::Registration {
+        flow,
+        domain: if trunk.domain.is_empty() { trunk.address.clone() } else { trunk.domain.clone() },
+        user,
+        credentials: credentials(trunk),
+        expires: Duration::from_secs(300),
+    }
+}
+
+fn local_cause(cause: sip::LocalCause) -> LocalCause {
+    match cause {
+        sip::LocalCause::Timeout => LocalCause::TimedOut,
+        sip::LocalCause::Transport | sip::LocalCause::Expired | sip::LocalCause::Overload => {
+            LocalCause::Unreachable
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! One engine against a modelled carrier and a modelled phone, in virtual time.
+
+use bytes::Bytes;
+use call::{AgentCommand, AgentNotice, RequestId};
+use domain::{
+    AgentAccount, AgentDisposition, AgentId, AttemptId, CallerId, CallerIdCaps, Campaign,
+    CampaignId, CampaignState, Codec, DialLevel, Disposition, DispositionCode, DispositionFlags,
+    DncEntry, DncScope, DncSource, Instant, LeadId, LeadProfile, LeasedLead, ListId, MemberId, Now,
+    NumberFormat, PacingMode, PhoneNumber, RegionId, Secret, SessionId, SipTransport, Trunk,
+    TrunkAuth, TrunkId, WallTime,
+};
+use engine::{DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Output, Side};
+use media::{MediaCommand, MediaEvent, PortRange};
+use sansio::Seed;
+use sip::{
+    Credentials, Endpoint, EndpointConfig, Flow, Registration, SipEvent,
+    sdp::{Direction, LocalMedia},
+};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+const REGION: RegionId = RegionId(1);
+const SESSION: SessionId = SessionId(9);
+const CAMPAIGN: CampaignId = CampaignId(1);
+const AGENT: AgentId = AgentId(1);
+const TTL: Duration = Duration::from_secs(30);
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn number(text: &str) -> PhoneNumber {
+    text.parse().unwrap()
+}
+
+/// What the modelled carrier does with a call, by the last digit of the number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    Answers,
+    Busy,
+    RingsOn,
+}
+
+fn fate(to: &str) -> Fate {
+    match to.chars().last() {
+        Some('1') => Fate::Busy,
+        Some('2') => Fate::RingsOn,
+        _ => Fate::Answers,
+    }
+}
+
+struct World {
+    now: Now,
+    engine: Engine,
+    carrier: Endpoint,
+    phone: Endpoint,
+    notices: Vec<AgentNotice>,
+    closed: BTreeMap<AttemptId, (Disposition, Option<domain::CallRecord>)>,
+    undialed: Vec<AttemptId>,
+    noted: Vec<AttemptId>,
+    invites: Vec<(Instant, AttemptId)>,
+    opt_outs: usize,
+    applied: u64,
+    claims: u32,
+    confirm: bool,
+}
+
+fn flow(local: &str, remote: &str) -> Flow {
+    Flow { transport: SipTransport::Udp, local: at(local), remote: at(remote) }
+}
+
+fn media_at(port: u16) -> LocalMedia {
+    LocalMedia {
+        session_id: 1,
+        version: 1,
+        address: SocketAddr::new([127, 0, 0, 1].into(), port),
+        codecs: vec![Codec::Pcma],
+        dtmf_payload: 101,
+        direction: Direction::SendRecv,
+    }
+}
+
+fn campaign() -> Campaign {
+    let flags = |do_not_call| DispositionFlags { contact: true, do_not_call, ..DispositionFlags::default() };
+    Campaign {
+        id: CAMPAIGN,
+        name: "spring".into(),
+        state: CampaignState::Running,
+        regions: Vec::new(),
+        pacing: PacingMode::Progressive,
+        dial_level: DialLevel::ONE,
+        ring_limit: Duration::from_secs(20),
+        talk_limit: Duration::from_secs(600),
+        answer_limit: Duration::from_secs(2),
+        wrap_up_limit: Duration::from_secs(30),
+        auto_ready: true,
+        rule_pack: "demo".into(),
+        retry: Vec::new(),
+        attempts_max: 3,
+        dispositions: vec![
+            AgentDisposition { name: "sale".into(), flags: flags(false) },
+            AgentDisposition { name: "stop".into(), flags: flags(true) },
+        ],
+        default_disposition: DispositionCode(0),
+        any_city_caller_id: true,
+        version: 1,
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let engine = Engine::new(
+            EngineConfig {
+                member: MemberId(2),
+                regions: vec![REGION],
+                trunk_address: at("10.0.0.1:5060"),
+                trunk_advertised: at("10.0.0.1:5060"),
+                agent_address: at("10.0.0.1:5062"),
+                media_address: [10, 0, 0, 1].into(),
+                media_ports: PortRange::new(20_000, 20_200).unwrap(),
+                realm: "dialmesh".into(),
+                freshness: TTL,
+                safe_harbour: None,
+            },
+            Seed::from_u64(1),
+        );
+        let mut carrier = Endpoint::new(EndpointConfig::default(), Seed::from_u64(2));
+        carrier.set_peers([[10, 0, 0, 1].into()]);
+        let mut phone = Endpoint::new(EndpointConfig::default(), Seed::from_u64(3));
+        phone.set_peers([[10, 0, 0, 1].into()]);
+        let now = Now { monotonic: Instant::from_millis(1_000_000), wall: WallTime::from_millis(1_795_300_000_000) };
+        let mut world = Self {
+            now,
+            engine,
+            carrier,
+            phone,
+            notices: Vec::new(),
+            closed: BTreeMap::new(),
+            undialed: Vec::new(),
+            noted: Vec::new(),
+            invites: Vec::new(),
+            opt_outs: 0,
+            applied: 0,
+            claims: 0,
+            confirm: true,
+        };
+        world.input(Input::Directory { index: 5, changes: vec![DirectoryChange::Reset(Box::new(directory()))] });
+        world.input(Input::SessionOpened { region: REGION, session: SESSION, ttl: TTL });
+        let registration = Registration {
+            flow: flow("10.0.2.1:5060", "10.0.0.1:5062"),
+            domain: "10.0.0.1:5062".into(),
+            user: "li".into(),
+            credentials: Some(Credentials { username: "li".into(), password: Secret::new("secret") }),
+            expires: Duration::from_secs(300),
+        };
+        let now = world.now;
+        world.phone.register(now, TrunkId(77), registration).unwrap();
+        world.run(Duration::from_secs(3));
+        world
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        if let Err(refused) = self.engine.handle(self.now, input) {
+            panic!("the engine refused: {refused}");
+        }
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Transmit { side, flow, bytes, invite } => {
+                    if let Some(attempt) = invite {
+                        assert!(self.noted.contains(&attempt), "noted before it is sent");
+                        self.invites.push((self.now.monotonic, attempt));
+                        self.engine.handle(self.now, Input::Sent(attempt)).unwrap();
+                    }
+                    let back = Flow { transport: flow.transport, local: flow.remote, remote: flow.local };
+                    let peer = match side {
+                        Side::Trunks => &mut self.carrier,
+                        Side::Agents => &mut self.phone,
+                    };
+                    peer.handle(self.now, sip::Input::Received { flow: back, bytes: &bytes }).unwrap();
+                }
+                Output::Note(Entry::Dialing(record)) => self.noted.push(record.attempt),
+                Output::Note(_) => {}
+                Output::Persist { token, entry } => {
+                    match entry {
+                        Entry::Closed { outcome, record, .. } => {
+                            if let domain::CallOutcome::Dialed { attempt, disposition, .. } = outcome {
+                                let before = self.closed.insert(attempt, (disposition, record.map(|r| *r)));
+                                assert!(before.is_none(), "one disposition an attempt");
+                            } else {
+                                self.undialed.push(outcome.attempt());
+                            }
+                        }
+                        Entry::OptOut(_) => self.opt_outs += 1,
+                        _ => {}
+                    }
+                    if let Some(token) = token {
+                        self.engine.handle(self.now, Input::Persisted(token)).unwrap();
+                    }
+                }
+                Output::Media(MediaCommand::Close { leg }) => {
+                    // The relay would say the port it was opened on; the pool only counts.
+                    let port = media::Port::new(20_000).unwrap();
+                    let stats = domain::LegStats { received: 7, ..Default::default() };
+                    let event = MediaEvent::Closed { leg, port, stats, detail: Default::default() };
+                    self.engine.handle(self.now, Input::Media(event)).unwrap();
+                }
+                Output::Media(_) | Output::Observed(_) => {}
+                Output::KeepAlive { region, session, sent_at } if self.confirm => {
+                    self.engine.handle(self.now, Input::SessionConfirmed { region, session, sent_at }).unwrap();
+                }
+                Output::AskFresh { sent_at, applied } if self.confirm => {
+                    self.engine.handle(self.now, Input::Fresh { sent_at, index: applied }).unwrap();
+                }
+                Output::KeepAlive { .. } | Output::AskFresh { .. } => {}
+                Output::Claim { n, .. } => self.claims += n,
+                Output::Notice { notice, .. } => self.notices.push(notice),
+                Output::Reply { result, .. } => assert!(result.is_ok(), "{result:?}"),
+                Output::Applied(index) => self.applied = index,
+            }
+        }
+    }
+
+    /// Lets the modelled ends speak, and time pass.
+    fn run(&mut self, span: Duration) {
+        let end = self.now.monotonic + span;
+        while self.now.monotonic < end {
+            self.now = self.now.plus(Duration::from_millis(20));
+            self.engine.handle_timeout(self.now);
+            self.drain();
+            for side in [Side::Trunks, Side::Agents] {
+                let ua = if side == Side::Trunks { &mut self.carrier } else { &mut self.phone };
+                ua.handle_timeout(self.now);
+                let mut out = Vec::new();
+                while let Some(output) = ua.poll_output() {
+                    match output {
+                        sip::Output::Transmit { flow, bytes, .. } => out.push((flow, bytes)),
+                        sip::Output::Event(event) => answer(ua, self.now, side, event),
+                    }
+                }
+                for (flow, bytes) in out {
+                    let flow = Flow { transport: flow.transport, local: flow.remote, remote: flow.local };
+                    self.engine.handle(self.now, Input::Sip { side, flow, bytes: &bytes }).unwrap();
+                }
+                self.drain();
+            }
+        }
+    }
+
+    fn press(&mut self, command: AgentCommand) {
+        self.input(Input::Agent { agent: AGENT, request: RequestId(1), command });
+    }
+
+    fn shift(&mut self) {
+        self.input(Input::ScreenAttached(AGENT));
+        self.press(AgentCommand::LogIn);
+        self.run(Duration::from_secs(1));
+        self.press(AgentCommand::Ready);
+    }
+
+    fn lease(&mut self, last_digits: &[&str]) -> Vec<AttemptId> {
+        let leads: Vec<LeasedLead> = (last_digits.iter().enumerate())
+            .map(|(place, digits)| LeasedLead {
+                lead: LeadId::new(REGION, place as u64 + 1),
+                attempt: AttemptId::new(REGION, 50, place as u32),
+                session: SESSION,
+                campaign: CAMPAIGN,
+                list: ListId(1),
+                number: number(&format!("+861380013{digits}")),
+                zones: vec![domain::zones::find("Asia/Shanghai").unwrap()],
+                attempt_count: 1,
+                profile: LeadProfile::default(),
+            })
+            .collect();
+        let attempts = leads.iter().map(|lead| lead.attempt).collect();
+        self.input(Input::Claimed { region: REGION, campaign: CAMPAIGN, leads, rest: None });
+        attempts
+    }
+}
+
+fn directory() -> DirectoryCopy {
+    DirectoryCopy {
+        campaigns: vec![Arc::new(campaign())],
+        trunks: vec![Trunk {
+            id: TrunkId(1),
+            name: "carrier".into(),
+            node: MemberId(2),
+            transport: SipTransport::Udp,
+            address: "10.0.1.1:5060".into(),
+            domain: String::new(),
+            auth: Some(TrunkAuth { username: "u".into(), password: Secret::new("p") }),
+            register: false,
+            channels: 10,
+            calls_per_second: 100,
+            number_format: NumberFormat::PlusE164,
+            codecs: vec![Codec::Pcma],
+            options_interval: Duration::ZERO,
+            enabled: true,
+            rank: 0,
+        }],
+        caller_ids: vec![CallerId {
+            number: number("+861088880001"),
+            trunk: TrunkId(1),
+            caps: CallerIdCaps { per_day: 100, per_hour: 100 },
+            resting: false,
+        }],
+        agents: vec![AgentAccount {
+            id: AGENT,
+            login: "li".into(),
+            name: "Li".into(),
+            node: MemberId(2),
+            campaigns: Vec::new(),
+            sip_password: Secret::new("secret"),
+            token_hash: String::new(),
+            enabled: true,
+        }],
+        dnc: Vec::new(),
+    }
+}
+
+/// What the far ends do with a call.
+fn answer(ua: &mut Endpoint, now: Now, side: Side, event: SipEvent) {
+    if let SipEvent::Incoming { call, to, body, .. } = event {
+        let (answer, _) = media_at(30_000).answer(&body).unwrap();
+        match (side, fate(&to.user())) {
+            (Side::Agents, _) | (Side::Trunks, Fate::Answers) => {
+                ua.accept(now, call, Bytes::from(answer)).unwrap();
+            }
+            (Side::Trunks, Fate::Busy) => ua.reject(now, call, 486).unwrap(),
+            (Side::Trunks, Fate::RingsOn) => ua.ringing(now, call).unwrap(),
+        }
+    }
+}
+
+#[test]
+fn an_answered_person_is_bridged_and_disposed() {
+    let mut world = World::new();
+    assert_eq!(world.applied, 5);
+    world.shift();
+    world.run(Duration::from_millis(200));
+    assert!(world.claims > 0, "an agent is ready: leads are asked for");
+    let attempts = world.lease(&["8000"]);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.invites.len(), 1);
+    let called = world.notices.iter().any(|n| matches!(n, AgentNotice::Call(card) if card.attempt == attempts[0]));
+    assert!(called, "{:?}", world.notices);
+    world.press(AgentCommand::HangUp);
+    world.run(Duration::from_secs(1));
+    world.press(AgentCommand::Dispose { disposition: "sale".into(), note: "ok".into(), callback_at: None });
+    world.run(Duration::from_secs(3));
+    let (disposition, record) = &world.closed[&attempts[0]];
+    assert_eq!(*disposition, Disposition::Agent(DispositionCode(0)));
+    let record = record.as_ref().unwrap();
+    assert_eq!(record.disposition_name, "sale");
+    assert_eq!(record.carrier_leg.unwrap().received, 7);
+    assert!(record.bridged_at.is_some() && !record.sip_call_id.is_empty());
+    assert_eq!(world.engine.live(), 0);
+    let status = world.engine.status(world.now);
+    assert_eq!((status.total.attempts, status.total.bridged, status.agents.ready), (1, 1, 1));
+}
+
+#[test]
+fn failures_become_dispositions_and_the_agent_stays_ready() {
+    let mut world = World::new();
+    world.shift();
+    let attempts = world.lease(&["8001", "8002"]);
+    world.run(Duration::from_secs(40));
+    assert_eq!(world.closed[&attempts[0]].0, Disposition::Busy);
+    assert_eq!(world.closed[&attempts[1]].0, Disposition::NoAnswer);
+    assert_eq!(world.engine.status(world.now).agents.ready, 1);
+}
+
+#[test]
+fn do_not_call_cancels_what_rings_and_empties_the_hopper() {
+    let mut world = World::new();
+    world.shift();
+    let attempts = world.lease(&["8002", "8012"]);
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.invites.len(), 1, "one agent, one line");
+    let entry = |digits: &str| DncEntry {
+        number: number(&format!("+861380013{digits}")),
+        scope: DncScope::Mesh,
+        source: DncSource::Admin,
+        added_at: WallTime::EPOCH,
+    };
+    let added = vec![(entry("8002"), 6), (entry("8012"), 6)];
+    let changes = vec![DirectoryChange::Dnc { added, removed: Vec::new() }];
+    world.input(Input::Directory { index: 6, changes });
+    assert_eq!(world.applied, 6);
+    assert_eq!(world.undialed, [attempts[1]]);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.closed[&attempts[0]].0, Disposition::Cancelled);
+    assert_eq!(world.invites.len(), 1);
+}
+
+#[test]
+fn without_confirmation_the_last_invite_leaves_before_validity_ends() {
+    let mut world = World::new();
+    world.shift();
+    world.run(Duration::from_secs(1));
+    world.confirm = false;
+    let cut = world.now.monotonic;
+    for _ in 0..30 {
+        world.lease(&["8001"]);
+        world.run(Duration::from_secs(2));
+        world.closed.clear();
+    }
+    let last = world.invites.last().unwrap().0;
+    assert!(last > cut, "it goes on while it may");
+    assert!(last <= cut + TTL, "and stops before its session could be another's");
+    assert!(!world.undialed.is_empty(), "what it may not dial it gives back");
+    assert_eq!(world.engine.status(world.now).mode, domain::status::NodeMode::Local);
+}
+
+#[test]
+fn an_agents_opt_out_binds_at_once() {
+    let mut world = World::new();
+    world.shift();
+    let attempts = world.lease(&["8000"]);
+    world.run(Duration::from_secs(1));
+    world.press(AgentCommand::HangUp);
+    world.press(AgentCommand::Dispose { disposition: "stop".into(), note: String::new(), callback_at: None });
+    world.run(Duration::from_secs(3));
+    assert!(world.closed.contains_key(&attempts[0]));
+    assert_eq!(world.opt_outs, 1);
+    world.closed.clear();
+    world.lease(&["8000"]);
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.invites.len(), 1, "never dialed again");
+}

@@ -1,0 +1,174 @@
+//! Changing who belongs to a group.
+
+use crate::{
+    config::GroupId,
+    group::Group,
+    propose::Miss,
+    protocol::{Kind, SERVICE, code, encode},
+    receive::RaftOf,
+};
+use domain::{MemberId, limits::VOTERS};
+use mesh::{Priority, ServiceError};
+use openraft::{
+    ChangeMembers, EmptyNode,
+    errors::{ChangeMembershipError, ClientWriteError, RaftError},
+};
+use sansio::Replicated;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// A change of a group's members. Each may be repeated without harm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MembershipChange {
+    /// These copy the group from now on, without a vote.
+    AddLearners(BTreeSet<MemberId>),
+    /// These vote, one to five; who voted and is not named goes on as a learner. They must be
+    /// learners that have caught up, or the group waits for them.
+    SetVoters(BTreeSet<MemberId>),
+    /// These leave the group.
+    Remove(BTreeSet<MemberId>),
+}
+
+/// A group's members were not changed, or it is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// The change itself is wrong: no voters, too many, unknown ones.
+    #[error("{group} refused the change of its members: {why}")]
+    Refused {
+        /// Which group.
+        group: GroupId,
+        /// Why.
+        why: String,
+    },
+    /// It was not confirmed in time. Look at the status, then repeat it.
+    #[error(
+        "{group} did not confirm the change of its members within {waited:?} ({why}); repeat it"
+    )]
+    Unconfirmed {
+        /// Which group.
+        group: GroupId,
+        /// How long was waited.
+        waited: Duration,
+        /// What happened last.
+        why: String,
+    },
+}
+
+/// Makes the change on this member, which must lead.
+pub(crate) async fn change_here<M: Replicated>(
+    raft: &RaftOf<M>,
+    change: &MembershipChange,
+) -> Result<(), ServiceError> {
+    let numbers = |set: &BTreeSet<MemberId>| set.iter().map(|m| m.0).collect::<BTreeSet<u64>>();
+    match change {
+        MembershipChange::AddLearners(members) => {
+            let nodes: BTreeMap<u64, EmptyNode> = numbers(members)
+                .into_iter()
+                .map(|m| (m, EmptyNode {}))
+                .collect();
+            apply(raft, ChangeMembers::AddNodes(nodes)).await
+        }
+        MembershipChange::SetVoters(voters) => {
+            if voters.is_empty() || voters.len() > VOTERS {
+                let why = format!("{} voters are not 1 to {VOTERS}", voters.len());
+                return Err(ServiceError::new(code::REFUSED, why));
+            }
+            apply(raft, ChangeMembers::ReplaceAllVoters(numbers(voters))).await
+        }
+        MembershipChange::Remove(members) => {
+            let gone = numbers(members);
+            let voters: BTreeSet<u64> = raft.voter_ids().collect();
+            let stay: BTreeSet<u64> = voters.difference(&gone).copied().collect();
+            if stay.is_empty() {
+                return Err(ServiceError::new(code::REFUSED, "no voter would be left"));
+            }
+            if stay != voters {
+                apply(raft, ChangeMembers::ReplaceAllVoters(stay)).await?;
+            }
+            let known: BTreeSet<u64> = raft.voter_ids().chain(raft.learner_ids()).collect();
+            let gone: BTreeSet<u64> = gone.intersection(&known).copied().collect();
+            if gone.is_empty() {
+                return Ok(());
+            }
+            apply(raft, ChangeMembers::RemoveNodes(gone)).await
+        }
+    }
+}
+
+async fn apply<M: Replicated>(
+    raft: &RaftOf<M>,
+    change: ChangeMembers<u64, EmptyNode>,
+) -> Result<(), ServiceError> {
+    // `retain`: who loses its vote stays as a learner.
+    match raft.change_membership(change, true).await {
+        Ok(_) => Ok(()),
+        Err(RaftError::APIError(e)) => {
+            let number = match &e {
+                ClientWriteError::ForwardToLeader(_)
+                | ClientWriteError::ChangeMembershipError(
+                    ChangeMembershipError::InProgress(_)
+                    | ChangeMembershipError::UncommittedLeaderLog(_),
+                ) => code::NOT_LEADER,
+                ClientWriteError::LogEntryDiscarded(_) => code::UNKNOWN_OUTCOME,
+                _ => code::REFUSED,
+            };
+            Err(ServiceError::new(number, e.to_string()))
+        }
+        Err(RaftError::Fatal(e)) => Err(ServiceError::new(code::STOPPED, e.to_string())),
+    }
+}
+
+impl<M: Replicated> Group<M> {
+    /// Changes the group's members, from any member, and waits until that is committed. Tried
+    /// again until `deadline` when there is no leader or another change is under way.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn change(
+        &self,
+        change: &MembershipChange,
+        deadline: Duration,
+    ) -> Result<(), ChangeError> {
+        let group = self.id();
+        let end = Instant::now() + deadline;
+        loop {
+            let why = match self.try_change(change, end).await {
+                Ok(()) => return Ok(()),
+                Err(Miss::Refused(why)) => return Err(ChangeError::Refused { group, why }),
+                // Changes may be repeated.
+                Err(Miss::Again(why) | Miss::Unknown(why)) => why,
+            };
+            if Instant::now() >= end {
+                return Err(ChangeError::Unconfirmed {
+                    group,
+                    waited: deadline,
+                    why,
+                });
+            }
+            self.pause_for_leader(end).await;
+        }
+    }
+
+    async fn try_change(&self, change: &MembershipChange, end: Instant) -> Result<(), Miss> {
+        let left = end.saturating_duration_since(Instant::now());
+        let Some(leader) = self.leader() else {
+            return Err(Miss::Again("no leader is known".into()));
+        };
+        if leader == self.member() {
+            return match tokio::time::timeout(left, change_here(self.raft(), change)).await {
+                Ok(result) => result.map_err(Miss::of_service),
+                Err(_) => Err(Miss::Unknown("it is not committed yet".into())),
+            };
+        }
+        let message = encode(self.id(), Kind::Change, change);
+        let answer =
+            self.core()
+                .endpoint
+                .rpc_with(leader, SERVICE, message, left, Priority::Normal);
+        answer.await.map(drop).map_err(Miss::of_rpc)
+    }
+}

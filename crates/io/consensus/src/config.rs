@@ -1,0 +1,156 @@
+//! Which groups there are, and how they are tuned.
+
+use bytes::Bytes;
+use domain::{RegionId, WallTime};
+use openraft::{Config, EmptyNode, SnapshotPolicy};
+use serde::{Deserialize, Serialize};
+use std::{fmt, time::Duration};
+
+/// A Raft group. In every message and storage key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupId {
+    /// Facts that every member needs at hand.
+    Directory,
+    /// One region's leads.
+    Region(RegionId),
+}
+
+impl GroupId {
+    /// On the wire and in storage keys.
+    pub const fn to_u64(self) -> u64 {
+        match self {
+            Self::Directory => 1,
+            Self::Region(region) => 1 << 16 | region.0 as u64,
+        }
+    }
+
+    /// The group of that number.
+    pub const fn from_u64(number: u64) -> Option<Self> {
+        match (number >> 16, number & 0xffff) {
+            (0, 1) => Some(Self::Directory),
+            (1, region) => Some(Self::Region(RegionId(region as u16))),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for GroupId {
+    /// `directory`, `reg_0003`: also the name of its folder.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory => f.write_str("directory"),
+            Self::Region(region) => region.fmt(f),
+        }
+    }
+}
+
+/// How a group is tuned. The same on all members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupOptions {
+    /// How often a leader tells that it is alive.
+    pub heartbeat: Duration,
+    /// How long silence lasts before a member asks to be elected: at least,
+    pub election_min: Duration,
+    /// and at most.
+    pub election_max: Duration,
+    /// Entries after which a snapshot is made.
+    pub snapshot_every: u64,
+    /// Entries of log kept behind the newest snapshot, for members that were away.
+    pub keep_entries: u64,
+}
+
+impl Default for GroupOptions {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(300),
+            election_min: Duration::from_millis(1000),
+            election_max: Duration::from_millis(2000),
+            snapshot_every: 50_000,
+            keep_entries: 100_000,
+        }
+    }
+}
+
+impl GroupOptions {
+    pub(crate) fn to_openraft(self, group: GroupId) -> Config {
+        let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        Config {
+            cluster_name: group.to_string(),
+            heartbeat_interval: millis(self.heartbeat),
+            election_timeout_min: millis(self.election_min),
+            election_timeout_max: millis(self.election_max),
+            enable_pre_vote: Some(true),
+            // At least the lease and one election: see openraft's #2080.
+            quorum_loss_probe_interval: Some(2 * millis(self.election_max) + 500),
+            max_payload_entries: 4096,
+            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
+            max_in_snapshot_log_to_keep: self.keep_entries,
+            purge_batch_size: 256,
+            // A follower that lags less than the log kept gets entries, never a snapshot.
+            replication_lag_threshold: self.keep_entries.max(1000),
+            install_snapshot_timeout: 600_000,
+            backoff: "200ms".into(),
+            ..Config::default()
+        }
+    }
+}
+
+/// What is written in the log: an encoded command and when it was proposed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proposal {
+    pub(crate) wall: WallTime,
+    pub(crate) command: Bytes,
+}
+
+impl fmt::Display for Proposal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes at {}", self.command.len(), self.wall)
+    }
+}
+
+/// A machine's encoded reply; empty for entries that are not commands.
+pub(crate) type Reply = Bytes;
+
+openraft::declare_raft_types!(
+    pub(crate) Types:
+        D = Proposal,
+        R = Reply,
+        NodeId = u64,
+        Node = EmptyNode,
+);
+
+pub(crate) type LogId = openraft::type_config::alias::LogIdOf<Types>;
+pub(crate) type Vote = openraft::type_config::alias::VoteOf<Types>;
+pub(crate) type Entry = openraft::type_config::alias::EntryOf<Types>;
+pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<Types>;
+pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Types>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn group_numbers_round_trip() {
+        for group in [
+            GroupId::Directory,
+            GroupId::Region(RegionId(0)),
+            GroupId::Region(RegionId(u16::MAX)),
+        ] {
+            assert_eq!(GroupId::from_u64(group.to_u64()), Some(group));
+        }
+        assert_eq!(GroupId::from_u64(0), None);
+        assert_eq!(GroupId::from_u64(2 << 16), None);
+        assert_eq!(GroupId::Region(RegionId(3)).to_string(), "reg_0003");
+    }
+
+    #[test]
+    fn the_defaults_are_what_openraft_accepts() {
+        let config = GroupOptions::default()
+            .to_openraft(GroupId::Directory)
+            .validate()
+            .unwrap();
+        assert_eq!(config.enable_pre_vote, Some(true));
+        assert!(config.quorum_loss_probe_interval >= Some(4000));
+    }
+}

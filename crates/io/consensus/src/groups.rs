@@ -1,0 +1,171 @@
+//! All groups of a process, over one journal and one endpoint.
+
+use crate::{
+    config::{GroupId, GroupOptions},
+    group::{Group, GroupCore, StartError, watch_leadership},
+    log_store::LogStore,
+    machine::{Listener, Machine, group_dir},
+    network::Network,
+    protocol::{SERVICE, code, decode_head},
+    receive::Receive,
+    snapshot::SnapshotDir,
+};
+use bytes::Bytes;
+use domain::MemberId;
+use futures::future::{BoxFuture, FutureExt};
+use mesh::{Endpoint, Service, ServiceError};
+use openraft::Raft;
+use parking_lot::RwLock;
+use sansio::Replicated;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use storage::Journal;
+
+type Running = Arc<RwLock<BTreeMap<GroupId, Arc<dyn Receive>>>>;
+
+/// How a group is started.
+pub struct GroupConfig<M: Replicated> {
+    /// Which group.
+    pub id: GroupId,
+    /// The machine before the first entry; the same on all members.
+    pub initial: M,
+    /// Hears the machine's events from the first entry applied on.
+    pub listener: Option<Arc<dyn Listener<M>>>,
+    /// Tuning.
+    pub options: GroupOptions,
+}
+
+impl<M: Replicated> fmt::Debug for GroupConfig<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupConfig")
+            .field("id", &self.id)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All groups of a process. Clones share them.
+#[derive(Clone)]
+pub struct Groups {
+    journal: Journal,
+    endpoint: Endpoint,
+    data: PathBuf,
+    running: Running,
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Groups")
+            .field("data", &self.data)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Demultiplex(Running);
+
+impl Service for Demultiplex {
+    fn call(&self, _: MemberId, request: Bytes) -> BoxFuture<'static, Result<Bytes, ServiceError>> {
+        let (group, kind, body) = match decode_head(request) {
+            Ok(parts) => parts,
+            Err(e) => return async move { Err(e) }.boxed(),
+        };
+        match self.0.read().get(&group) {
+            Some(running) => running.receive(kind, body),
+            None => {
+                let text = format!("{group} does not run on this member");
+                async move { Err(ServiceError::new(code::UNKNOWN_GROUP, text)) }.boxed()
+            }
+        }
+    }
+}
+
+impl Groups {
+    /// Groups whose logs are in `journal`, whose snapshots are under `data`, and whose members
+    /// are reached through `endpoint`. Registers the consensus service there.
+    pub fn new(journal: Journal, endpoint: Endpoint, data: &Path) -> Self {
+        let running = Running::default();
+        endpoint.serve(SERVICE, Demultiplex(Arc::clone(&running)));
+        Self {
+            journal,
+            endpoint,
+            data: data.into(),
+            running,
+        }
+    }
+
+    /// Starts a group from what is on the disk: the newest whole snapshot, then the log up to
+    /// the committed index. A member that is new to it waits to be added by the others (or calls
+    /// [`Group::initialize`]).
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start<M: Replicated>(
+        &self,
+        config: GroupConfig<M>,
+    ) -> Result<Group<M>, StartError> {
+        let GroupConfig {
+            id,
+            initial,
+            listener,
+            options,
+        } = config;
+        if self.running.read().contains_key(&id) {
+            return Err(StartError::Running { group: id });
+        }
+        let dir = group_dir(&self.data, id);
+        let files = |source| StartError::Files {
+            group: id,
+            dir: dir.clone(),
+            source,
+        };
+        let snapshots = SnapshotDir::open(&dir.join("snapshots")).map_err(files)?;
+        let log = LogStore::open(&self.journal, id).map_err(files)?;
+        let machine = Machine::new(id, initial, snapshots, listener);
+        let failed = |why: String| StartError::Raft { group: id, why };
+        let options = options
+            .to_openraft(id)
+            .validate()
+            .map_err(|e| failed(e.to_string()))?;
+        let network = Network {
+            endpoint: self.endpoint.clone(),
+            group: id,
+        };
+        let raft = Raft::new(
+            self.endpoint.member().0,
+            Arc::new(options),
+            network,
+            log,
+            machine.clone(),
+        )
+        .await
+        .map_err(|e| failed(e.to_string()))?;
+        let (leadership, watcher) = watch_leadership(id, &raft);
+        let core = Arc::new(GroupCore {
+            id,
+            label: id.to_string(),
+            endpoint: self.endpoint.clone(),
+            raft,
+            machine,
+            receiving: Arc::default(),
+            leadership,
+            watcher,
+        });
+        self.running.write().insert(id, Arc::new(Arc::clone(&core)));
+        Ok(Group::new(core))
+    }
+
+    /// Stops a group on this member and forgets it; it may be started again.
+    pub async fn stop<M: Replicated>(&self, group: Group<M>) {
+        group.shut_down().await;
+        self.running.write().remove(&group.id());
+    }
+
+    /// The groups that run here.
+    pub fn running(&self) -> Vec<GroupId> {
+        self.running.read().keys().copied().collect()
+    }
+}

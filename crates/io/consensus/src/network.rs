@@ -1,0 +1,235 @@
+//! openraft's messages over the mesh.
+
+use crate::{
+    config::{GroupId, LogId, Types, Vote},
+    machine::SnapshotOf,
+    protocol::{Kind, SERVICE, SnapshotInstall, SnapshotPart, encode},
+    snapshot::SnapshotFile,
+};
+use bytes::Bytes;
+use domain::{MemberId, limits::RPC_BYTES};
+use mesh::{Endpoint, Priority, RpcError};
+use openraft::{
+    EmptyNode, OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2,
+    errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable},
+    network::RPCOption,
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::time::Duration;
+
+/// How long entries may take: a cut link is noticed before.
+const APPEND_TIME: Duration = Duration::from_secs(5);
+/// How long a piece of a snapshot may take.
+const PART_TIME: Duration = Duration::from_secs(30);
+/// How long the other side may take to read in a snapshot.
+const INSTALL_TIME: Duration = Duration::from_secs(110);
+/// Bytes of a piece of a snapshot.
+const PART_BYTES: usize = 1024 * 1024;
+
+#[derive(Clone)]
+pub(crate) struct Network {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) group: GroupId,
+}
+
+impl RaftNetworkFactory<Types> for Network {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: u64, _: &EmptyNode) -> Link {
+        Link {
+            network: self.clone(),
+            target: MemberId(target),
+        }
+    }
+}
+
+/// A group's way to one other member.
+pub(crate) struct Link {
+    network: Network,
+    target: MemberId,
+}
+
+fn broken(why: impl ToString) -> RPCError<Types> {
+    RPCError::Network(NetworkError::from_string(why))
+}
+
+impl Link {
+    async fn send(
+        &self,
+        action: RPCTypes,
+        message: Bytes,
+        deadline: Duration,
+        priority: Priority,
+    ) -> Result<Bytes, RPCError<Types>> {
+        let endpoint = &self.network.endpoint;
+        endpoint
+            .rpc_with(self.target, SERVICE, message, deadline, priority)
+            .await
+            .map_err(|e| match e {
+                // openraft waits a while before it tries an unreachable member again.
+                RpcError::NotConnected { .. } => RPCError::Unreachable(Unreachable::from_string(e)),
+                RpcError::Timeout { after, .. } => RPCError::Timeout(Timeout {
+                    action,
+                    id: endpoint.member().0,
+                    target: self.target.0,
+                    timeout: after,
+                }),
+                other => broken(other),
+            })
+    }
+
+    async fn ask<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        action: RPCTypes,
+        kind: Kind,
+        request: &Q,
+        deadline: Duration,
+    ) -> Result<A, RPCError<Types>> {
+        let message = encode(self.network.group, kind, request);
+        let answer = self
+            .send(action, message, deadline, Priority::Urgent)
+            .await?;
+        postcard::from_bytes(&answer).map_err(broken)
+    }
+
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        file: &SnapshotFile,
+    ) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
+        let action = RPCTypes::InstallSnapshot;
+        let (group, checksum, length) = (self.network.group, file.checksum, file.length);
+        let mut part = SnapshotPart {
+            checksum,
+            length,
+            offset: 0,
+            bytes: Bytes::new(),
+        };
+        loop {
+            let message = encode(group, Kind::SnapshotPart, &part);
+            let answer = self
+                .send(action, message, PART_TIME, Priority::Bulk)
+                .await?;
+            // How much is there: after an interruption, or two senders, not always what was sent.
+            let offset: u64 = postcard::from_bytes(&answer).map_err(broken)?;
+            if offset >= length {
+                break;
+            }
+            let source = file.clone();
+            let bytes = tokio::task::spawn_blocking(move || source.read_part(offset, PART_BYTES))
+                .await
+                .map_err(broken)?
+                .map_err(broken)?;
+            if bytes.is_empty() {
+                return Err(broken("the snapshot's file became shorter"));
+            }
+            part = SnapshotPart {
+                offset,
+                bytes: bytes.into(),
+                ..part
+            };
+        }
+        let install = SnapshotInstall {
+            vote,
+            meta: file.meta.clone(),
+            checksum,
+        };
+        let message = encode(group, Kind::SnapshotInstall, &install);
+        let answer = self
+            .send(action, message, INSTALL_TIME, Priority::Bulk)
+            .await?;
+        postcard::from_bytes(&answer).map_err(broken)
+    }
+}
+
+fn last_id(request: &AppendEntriesRequest<Types>) -> Option<LogId> {
+    request
+        .entries
+        .last()
+        .map(|e| e.log_id)
+        .or(request.prev_log_id)
+}
+
+impl RaftNetworkV2<Types> for Link {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        mut request: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let deadline = if request.entries.is_empty() {
+            option.hard_ttl()
+        } else {
+            APPEND_TIME
+        };
+        let whole = request.entries.len();
+        // One message holds what fits; openraft goes on behind it. One entry always fits.
+        loop {
+            let message = encode(self.network.group, Kind::Append, &request);
+            if message.len() > RPC_BYTES && request.entries.len() > 1 {
+                request.entries.truncate(request.entries.len() / 2);
+                continue;
+            }
+            let answer = self
+                .send(RPCTypes::AppendEntries, message, deadline, Priority::Urgent)
+                .await?;
+            let answer = postcard::from_bytes(&answer).map_err(broken)?;
+            return Ok(match answer {
+                AppendEntriesResponse::Success if request.entries.len() < whole => {
+                    AppendEntriesResponse::PartialSuccess(last_id(&request))
+                }
+                other => other,
+            });
+        }
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.ask(RPCTypes::Vote, Kind::Vote, &request, option.hard_ttl())
+            .await
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        self.ask(RPCTypes::Vote, Kind::PreVote, &request, option.hard_ttl())
+            .await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_snapshot(vote, &snapshot.snapshot) => sent.map_err(StreamingError::from),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        self.ask(
+            RPCTypes::TransferLeader,
+            Kind::TransferLeader,
+            &request,
+            option.hard_ttl(),
+        )
+        .await
+    }
+}

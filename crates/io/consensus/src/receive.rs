@@ -1,0 +1,185 @@
+//! What a group answers to other members.
+
+use crate::{
+    change::{MembershipChange, change_here},
+    config::{Proposal, Types},
+    group::{GroupCore, wall_now},
+    protocol::{self, Kind, SnapshotInstall, SnapshotPart, code},
+    snapshot::SnapshotFile,
+};
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
+use mesh::ServiceError;
+use openraft::{
+    Snapshot,
+    errors::{ClientWriteError, RaftError},
+};
+use sansio::Replicated;
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    sync::Arc,
+};
+
+/// A group of any machine, as the mesh sees it.
+pub(crate) trait Receive: Send + Sync {
+    fn receive(&self, kind: Kind, body: Bytes) -> BoxFuture<'static, Result<Bytes, ServiceError>>;
+}
+
+impl<M: Replicated> Receive for Arc<GroupCore<M>> {
+    fn receive(&self, kind: Kind, body: Bytes) -> BoxFuture<'static, Result<Bytes, ServiceError>> {
+        let core = Arc::clone(self);
+        async move { core.handle(kind, body).await }.boxed()
+    }
+}
+
+fn stopped(e: impl ToString) -> ServiceError {
+    ServiceError::new(code::STOPPED, e.to_string())
+}
+
+impl<M: Replicated> GroupCore<M> {
+    async fn handle(&self, kind: Kind, body: Bytes) -> Result<Bytes, ServiceError> {
+        use protocol::{answer, decode};
+        match kind {
+            Kind::Append => {
+                let answered = self
+                    .raft
+                    .append_entries(decode(&body)?)
+                    .await
+                    .map_err(stopped)?;
+                Ok(answer(&answered))
+            }
+            Kind::Vote => Ok(answer(
+                &self.raft.vote(decode(&body)?).await.map_err(stopped)?,
+            )),
+            Kind::PreVote => Ok(answer(
+                &self.raft.pre_vote(decode(&body)?).await.map_err(stopped)?,
+            )),
+            Kind::TransferLeader => {
+                let request = decode(&body)?;
+                Ok(answer(
+                    &self
+                        .raft
+                        .handle_transfer_leader(request)
+                        .await
+                        .map_err(stopped)?,
+                ))
+            }
+            Kind::SnapshotPart => self.take_part(decode(&body)?).await,
+            Kind::SnapshotInstall => self.install(decode(&body)?).await,
+            Kind::Propose => {
+                let (index, reply) = self.write_here(body).await?;
+                Ok([&index.to_be_bytes()[..], &reply].concat().into())
+            }
+            Kind::ReadIndex => Ok(answer(&self.read_index_here().await?)),
+            Kind::Change => {
+                let change: MembershipChange = decode(&body)?;
+                change_here(&self.raft, &change).await?;
+                Ok(Bytes::new())
+            }
+        }
+    }
+
+    /// Proposes an encoded command on this member, which must lead.
+    pub(crate) async fn write_here(&self, command: Bytes) -> Result<(u64, Bytes), ServiceError> {
+        let proposal = Proposal {
+            wall: wall_now(),
+            command,
+        };
+        match self.raft.client_write(proposal).await {
+            Ok(written) => Ok((written.log_id.index, written.data)),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(f))) => {
+                Err(ServiceError::new(code::NOT_LEADER, f.to_string()))
+            }
+            Err(RaftError::APIError(e @ ClientWriteError::LogEntryDiscarded(_))) => {
+                Err(ServiceError::new(code::UNKNOWN_OUTCOME, e.to_string()))
+            }
+            Err(RaftError::APIError(e)) => Err(ServiceError::new(code::REFUSED, e.to_string())),
+            // It may have been written before the group stopped.
+            Err(RaftError::Fatal(e)) => {
+                Err(ServiceError::new(code::UNKNOWN_OUTCOME, e.to_string()))
+            }
+        }
+    }
+
+    /// Confirms by a quorum round that this member leads now.
+    pub(crate) async fn read_index_here(&self) -> Result<u64, ServiceError> {
+        // ReadIndex and nothing else: LeaseRead answered stale reads (see the crate's page).
+        let policy = openraft::ReadPolicy::ReadIndex;
+        match self.raft.get_read_linearizer(policy).await {
+            Ok(linearizer) => Ok(linearizer.read_log_id().index()),
+            Err(RaftError::APIError(e)) => Err(ServiceError::new(code::NOT_LEADER, e.to_string())),
+            Err(RaftError::Fatal(e)) => Err(stopped(e)),
+        }
+    }
+
+    async fn take_part(&self, part: SnapshotPart) -> Result<Bytes, ServiceError> {
+        let snapshots = self.machine.0.snapshots.clone();
+        // One at a time: two leaders' pieces never interleave.
+        let guard = Arc::clone(&self.receiving).lock_owned().await;
+        let work = move || -> io::Result<u64> {
+            let _guard = guard;
+            let path = snapshots.incoming(&part.checksum);
+            let mut there = fs::metadata(&path).map_or(0, |m| m.len());
+            if there > part.length {
+                fs::remove_file(&path)?;
+                there = 0;
+            }
+            if part.bytes.is_empty() || part.offset != there {
+                return Ok(there);
+            }
+            if there + part.bytes.len() as u64 > part.length {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "more than the whole",
+                ));
+            }
+            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+            file.write_all(&part.bytes)?;
+            Ok(there + part.bytes.len() as u64)
+        };
+        let there = tokio::task::spawn_blocking(work).await.map_err(stopped)?;
+        there
+            .map(|t| protocol::answer(&t))
+            .map_err(|e| ServiceError::new(code::TORN, e.to_string()))
+    }
+
+    async fn install(&self, install: SnapshotInstall) -> Result<Bytes, ServiceError> {
+        let snapshots = self.machine.0.snapshots.clone();
+        let guard = Arc::clone(&self.receiving).lock_owned().await;
+        let meta = install.meta.clone();
+        let check = move || -> io::Result<SnapshotFile> {
+            let path = snapshots.incoming(&install.checksum);
+            let checked = SnapshotFile::open(&path).and_then(|file| {
+                let torn =
+                    || io::Error::new(io::ErrorKind::InvalidData, "it is not the one announced");
+                if file.checksum != install.checksum || file.meta != install.meta {
+                    return Err(torn());
+                }
+                file.read_body()?;
+                Ok(file)
+            });
+            if checked.is_err() && path.exists() {
+                fs::remove_file(&path)?;
+            }
+            checked
+        };
+        let file = tokio::task::spawn_blocking(check).await.map_err(stopped)?.map_err(|e| {
+            tracing::warn!(group = %self.id, error = %e, "a received snapshot is torn and was refused");
+            ServiceError::new(code::TORN, e.to_string())
+        })?;
+        let snapshot = Snapshot {
+            meta,
+            snapshot: file,
+        };
+        let answered = self
+            .raft
+            .install_full_snapshot(install.vote, snapshot)
+            .await;
+        drop(guard);
+        Ok(protocol::answer(&answered.map_err(stopped)?))
+    }
+}
+
+/// The openraft handle of a machine.
+pub(crate) type RaftOf<M> = openraft::Raft<Types, crate::machine::Machine<M>>;

@@ -1,0 +1,101 @@
+//! What a group is doing, for people and programs.
+
+use crate::config::{GroupId, Types};
+use domain::MemberId;
+use openraft::{RaftMetrics, ServerState};
+use serde::{Deserialize, Serialize};
+
+/// Who leads, as this member sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leadership {
+    /// The newest term heard of.
+    pub term: u64,
+    /// Who leads in it; `None` while nobody is known to.
+    pub leader: Option<MemberId>,
+}
+
+/// What this member is in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Copies, and has no vote.
+    Learner,
+    /// Votes and copies.
+    Follower,
+    /// Asks to be elected.
+    Candidate,
+    /// Leads.
+    Leader,
+    /// The group has stopped on this member; see [`GroupStatus::failure`].
+    Stopped,
+}
+
+impl Role {
+    /// As it prints: one lower-case word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Learner => "learner",
+            Self::Follower => "follower",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A group as this member sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Which group.
+    pub id: GroupId,
+    /// What this member is in it.
+    pub role: Role,
+    /// The newest term heard of.
+    pub term: u64,
+    /// Who leads.
+    pub leader: Option<MemberId>,
+    /// Index of the last entry in this member's log.
+    pub last_log: u64,
+    /// Index of the last entry that this member knows to be committed.
+    pub committed: u64,
+    /// Index of the last entry applied here.
+    pub applied: u64,
+    /// Last index of the newest snapshot here; 0 without one.
+    pub snapshot: u64,
+    /// Last index dropped from the log here.
+    pub purged: u64,
+    /// Who votes.
+    pub voters: Vec<MemberId>,
+    /// Who only copies.
+    pub learners: Vec<MemberId>,
+    /// Why the group stopped here, if it did.
+    pub failure: Option<String>,
+}
+
+pub(crate) fn status(id: GroupId, metrics: &RaftMetrics<Types>, applied: u64) -> GroupStatus {
+    let failure = metrics.running_state.as_ref().err().map(|e| e.to_string());
+    let role = match metrics.state {
+        _ if failure.is_some() => Role::Stopped,
+        ServerState::Learner => Role::Learner,
+        ServerState::Follower => Role::Follower,
+        ServerState::Candidate => Role::Candidate,
+        ServerState::Leader => Role::Leader,
+        ServerState::Shutdown => Role::Stopped,
+    };
+    let membership = metrics.membership_config.membership();
+    let index = |id: &Option<crate::config::LogId>| id.as_ref().map_or(0, |l| l.index);
+    GroupStatus {
+        id,
+        role,
+        term: metrics.current_term,
+        leader: metrics.current_leader.map(MemberId),
+        last_log: metrics.last_log_index.unwrap_or(0),
+        committed: index(&metrics.local_committed),
+        applied,
+        snapshot: index(&metrics.snapshot),
+        purged: index(&metrics.purged),
+        voters: membership.voter_ids().map(MemberId).collect(),
+        learners: membership.learner_ids().map(MemberId).collect(),
+        failure,
+    }
+}

@@ -1,0 +1,156 @@
+//! The directory leader's duties: freshness, and when do-not-call is effective.
+
+use crate::{
+    member::Member,
+    protocol::{NOT_LEADING, decode, encode},
+};
+use bytes::Bytes;
+use domain::{MemberId, MemberRole};
+use ledger::{EffectiveToken, FreshnessBook};
+use mesh::ServiceError;
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::sync::{Notify, oneshot};
+
+/// The book and those who wait on it.
+#[derive(Debug)]
+pub(crate) struct Freshness {
+    book: Mutex<(FreshnessBook, BTreeMap<EffectiveToken, oneshot::Sender<()>>)>,
+    changed: Notify,
+}
+
+impl Freshness {
+    pub(crate) fn new(delta: Duration) -> Self {
+        Self { book: Mutex::new((FreshnessBook::new(delta), BTreeMap::new())), changed: Notify::new() }
+    }
+
+    /// Answers the waits that are over; when to look next.
+    fn poll(&self) -> Option<domain::Instant> {
+        let mut held = self.book.lock();
+        let (book, waits) = &mut *held;
+        for (token, _) in book.poll(service::clock::monotonic()) {
+            if let Some(asker) = waits.remove(&token) {
+                // An asker that went away needs no answer.
+                let _gone = asker.send(()).is_err();
+            }
+        }
+        book.poll_timeout()
+    }
+
+    fn begin(&self, index: u64) -> Option<oneshot::Receiver<()>> {
+        let mut held = self.book.lock();
+        let token = held.0.wait_effective(service::clock::monotonic(), index)?;
+        let (sender, receiver) = oneshot::channel();
+        held.1.insert(token, sender);
+        drop(held);
+        self.changed.notify_one();
+        Some(receiver)
+    }
+}
+
+impl Member {
+    /// Follows the leadership of the directory and answers waits.
+    pub(crate) async fn directory_duties(self) {
+        let mut leadership = self.directory().watch_leadership();
+        let mut applied = self.directory().watch_applied();
+        let mut led_term = None;
+        loop {
+            let now = *leadership.borrow_and_update();
+            let leads = now.leader == Some(self.id());
+            if leads && led_term != Some(now.term) {
+                self.freshness().book.lock().0.elected(service::clock::monotonic(), self.nodes());
+                led_term = Some(now.term);
+            } else if !leads && led_term.take().is_some() {
+                let mut held = self.freshness().book.lock();
+                held.0.deposed();
+                held.1.clear();
+            } else if leads {
+                self.note_nodes();
+            }
+            let next = self.freshness().poll();
+            let wait = next.map_or(Duration::from_secs(1), |at| service::clock::until(at).min(Duration::from_secs(1)));
+            tokio::select! {
+                changed = leadership.changed() => if changed.is_err() { return },
+                changed = applied.changed() => if changed.is_err() { return },
+                () = self.freshness().changed.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    fn nodes(&self) -> Vec<MemberId> {
+        self.directory().read(|directory| {
+            let nodes = directory.members().filter(|m| m.role == MemberRole::Node && !m.removed);
+            nodes.map(|m| m.id).collect()
+        })
+    }
+
+    fn note_nodes(&self) {
+        let (there, gone): (Vec<_>, Vec<_>) = self.directory().read(|directory| {
+            let nodes = directory.members().filter(|m| m.role == MemberRole::Node);
+            nodes.map(|m| (m.id, m.removed)).partition(|(_, removed)| !removed)
+        });
+        let mut held = self.freshness().book.lock();
+        let now = service::clock::monotonic();
+        there.into_iter().for_each(|(id, _)| held.0.joined(now, id));
+        gone.into_iter().for_each(|(id, _)| held.0.removed(id));
+    }
+
+    /// A node asks for freshness. The request is noted before the quorum round.
+    pub(crate) async fn confirm_fresh(&self, from: MemberId, applied: u64) -> Result<u64, ServiceError> {
+        let noted = self.freshness().book.lock().0.renewed(service::clock::monotonic(), from, applied);
+        self.freshness().changed.notify_one();
+        if !noted {
+            return Err(not_leading());
+        }
+        self.directory().confirm_leadership().await.map_err(|_| not_leading())
+    }
+
+    /// A node has applied up to an index.
+    pub(crate) fn note_applied(&self, from: MemberId, index: u64) {
+        self.freshness().book.lock().0.applied(from, index);
+        self.freshness().changed.notify_one();
+    }
+
+    /// Waits until no node can dial by a copy without the entries up to `index`.
+    pub(crate) async fn wait_effective_here(&self, index: u64) -> Result<(), ServiceError> {
+        // Only a leader that a quorum confirms may say yes, and only after it applied the entry.
+        self.directory().confirm_leadership().await.map_err(|_| not_leading())?;
+        let applied = self.directory().wait_applied(index, Duration::from_secs(5)).await;
+        applied.map_err(|_| not_leading())?;
+        let over = self.freshness().begin(index).ok_or_else(not_leading)?;
+        over.await.map_err(|_| not_leading())
+    }
+
+    pub(crate) fn serve_directory(&self) {
+        use crate::protocol::{APPLIED, EFFECTIVE, FRESHNESS};
+        let member = self.clone();
+        self.endpoint().serve(FRESHNESS, move |from, request: Bytes| {
+            let member = member.clone();
+            async move {
+                let index = member.confirm_fresh(from, decode(&request)?).await?;
+                Ok(encode(&index))
+            }
+        });
+        let member = self.clone();
+        self.endpoint().serve(APPLIED, move |from, request: Bytes| {
+            let member = member.clone();
+            async move {
+                member.note_applied(from, decode(&request)?);
+                Ok(Bytes::new())
+            }
+        });
+        let member = self.clone();
+        self.endpoint().serve(EFFECTIVE, move |_, request: Bytes| {
+            let member = member.clone();
+            async move {
+                member.wait_effective_here(decode(&request)?).await?;
+                Ok(Bytes::new())
+            }
+        });
+    }
+}
+
+fn not_leading() -> ServiceError {
+    ServiceError::new(NOT_LEADING, "this member does not lead the directory, or no quorum confirms it")
+}

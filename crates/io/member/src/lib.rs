@@ -1,0 +1,17 @@
+//! What every member of the mesh does, coordinator and node alike.
+//!
+//! [`Member`] runs the directory group and every region group over one journal and one endpoint,
+//! does a leader's duties where it leads (confirm sessions, expire them, tick, forward directory
+//! facts to the regions, tell when do-not-call is effective, keep voters), and asks the leaders
+//! where it does not. What a node or a coordinator does beside that is theirs.
+
+mod ask;
+mod directory;
+mod member;
+mod protocol;
+mod region;
+mod voters;
+
+pub use ask::{AskError, KeepAlive};
+pub use member::{Member, MemberConfig, MemberError, peers_of, save_peers};
+pub use protocol::{RECORDS, RecordsReply, STATUS, decode, encode};

@@ -1,0 +1,88 @@
+//! What members ask each other beside Raft: one service each, postcard bodies behind a version.
+
+use bytes::Bytes;
+use domain::{RegionId, SessionId};
+use mesh::{ServiceError, ServiceId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// A node asks a region's leader to confirm its session.
+pub(crate) const KEEP_ALIVE: ServiceId = ServiceId::new(32, "keep_alive");
+/// A node asks the directory's leader for freshness.
+pub(crate) const FRESHNESS: ServiceId = ServiceId::new(33, "freshness");
+/// A node tells the directory's leader what it has applied.
+pub(crate) const APPLIED: ServiceId = ServiceId::new(34, "applied");
+/// A coordinator asks the directory's leader when an index is effective.
+pub(crate) const EFFECTIVE: ServiceId = ServiceId::new(35, "effective");
+/// A node ships call records to the coordinator: `Vec<CallRecord>` to [`RecordsReply`].
+pub const RECORDS: ServiceId = ServiceId::new(36, "records");
+/// A node tells the coordinator how it is: [`domain::status::NodeStatus`] to nothing.
+pub const STATUS: ServiceId = ServiceId::new(37, "status");
+
+/// The answer to shipped records: they are durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordsReply {
+    /// How many were new.
+    pub kept: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeepAliveRequest {
+    pub(crate) region: RegionId,
+    pub(crate) session: SessionId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KeepAliveReply {
+    Confirmed,
+    /// The session has ended or is about to: open a new one.
+    Ended,
+    /// Ask again, or another member.
+    NotLeading,
+}
+
+/// Version of these bodies.
+const VERSION: u8 = 1;
+/// Error code of a body that cannot be read.
+const UNREADABLE: u16 = 1;
+/// Error code of a question to a member that does not lead.
+pub(crate) const NOT_LEADING: u16 = 2;
+
+/// A body as bytes.
+pub fn encode(body: &impl Serialize) -> Bytes {
+    let out = vec![VERSION];
+    Bytes::from(postcard::to_extend(body, out).expect("bodies are plain data"))
+}
+
+/// Bytes as a body.
+///
+/// # Errors
+/// Another version, or other bytes than that type's.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
+    let refused = |why: String| ServiceError::new(UNREADABLE, why);
+    match bytes.split_first() {
+        Some((&VERSION, body)) => {
+            postcard::from_bytes(body).map_err(|e| refused(format!("the request cannot be read: {e}")))
+        }
+        Some((version, _)) => {
+            Err(refused(format!("version {version} of the request is not {VERSION}; upgrade the older member")))
+        }
+        None => Err(refused("the request is empty".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_round_trip_and_other_versions_are_refused() {
+        let request = KeepAliveRequest { region: RegionId(2), session: SessionId(7) };
+        let bytes = encode(&request);
+        assert_eq!(bytes.as_ref(), [1, 2, 7], "golden bytes of version 1");
+        assert_eq!(decode::<KeepAliveRequest>(&bytes), Ok(request));
+        let error = decode::<KeepAliveRequest>(&[9, 2, 7]).unwrap_err();
+        assert!(error.message.contains("version 9"), "{error}");
+        assert!(decode::<KeepAliveRequest>(&[]).is_err());
+        assert!(decode::<KeepAliveRequest>(&[1]).is_err());
+    }
+}

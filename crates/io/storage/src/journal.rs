@@ -1,0 +1,483 @@
+//! The one durable log of a process: many groups of entries in one raft-engine, one write and one
+//! `fdatasync` for whatever arrived while the last one ran.
+//!
+//! Each **group** (a Raft group's log, a named stream of the node) is a row of entries with
+//! consecutive indexes and a few named values beside it. Within a process all writes happen in
+//! the order in which they were submitted.
+//!
+//! A failed write or sync aborts the process: after a failed `fsync` nobody knows what is on the
+//! disk, and the other members take over.
+
+mod stream;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use protobuf::well_known_types::BytesValue;
+use raft_engine::{Config, Engine, MessageExt, ReadableSize, RecoveryMode};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+pub use stream::JournalStream;
+
+/// Bytes of one entry.
+pub const MAX_ENTRY_BYTES: usize = 16 * 1024 * 1024;
+/// Batches that may wait for the writer; submitters wait beyond.
+const QUEUE: usize = 4096;
+/// How often files that hold nothing live any more are looked for.
+const PURGE_EVERY: Duration = Duration::from_secs(10);
+
+/// How far a write must have come before its submitter hears of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Given to the operating system: survives the death of the process, not a power cut.
+    Written,
+    /// Covered by a returned `fdatasync`: survives a power cut.
+    Synced,
+}
+
+/// The journal cannot be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The directory cannot be used.
+    #[error("journal directory {dir} cannot be used")]
+    Io {
+        /// The directory.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What lies there is damaged in another place than its end, or cannot be read.
+    #[error(
+        "journal {dir} cannot be {doing}: {why}; restore it, or remove this member and join it again"
+    )]
+    Engine {
+        /// The directory.
+        dir: PathBuf,
+        /// `opened`, `read`.
+        doing: &'static str,
+        /// What the engine says.
+        why: String,
+    },
+    /// Two stream names share an id.
+    #[error("journal stream {name:?} collides with {other:?}; rename one")]
+    NameTaken {
+        /// The name asked for.
+        name: String,
+        /// The name that has the id.
+        other: String,
+    },
+    /// An entry beyond [`MAX_ENTRY_BYTES`].
+    #[error("journal entry of {bytes} bytes exceeds the limit of {MAX_ENTRY_BYTES}; split it")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+/// Sizes of the journal's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalOptions {
+    /// Bytes of one file.
+    pub file_bytes: u64,
+    /// Bytes of all files from which on those with little live content are rewritten.
+    pub purge_bytes: u64,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self {
+            file_bytes: 64 << 20,
+            purge_bytes: 1 << 30,
+        }
+    }
+}
+
+/// One atomic change of the journal.
+#[derive(Clone, Debug, Default)]
+pub struct JournalBatch {
+    pub(crate) changes: Vec<Change>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Append {
+        group: u64,
+        index: u64,
+        entry: Bytes,
+    },
+    Truncate {
+        group: u64,
+        from: u64,
+    },
+    Compact {
+        group: u64,
+        before: u64,
+    },
+    Put {
+        group: u64,
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
+}
+
+impl JournalBatch {
+    /// An empty change.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends `entry` at `index`, which must follow the group's last index, or lie inside its
+    /// entries: then those from `index` on are replaced.
+    ///
+    /// # Errors
+    /// [`JournalError::TooLarge`].
+    pub fn append(
+        &mut self,
+        group: u64,
+        index: u64,
+        entry: Bytes,
+    ) -> Result<&mut Self, JournalError> {
+        if entry.len() > MAX_ENTRY_BYTES {
+            return Err(JournalError::TooLarge { bytes: entry.len() });
+        }
+        self.changes.push(Change::Append {
+            group,
+            index,
+            entry,
+        });
+        Ok(self)
+    }
+
+    /// Drops the group's entries from `from` on.
+    pub fn truncate(&mut self, group: u64, from: u64) -> &mut Self {
+        self.changes.push(Change::Truncate { group, from });
+        self
+    }
+
+    /// Drops the group's entries before `before`; later ones may begin there, whatever the last
+    /// index was.
+    pub fn compact(&mut self, group: u64, before: u64) -> &mut Self {
+        self.changes.push(Change::Compact { group, before });
+        self
+    }
+
+    /// Sets a named value of the group. Names and values are kept in memory: few and small.
+    pub fn put(&mut self, group: u64, key: &str, value: Vec<u8>) -> &mut Self {
+        // Our own bounds are stored under the prefix `.`.
+        self.changes.push(Change::Put {
+            group,
+            key: format!("={key}").into_bytes(),
+            value,
+        });
+        self
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+/// Which of the engine's entries of a group exist: those in `first..end`.
+///
+/// The engine forgets compactions when their file is purged and has no truncation at all, so both
+/// bounds are values of the group, only ever overwritten (a deleted value could come back, too).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bounds {
+    first: u64,
+    end: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            first: 0,
+            end: u64::MAX,
+        }
+    }
+}
+
+const FIRST_KEY: &[u8] = b".first";
+const END_KEY: &[u8] = b".end";
+
+struct EntryExt;
+
+impl MessageExt for EntryExt {
+    type Entry = BytesValue;
+
+    fn index(entry: &BytesValue) -> u64 {
+        let head = entry
+            .value
+            .first_chunk()
+            .expect("entries are written with their index in front");
+        u64::from_be_bytes(*head)
+    }
+}
+
+struct Shared {
+    engine: Engine,
+    bounds: RwLock<BTreeMap<u64, Bounds>>,
+    dir: PathBuf,
+}
+
+/// The journal of a process. Clones share it; the last one to go ends its threads, after all that
+/// was submitted is written.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    submissions: Option<mpsc::SyncSender<writer::Submission>>,
+    stop_purge: Option<mpsc::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal")
+            .field("dir", &self.inner.shared.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.submissions = None;
+        self.stop_purge = None;
+        for thread in self.threads.drain(..) {
+            // A callback may hold the last clone; a thread cannot wait for itself.
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("a journal thread panicked while stopping");
+            }
+        }
+    }
+}
+
+impl Journal {
+    /// Opens or makes the journal in `dir`. Torn bytes at its end (a crash in the middle of a
+    /// write that nobody was told of) are dropped; damage anywhere else refuses to open.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`], [`JournalError::Engine`].
+    pub fn open(dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
+        let io = |source| JournalError::Io {
+            dir: dir.into(),
+            source,
+        };
+        fs::create_dir_all(dir).map_err(io)?;
+        let engine = Engine::open(Config {
+            dir: dir.to_string_lossy().into_owned(),
+            recovery_mode: RecoveryMode::TolerateTailCorruption,
+            recovery_threads: 2,
+            target_file_size: ReadableSize(options.file_bytes),
+            purge_threshold: ReadableSize(options.purge_bytes),
+            ..Config::default()
+        })
+        .map_err(|e| JournalError::Engine {
+            dir: dir.into(),
+            doing: "opened",
+            why: e.to_string(),
+        })?;
+        // The engine does not sync the directory after it made its first file.
+        File::open(dir).and_then(|d| d.sync_all()).map_err(io)?;
+        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+            File::open(parent).and_then(|d| d.sync_all()).map_err(io)?;
+        }
+        let mut bounds = BTreeMap::new();
+        for group in engine.raft_groups() {
+            let number = |key| {
+                engine
+                    .get(group, key)
+                    .and_then(|v| Some(u64::from_be_bytes(v.try_into().ok()?)))
+            };
+            let found = Bounds {
+                first: number(FIRST_KEY).unwrap_or(0),
+                end: number(END_KEY).unwrap_or(u64::MAX),
+            };
+            // Entries compacted long ago may be back from a rewritten file.
+            if engine
+                .first_index(group)
+                .is_some_and(|first| first < found.first)
+            {
+                engine.compact_to(group, found.first);
+            }
+            bounds.insert(group, found);
+        }
+        let shared = Arc::new(Shared {
+            engine,
+            bounds: RwLock::new(bounds),
+            dir: dir.into(),
+        });
+        let (submissions, receiver) = mpsc::sync_channel(QUEUE);
+        let (stop_purge, purge_receiver) = mpsc::channel::<()>();
+        let threads = vec![
+            writer::spawn(Arc::clone(&shared), receiver).map_err(io)?,
+            spawn_purge(Arc::clone(&shared), purge_receiver).map_err(io)?,
+        ];
+        let inner = Inner {
+            shared,
+            submissions: Some(submissions),
+            stop_purge: Some(stop_purge),
+            threads,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Hands a batch to the writer. `done` runs on the writer's thread once the batch has come as
+    /// far as `durability` says; keep it short. Waits while 4096 batches are queued.
+    pub fn submit(
+        &self,
+        batch: JournalBatch,
+        durability: Durability,
+        done: impl FnOnce() + Send + 'static,
+    ) {
+        let submission = writer::Submission {
+            batch,
+            durability,
+            done: Box::new(done),
+        };
+        let sender = self.inner.submissions.as_ref().expect("taken only in drop");
+        if sender.send(submission).is_err() {
+            writer::fatal("the journal's writer is gone");
+        }
+    }
+
+    /// Writes a batch and waits for it. Not for async code.
+    pub fn write(&self, batch: JournalBatch, durability: Durability) {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.submit(batch, durability, move || {
+            // The waiter cannot be gone: it is blocked on this.
+            sender.send(()).ok();
+        });
+        if receiver.recv().is_err() {
+            writer::fatal("the journal's writer is gone");
+        }
+    }
+
+    /// The group's entries that exist, as `first..=last`; `None` when there are none. Counts what
+    /// is written, not what is queued.
+    pub fn span(&self, group: u64) -> Option<(u64, u64)> {
+        let shared = &self.inner.shared;
+        let bounds = shared
+            .bounds
+            .read()
+            .get(&group)
+            .copied()
+            .unwrap_or_default();
+        let first = shared.engine.first_index(group)?.max(bounds.first);
+        let last = shared
+            .engine
+            .last_index(group)?
+            .min(bounds.end.checked_sub(1)?);
+        (first <= last).then_some((first, last))
+    }
+
+    /// The index before which the group's entries were compacted; 0 when never.
+    pub fn compacted_before(&self, group: u64) -> u64 {
+        self.inner
+            .shared
+            .bounds
+            .read()
+            .get(&group)
+            .map_or(0, |b| b.first)
+    }
+
+    /// Written entries of `from..to` that exist, in order, stopping early once they hold
+    /// `max_bytes` (at least one is given).
+    ///
+    /// # Errors
+    /// [`JournalError::Engine`] when they cannot be read.
+    pub fn read(
+        &self,
+        group: u64,
+        from: u64,
+        to: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<(u64, Bytes)>, JournalError> {
+        // Purging may move entries to another file between the look at the index and the read.
+        let mut tries = 0;
+        loop {
+            let Some((first, last)) = self.span(group) else {
+                return Ok(Vec::new());
+            };
+            let (from, to) = (from.max(first), to.min(last + 1));
+            if from >= to {
+                return Ok(Vec::new());
+            }
+            let mut found: Vec<BytesValue> = Vec::new();
+            let result = self.inner.shared.engine.fetch_entries_to::<EntryExt>(
+                group,
+                from,
+                to,
+                Some(max_bytes),
+                &mut found,
+            );
+            match result {
+                Ok(_) => {
+                    return Ok(found
+                        .into_iter()
+                        .map(|e| (EntryExt::index(&e), Bytes::from(e.value).slice(8..)))
+                        .collect());
+                }
+                Err(e) if tries < 5 => {
+                    tracing::debug!(group, from, to, error = %e, "journal read is tried again");
+                    tries += 1;
+                }
+                Err(e) => {
+                    return Err(JournalError::Engine {
+                        dir: self.inner.shared.dir.clone(),
+                        doing: "read",
+                        why: e.to_string(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// A named value of the group, as last written.
+    pub fn value(&self, group: u64, key: &str) -> Option<Vec<u8>> {
+        self.inner
+            .shared
+            .engine
+            .get(group, format!("={key}").as_bytes())
+    }
+
+    /// The stream of that name, for the process's own use. Open each name once.
+    ///
+    /// # Errors
+    /// [`JournalError::NameTaken`] when another name hashes to the same id.
+    pub fn stream(&self, name: &str) -> Result<JournalStream, JournalError> {
+        JournalStream::open(self.clone(), name)
+    }
+
+    /// Bytes of all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.inner.shared.engine.get_used_size() as u64
+    }
+}
+
+fn spawn_purge(shared: Arc<Shared>, stop: mpsc::Receiver<()>) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("journal-purge".into()).spawn(move || {
+        while stop.recv_timeout(PURGE_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if let Err(e) = shared.engine.purge_expired_files() {
+                tracing::error!(dir = %shared.dir.display(), error = %e, "old journal files cannot be purged");
+            }
+            metrics::gauge!("dialmesh_journal_used_bytes").set(shared.engine.get_used_size() as f64);
+        }
+    })
+}

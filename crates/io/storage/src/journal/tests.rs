@@ -1,0 +1,334 @@
+use super::*;
+use proptest::prelude::*;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command as Process, Stdio},
+};
+
+fn open(dir: &Path) -> Journal {
+    Journal::open(dir, JournalOptions::default()).unwrap()
+}
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn indexes(journal: &Journal, group: u64) -> Vec<u64> {
+    let entries = journal.read(group, 0, u64::MAX, usize::MAX).unwrap();
+    entries.into_iter().map(|(index, _)| index).collect()
+}
+
+#[test]
+fn groups_keep_entries_and_values_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let journal = open(dir.path());
+        let mut batch = JournalBatch::new();
+        for index in 1..=5 {
+            batch
+                .append(1, index, bytes(&format!("one {index}")))
+                .unwrap();
+            batch
+                .append(2, index + 100, bytes(&format!("two {index}")))
+                .unwrap();
+        }
+        batch.put(1, "vote", b"v".to_vec());
+        journal.write(batch, Durability::Synced);
+        assert_eq!(journal.span(1), Some((1, 5)));
+        assert_eq!(journal.span(2), Some((101, 105)));
+        assert_eq!(
+            journal.read(2, 102, 104, usize::MAX).unwrap()[1].1,
+            bytes("two 3")
+        );
+        assert_eq!(journal.read(2, 102, 106, 1).unwrap().len(), 1);
+        assert_eq!(journal.value(2, "vote"), None);
+    }
+    let journal = open(dir.path());
+    assert_eq!(journal.span(1), Some((1, 5)));
+    assert_eq!(journal.value(1, "vote").as_deref(), Some(&b"v"[..]));
+    assert_eq!(
+        journal.read(1, 0, 9, usize::MAX).unwrap()[4],
+        (5, bytes("one 5"))
+    );
+}
+
+#[test]
+fn truncation_and_compaction_survive_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let journal = open(dir.path());
+        let mut batch = JournalBatch::new();
+        for index in 0..10 {
+            batch.append(1, index, bytes("old")).unwrap();
+        }
+        batch.truncate(1, 6);
+        batch.compact(1, 2);
+        journal.write(batch, Durability::Synced);
+        assert_eq!(journal.span(1), Some((2, 5)));
+    }
+    {
+        let journal = open(dir.path());
+        assert_eq!(indexes(&journal, 1), [2, 3, 4, 5]);
+        let mut batch = JournalBatch::new();
+        batch.append(1, 6, bytes("new")).unwrap();
+        journal.write(batch, Durability::Synced);
+        assert_eq!(
+            journal.read(1, 5, 99, usize::MAX).unwrap()[1],
+            (6, bytes("new"))
+        );
+        // A snapshot beyond the log: it begins anew behind it.
+        let mut batch = JournalBatch::new();
+        batch.truncate(1, 4).compact(1, 100);
+        journal.write(batch, Durability::Synced);
+        assert_eq!(journal.span(1), None);
+    }
+    let journal = open(dir.path());
+    assert_eq!(journal.span(1), None);
+    assert_eq!(journal.compacted_before(1), 100);
+    let mut batch = JournalBatch::new();
+    batch.append(1, 100, bytes("after")).unwrap();
+    journal.write(batch, Durability::Synced);
+    assert_eq!(indexes(&journal, 1), [100]);
+}
+
+#[test]
+fn entries_at_the_limit_pass_and_beyond_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let mut batch = JournalBatch::new();
+    batch
+        .append(1, 1, Bytes::from(vec![7; MAX_ENTRY_BYTES]))
+        .unwrap();
+    assert!(matches!(
+        batch.append(1, 2, Bytes::from(vec![7; MAX_ENTRY_BYTES + 1])),
+        Err(JournalError::TooLarge { .. })
+    ));
+    journal.write(batch, Durability::Written);
+    assert_eq!(
+        journal.read(1, 1, 2, 1).unwrap()[0].1.len(),
+        MAX_ENTRY_BYTES
+    );
+}
+
+#[test]
+fn streams_count_on_after_restart_and_truncation() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let journal = open(dir.path());
+        let outbox = journal.stream("outbox").unwrap();
+        assert_eq!(outbox.next_index(), 1);
+        assert_eq!(
+            outbox
+                .append(vec![bytes("a"), bytes("b")], Durability::Written)
+                .unwrap(),
+            2
+        );
+        assert_eq!(
+            outbox.append(vec![bytes("c")], Durability::Synced).unwrap(),
+            3
+        );
+        assert_eq!(
+            outbox.read_from(2, usize::MAX).unwrap(),
+            [(2, bytes("b")), (3, bytes("c"))]
+        );
+        outbox.truncate_prefix(99);
+        journal.write(JournalBatch::new(), Durability::Synced);
+        assert_eq!(outbox.read_from(0, usize::MAX).unwrap(), []);
+    }
+    let journal = open(dir.path());
+    let outbox = journal.stream("outbox").unwrap();
+    assert_eq!((outbox.first_index(), outbox.next_index()), (4, 4));
+    assert_eq!(
+        outbox.append(vec![bytes("d")], Durability::Synced).unwrap(),
+        4
+    );
+    assert_eq!(journal.stream("other").unwrap().next_index(), 1);
+    assert_eq!(outbox.read_from(0, usize::MAX).unwrap(), [(4, bytes("d"))]);
+}
+
+#[test]
+fn concurrent_submissions_are_written_in_groups() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    std::thread::scope(|scope| {
+        for group in 1..=8 {
+            let journal = journal.clone();
+            scope.spawn(move || {
+                for index in 1..=50 {
+                    let mut batch = JournalBatch::new();
+                    batch
+                        .append(group, index, Bytes::from(vec![group as u8; 300]))
+                        .unwrap();
+                    journal.write(batch, Durability::Synced);
+                }
+            });
+        }
+    });
+    for group in 1..=8 {
+        assert_eq!(indexes(&journal, group), (1..=50).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn old_files_are_purged_and_nothing_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = JournalOptions {
+        file_bytes: 64 << 10,
+        purge_bytes: 256 << 10,
+    };
+    {
+        let journal = Journal::open(dir.path(), options).unwrap();
+        let quiet = journal.stream("quiet").unwrap();
+        quiet
+            .append(vec![bytes("kept")], Durability::Synced)
+            .unwrap();
+        for index in 1..=3000u64 {
+            let mut batch = JournalBatch::new();
+            // Incompressible, so that files fill up.
+            let noise = blake3::hash(&index.to_le_bytes());
+            let entry: Vec<u8> = noise.as_bytes().repeat(30);
+            batch.append(1, index, Bytes::from(entry)).unwrap();
+            batch.put(1, "committed", index.to_be_bytes().to_vec());
+            if index > 100 {
+                batch.compact(1, index - 100);
+            }
+            journal.write(batch, Durability::Written);
+            if index % 500 == 0 {
+                journal.inner.shared.engine.purge_expired_files().unwrap();
+            }
+        }
+        assert!(journal.used_bytes() < 1 << 20, "{}", journal.used_bytes());
+    }
+    let journal = Journal::open(dir.path(), options).unwrap();
+    assert_eq!(indexes(&journal, 1), (2900..=3000).collect::<Vec<_>>());
+    assert_eq!(
+        journal.value(1, "committed"),
+        Some(3000u64.to_be_bytes().to_vec())
+    );
+    let quiet = journal.stream("quiet").unwrap();
+    assert_eq!(
+        quiet.read_from(1, usize::MAX).unwrap(),
+        [(1, bytes("kept"))]
+    );
+}
+
+/// The child of [`a_killed_process_loses_nothing_written`]: writes without sync until killed.
+#[test]
+fn child_writes_until_killed() {
+    let Ok(dir) = std::env::var("DIALMESH_TEST_JOURNAL") else {
+        return;
+    };
+    let journal = open(Path::new(&dir));
+    let stream = journal.stream("intents").unwrap();
+    loop {
+        let last = stream
+            .append(vec![bytes("an intent")], Durability::Written)
+            .unwrap();
+        println!("\nwritten {last}");
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Process::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "journal::tests::child_writes_until_killed",
+            "--nocapture",
+        ])
+        .env("DIALMESH_TEST_JOURNAL", dir.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = 0;
+    for line in BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+    {
+        if let Some(index) = line.strip_prefix("written ") {
+            told = index.parse().unwrap();
+            if told == 500 {
+                // SIGKILL.
+                child.kill().unwrap();
+            }
+        }
+    }
+    child.wait().unwrap();
+    assert!(told >= 500);
+    let stream = open(dir.path()).stream("intents").unwrap();
+    assert!(
+        stream.next_index() > told,
+        "{} written, {told} told",
+        stream.next_index() - 1
+    );
+    let entries = stream.read_from(1, usize::MAX).unwrap();
+    assert!(
+        entries
+            .iter()
+            .all(|(_, entry)| *entry == bytes("an intent"))
+    );
+    assert!(entries.len() as u64 >= told);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Append(u8),
+    Truncate(u8),
+    Compact(u8),
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1u8..6).prop_map(Step::Append),
+        2 => any::<u8>().prop_map(Step::Truncate),
+        2 => any::<u8>().prop_map(Step::Compact),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn behaves_as_a_row_of_entries(steps in prop::collection::vec(step(), 1..40)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = open(dir.path());
+        // The model: entries by index, and where the next one goes.
+        let (mut model, mut next, mut stamp) = (BTreeMap::new(), 1u64, 0u64);
+        let mut first = 0u64;
+        for step in steps {
+            let mut batch = JournalBatch::new();
+            match step {
+                Step::Append(count) => for _ in 0..count {
+                    stamp += 1;
+                    let entry = Bytes::copy_from_slice(&stamp.to_le_bytes());
+                    batch.append(7, next, entry.clone()).unwrap();
+                    model.insert(next, entry);
+                    next += 1;
+                },
+                Step::Truncate(back) => {
+                    let low = model.keys().next().copied().unwrap_or(next);
+                    let from = next.saturating_sub(u64::from(back) % 12).max(low).max(first);
+                    batch.truncate(7, from);
+                    model.split_off(&from);
+                    next = from.min(next);
+                }
+                Step::Compact(ahead) => {
+                    let before = next.saturating_sub(6) + u64::from(ahead) % 12;
+                    batch.compact(7, before);
+                    model = model.split_off(&before);
+                    next = next.max(before);
+                    first = first.max(before);
+                }
+                Step::Reopen => {
+                    drop(journal);
+                    journal = open(dir.path());
+                }
+            }
+            journal.write(batch, Durability::Written);
+            let found = journal.read(7, 0, u64::MAX, usize::MAX).unwrap();
+            prop_assert_eq!(found, model.clone().into_iter().collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The writer: takes what is queued, writes it at once, syncs once.
+
+use super::{Bounds, Change, Durability, END_KEY, EntryExt, FIRST_KEY, JournalBatch, Shared};
+use protobuf::well_known_types::BytesValue;
+use raft_engine::{Command, LogBatch};
+use std::{
+    collections::BTreeMap,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+    time::Instant,
+};
+
+/// Changes written at once at most: bounds the wait of the first of them.
+const GROUP_CHANGES: usize = 8192;
+/// Bytes written at once at most.
+const GROUP_BYTES: usize = 16 * 1024 * 1024;
+
+pub(super) struct Submission {
+    pub(super) batch: JournalBatch,
+    pub(super) durability: Durability,
+    pub(super) done: Box<dyn FnOnce() + Send>,
+}
+
+/// Ends the process: what is on the disk is not known any more.
+pub(super) fn fatal(what: &str) -> ! {
+    tracing::error!(
+        what,
+        "the journal cannot be written; this process stops so that no promise is broken. Check the \
+         disk (space, errors in the kernel log), then start it again"
+    );
+    std::process::abort()
+}
+
+pub(super) fn spawn(
+    shared: Arc<Shared>,
+    receiver: mpsc::Receiver<Submission>,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("journal-writer".into())
+        .spawn(move || {
+            while let Ok(first) = receiver.recv() {
+                let mut group = Group::default();
+                group.take(first);
+                while !group.is_full() {
+                    match receiver.try_recv() {
+                        Ok(next) => group.take(next),
+                        Err(_) => break,
+                    }
+                }
+                // The engine panics when a sync fails.
+                let written = catch_unwind(AssertUnwindSafe(|| group.write(&shared)));
+                match written {
+                    Ok(Ok(())) => {}
+                    Ok(Err(e)) => fatal(&e),
+                    Err(_) => fatal("the engine panicked"),
+                }
+                for done in group.done {
+                    done();
+                }
+            }
+        })
+}
+
+#[derive(Default)]
+struct Group {
+    changes: Vec<Change>,
+    bytes: usize,
+    sync: bool,
+    done: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl Group {
+    fn take(&mut self, submission: Submission) {
+        self.bytes += submission
+            .batch
+            .changes
+            .iter()
+            .map(|c| match c {
+                Change::Append { entry, .. } => entry.len(),
+                Change::Put { value, .. } => value.len(),
+                Change::Truncate { .. } | Change::Compact { .. } => 0,
+            })
+            .sum::<usize>();
+        self.changes.extend(submission.batch.changes);
+        self.sync |= submission.durability == Durability::Synced;
+        self.done.push(submission.done);
+    }
+
+    fn is_full(&self) -> bool {
+        self.changes.len() >= GROUP_CHANGES || self.bytes >= GROUP_BYTES
+    }
+
+    fn write(&mut self, shared: &Shared) -> Result<(), String> {
+        let started = Instant::now();
+        let mut log = LogBatch::with_capacity(self.changes.len());
+        let mut bounds: BTreeMap<u64, Bounds> = BTreeMap::new();
+        for change in self.changes.drain(..) {
+            stage(&mut log, &mut bounds, shared, change).map_err(|e| e.to_string())?;
+        }
+        if log.is_empty() {
+            // An empty batch is a barrier: what came before it is written; sync if asked.
+            if self.sync {
+                shared.engine.sync().map_err(|e| e.to_string())?;
+            }
+            return Ok(());
+        }
+        // Readers never see entries that the new bounds hide: bounds that shrink come first.
+        {
+            let mut held = shared.bounds.write();
+            for (group, new) in &bounds {
+                let old = held.entry(*group).or_default();
+                *old = Bounds {
+                    first: old.first.max(new.first),
+                    end: old.end.min(new.end),
+                };
+            }
+        }
+        shared
+            .engine
+            .write(&mut log, self.sync)
+            .map_err(|e| e.to_string())?;
+        shared.bounds.write().extend(bounds);
+        let took = started.elapsed().as_secs_f64();
+        let kind = if self.sync { "synced" } else { "written" };
+        metrics::histogram!("dialmesh_journal_write_seconds", "durability" => kind).record(took);
+        metrics::histogram!("dialmesh_journal_batches_per_write").record(self.done.len() as f64);
+        Ok(())
+    }
+}
+
+fn stage(
+    log: &mut LogBatch,
+    bounds: &mut BTreeMap<u64, Bounds>,
+    shared: &Shared,
+    change: Change,
+) -> raft_engine::Result<()> {
+    let mut of = |group: u64| {
+        *bounds.entry(group).or_insert_with(|| {
+            shared
+                .bounds
+                .read()
+                .get(&group)
+                .copied()
+                .unwrap_or_default()
+        })
+    };
+    match change {
+        Change::Append {
+            group,
+            index,
+            entry,
+        } => {
+            let mut now = of(group);
+            assert!(
+                index >= now.first && index <= now.end,
+                "entry {index} of group {group:#x} lies outside of {now:?}"
+            );
+            if now.end != u64::MAX {
+                now.end = u64::MAX;
+                log.put(group, END_KEY.to_vec(), now.end.to_be_bytes().to_vec())?;
+                bounds.insert(group, now);
+            }
+            let mut value = Vec::with_capacity(8 + entry.len());
+            value.extend_from_slice(&index.to_be_bytes());
+            value.extend_from_slice(&entry);
+            let mut message = BytesValue::new();
+            message.set_value(value);
+            log.add_entries::<EntryExt>(group, &[message])
+        }
+        Change::Truncate { group, from } => {
+            let mut now = of(group);
+            if from < now.end {
+                now.end = from;
+                log.put(group, END_KEY.to_vec(), from.to_be_bytes().to_vec())?;
+                bounds.insert(group, now);
+            }
+            Ok(())
+        }
+        Change::Compact { group, before } => {
+            let mut now = of(group);
+            if before > now.first {
+                now.first = before;
+                // A log compacted beyond its truncated end begins anew at `before`.
+                if now.end < before {
+                    now.end = before;
+                    log.put(group, END_KEY.to_vec(), before.to_be_bytes().to_vec())?;
+                }
+                log.put(group, FIRST_KEY.to_vec(), before.to_be_bytes().to_vec())?;
+                log.add_command(group, Command::Compact { index: before });
+                bounds.insert(group, now);
+            }
+            Ok(())
+        }
+        Change::Put { group, key, value } => log.put(group, key, value),
+    }
+}

@@ -1,0 +1,268 @@
+//! A node's configuration: parsed and validated whole before any port is bound.
+
+use domain::limits;
+use serde::Deserialize;
+use service::config::{ConfigError, Layers, duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Everything a node is told by its operator.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The city's name; the one it joined with.
+    pub name: String,
+    /// Where its journal, logs, snapshots, views and identity lie.
+    pub data_dir: PathBuf,
+    /// The mesh endpoint.
+    pub mesh: MeshConfig,
+    /// The agents' API.
+    pub http: HttpConfig,
+    /// `/metrics`, `/livez`, `/readyz`.
+    pub monitoring: MonitoringConfig,
+    /// SIP.
+    pub sip: SipConfig,
+    /// RTP.
+    pub media: MediaConfig,
+    /// Sound files.
+    #[serde(default)]
+    pub prompts: PromptsConfig,
+    /// Times of the mesh protocol.
+    #[serde(default)]
+    pub protocol: ProtocolConfig,
+    /// How long a drain may take at SIGTERM.
+    #[serde(default = "default_drain", with = "duration")]
+    pub drain: Duration,
+    /// Logs.
+    #[serde(default)]
+    pub log: service::logs::LogSettings,
+}
+
+/// The mesh endpoint.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeshConfig {
+    /// The UDP address to bind.
+    pub listen: SocketAddr,
+    /// Where other members reach it; the bound address where absent.
+    #[serde(default)]
+    pub advertise: Option<SocketAddr>,
+}
+
+/// The agents' API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpConfig {
+    /// The TCP address to bind.
+    pub listen: SocketAddr,
+    /// Where agents reach it (`https://shenzhen.example`); `http://` and the bound address where absent.
+    #[serde(default)]
+    pub advertise: Option<String>,
+}
+
+/// `/metrics`, `/livez`, `/readyz`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MonitoringConfig {
+    /// The TCP address to bind.
+    pub listen: SocketAddr,
+}
+
+/// SIP.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SipConfig {
+    /// Towards carriers, UDP and TCP.
+    pub trunk_listen: SocketAddr,
+    /// Agents' phones register here, UDP and TCP.
+    pub agent_listen: SocketAddr,
+    /// The address carriers see; the bound one where absent.
+    #[serde(default)]
+    pub trunk_advertise: Option<SocketAddr>,
+    /// The digest realm of agents' phones.
+    #[serde(default = "default_realm")]
+    pub realm: String,
+}
+
+/// RTP.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MediaConfig {
+    /// The address to bind and, unless `advertise` says otherwise, to write into SDP.
+    pub address: IpAddr,
+    /// The address written into SDP.
+    #[serde(default)]
+    pub advertise: Option<IpAddr>,
+    /// First and last UDP port, `"20000-23999"`: even ones carry RTP, odd ones RTCP.
+    pub ports: String,
+}
+
+/// Sound files.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptsConfig {
+    /// G.711 WAV played to a person whom no agent took. Without one such calls are ended at once,
+    /// which the node says in a warning when it starts.
+    #[serde(default)]
+    pub safe_harbour: Option<PathBuf>,
+}
+
+/// Times of the mesh protocol; equal on every member.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProtocolConfig {
+    /// Session time to live T; 5 s to 5 min.
+    #[serde(default = "default_session_ttl", with = "duration")]
+    pub session_ttl: Duration,
+    /// Do-not-call freshness; 5 s to 5 min.
+    #[serde(default = "default_freshness", with = "duration")]
+    pub freshness: Duration,
+}
+
+impl Default for ProtocolConfig {
+    fn default() -> Self {
+        Self { session_ttl: limits::SESSION_TTL, freshness: limits::FRESHNESS }
+    }
+}
+
+fn default_drain() -> Duration {
+    Duration::from_secs(600)
+}
+
+fn default_realm() -> String {
+    "dialmesh".to_owned()
+}
+
+fn default_session_ttl() -> Duration {
+    limits::SESSION_TTL
+}
+
+fn default_freshness() -> Duration {
+    limits::FRESHNESS
+}
+
+/// A value that is well formed but cannot be right.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeConfigError {
+    /// A layer cannot be read.
+    #[error(transparent)]
+    Layers(#[from] ConfigError),
+    /// A value out of its bounds.
+    #[error("{file}: `{key}` is {value}; {remedy}")]
+    Bounds {
+        /// The file.
+        file: String,
+        /// The key.
+        key: &'static str,
+        /// What it is.
+        value: String,
+        /// What it should be.
+        remedy: &'static str,
+    },
+}
+
+impl NodeConfig {
+    /// Reads file and environment; relative paths are taken from the file's folder.
+    ///
+    /// # Errors
+    /// The first problem, with place and remedy.
+    pub fn load(path: &Path) -> Result<Self, NodeConfigError> {
+        let layers = Layers::new()
+            .with_file(path)?
+            .with_environment(std::env::vars(), &["DIALMESH_CONFIG", "DIALMESH_CONTEXT"]);
+        let mut config: Self = layers.read()?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        config.data_dir = folder.join(&config.data_dir);
+        if let Some(prompt) = &mut config.prompts.safe_harbour {
+            *prompt = folder.join(&*prompt);
+        }
+        config.validate(path)?;
+        Ok(config)
+    }
+
+    /// The RTP port range.
+    ///
+    /// # Panics
+    /// Never after [`NodeConfig::load`], which checked it.
+    pub fn rtp_ports(&self) -> (u16, u16) {
+        parse_ports(&self.media.ports).expect("checked when the configuration was loaded")
+    }
+
+    fn validate(&self, path: &Path) -> Result<(), NodeConfigError> {
+        let refuse = |key, value: String, remedy| NodeConfigError::Bounds {
+            file: path.display().to_string(),
+            key,
+            value,
+            remedy,
+        };
+        if self.name.is_empty() || self.name.len() > limits::NAME_BYTES {
+            return Err(refuse("name", format!("{:?}", self.name), "give 1 to 128 bytes, as when joining"));
+        }
+        if parse_ports(&self.media.ports).is_none() {
+            let remedy = "give \"first-last\", first even, last larger by at least 1, as \"20000-23999\"";
+            return Err(refuse("media.ports", format!("{:?}", self.media.ports), remedy));
+        }
+        let bounds = Duration::from_secs(5)..=Duration::from_secs(300);
+        for (key, value) in [
+            ("protocol.session_ttl", self.protocol.session_ttl),
+            ("protocol.freshness", self.protocol.freshness),
+        ] {
+            if !bounds.contains(&value) {
+                return Err(refuse(key, format!("{value:?}"), "give \"5s\" to \"5m\", equal on every member"));
+            }
+        }
+        if self.sip.trunk_listen == self.sip.agent_listen {
+            let remedy = "give agents' phones a port of their own: strangers on the trunk's port get no answer";
+            return Err(refuse("sip.agent_listen", self.sip.agent_listen.to_string(), remedy));
+        }
+        Ok(())
+    }
+}
+
+fn parse_ports(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    (first % 2 == 0 && first >= 1024 && last > first).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../deploy/three-cities/shenzhen.toml");
+
+    fn read(text: &str) -> Result<NodeConfig, NodeConfigError> {
+        let config: NodeConfig = Layers::new().with_text("node.toml", text).read()?;
+        config.validate(Path::new("node.toml"))?;
+        Ok(config)
+    }
+
+    #[test]
+    fn the_sample_is_valid() {
+        let config = read(SAMPLE).unwrap();
+        assert_eq!(config.name, "shenzhen");
+        assert_eq!(config.rtp_ports(), (28000, 29999));
+        assert_eq!(config.protocol.session_ttl, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn errors_name_the_place_and_the_remedy() {
+        for (from, to, words) in [
+            ("ports = \"28000-29999\"", "ports = \"28001-29999\"", ["media.ports", "first even"]),
+            ("trunk_listen", "trunk_lissen", ["node.toml:", "trunk_listen"]),
+            ("127.0.0.1:7762", "127.0.0.1:7760", ["sip.agent_listen", "port of their own"]),
+            ("127.0.0.1:7760", "localhost", ["sip.trunk_listen", "node.toml:"]),
+            ("[mesh]", "[protocol]\nsession_ttl = \"1s\"\n[mesh]", ["protocol.session_ttl", "5s"]),
+        ] {
+            let text = SAMPLE.replacen(from, to, 1);
+            assert_ne!(text, SAMPLE, "{from}");
+            let error = read(&text).unwrap_err().to_string();
+            for word in words {
+                assert!(error.contains(word), "{error:?} lacks {word:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What reaches the engine's thread: one bounded queue for everything.
+
+use call::{AgentCommand, AgentNotice, CommandError, PersistToken};
+use domain::{
+    AgentId, CampaignId, DncEntry, Instant, LeasedLead, RegionId, SessionId, status::NodeStatus,
+};
+use engine::{DirectoryChange, Side};
+use media::MediaEvent;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Events that may wait for the engine's thread.
+pub(crate) const QUEUE: usize = 65_536;
+
+/// One event.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// From a SIP socket.
+    Sip { side: Side, event: sip_transport::TransportEvent },
+    /// From the relay.
+    Media(MediaEvent),
+    /// An entry of the directory was applied here.
+    Directory { index: u64, changes: Vec<DirectoryChange> },
+    /// Freshness was confirmed; `index` is applied and in the queue before this.
+    Fresh { sent_at: Instant, index: u64 },
+    SessionOpened { region: RegionId, session: SessionId, ttl: Duration },
+    SessionConfirmed { region: RegionId, session: SessionId, sent_at: Instant },
+    SessionEnded { region: RegionId, session: SessionId },
+    Claimed { region: RegionId, campaign: CampaignId, leads: Vec<LeasedLead>, rest: Option<Duration> },
+    Command { agent: AgentId, command: AgentCommand, reply: oneshot::Sender<Result<(), CommandError>> },
+    Attach { agent: AgentId, notices: mpsc::Sender<AgentNotice> },
+    Detach(AgentId),
+    Persisted { index: u64, token: Option<PersistToken>, owed: Option<Box<crate::journal::Owed>> },
+    Backlog(usize),
+    Status(oneshot::Sender<NodeStatus>),
+    /// No new attempts; the sender is told when nothing is live any more.
+    Drain(oneshot::Sender<()>),
+    OptOuts(Vec<DncEntry>),
+    Stop,
+}
+
+/// The near end of the queue. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    sender: SyncSender<Event>,
+    /// An entry of the directory found the queue full: the engine must read the whole directory.
+    pub(crate) directory_missed: Arc<AtomicBool>,
+}
+
+impl Events {
+    pub(crate) fn channel() -> (Self, Receiver<Event>) {
+        let (sender, receiver) = sync_channel(QUEUE);
+        (Self { sender, directory_missed: Arc::default() }, receiver)
+    }
+
+    /// Puts an event in without waiting; false when the queue is full.
+    pub(crate) fn offer(&self, event: Event) -> bool {
+        match self.sender.try_send(event) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                metrics::counter!("dialmesh_engine_queue_full_total").increment(1);
+                false
+            }
+            // The engine's thread is gone: the process is stopping.
+            Err(TrySendError::Disconnected(_)) => true,
+        }
+    }
+
+    /// An entry of the directory: never lost. When the queue is full the engine reads the whole
+    /// directory instead, as soon as it can.
+    pub(crate) fn directory(&self, index: u64, changes: Vec<DirectoryChange>) {
+        if !self.offer(Event::Directory { index, changes }) {
+            self.directory_missed.store(true, Ordering::Release);
+        }
+    }
+
+    /// Puts an event in, waiting for room; for events that must not be lost, from async tasks.
+    pub(crate) async fn put(&self, event: Event) {
+        let mut event = event;
+        loop {
+            match self.sender.try_send(event) {
+                Ok(()) | Err(TrySendError::Disconnected(_)) => return,
+                Err(TrySendError::Full(back)) => event = back,
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The same from a thread that may wait.
+    pub(crate) fn put_blocking(&self, event: Event) {
+        // Refused only when the engine's thread is gone and the process is stopping.
+        drop(self.sender.send(event));
+    }
+}

@@ -1,0 +1,112 @@
+//! What the engine observed, as metrics. Labels are bounded: never a number or an id of a person.
+
+use call::Observed as Call;
+use domain::status::{NodeMode, NodeStatus};
+use engine::Observed;
+use service::metrics::{Metrics, MetricsError};
+
+/// Declares the histograms of this process.
+pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
+    metrics.histogram(
+        "dialmesh_post_dial_delay_seconds",
+        "From INVITE to the first ringing.",
+        &["campaign"],
+        &[0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0],
+    )?;
+    metrics.histogram(
+        "dialmesh_answer_wait_seconds",
+        "How long an answered person waited for an agent.",
+        &["campaign"],
+        &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0],
+    )?;
+    for (name, help) in [
+        ("dialmesh_attempts_closed_total", "Attempts that ended, by campaign and disposition."),
+        ("dialmesh_attempts_refused_total", "Attempts that the last check refused, by rule."),
+        ("dialmesh_invites_late_total", "INVITEs that left after their permission ended and were cancelled at once."),
+        ("dialmesh_abandoned_total", "Live answers that no agent took in time, by campaign."),
+        ("dialmesh_opt_outs_total", "Persons who opted out by key, by campaign."),
+        ("dialmesh_trunk_up", "Whether the trunk answers: 1 or 0."),
+        ("dialmesh_node_local_mode", "1 while the node does not hear its groups."),
+        ("dialmesh_node_queued", "Outcomes and records that wait to be shipped."),
+        ("dialmesh_freshness_seconds", "For how long the copy of do-not-call may be trusted."),
+        ("dialmesh_lines", "Attempts in the air, by state."),
+        ("dialmesh_agents", "Agents on shift, by state."),
+        ("dialmesh_trunk_channels", "Calls on the trunk now."),
+        ("dialmesh_engine_queue_full_total", "Events that found the engine's queue full."),
+        ("dialmesh_relay_commands_lost_total", "Commands that the RTP relay did not take."),
+    ] {
+        if name.ends_with("_total") {
+            metrics::describe_counter!(name, help);
+        } else {
+            metrics::describe_gauge!(name, help);
+        }
+    }
+    Ok(())
+}
+
+/// One observation.
+pub(crate) fn observed(observed: &Observed) {
+    match observed {
+        Observed::Call(Call::Joined { campaign, waited }) => {
+            metrics::histogram!("dialmesh_answer_wait_seconds", "campaign" => campaign.to_string())
+                .record(waited.as_secs_f64());
+        }
+        Observed::Call(Call::Abandoned { campaign, .. }) => {
+            metrics::counter!("dialmesh_abandoned_total", "campaign" => campaign.to_string()).increment(1);
+        }
+        Observed::Call(Call::OptedOut { campaign }) => {
+            metrics::counter!("dialmesh_opt_outs_total", "campaign" => campaign.to_string()).increment(1);
+        }
+        Observed::Call(Call::Attempt { .. } | Call::Agent { .. } | Call::StrayAnswer { .. }) => {}
+        Observed::Closed { campaign, disposition, post_dial_delay } => {
+            let campaign = campaign.to_string();
+            metrics::counter!(
+                "dialmesh_attempts_closed_total",
+                "campaign" => campaign.clone(), "disposition" => disposition.name()
+            )
+            .increment(1);
+            if let Some(delay) = post_dial_delay {
+                metrics::histogram!("dialmesh_post_dial_delay_seconds", "campaign" => campaign)
+                    .record(delay.as_secs_f64());
+            }
+        }
+        Observed::Refused { rule } => {
+            metrics::counter!("dialmesh_attempts_refused_total", "rule" => *rule).increment(1);
+        }
+        Observed::SentLate => metrics::counter!("dialmesh_invites_late_total").increment(1),
+        Observed::TrunkHealth { trunk, up } => {
+            tracing::info!(%trunk, up, "the trunk's health changed");
+            metrics::gauge!("dialmesh_trunk_up", "trunk" => trunk.to_string()).set(f64::from(u8::from(*up)));
+        }
+    }
+}
+
+/// What the node says of itself, as gauges.
+pub(crate) fn status(status: &NodeStatus) {
+    let local = status.mode == NodeMode::Local;
+    metrics::gauge!("dialmesh_node_local_mode").set(f64::from(u8::from(local)));
+    metrics::gauge!("dialmesh_node_queued").set(f64::from(status.queued));
+    metrics::gauge!("dialmesh_freshness_seconds").set(status.fresh_ms as f64 / 1000.0);
+    for (state, count) in [
+        ("dialing", status.lines.dialing),
+        ("ringing", status.lines.ringing),
+        ("waiting", status.lines.waiting),
+        ("bridged", status.lines.bridged),
+    ] {
+        metrics::gauge!("dialmesh_lines", "state" => state).set(f64::from(count));
+    }
+    for (state, count) in [
+        ("paused", status.agents.paused),
+        ("ready", status.agents.ready),
+        ("reserved", status.agents.reserved),
+        ("on_call", status.agents.on_call),
+        ("wrap_up", status.agents.wrap_up),
+    ] {
+        metrics::gauge!("dialmesh_agents", "state" => state).set(f64::from(count));
+    }
+    for trunk in &status.trunks {
+        let id = trunk.trunk.to_string();
+        metrics::gauge!("dialmesh_trunk_up", "trunk" => id.clone()).set(f64::from(u8::from(trunk.up)));
+        metrics::gauge!("dialmesh_trunk_channels", "trunk" => id).set(f64::from(trunk.channels));
+    }
+}

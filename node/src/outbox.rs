@@ -1,0 +1,344 @@
+//! What the node owes to others: outcomes to the regions' groups, records to the coordinator,
+//! opt-outs to the directory. Everything in it is durable in the journal already.
+
+use crate::{
+    event::{Event, Events},
+    journal::{Attempts, Owed, Telling},
+};
+use domain::{CallOutcome, CallRecord, Disposition, DncEntry, MemberRole, RegionId, limits};
+use ledger::{Change, DirectoryCommand, RegionCommand, RegionReply};
+use member::{Member, RECORDS, RecordsReply, decode, encode};
+use mesh::Priority;
+use parking_lot::Mutex;
+use service::{shutdown::Shutdown, spawn::Tasks};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use storage::ProcessEpoch;
+use tokio::sync::Notify;
+
+const AGAIN: Duration = Duration::from_millis(500);
+const PROPOSAL: Duration = Duration::from_secs(5);
+const SHIPMENT: Duration = Duration::from_secs(10);
+/// Records in one shipment.
+const RECORDS_BATCH: usize = 200;
+/// How often the journal's shipped beginning is forgotten.
+const FORGET: Duration = Duration::from_secs(10);
+
+/// The three queues, each by the index of its journal entry.
+#[derive(Debug, Default)]
+struct Queues {
+    outcomes: BTreeMap<u64, (Telling, CallOutcome)>,
+    records: BTreeMap<u64, Box<CallRecord>>,
+    opt_outs: BTreeMap<u64, DncEntry>,
+}
+
+impl Queues {
+    fn len(&self) -> usize {
+        self.outcomes.len().max(self.records.len()) + self.opt_outs.len()
+    }
+
+    fn oldest(&self) -> Option<u64> {
+        [self.outcomes.keys().next(), self.records.keys().next(), self.opt_outs.keys().next()]
+            .into_iter()
+            .flatten()
+            .min()
+            .copied()
+    }
+}
+
+/// What is owed. Bounded by [`limits::OUTBOX`]: the engine stops dialing there.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    queues: Mutex<Queues>,
+    changed: Notify,
+    emptied: Notify,
+}
+
+impl Outbox {
+    pub(crate) fn push(&self, owed: Owed) {
+        let mut queues = self.queues.lock();
+        if let Some(outcome) = owed.outcome {
+            queues.outcomes.insert(owed.index, outcome);
+        }
+        if let Some(record) = owed.record {
+            queues.records.insert(owed.index, record);
+        }
+        if let Some(entry) = owed.opt_out {
+            queues.opt_outs.insert(owed.index, entry);
+        }
+        drop(queues);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queues.lock().len()
+    }
+
+    /// Opt-outs not yet in the directory.
+    pub(crate) fn opt_outs(&self) -> Vec<DncEntry> {
+        self.queues.lock().opt_outs.values().copied().collect()
+    }
+
+    /// Waits until everything was shipped.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    fn shipped(&self) {
+        if self.len() == 0 {
+            self.emptied.notify_waiters();
+        }
+    }
+}
+
+/// Ships what is owed.
+#[derive(Clone)]
+pub(crate) struct Shipping {
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) member: Member,
+    pub(crate) attempts: Arc<Attempts>,
+    pub(crate) events: Events,
+    pub(crate) sequence: Arc<AtomicU64>,
+    pub(crate) epoch: Arc<ProcessEpoch>,
+    pub(crate) boot: String,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Shipping {
+    pub(crate) fn start(self, tasks: &Tasks) {
+        tasks.spawn("ship_outcomes", self.clone().outcomes());
+        tasks.spawn("ship_records", self.clone().records());
+        tasks.spawn("ship_opt_outs", self.clone().opt_outs());
+        tasks.spawn("forget_shipped", self.forget());
+    }
+
+    /// Waits for more, or for a while after a failure.
+    async fn pause(&self, failed: bool) {
+        if failed {
+            tokio::time::sleep(AGAIN).await;
+        } else {
+            let changed = self.outbox.changed.notified();
+            // What came between the look and here is seen a moment later.
+            tokio::time::timeout(AGAIN, changed).await.ok();
+        }
+        self.events.offer(Event::Backlog(self.outbox.len()));
+    }
+
+    async fn outcomes(self) {
+        loop {
+            let batch = self.next_outcomes();
+            let failed = match &batch {
+                Some((region, telling, batch)) => !self.tell(*region, *telling, batch).await,
+                None => false,
+            };
+            if batch.is_none() || failed {
+                self.pause(failed).await;
+            }
+        }
+    }
+
+    /// The oldest outcome, and others that can be told with it.
+    fn next_outcomes(&self) -> Option<(RegionId, Telling, Vec<(u64, CallOutcome)>)> {
+        let queues = self.outbox.queues.lock();
+        let (telling, first) = *queues.outcomes.values().next()?;
+        let region = first.lead().region();
+        let batch = (queues.outcomes.iter())
+            .filter(|(_, (how, outcome))| *how == telling && outcome.lead().region() == region)
+            .take(limits::OUTCOME_BATCH)
+            .map(|(index, (_, outcome))| (*index, *outcome))
+            .collect();
+        Some((region, telling, batch))
+    }
+
+    async fn tell(&self, region: RegionId, telling: Telling, batch: &[(u64, CallOutcome)]) -> bool {
+        let Some(group) = self.member.region(region) else { return false };
+        let outcomes = batch.iter().map(|(_, outcome)| *outcome).collect();
+        let command = match telling {
+            Telling::Report(session) => RegionCommand::Report {
+                session,
+                sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+                outcomes,
+            },
+            Telling::Settle(incarnation, trust) => RegionCommand::Settle {
+                node: self.member.id(),
+                incarnation,
+                outcomes,
+                proof: trust.into(),
+            },
+        };
+        match group.propose_again(&command, PROPOSAL).await.map(|done| done.reply) {
+            Ok(RegionReply::Reported(counts)) => {
+                if let Some((_, refusal)) = counts.refused.iter().find(|(_, r)| *r == ledger::OutcomeRefusal::StillOpen) {
+                    tracing::debug!(%region, %refusal, "earlier attempts are settled once the old session has ended");
+                    return self.drop_all_but(batch, &counts.refused);
+                }
+                for (place, refusal) in &counts.refused {
+                    tracing::warn!(%region, place, %refusal, "an outcome was not taken");
+                }
+                self.drop_all_but(batch, &[]);
+                true
+            }
+            Ok(RegionReply::Refused(refusal)) => {
+                // The session is wholly forgotten: its leads came out of doubt long ago.
+                tracing::warn!(%region, %refusal, outcomes = batch.len(), "outcomes were refused for good");
+                self.drop_all_but(batch, &[]);
+                true
+            }
+            Ok(other) => {
+                tracing::error!(%region, ?other, "an answer of another kind to outcomes");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%region, %error, "outcomes wait for the region's group");
+                false
+            }
+        }
+    }
+
+    /// Takes told outcomes out; those refused as too early stay. True when all went.
+    fn drop_all_but(&self, batch: &[(u64, CallOutcome)], kept: &[(u32, ledger::OutcomeRefusal)]) -> bool {
+        let kept: BTreeSet<usize> = (kept.iter())
+            .filter(|(_, refusal)| *refusal == ledger::OutcomeRefusal::StillOpen)
+            .map(|(place, _)| *place as usize)
+            .collect();
+        let mut queues = self.outbox.queues.lock();
+        for (place, (index, _)) in batch.iter().enumerate() {
+            if !kept.contains(&place) {
+                queues.outcomes.remove(index);
+            }
+        }
+        drop(queues);
+        self.outbox.shipped();
+        kept.is_empty()
+    }
+
+    async fn records(self) {
+        loop {
+            let batch: Vec<(u64, Box<CallRecord>)> = {
+                let queues = self.outbox.queues.lock();
+                queues.records.iter().take(RECORDS_BATCH).map(|(i, r)| (*i, r.clone())).collect()
+            };
+            let failed = !batch.is_empty() && !self.ship(&batch).await;
+            if batch.is_empty() || failed {
+                self.pause(failed).await;
+            }
+        }
+    }
+
+    async fn ship(&self, batch: &[(u64, Box<CallRecord>)]) -> bool {
+        let (coordinators, records) = self.member.directory().read(|directory| {
+            let coordinators: Vec<_> = (directory.members())
+                .filter(|m| m.role == MemberRole::Coordinator && !m.removed)
+                .map(|m| m.id)
+                .collect();
+            let named = batch.iter().map(|(_, record)| {
+                let mut record = record.clone();
+                // After a crash the name of an agent's disposition is not known here.
+                if let Disposition::Agent(_) = record.disposition
+                    && record.disposition_name == record.disposition.name()
+                    && let Some(campaign) = directory.campaign(record.campaign)
+                {
+                    campaign.disposition_name(record.disposition).clone_into(&mut record.disposition_name);
+                }
+                record
+            });
+            (coordinators, named.collect::<Vec<_>>())
+        });
+        let body = encode(&records);
+        for coordinator in coordinators {
+            let endpoint = self.member.endpoint();
+            let sent = endpoint.rpc_with(coordinator, RECORDS, body.clone(), SHIPMENT, Priority::Bulk);
+            match sent.await.map(|answer| decode::<RecordsReply>(&answer)) {
+                Ok(Ok(_)) => {
+                    let mut queues = self.outbox.queues.lock();
+                    for (index, _) in batch {
+                        queues.records.remove(index);
+                    }
+                    drop(queues);
+                    self.outbox.shipped();
+                    return true;
+                }
+                Ok(Err(error)) => tracing::warn!(%coordinator, %error, "the answer to records cannot be read"),
+                Err(error) => tracing::debug!(%coordinator, %error, "call records wait for the coordinator"),
+            }
+        }
+        false
+    }
+
+    async fn opt_outs(self) {
+        loop {
+            let batch: Vec<(u64, DncEntry)> = {
+                let queues = self.outbox.queues.lock();
+                queues.opt_outs.iter().take(limits::DNC_BATCH).map(|(i, e)| (*i, *e)).collect()
+            };
+            let failed = !batch.is_empty() && !self.commit(&batch).await;
+            if batch.is_empty() || failed {
+                self.pause(failed).await;
+            }
+        }
+    }
+
+    async fn commit(&self, batch: &[(u64, DncEntry)]) -> bool {
+        let add = batch.iter().map(|(_, entry)| *entry).collect();
+        let change = Change::ChangeDnc { add, remove: Vec::new(), reason: String::new() };
+        // Adding twice only renews the entry.
+        let done = self.member.directory().propose_again(&DirectoryCommand::from(change), PROPOSAL).await;
+        match done.map(|done| done.reply) {
+            Ok(ledger::DirectoryReply::Dnc { .. }) => {
+                let mut queues = self.outbox.queues.lock();
+                for (index, _) in batch {
+                    queues.opt_outs.remove(index);
+                }
+                drop(queues);
+                self.outbox.shipped();
+                true
+            }
+            Ok(other) => {
+                tracing::error!(?other, "the directory did not take opt-outs; they bind this node and are tried again");
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%error, "opt-outs wait for the directory");
+                false
+            }
+        }
+    }
+
+    /// Forgets the journal's beginning: everything older than what is owed and than the oldest
+    /// attempt that may still be live.
+    async fn forget(self) {
+        // Each round forgets what was there the round before last, so that live attempts, which are
+        // shorter than their leads' lease, keep their entries: see `HORIZON`.
+        const HORIZON: usize = 1_080;
+        let mut marks = std::collections::VecDeque::new();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(FORGET) => {}
+                () = self.shutdown.started() => return,
+            }
+            marks.push_back(self.attempts.next_index());
+            if marks.len() <= HORIZON {
+                continue;
+            }
+            let old = marks.pop_front().unwrap_or(0);
+            let owed = self.outbox.queues.lock().oldest().unwrap_or(u64::MAX);
+            if let Err(error) = self.attempts.mark_run(&self.epoch, &self.boot) {
+                tracing::error!(%error, "the journal does not take the mark of this run");
+                continue;
+            }
+            self.attempts.forget_before(old.min(owed));
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! The engine's thread: one queue in, sockets, relay, journal and tasks out.
+
+use crate::{
+    event::{Event, Events},
+    journal::{Attempts, Owed, Telling},
+    observe,
+    outbox::Outbox,
+};
+use call::{AgentNotice, CommandError, PersistToken, RequestId};
+use domain::{AgentId, DncEntry, Instant, MemberId, Now, RegionId, SessionId, CampaignId};
+use engine::{Engine, Entry, Input, Output, Side};
+use media_io::RelayHandle;
+use service::{clock, health::Pulse};
+use sip_transport::{SipSockets, TransportEvent};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// What the engine asks of the async side.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    KeepAlive { region: RegionId, session: SessionId, sent_at: Instant },
+    AskFresh { sent_at: Instant, applied: u64 },
+    Claim { region: RegionId, session: SessionId, campaign: CampaignId, n: u32 },
+    Applied(u64),
+}
+
+/// Everything the thread holds.
+pub(crate) struct Shell {
+    pub(crate) engine: Engine,
+    pub(crate) trunks: SipSockets,
+    pub(crate) agents: SipSockets,
+    pub(crate) relay: RelayHandle,
+    pub(crate) attempts: Arc<Attempts>,
+    pub(crate) events: Events,
+    pub(crate) wishes: mpsc::Sender<Wish>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) member: member::Member,
+    pub(crate) node: MemberId,
+    pub(crate) pulse: Pulse,
+}
+
+/// The longest sleep: the pulse must beat.
+const IDLE: Duration = Duration::from_millis(500);
+/// Events taken before timers are looked at again.
+const BURST: usize = 256;
+
+struct Running {
+    shell: Shell,
+    screens: BTreeMap<AgentId, Vec<mpsc::Sender<AgentNotice>>>,
+    replies: BTreeMap<u64, oneshot::Sender<Result<(), CommandError>>>,
+    requests: u64,
+    drained: Option<oneshot::Sender<()>>,
+    /// Opt-outs of an earlier run that the directory may not have yet: they bind this engine.
+    opt_outs: Vec<DncEntry>,
+}
+
+/// Runs until told to stop.
+pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
+    let mut running = Running {
+        shell,
+        screens: BTreeMap::new(),
+        replies: BTreeMap::new(),
+        requests: 0,
+        drained: None,
+        opt_outs: Vec::new(),
+    };
+    loop {
+        running.shell.pulse.beat();
+        let wait = match running.shell.engine.poll_timeout() {
+            Some((at, _)) => clock::until(at).min(IDLE),
+            None => IDLE,
+        };
+        let mut next = match queue.recv_timeout(wait) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        for _ in 0..BURST {
+            let Some(event) = next.take() else { break };
+            if matches!(event, Event::Stop) {
+                return;
+            }
+            running.take(event);
+            next = queue.try_recv().ok();
+        }
+        if let Some(event) = next {
+            running.take(event);
+        }
+        if running.shell.events.directory_missed.swap(false, Ordering::AcqRel) {
+            running.read_directory();
+        }
+        let now = clock::now();
+        if running.shell.engine.poll_timeout().is_some_and(|(at, _)| at <= now.monotonic) {
+            running.shell.engine.handle_timeout(now);
+            running.drain();
+        }
+        if running.shell.engine.live() == 0
+            && let Some(drained) = running.drained.take()
+        {
+            // Nobody waits any more when the deadline came first.
+            let _gone = drained.send(()).is_err();
+        }
+    }
+}
+
+impl Running {
+    fn take(&mut self, event: Event) {
+        let now = clock::now();
+        match event {
+            Event::Sip { side, event } => self.sip(now, side, event),
+            Event::Media(event) => self.input(now, Input::Media(event)),
+            Event::Directory { index, changes } => {
+                self.input(now, Input::Directory { index, changes });
+                self.bind_opt_outs(now);
+            }
+            Event::Fresh { sent_at, index } => {
+                self.input(now, Input::Directory { index, changes: Vec::new() });
+                self.input(now, Input::Fresh { sent_at, index });
+            }
+            Event::SessionOpened { region, session, ttl } => {
+                self.input(now, Input::SessionOpened { region, session, ttl });
+            }
+            Event::SessionConfirmed { region, session, sent_at } => {
+                self.input(now, Input::SessionConfirmed { region, session, sent_at });
+            }
+            Event::SessionEnded { region, session } => {
+                self.input(now, Input::SessionEnded { region, session });
+            }
+            Event::Claimed { region, campaign, leads, rest } => {
+                self.input(now, Input::Claimed { region, campaign, leads, rest });
+            }
+            Event::Command { agent, command, reply } => {
+                self.requests += 1;
+                self.replies.insert(self.requests, reply);
+                let request = RequestId(self.requests);
+                self.input(now, Input::Agent { agent, request, command });
+            }
+            Event::Attach { agent, notices } => {
+                self.screens.entry(agent).or_default().push(notices);
+                self.input(now, Input::ScreenAttached(agent));
+            }
+            Event::Detach(agent) => self.detach(now, agent),
+            Event::Persisted { index, token, owed } => {
+                if let Some(mut owed) = owed {
+                    owed.index = index;
+                    self.shell.outbox.push(*owed);
+                }
+                if let Some(token) = token {
+                    self.input(now, Input::Persisted(token));
+                }
+            }
+            Event::Backlog(waiting) => self.input(now, Input::Backlog(waiting)),
+            Event::Status(reply) => {
+                // Nobody waits any more: fine.
+                drop(reply.send(self.shell.engine.status(now)));
+            }
+            Event::Drain(drained) => {
+                self.drained = Some(drained);
+                self.input(now, Input::Drain);
+            }
+            Event::OptOuts(entries) => {
+                self.opt_outs = entries;
+                self.bind_opt_outs(now);
+            }
+            Event::Stop => {}
+        }
+    }
+
+    fn sip(&mut self, now: Now, side: Side, event: TransportEvent) {
+        match event {
+            TransportEvent::Received { flow, bytes } => {
+                self.input(now, Input::Sip { side, flow, bytes: &bytes });
+            }
+            TransportEvent::Closed { flow } => {
+                self.input(now, Input::SipFlowLost { side, flow, closed: true });
+            }
+            TransportEvent::SendFailed { flow } => {
+                self.input(now, Input::SipFlowLost { side, flow, closed: false });
+            }
+        }
+    }
+
+    fn input(&mut self, now: Now, input: Input<'_>) {
+        if let Err(refused) = self.shell.engine.handle(now, input) {
+            tracing::debug!(%refused, "the engine did not take an input");
+        }
+        self.drain();
+    }
+
+    fn detach(&mut self, now: Now, agent: AgentId) {
+        let Some(open) = self.screens.get_mut(&agent) else { return };
+        open.retain(|screen| !screen.is_closed());
+        if open.is_empty() {
+            self.screens.remove(&agent);
+            self.input(now, Input::ScreenGone(agent));
+        }
+    }
+
+    /// The queue was full when the directory spoke: everything is read anew.
+    fn read_directory(&mut self) {
+        let facts = self.shell.member.directory().read(ledger::Directory::facts);
+        let changes = vec![crate::directory::reset(&facts)];
+        self.input(clock::now(), Input::Directory { index: facts.index, changes });
+        self.bind_opt_outs(clock::now());
+    }
+
+    fn bind_opt_outs(&mut self, now: Now) {
+        for entry in std::mem::take(&mut self.opt_outs) {
+            self.input(now, Input::OptOut(entry));
+        }
+    }
+
+    /// Does what the engine wishes. Notes of the whole round are in the page cache before the first
+    /// datagram of it leaves.
+    fn drain(&mut self) {
+        let mut outputs = Vec::new();
+        while let Some(output) = self.shell.engine.poll_output() {
+            outputs.push(output);
+        }
+        let mut notes = Vec::new();
+        outputs.retain_mut(|output| match output {
+            Output::Note(entry) => {
+                notes.push(std::mem::replace(entry, Entry::Leased(Vec::new())));
+                false
+            }
+            _ => true,
+        });
+        if !notes.is_empty()
+            && let Err(error) = self.shell.attempts.note(notes)
+        {
+            tracing::error!(%error, "an attempt cannot be noted; the process stops");
+            std::process::abort();
+        }
+        for output in outputs {
+            self.output(output);
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Note(_) => unreachable!("notes were written before"),
+            Output::Persist { token, entry } => self.persist(token, entry),
+            Output::Transmit { side, flow, bytes, invite } => {
+                let sockets = match side {
+                    Side::Trunks => &self.shell.trunks,
+                    Side::Agents => &self.shell.agents,
+                };
+                let sent = sockets.send(flow, &bytes);
+                if let Some(attempt) = invite {
+                    // The clock once more, after the datagram left (mesh protocol, section 3.7).
+                    let now = clock::now();
+                    self.handle_quietly(now, Input::Sent(attempt));
+                }
+                if let Err(error) = sent {
+                    self.send_failed(side, flow, &error);
+                }
+            }
+            Output::Media(command) => {
+                if let Err(error) = self.shell.relay.send(command) {
+                    tracing::error!(%error, ?command, "the relay did not take a command");
+                    metrics::counter!("dialmesh_relay_commands_lost_total").increment(1);
+                }
+            }
+            Output::KeepAlive { region, session, sent_at } => {
+                self.wish(Wish::KeepAlive { region, session, sent_at });
+            }
+            Output::AskFresh { sent_at, applied } => self.wish(Wish::AskFresh { sent_at, applied }),
+            Output::Claim { region, session, campaign, n } => {
+                self.wish(Wish::Claim { region, session, campaign, n });
+            }
+            Output::Notice { agent, notice } => self.notice(agent, &notice),
+            Output::Reply { request, result } => {
+                if let Some(reply) = self.replies.remove(&request.0) {
+                    // A screen that went away needs no answer.
+                    drop(reply.send(result));
+                }
+            }
+            Output::Applied(index) => self.wish(Wish::Applied(index)),
+            Output::Observed(observed) => observe::observed(&observed),
+        }
+    }
+
+    /// An input from within the draining of outputs; its own outputs follow in their turn.
+    fn handle_quietly(&mut self, now: Now, input: Input<'_>) {
+        if let Err(refused) = self.shell.engine.handle(now, input) {
+            tracing::debug!(%refused, "the engine did not take an input");
+        }
+        self.drain();
+    }
+
+    fn persist(&mut self, token: Option<PersistToken>, entry: Entry) {
+        let owed = match &entry {
+            Entry::Closed { session, outcome, record } => Some(Box::new(Owed {
+                index: 0,
+                outcome: Some((Telling::Report(*session), *outcome)),
+                record: record.clone(),
+                opt_out: None,
+            })),
+            Entry::OptOut(entry) => Some(Box::new(Owed {
+                index: 0,
+                outcome: None,
+                record: None,
+                opt_out: Some(*entry),
+            })),
+            Entry::Leased(_) | Entry::Dialing(_) | Entry::Disposed(_) => None,
+        };
+        let events = self.shell.events.clone();
+        let kept = self.shell.attempts.persist(entry, move |index| {
+            events.put_blocking(Event::Persisted { index, token, owed });
+        });
+        if let Err(error) = kept {
+            tracing::error!(%error, node = %self.shell.node, "an attempt's end cannot be kept; the process stops");
+            std::process::abort();
+        }
+    }
+
+    fn send_failed(&mut self, side: Side, flow: sip::Flow, error: &io::Error) {
+        tracing::debug!(%flow, %error, "a SIP message was not sent");
+        self.handle_quietly(clock::now(), Input::SipFlowLost { side, flow, closed: false });
+    }
+
+    fn notice(&mut self, agent: AgentId, notice: &AgentNotice) {
+        let Some(open) = self.screens.get_mut(&agent) else { return };
+        // A screen that does not keep up is closed; it attaches again and gets everything.
+        open.retain(|screen| screen.try_send(notice.clone()).is_ok());
+        if open.is_empty() {
+            self.shell.events.offer(Event::Detach(agent));
+        }
+    }
+
+    fn wish(&self, wish: Wish) {
+        // Full only when the async side is stuck. What is lost is asked again by its own timer.
+        if self.shell.wishes.try_send(wish).is_err() {
+            metrics::counter!("dialmesh_engine_wishes_lost_total").increment(1);
+        }
+    }
+}

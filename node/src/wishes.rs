@@ -1,0 +1,199 @@
+//! What the engine asks of the mesh: sessions, freshness, claims.
+
+use crate::{
+    event::{Event, Events},
+    shell::Wish,
+};
+use domain::{CampaignId, Incarnation, Instant, RegionId, SessionId};
+use ledger::{RegionCommand, RegionRefusal, RegionReply, Shortage};
+use member::{KeepAlive, Member};
+use service::{clock, spawn::Tasks};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{mpsc, watch};
+
+/// Questions are asked again so often until they are answered or the next one comes.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+const PROPOSAL: Duration = Duration::from_secs(5);
+
+/// The newest question of each kind: an older one that is still unanswered is dropped.
+#[derive(Clone)]
+pub(crate) struct Wishes {
+    pub(crate) member: Member,
+    pub(crate) events: Events,
+    pub(crate) tasks: Tasks,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) session_ttl: Duration,
+    pub(crate) claims: Arc<AtomicU64>,
+}
+
+impl Wishes {
+    /// Serves wishes until the engine's thread is gone.
+    pub(crate) async fn serve(self, regions: Vec<RegionId>, mut wishes: mpsc::Receiver<Wish>) {
+        let (fresh, fresh_asked) = watch::channel(None);
+        let (applied, applied_said) = watch::channel(0);
+        self.tasks.spawn("freshness", self.clone().ask_fresh(fresh_asked));
+        self.tasks.spawn("applied", self.clone().tell_applied(applied_said));
+        let mut alive = BTreeMap::new();
+        for region in regions {
+            let (sender, asked) = watch::channel(None);
+            let ended = Arc::new(tokio::sync::Notify::new());
+            self.tasks.spawn("keep_alive", self.clone().keep_alive(region, asked, Arc::clone(&ended)));
+            self.tasks.spawn("session", self.clone().hold_session(region, ended));
+            alive.insert(region, sender);
+        }
+        while let Some(wish) = wishes.recv().await {
+            match wish {
+                Wish::KeepAlive { region, session, sent_at } => {
+                    if let Some(asked) = alive.get(&region) {
+                        asked.send_replace(Some((session, sent_at)));
+                    }
+                }
+                Wish::AskFresh { sent_at, applied } => _ = fresh.send_replace(Some((sent_at, applied))),
+                Wish::Applied(index) => _ = applied.send_replace(index),
+                Wish::Claim { region, session, campaign, n } => {
+                    self.tasks.spawn("claim", self.clone().claim(region, session, campaign, n));
+                }
+            }
+        }
+    }
+
+    /// Opens a session in a region, and a new one whenever it ended.
+    async fn hold_session(self, region: RegionId, ended: Arc<tokio::sync::Notify>) {
+        loop {
+            let command = RegionCommand::OpenSession {
+                node: self.member.id(),
+                incarnation: self.incarnation,
+                ttl: self.session_ttl,
+            };
+            let opened = match self.member.region(region) {
+                Some(group) => match group.propose_again(&command, PROPOSAL).await {
+                    Ok(done) => match done.reply {
+                        RegionReply::SessionOpened { session, ttl } => Some((session, ttl)),
+                        other => {
+                            tracing::error!(%region, ?other, "the region opens no session for this node");
+                            None
+                        }
+                    },
+                    Err(error) => {
+                        tracing::warn!(%region, %error, "no session in the region yet; tried again");
+                        None
+                    }
+                },
+                None => None,
+            };
+            let Some((session, ttl)) = opened else {
+                tokio::time::sleep(ASK_AGAIN).await;
+                continue;
+            };
+            tracing::info!(%region, %session, "session opened");
+            self.events.put(Event::SessionOpened { region, session, ttl }).await;
+            ended.notified().await;
+        }
+    }
+
+    /// Confirms the session, asking again until somebody says yes or no.
+    async fn keep_alive(
+        self,
+        region: RegionId,
+        mut asked: watch::Receiver<Option<(SessionId, Instant)>>,
+        ended: Arc<tokio::sync::Notify>,
+    ) {
+        while asked.changed().await.is_ok() {
+            let question = *asked.borrow_and_update();
+            let Some((session, first_sent)) = question else { continue };
+            let mut sent_at = first_sent;
+            loop {
+                match self.member.keep_alive(region, session).await {
+                    KeepAlive::Confirmed => {
+                        self.events.put(Event::SessionConfirmed { region, session, sent_at }).await;
+                        break;
+                    }
+                    KeepAlive::Ended => {
+                        tracing::warn!(%region, %session, "the region ended this node's session");
+                        self.events.put(Event::SessionEnded { region, session }).await;
+                        ended.notify_one();
+                        break;
+                    }
+                    KeepAlive::Unknown => tokio::time::sleep(ASK_AGAIN).await,
+                }
+                if asked.has_changed().unwrap_or(true) {
+                    break;
+                }
+                // Each question counts from when it left itself.
+                sent_at = clock::monotonic();
+            }
+        }
+    }
+
+    /// Asks for freshness; says it once what was confirmed is in the engine's queue.
+    async fn ask_fresh(self, mut asked: watch::Receiver<Option<(Instant, u64)>>) {
+        while asked.changed().await.is_ok() {
+            let question = *asked.borrow_and_update();
+            let Some((first_sent, applied)) = question else { continue };
+            let mut sent_at = first_sent;
+            loop {
+                if let Some(index) = self.member.fresh(applied).await
+                    && self.member.directory().wait_applied(index, PROPOSAL).await.is_ok()
+                {
+                    self.events.put(Event::Fresh { sent_at, index }).await;
+                    break;
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+                if asked.has_changed().unwrap_or(true) {
+                    break;
+                }
+                sent_at = clock::monotonic();
+            }
+        }
+    }
+
+    async fn tell_applied(self, mut said: watch::Receiver<u64>) {
+        while said.changed().await.is_ok() {
+            let index = *said.borrow_and_update();
+            self.member.tell_applied(index).await;
+        }
+    }
+
+    async fn claim(self, region: RegionId, session: SessionId, campaign: CampaignId, n: u32) {
+        let sequence = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
+        let n = n.min(domain::limits::CLAIM_BATCH as u32);
+        let command = RegionCommand::Claim { session, campaign, n, sequence };
+        let reply = match self.member.region(region) {
+            Some(group) => group.propose_again(&command, self.session_ttl).await.map(|done| done.reply).ok(),
+            None => None,
+        };
+        let (leads, rest) = match reply {
+            Some(RegionReply::Claimed { leads, shortage }) => (leads, shortage.and_then(|s| rest_after(&s))),
+            Some(RegionReply::Refused(RegionRefusal::SessionEnded { .. })) => {
+                self.events.put(Event::SessionEnded { region, session }).await;
+                (Vec::new(), Some(Duration::from_secs(1)))
+            }
+            Some(other) => {
+                tracing::warn!(%region, %campaign, ?other, "a claim brought no leads");
+                (Vec::new(), Some(Duration::from_secs(2)))
+            }
+            // Unknown: leads that were leased all the same are in doubt until the session ends.
+            None => (Vec::new(), Some(Duration::from_secs(1))),
+        };
+        self.events.put(Event::Claimed { region, campaign, leads, rest }).await;
+    }
+}
+
+/// How long not to ask again after a claim brought too few.
+fn rest_after(shortage: &Shortage) -> Option<Duration> {
+    match shortage {
+        Shortage::SetAside { .. } => None,
+        Shortage::SessionFull => Some(Duration::from_secs(1)),
+        Shortage::NothingDue => Some(Duration::from_secs(2)),
+        Shortage::WindowClosed { .. } => Some(Duration::from_secs(20)),
+        Shortage::UnknownCampaign | Shortage::NotRunning => Some(Duration::from_millis(500)),
+        Shortage::OtherRegions | Shortage::UnknownRulePack => Some(Duration::from_secs(30)),
+    }
+}
