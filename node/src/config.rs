@@ -172,7 +172,7 @@ impl NodeConfig {
     pub fn load(path: &Path) -> Result<Self, NodeConfigError> {
         let layers = Layers::new()
             .with_file(path)?
-            .with_environment(std::env::vars(), &["DIALMESH_CONFIG", "DIALMESH_CONTEXT"]);
+            .with_environment(std::env::vars(), &service::config::NOT_SETTINGS);
         let mut config: Self = layers.read()?;
         let folder = path.parent().unwrap_or(Path::new("."));
         config.data_dir = folder.join(&config.data_dir);

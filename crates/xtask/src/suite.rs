@@ -1,7 +1,7 @@
 //! The steps of `cargo xtask test`, in the order in which they tell most for least time.
 
 use crate::{
-    run::{cargo, command, have, root, run},
+    run::{cargo, command, root, run},
     setup, tidy,
 };
 use anyhow::{Result, bail};
@@ -12,7 +12,7 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 7] = [
     Step { name: "setup", run: setup::packages },
     Step { name: "fmt", run: || run(cargo().args(["fmt", "--all", "--check"])) },
     Step { name: "tidy", run: tidy::check },
@@ -20,7 +20,6 @@ const STEPS: [Step; 8] = [
     Step { name: "clippy", run: clippy },
     Step { name: "unit", run: unit },
     Step { name: "system", run: system },
-    Step { name: "page", run: page },
 ];
 
 /// Runs every step, or those named.
@@ -70,15 +69,6 @@ fn unit() -> Result<()> {
 /// Tests that start real processes: one at a time.
 fn system() -> Result<()> {
     run(cargo().args(["test", "--package", "dialmesh", "--", "--test-threads", "1", "--nocapture"]))
-}
-
-/// The page in a real browser against a real mesh.
-fn page() -> Result<()> {
-    if !have("chromium") {
-        bail!("the page test needs Debian's chromium: cargo xtask setup");
-    }
-    let web = root().join("crates/io/web");
-    run(command("npm").args(["run", "browser-test"]).current_dir(&web))
 }
 
 /// Builds and starts the demo.

@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("storage", &["domain"]),
     ("mesh", &["domain", "sansio"]),
     ("consensus", &["domain", "sansio", "mesh", "storage"]),
+    ("member", &["domain", "sansio", "ledger", "consensus", "mesh", "storage", "service"]),
     ("sip-transport", &["domain", "sip"]),
     ("media-io", &["domain", "media"]),
     ("web", &[]),

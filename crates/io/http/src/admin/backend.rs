@@ -1,0 +1,205 @@
+//! What the admin API needs from the process behind it.
+
+use crate::{
+    auth::{Caller, Principal},
+    dto::{
+        Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
+        Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest, Campaign,
+        CampaignSettings, CampaignStats, DncCheck, DncImportOptions, DncRemoval, DncRequest,
+        DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
+        LeadFilter, Member, Operation, Page, PageQuery, Region, RegionRequest, Status, TokenIssued,
+        Trunk, TrunkPatch, TrunkRequest,
+    },
+    problem::{BackendError, BodyError},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::{AgentId, AttemptId, CallRecord, CampaignId, LeadId, MemberId, PhoneNumber, TrunkId};
+use futures::stream::BoxStream;
+
+/// What a backend answers.
+pub type Answer<T> = Result<T, BackendError>;
+/// A body as it comes, or a file as it goes.
+pub type ByteStream = BoxStream<'static, Result<Bytes, BodyError>>;
+/// Call records as they are read, oldest first.
+pub type RecordStream = BoxStream<'static, Answer<CallRecord>>;
+
+/// What may be done with a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CampaignAction {
+    /// Dial.
+    Start,
+    /// No new attempts.
+    Pause,
+    /// End for good.
+    Stop,
+}
+
+/// What the admin API needs from the process behind it.
+///
+/// Methods that change or reveal something get the [`Caller`] for the audit trail. The handlers
+/// have judged everything that can be judged without the directory ([`crate::dto::Validate`]),
+/// and that the caller's role suffices. Without a quorum a change is refused with
+/// [`BackendError::NoQuorum`] and nothing has happened.
+#[async_trait]
+pub trait AdminBackend: Send + Sync + 'static {
+    /// Whom the token with this hash ([`crate::auth::hash_token`]) stands for; `None` when nobody
+    /// knows it or it has expired.
+    async fn authenticate(&self, token_hash: &str) -> Option<Principal>;
+
+    /// The live state of the mesh.
+    async fn status(&self) -> Answer<Status>;
+    /// Members, by id; removed ones too.
+    async fn members(&self, page: PageQuery) -> Answer<Page<Member>>;
+    /// One member.
+    async fn member(&self, id: MemberId) -> Answer<Member>;
+    /// Takes a member out of the mesh for good.
+    async fn remove_member(&self, by: &Caller, id: MemberId) -> Answer<()>;
+    /// Regions, by id.
+    async fn regions(&self, page: PageQuery) -> Answer<Page<Region>>;
+    /// Makes a region.
+    async fn create_region(&self, by: &Caller, request: RegionRequest) -> Answer<Region>;
+    /// The map from numbers to home regions.
+    async fn home_rules(&self) -> Answer<HomeRules>;
+    /// Replaces the map.
+    async fn set_home_rules(&self, by: &Caller, rules: HomeRules) -> Answer<HomeRules>;
+    /// Join tokens that have not ended.
+    async fn join_tokens(&self, page: PageQuery) -> Answer<Page<JoinToken>>;
+    /// Makes a join token.
+    async fn create_join_token(
+        &self,
+        by: &Caller,
+        request: JoinTokenRequest,
+    ) -> Answer<JoinTokenCreated>;
+    /// Ends a join token.
+    async fn revoke_join_token(&self, by: &Caller, id: &str) -> Answer<()>;
+
+    /// Campaigns, by id.
+    async fn campaigns(&self, page: PageQuery) -> Answer<Page<Campaign>>;
+    /// One campaign.
+    async fn campaign(&self, id: CampaignId) -> Answer<Campaign>;
+    /// Makes a campaign in state `draft`.
+    async fn create_campaign(&self, by: &Caller, settings: CampaignSettings) -> Answer<Campaign>;
+    /// Replaces a campaign's settings, when its version is still `version`.
+    async fn update_campaign(
+        &self,
+        by: &Caller,
+        id: CampaignId,
+        version: u64,
+        settings: CampaignSettings,
+    ) -> Answer<Campaign>;
+    /// Starts, pauses or stops a campaign. What is so already stays so.
+    async fn act_on_campaign(
+        &self,
+        by: &Caller,
+        id: CampaignId,
+        action: CampaignAction,
+    ) -> Answer<Campaign>;
+    /// A campaign's figures and why nothing more is dialed.
+    async fn campaign_stats(&self, id: CampaignId) -> Answer<CampaignStats>;
+
+    /// Reads a CSV file of leads. Must read `rows` to its end (or to a refusal) before it answers;
+    /// the work may go on as the operation after that. `length` is the file's, where the client
+    /// told it.
+    async fn import_leads(
+        &self,
+        by: &Caller,
+        campaign: CampaignId,
+        options: ImportOptions,
+        length: Option<u64>,
+        rows: ByteStream,
+    ) -> Answer<Operation>;
+    /// Leads.
+    async fn leads(&self, filter: LeadFilter) -> Answer<Page<Lead>>;
+    /// One lead.
+    async fn lead(&self, id: LeadId) -> Answer<Lead>;
+    /// Operations, newest first.
+    async fn operations(&self, page: PageQuery) -> Answer<Page<Operation>>;
+    /// One operation.
+    async fn operation(&self, id: &str) -> Answer<Operation>;
+    /// The rows an import refused, as CSV with the reasons.
+    async fn operation_rejects(&self, by: &Caller, id: &str) -> Answer<ByteStream>;
+
+    /// Adds a do-not-call entry and waits as asked.
+    async fn add_do_not_call(
+        &self,
+        by: &Caller,
+        number: PhoneNumber,
+        request: DncRequest,
+    ) -> Answer<DncResult>;
+    /// What is known about a number.
+    async fn check_do_not_call(&self, by: &Caller, number: PhoneNumber) -> Answer<DncCheck>;
+    /// Removes an entry.
+    async fn remove_do_not_call(
+        &self,
+        by: &Caller,
+        number: PhoneNumber,
+        removal: DncRemoval,
+    ) -> Answer<DncResult>;
+    /// Reads a CSV file of numbers, as [`AdminBackend::import_leads`] does.
+    async fn import_do_not_call(
+        &self,
+        by: &Caller,
+        options: DncImportOptions,
+        length: Option<u64>,
+        rows: ByteStream,
+    ) -> Answer<Operation>;
+
+    /// Trunks, by id.
+    async fn trunks(&self, page: PageQuery) -> Answer<Page<Trunk>>;
+    /// One trunk.
+    async fn trunk(&self, id: TrunkId) -> Answer<Trunk>;
+    /// Makes a trunk.
+    async fn create_trunk(&self, by: &Caller, request: TrunkRequest) -> Answer<Trunk>;
+    /// Changes a trunk.
+    async fn patch_trunk(&self, by: &Caller, id: TrunkId, patch: TrunkPatch) -> Answer<Trunk>;
+    /// Removes a trunk that no caller ID uses.
+    async fn delete_trunk(&self, by: &Caller, id: TrunkId) -> Answer<()>;
+    /// Caller IDs, by number.
+    async fn caller_ids(&self, page: PageQuery) -> Answer<Page<CallerId>>;
+    /// Adds caller IDs, all or none.
+    async fn add_caller_ids(
+        &self,
+        by: &Caller,
+        request: CallerIdsRequest,
+    ) -> Answer<CallerIdsAdded>;
+    /// Changes a caller ID.
+    async fn patch_caller_id(
+        &self,
+        by: &Caller,
+        number: PhoneNumber,
+        patch: CallerIdPatch,
+    ) -> Answer<CallerId>;
+    /// Removes a caller ID.
+    async fn delete_caller_id(&self, by: &Caller, number: PhoneNumber) -> Answer<()>;
+
+    /// Agents, by id.
+    async fn agents(&self, page: PageQuery) -> Answer<Page<Agent>>;
+    /// One agent.
+    async fn agent(&self, id: AgentId) -> Answer<Agent>;
+    /// Makes an agent with fresh secrets, which are told this once.
+    async fn create_agent(&self, by: &Caller, request: AgentRequest) -> Answer<AgentCreated>;
+    /// Changes an agent.
+    async fn patch_agent(&self, by: &Caller, id: AgentId, patch: AgentPatch) -> Answer<Agent>;
+    /// Makes a fresh token for an agent; the one before is void.
+    async fn rotate_agent_token(&self, by: &Caller, id: AgentId) -> Answer<TokenIssued>;
+    /// Tokens of this API that have not ended.
+    async fn tokens(&self, page: PageQuery) -> Answer<Page<ApiToken>>;
+    /// Makes a token.
+    async fn create_token(&self, by: &Caller, request: ApiTokenRequest) -> Answer<ApiTokenCreated>;
+    /// Ends a token.
+    async fn revoke_token(&self, by: &Caller, id: &str) -> Answer<()>;
+
+    /// Calls, newest first.
+    async fn calls(&self, filter: CallFilter) -> Answer<Page<Call>>;
+    /// One call.
+    async fn call(&self, id: AttemptId) -> Answer<Call>;
+    /// Call records, oldest first; numbers are masked or revealed by the handler. `revealed` says
+    /// which, for the audit trail.
+    async fn call_records(
+        &self,
+        by: &Caller,
+        filter: CallFilter,
+        revealed: bool,
+    ) -> Answer<RecordStream>;
+}

@@ -1,0 +1,213 @@
+//! One agent's screen on a WebSocket.
+
+use super::AgentBackend;
+use crate::limits::{AGENT_PING, AGENT_QUEUE, AGENT_SILENCE, AGENT_WRITE};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use bytes::Bytes;
+use call::{AgentCommand, AgentNotice, CommandError};
+use domain::AgentId;
+use futures::{
+    SinkExt, StreamExt,
+    stream::{SplitSink, SplitStream},
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::{
+    sync::mpsc,
+    time::{self, Instant, MissedTickBehavior},
+};
+
+/// Why a screen was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The screen went.
+    Left,
+    /// It was silent for too long.
+    Silent,
+    /// It did not take what was sent.
+    Slow,
+    /// The node let it go.
+    Dropped,
+}
+
+impl End {
+    const fn frame(self) -> (u16, &'static str) {
+        match self {
+            Self::Left => (close_code::NORMAL, "bye"),
+            Self::Silent => (close_code::POLICY, "silent for too long"),
+            Self::Slow => (close_code::POLICY, "too slow"),
+            Self::Dropped => (
+                close_code::AWAY,
+                "the node let this screen go; attach again",
+            ),
+        }
+    }
+}
+
+/// Serves one screen to its end.
+pub(super) async fn serve(socket: WebSocket, agent: AgentId, backend: Arc<dyn AgentBackend>) {
+    let (mut sink, stream) = socket.split();
+    let notices = match backend.attach(agent).await {
+        Ok(notices) => notices,
+        Err(error) => {
+            let text = json!({ "type": "error", "code": error.code, "message": error.message });
+            // The screen may be gone already; nothing is left to do for it.
+            let sent = write(&mut sink, Message::text(text.to_string())).await;
+            tracing::info!(%agent, ?sent, code = %error.code, "a screen was refused");
+            close(&mut sink, End::Dropped).await;
+            return;
+        }
+    };
+    let (replies, answered) = mpsc::channel(AGENT_QUEUE);
+    let reading = read(stream, agent, backend, replies);
+    let end = tokio::select! {
+        end = reading => end,
+        end = forward(&mut sink, notices, answered) => end,
+    };
+    tracing::debug!(%agent, ?end, "a screen ended");
+    close(&mut sink, end).await;
+}
+
+type Sink = SplitSink<WebSocket, Message>;
+
+async fn write(sink: &mut Sink, message: Message) -> Result<(), End> {
+    match time::timeout(AGENT_WRITE, sink.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Left),
+        Err(_) => Err(End::Slow),
+    }
+}
+
+async fn close(sink: &mut Sink, end: End) {
+    let (code, reason) = end.frame();
+    let frame = CloseFrame {
+        code,
+        reason: reason.into(),
+    };
+    // The peer may be gone; the socket is dropped either way.
+    if let Err(why) = write(sink, Message::Close(Some(frame))).await {
+        tracing::trace!(?why, "no farewell");
+    }
+}
+
+/// Everything towards the screen, one frame after the other.
+async fn forward(
+    sink: &mut Sink,
+    mut notices: mpsc::Receiver<AgentNotice>,
+    mut replies: mpsc::Receiver<Value>,
+) -> End {
+    let mut pings = time::interval(AGENT_PING);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let message = tokio::select! {
+            // A reply before the notice of what it caused.
+            biased;
+            Some(reply) = replies.recv() => Message::text(reply.to_string()),
+            notice = notices.recv() => match notice.map(|n| serde_json::to_string(&n)) {
+                Some(Ok(text)) => Message::text(text),
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a notice cannot be written as JSON");
+                    continue;
+                }
+                None => return End::Dropped,
+            },
+            _ = pings.tick() => Message::Ping(Bytes::new()),
+        };
+        if let Err(end) = write(sink, message).await {
+            return end;
+        }
+    }
+}
+
+/// Commands from the screen, one after the other: two buttons never overtake each other.
+async fn read(
+    mut stream: SplitStream<WebSocket>,
+    agent: AgentId,
+    backend: Arc<dyn AgentBackend>,
+    replies: mpsc::Sender<Value>,
+) -> End {
+    let mut heard = Instant::now();
+    loop {
+        let frame = match time::timeout_at(heard + AGENT_SILENCE, stream.next()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_)) | None) => return End::Left,
+            Err(_) => return End::Silent,
+        };
+        heard = Instant::now();
+        let reply = match frame {
+            Message::Text(text) => answer(text.as_bytes(), agent, &*backend).await,
+            Message::Binary(bytes) => answer(&bytes, agent, &*backend).await,
+            Message::Close(_) => return End::Left,
+            Message::Ping(_) | Message::Pong(_) => continue,
+        };
+        // A screen that sends without reading its replies fills this and is let go.
+        if replies.try_send(reply).is_err() {
+            return End::Slow;
+        }
+    }
+}
+
+async fn answer(frame: &[u8], agent: AgentId, backend: &dyn AgentBackend) -> Value {
+    let (id, command) = match parse(frame) {
+        Ok((id, Ok(command))) => (id, command),
+        Ok((id, Err(error))) => return refused(id, &error),
+        Err(error) => return refused(Value::Null, &error),
+    };
+    match backend.command(agent, command).await {
+        Ok(()) => json!({ "reply": id, "ok": true }),
+        Err(error) => refused(id, &error),
+    }
+}
+
+fn refused(id: Value, error: &CommandError) -> Value {
+    json!({
+        "reply": id,
+        "ok": false,
+        "error": { "code": error.code, "message": error.message },
+    })
+}
+
+type Parsed = (Value, Result<AgentCommand, CommandError>);
+
+/// The frame's id (a number or a short text) and its command.
+fn parse(frame: &[u8]) -> Result<Parsed, CommandError> {
+    let mut frame: Value = serde_json::from_slice(frame).map_err(AgentCommand::unreadable)?;
+    let object = frame
+        .as_object_mut()
+        .ok_or_else(|| AgentCommand::unreadable("the frame is not a JSON object"))?;
+    let id = object.remove("id").unwrap_or_default();
+    let known = match &id {
+        Value::Number(_) => true,
+        Value::String(text) => text.len() <= 64,
+        _ => false,
+    };
+    if !known {
+        return Err(AgentCommand::unreadable(
+            "the field id is missing; expected a number or a text of at most 64 bytes",
+        ));
+    }
+    let command = serde_json::from_value(frame).map_err(AgentCommand::unreadable);
+    Ok((id, command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_carry_an_id_and_a_command() {
+        let (id, command) = parse(br#"{"id":7,"type":"ready"}"#).unwrap();
+        assert_eq!((id, command), (json!(7), Ok(AgentCommand::Ready)));
+        let (id, command) = parse(br#"{"id":"a","type":"fly"}"#).unwrap();
+        assert_eq!(id, json!("a"));
+        assert!(command.unwrap_err().message.contains("fly"));
+        for bad in [
+            &b"{"[..],
+            b"[]",
+            br#"{"type":"ready"}"#,
+            br#"{"id":[],"type":"ready"}"#,
+        ] {
+            assert!(parse(bad).is_err());
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Calls and call records.
+
+use super::{PageQuery, Timestamp};
+use domain::{
+    AgentId, AttemptId, CallRecord, CampaignId, LeadId, LegStats, ListId, MemberId, RegionId,
+    TrunkId,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// What a leg's RTP was like.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LegQuality {
+    /// Packets that came.
+    pub received: u64,
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets that never came.
+    pub lost: u64,
+    /// Interarrival jitter in milliseconds.
+    pub jitter_ms: f64,
+}
+
+impl From<&LegStats> for LegQuality {
+    fn from(stats: &LegStats) -> Self {
+        Self {
+            received: stats.received,
+            sent: stats.sent,
+            lost: stats.lost,
+            jitter_ms: f64::from(stats.jitter_us) / 1_000.0,
+        }
+    }
+}
+
+/// One attempt from lease to end. Its numbers are masked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Call {
+    /// The attempt's id.
+    #[schema(value_type = String)]
+    pub id: AttemptId,
+    /// The lead.
+    #[schema(value_type = String)]
+    pub lead: LeadId,
+    /// Its campaign.
+    #[schema(value_type = String)]
+    pub campaign: CampaignId,
+    /// Its list.
+    #[schema(value_type = String)]
+    pub list: ListId,
+    /// Its home region.
+    #[schema(value_type = String)]
+    pub region: RegionId,
+    /// The node that dialed.
+    #[schema(value_type = String)]
+    pub node: MemberId,
+    /// The called number, masked.
+    pub number: String,
+    /// The number shown, masked.
+    #[serde(default)]
+    pub caller_id: Option<String>,
+    /// The trunk.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub trunk: Option<TrunkId>,
+    /// The agent who took it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub agent: Option<AgentId>,
+    /// When the last INVITE left.
+    #[serde(default)]
+    pub invited_at: Option<Timestamp>,
+    /// First ringing.
+    #[serde(default)]
+    pub ringing_at: Option<Timestamp>,
+    /// Answered.
+    #[serde(default)]
+    pub answered_at: Option<Timestamp>,
+    /// Joined with the agent.
+    #[serde(default)]
+    pub bridged_at: Option<Timestamp>,
+    /// Audio ended.
+    pub ended_at: Timestamp,
+    /// The one final result, by its name in the campaign.
+    pub disposition: String,
+    /// Final SIP status of the INVITE; 0 where none came.
+    pub sip_status: u16,
+    /// Q.850 cause; 0 where none came.
+    pub q850: u16,
+    /// Who ended an answered call: `caller`, `callee` or empty.
+    pub ended_by: String,
+    /// Call-ID of the last INVITE, to match with the carrier's records.
+    pub sip_call_id: String,
+    /// The carrier leg's audio.
+    #[serde(default)]
+    pub carrier_leg: Option<LegQuality>,
+    /// The agent leg's audio.
+    #[serde(default)]
+    pub agent_leg: Option<LegQuality>,
+    /// The agent's note.
+    pub note: String,
+}
+
+impl From<&CallRecord> for Call {
+    fn from(record: &CallRecord) -> Self {
+        let time = |at: Option<domain::WallTime>| at.map(Timestamp);
+        Self {
+            id: record.attempt,
+            lead: record.lead,
+            campaign: record.campaign,
+            list: record.list,
+            region: record.region,
+            node: record.node,
+            number: record.number.to_string(),
+            caller_id: record.caller_id.map(|n| n.to_string()),
+            trunk: record.trunk,
+            agent: record.agent,
+            invited_at: time(record.invited_at),
+            ringing_at: time(record.ringing_at),
+            answered_at: time(record.answered_at),
+            bridged_at: time(record.bridged_at),
+            ended_at: record.ended_at.into(),
+            disposition: record.disposition_name.clone(),
+            sip_status: record.sip_status,
+            q850: record.q850,
+            ended_by: record.ended_by.clone(),
+            sip_call_id: record.sip_call_id.clone(),
+            carrier_leg: record.carrier_leg.as_ref().map(Into::into),
+            agent_leg: record.agent_leg.as_ref().map(Into::into),
+            note: record.note.clone(),
+        }
+    }
+}
+
+/// Which calls; newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct CallFilter {
+    /// Objects in the page, 1 to 1000; 100 when not given.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// `next_cursor` of the page before; opaque.
+    #[serde(default)]
+    pub cursor: Option<String>,
+    /// Only of this campaign.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    pub campaign: Option<CampaignId>,
+    /// Only dialed by this node.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    pub node: Option<MemberId>,
+    /// Only taken by this agent.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    pub agent: Option<AgentId>,
+    /// Only of this lead.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    pub lead: Option<LeadId>,
+    /// Only with this disposition.
+    #[serde(default)]
+    pub disposition: Option<String>,
+    /// Only ended at or after this time.
+    #[serde(default)]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+    /// Only ended before this time.
+    #[serde(default)]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+}
+
+impl CallFilter {
+    /// Which page.
+    pub fn page(&self) -> PageQuery {
+        PageQuery {
+            limit: self.limit,
+            cursor: self.cursor.clone(),
+        }
+    }
+
+    /// Whether a record passes everything but the page.
+    pub fn passes(&self, record: &CallRecord) -> bool {
+        self.campaign.is_none_or(|id| id == record.campaign)
+            && self.node.is_none_or(|id| id == record.node)
+            && self.agent.is_none_or(|id| Some(id) == record.agent)
+            && self.lead.is_none_or(|id| id == record.lead)
+            && self.since.is_none_or(|at| record.ended_at >= at.0)
+            && self.until.is_none_or(|at| record.ended_at < at.0)
+            && self
+                .disposition
+                .as_ref()
+                .is_none_or(|name| *name == record.disposition_name)
+    }
+}
+
+/// How records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    /// CSV with a heading; UTF-8 with a byte order mark, for spreadsheets.
+    #[default]
+    Csv,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+/// Whether numbers are written whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Numbers {
+    /// Masked.
+    #[default]
+    Masked,
+    /// Whole; needs the role admin.
+    Full,
+}
+
+/// Which records to export and how. Oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ExportQuery {
+    /// `csv` or `ndjson`.
+    #[serde(default)]
+    #[param(inline)]
+    pub format: ExportFormat,
+    /// `masked` or `full`.
+    #[serde(default)]
+    #[param(inline)]
+    pub numbers: Numbers,
+    /// Only of this campaign.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    pub campaign: Option<CampaignId>,
+    /// Only ended at or after this time.
+    #[serde(default)]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+    /// Only ended before this time.
+    #[serde(default)]
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub until: Option<Timestamp>,
+}
+
+impl ExportQuery {
+    /// The same as a filter.
+    pub fn filter(&self) -> CallFilter {
+        CallFilter {
+            campaign: self.campaign,
+            since: self.since,
+            until: self.until,
+            ..CallFilter::default()
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! Campaigns.
+
+use super::{Abandonment, Checks, Timestamp, Validate};
+use crate::problem::FieldError;
+use domain::{
+    CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, RegionId,
+    RetryRule, limits,
+};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+use utoipa::ToSchema;
+
+/// How lines are launched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PacingMode {
+    /// One line for each ready agent.
+    Progressive,
+    /// `dial_level` lines for each ready agent.
+    Ratio,
+}
+
+/// One of the campaign's own dispositions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentDisposition {
+    /// Short stable name.
+    #[schema(example = "sale")]
+    pub name: String,
+    /// The right person was spoken to.
+    #[serde(default)]
+    pub contact: bool,
+    /// The campaign's aim was reached.
+    #[serde(default)]
+    pub success: bool,
+    /// The person asked not to be called.
+    #[serde(default)]
+    pub do_not_call: bool,
+    /// The lead may be tried again.
+    #[serde(default)]
+    pub retry: bool,
+    /// The lead rests until a date.
+    #[serde(default)]
+    pub freeze: bool,
+}
+
+/// When a lead may be tried again after one kind of result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// A system disposition (`no_answer`, `busy`, …) or one of the campaign's own.
+    #[schema(example = "no_answer")]
+    pub after: String,
+    /// How long the lead rests.
+    pub delay_seconds: u64,
+    /// Attempts in all once this result has come.
+    pub attempts_max: u16,
+}
+
+/// What people set of a campaign.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CampaignSettings {
+    /// Unique among campaigns that are not stopped.
+    pub name: String,
+    /// Regions whose nodes dial it; empty for all.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    pub regions: Vec<RegionId>,
+    /// How lines are launched.
+    #[serde(default = "defaults::pacing")]
+    pub pacing: PacingMode,
+    /// Lines for each ready agent in mode `ratio`, in steps of 0.01.
+    #[serde(default = "defaults::dial_level")]
+    #[schema(minimum = 1.0, maximum = 10.0)]
+    pub dial_level: f64,
+    /// How long to let it ring.
+    #[serde(default = "defaults::ring_limit")]
+    #[schema(minimum = 15, maximum = 120)]
+    pub ring_limit_seconds: u64,
+    /// How long a call may last.
+    #[serde(default = "defaults::talk_limit")]
+    #[schema(minimum = 60, maximum = 14400)]
+    pub talk_limit_seconds: u64,
+    /// How long an answered person may wait for an agent.
+    #[serde(default = "defaults::answer_limit")]
+    #[schema(minimum = 0, maximum = 10000)]
+    pub answer_limit_ms: u64,
+    /// How long wrap-up may last.
+    #[serde(default = "defaults::wrap_up_limit")]
+    #[schema(minimum = 1, maximum = 3600)]
+    pub wrap_up_limit_seconds: u64,
+    /// Whether an agent becomes ready by itself after wrap-up.
+    #[serde(default = "defaults::yes")]
+    pub auto_ready: bool,
+    /// The rule pack: `us-federal`, `china`.
+    #[schema(example = "us-federal")]
+    pub rule_pack: String,
+    /// Attempts at a lead in all.
+    #[serde(default = "defaults::attempts_max")]
+    #[schema(minimum = 1, maximum = 100)]
+    pub attempts_max: u16,
+    /// Retry rules; a result without one ends the lead.
+    #[serde(default)]
+    pub retry: Vec<Retry>,
+    /// What agents may choose from.
+    #[serde(default = "defaults::dispositions")]
+    pub dispositions: Vec<AgentDisposition>,
+    /// The disposition when wrap-up runs out: a name of `dispositions`.
+    #[serde(default = "defaults::default_disposition")]
+    pub default_disposition: String,
+    /// Allow any caller ID of the dialing city when none is local to the number.
+    #[serde(default = "defaults::yes")]
+    pub any_city_caller_id: bool,
+}
+
+mod defaults {
+    use super::{AgentDisposition, PacingMode};
+
+    pub(super) const fn pacing() -> PacingMode {
+        PacingMode::Progressive
+    }
+    pub(super) const fn dial_level() -> f64 {
+        1.0
+    }
+    pub(super) const fn ring_limit() -> u64 {
+        30
+    }
+    pub(super) const fn talk_limit() -> u64 {
+        3_600
+    }
+    pub(super) const fn answer_limit() -> u64 {
+        2_000
+    }
+    pub(super) const fn wrap_up_limit() -> u64 {
+        60
+    }
+    pub(super) const fn attempts_max() -> u16 {
+        6
+    }
+    pub(super) const fn yes() -> bool {
+        true
+    }
+    pub(super) fn default_disposition() -> String {
+        "no_result".to_owned()
+    }
+    pub(super) fn dispositions() -> Vec<AgentDisposition> {
+        let named = |name: &str| AgentDisposition {
+            name: name.to_owned(),
+            contact: true,
+            success: false,
+            do_not_call: false,
+            retry: false,
+            freeze: false,
+        };
+        vec![
+            AgentDisposition {
+                success: true,
+                ..named("success")
+            },
+            named("not_interested"),
+            AgentDisposition {
+                retry: true,
+                ..named("callback")
+            },
+            AgentDisposition {
+                do_not_call: true,
+                ..named("do_not_call")
+            },
+            AgentDisposition {
+                contact: false,
+                retry: true,
+                ..named("no_result")
+            },
+        ]
+    }
+}
+
+impl CampaignSettings {
+    /// With every default, under a name and a rule pack.
+    pub fn new(name: impl Into<String>, rule_pack: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            regions: Vec::new(),
+            pacing: defaults::pacing(),
+            dial_level: defaults::dial_level(),
+            ring_limit_seconds: defaults::ring_limit(),
+            talk_limit_seconds: defaults::talk_limit(),
+            answer_limit_ms: defaults::answer_limit(),
+            wrap_up_limit_seconds: defaults::wrap_up_limit(),
+            auto_ready: true,
+            rule_pack: rule_pack.into(),
+            attempts_max: defaults::attempts_max(),
+            retry: Vec::new(),
+            dispositions: defaults::dispositions(),
+            default_disposition: defaults::default_disposition(),
+            any_city_caller_id: true,
+        }
+    }
+
+    fn disposition(&self, name: &str) -> Option<Disposition> {
+        let own = self.dispositions.iter().position(|d| d.name == name);
+        own.and_then(|at| u16::try_from(at).ok())
+            .map(|at| Disposition::Agent(DispositionCode(at)))
+            .or_else(|| Disposition::SYSTEM.into_iter().find(|d| d.name() == name))
+    }
+
+    /// The campaign as the directory keeps it. Call [`Validate::validate`] first.
+    ///
+    /// # Errors
+    /// A retry rule or the default names no disposition.
+    pub fn to_domain(
+        &self,
+        id: CampaignId,
+        state: CampaignState,
+        version: u64,
+    ) -> Result<domain::Campaign, Vec<FieldError>> {
+        let unknown = |pointer: String, name: &str| {
+            vec![FieldError::new(
+                pointer,
+                format!("{name:?} is neither a system disposition nor one of the campaign's"),
+            )]
+        };
+        let mut retry = Vec::new();
+        for (at, rule) in self.retry.iter().enumerate() {
+            let after = self
+                .disposition(&rule.after)
+                .ok_or_else(|| unknown(format!("/retry/{at}/after"), &rule.after))?;
+            retry.push(RetryRule {
+                after,
+                delay: Duration::from_secs(rule.delay_seconds),
+                attempts_max: rule.attempts_max,
+            });
+        }
+        let Some(Disposition::Agent(default_disposition)) =
+            self.disposition(&self.default_disposition)
+        else {
+            return Err(unknown(
+                "/default_disposition".to_owned(),
+                &self.default_disposition,
+            ));
+        };
+        Ok(domain::Campaign {
+            id,
+            name: self.name.trim().to_owned(),
+            state,
+            regions: self.regions.clone(),
+            pacing: match self.pacing {
+                PacingMode::Progressive => domain::PacingMode::Progressive,
+                PacingMode::Ratio => domain::PacingMode::Ratio,
+            },
+            dial_level: DialLevel((self.dial_level * 100.0).round() as u16),
+            ring_limit: Duration::from_secs(self.ring_limit_seconds),
+            talk_limit: Duration::from_secs(self.talk_limit_seconds),
+            answer_limit: Duration::from_millis(self.answer_limit_ms),
+            wrap_up_limit: Duration::from_secs(self.wrap_up_limit_seconds),
+            auto_ready: self.auto_ready,
+            rule_pack: self.rule_pack.clone(),
+            retry,
+            attempts_max: self.attempts_max,
+            dispositions: self
+                .dispositions
+                .iter()
+                .map(|d| domain::AgentDisposition {
+                    name: d.name.clone(),
+                    flags: DispositionFlags {
+                        contact: d.contact,
+                        success: d.success,
+                        do_not_call: d.do_not_call,
+                        retry: d.retry,
+                        freeze: d.freeze,
+                    },
+                })
+                .collect(),
+            default_disposition,
+            any_city_caller_id: self.any_city_caller_id,
+            version,
+        })
+    }
+}
+
+impl From<&domain::Campaign> for CampaignSettings {
+    fn from(campaign: &domain::Campaign) -> Self {
+        let name = |disposition| campaign.disposition_name(disposition).to_owned();
+        Self {
+            name: campaign.name.clone(),
+            regions: campaign.regions.clone(),
+            pacing: match campaign.pacing {
+                domain::PacingMode::Progressive => PacingMode::Progressive,
+                domain::PacingMode::Ratio => PacingMode::Ratio,
+            },
+            dial_level: f64::from(campaign.dial_level.0) / 100.0,
+            ring_limit_seconds: campaign.ring_limit.as_secs(),
+            talk_limit_seconds: campaign.talk_limit.as_secs(),
+            answer_limit_ms: u64::try_from(campaign.answer_limit.as_millis()).unwrap_or(u64::MAX),
+            wrap_up_limit_seconds: campaign.wrap_up_limit.as_secs(),
+            auto_ready: campaign.auto_ready,
+            rule_pack: campaign.rule_pack.clone(),
+            attempts_max: campaign.attempts_max,
+            retry: campaign
+                .retry
+                .iter()
+                .map(|rule| Retry {
+                    after: name(rule.after),
+                    delay_seconds: rule.delay.as_secs(),
+                    attempts_max: rule.attempts_max,
+                })
+                .collect(),
+            dispositions: campaign
+                .dispositions
+                .iter()
+                .map(|d| AgentDisposition {
+                    name: d.name.clone(),
+                    contact: d.flags.contact,
+                    success: d.flags.success,
+                    do_not_call: d.flags.do_not_call,
+                    retry: d.flags.retry,
+                    freeze: d.flags.freeze,
+                })
+                .collect(),
+            default_disposition: name(Disposition::Agent(campaign.default_disposition)),
+            any_city_caller_id: campaign.any_city_caller_id,
+        }
+    }
+}
+
+impl Validate for CampaignSettings {
+    fn validate(&self) -> Vec<FieldError> {
+        let mut checks = Checks::default();
+        checks.name("/name", &self.name);
+        checks.range("/dial_level", self.dial_level, (1.0, 10.0));
+        checks.range("/ring_limit_seconds", self.ring_limit_seconds, (15, 120));
+        checks.range("/talk_limit_seconds", self.talk_limit_seconds, (60, 14_400));
+        checks.range("/answer_limit_ms", self.answer_limit_ms, (0, 10_000));
+        checks.range(
+            "/wrap_up_limit_seconds",
+            self.wrap_up_limit_seconds,
+            (1, 3_600),
+        );
+        checks.range("/attempts_max", self.attempts_max, (1, 100));
+        checks.range("/regions", self.regions.len(), (0, limits::REGIONS));
+        checks.range(
+            "/dispositions",
+            self.dispositions.len(),
+            (1, limits::DISPOSITIONS),
+        );
+        let kinds = limits::DISPOSITIONS + Disposition::SYSTEM.len();
+        checks.range("/retry", self.retry.len(), (0, kinds));
+        for (at, disposition) in self.dispositions.iter().enumerate() {
+            let (pointer, name) = (format!("/dispositions/{at}/name"), &disposition.name);
+            checks.name(&pointer, name);
+            let first = self.dispositions.iter().position(|d| d.name == *name);
+            let system = Disposition::SYSTEM.iter().any(|d| d.name() == name);
+            checks.require(first == Some(at) && !system, &pointer, || {
+                format!("{name:?} is taken; expected a name of its own")
+            });
+        }
+        for (at, rule) in self.retry.iter().enumerate() {
+            checks.require(
+                self.disposition(&rule.after).is_some(),
+                &format!("/retry/{at}/after"),
+                || {
+                    format!(
+                        "{:?} is neither a system disposition nor one of the campaign's",
+                        rule.after
+                    )
+                },
+            );
+            checks.range(
+                &format!("/retry/{at}/attempts_max"),
+                rule.attempts_max,
+                (1, 100),
+            );
+            let year = 366 * 86_400;
+            checks.range(
+                &format!("/retry/{at}/delay_seconds"),
+                rule.delay_seconds,
+                (0, year),
+            );
+        }
+        checks.require(
+            self.dispositions
+                .iter()
+                .any(|d| d.name == self.default_disposition),
+            "/default_disposition",
+            || {
+                format!(
+                    "{:?} is not one of the campaign's dispositions",
+                    self.default_disposition
+                )
+            },
+        );
+        checks.done()
+    }
+}
+
+/// A campaign.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Campaign {
+    /// Its id.
+    #[schema(value_type = String, example = "camp_00000001")]
+    pub id: CampaignId,
+    /// `draft`, `running`, `paused` or `stopped`.
+    #[schema(value_type = String, example = "running")]
+    pub state: CampaignState,
+    /// Grows with each change; the ETag.
+    pub version: u64,
+    /// What people set.
+    #[serde(flatten)]
+    pub settings: CampaignSettings,
+}
+
+impl From<&domain::Campaign> for Campaign {
+    fn from(campaign: &domain::Campaign) -> Self {
+        Self {
+            id: campaign.id,
+            state: campaign.state,
+            version: campaign.version,
+            settings: campaign.into(),
+        }
+    }
+}
+
+/// Why leads of a campaign are not being dialed now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IdleReason {
+    /// The rule: `outside_calling_window`, `resting`, `attempts_used`, `do_not_call`, `leased`,
+    /// `no_ready_agent`, `no_caller_id`, `campaign_paused`, …
+    pub rule: String,
+    /// How many leads it holds back.
+    pub leads: u64,
+    /// When the first of them may be dialed, where that is known.
+    #[serde(default)]
+    pub next_at: Option<Timestamp>,
+}
+
+/// A campaign's figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CampaignStats {
+    /// The campaign.
+    #[schema(value_type = String)]
+    pub campaign: CampaignId,
+    /// Leads by state: `due`, `leased`, `resting`, `in_doubt`, `finished`, …
+    pub leads: BTreeMap<String, u64>,
+    /// Attempts made.
+    pub attempts: u64,
+    /// Attempts by disposition.
+    pub dispositions: BTreeMap<String, u64>,
+    /// Abandonment over the rolling window.
+    pub abandonment: Abandonment,
+    /// Why nothing more is dialed now, largest first.
+    pub why_idle: Vec<IdleReason>,
+    /// How fresh the figures are.
+    pub as_of: Timestamp,
+}

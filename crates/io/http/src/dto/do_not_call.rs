@@ -1,0 +1,266 @@
+//! Do-not-call.
+
+use super::{Checks, Timestamp, Validate};
+use crate::problem::FieldError;
+use domain::{CampaignId, DncScope, RegionId};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use utoipa::{
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema, schema::Type},
+};
+
+/// Where an entry holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Everywhere.
+    #[default]
+    Mesh,
+    /// In one campaign: `{"campaign": "camp_00000001"}`.
+    Campaign(CampaignId),
+    /// For leads of one region: `{"region": "reg_0001"}`.
+    Region(RegionId),
+}
+
+// By hand: the derive cannot say that an id inside a variant is a text.
+impl PartialSchema for Scope {
+    fn schema() -> RefOr<Schema> {
+        let of = |name: &str, example: &str| {
+            let id = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .examples([example])
+                .build();
+            ObjectBuilder::new().property(name, id).required(name)
+        };
+        let mesh = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["mesh"]));
+        let scope = OneOfBuilder::new()
+            .item(mesh)
+            .item(of("campaign", "camp_00000001"))
+            .item(of("region", "reg_0001"))
+            .description(Some(
+                "Where an entry holds: everywhere, in one campaign, in one region.",
+            ))
+            .build();
+        RefOr::T(Schema::OneOf(scope))
+    }
+}
+
+impl ToSchema for Scope {
+    fn name() -> Cow<'static, str> {
+        "Scope".into()
+    }
+}
+
+impl From<Scope> for DncScope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::Mesh => Self::Mesh,
+            Scope::Campaign(id) => Self::Campaign(id),
+            Scope::Region(id) => Self::Region(id),
+        }
+    }
+}
+
+impl From<DncScope> for Scope {
+    fn from(scope: DncScope) -> Self {
+        match scope {
+            DncScope::Mesh => Self::Mesh,
+            DncScope::Campaign(id) => Self::Campaign(id),
+            DncScope::Region(id) => Self::Region(id),
+        }
+    }
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Wait {
+    /// The mesh has agreed on the entry; it will not be lost.
+    Committed,
+    /// No node will dial the number any more.
+    #[default]
+    Effective,
+}
+
+/// Never dial this number.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DncRequest {
+    /// E.164.
+    #[schema(example = "+14155550134")]
+    pub number: String,
+    /// Where; everywhere when not given.
+    #[serde(default)]
+    pub scope: Scope,
+    /// What to wait for; `effective` when not given.
+    #[serde(default)]
+    pub wait: Wait,
+}
+
+impl std::fmt::Debug for DncRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DncRequest")
+            .field("scope", &self.scope)
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Validate for DncRequest {
+    fn validate(&self) -> Vec<FieldError> {
+        let mut checks = Checks::default();
+        checks.number("/number", &self.number);
+        checks.done()
+    }
+}
+
+/// How far an entry has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Acknowledgement {
+    /// Agreed on; nodes that are cut off may still dial until their freshness ends.
+    Committed,
+    /// No node will dial the number.
+    Effective,
+}
+
+/// The answer to a do-not-call request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DncResult {
+    /// How far the entry has come.
+    pub state: Acknowledgement,
+    /// Its index in the directory's log.
+    pub index: u64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// Allow the number again.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DncRemoval {
+    /// E.164.
+    pub number: String,
+    /// Where; the entry of exactly this scope is removed.
+    #[serde(default)]
+    pub scope: Scope,
+    /// Why; kept for the audit.
+    pub reason: String,
+}
+
+impl std::fmt::Debug for DncRemoval {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DncRemoval")
+            .field("scope", &self.scope)
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Validate for DncRemoval {
+    fn validate(&self) -> Vec<FieldError> {
+        let mut checks = Checks::default();
+        checks.number("/number", &self.number);
+        let (len, max) = (self.reason.trim().len(), domain::limits::NOTE_BYTES);
+        checks.require((1..=max).contains(&len), "/reason", || {
+            format!("has {len} bytes; expected 1 to {max}: removing an entry needs a reason")
+        });
+        checks.done()
+    }
+}
+
+/// Which number to look up.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DncCheckQuery {
+    /// E.164; write the plus sign as `%2B` or leave it out.
+    pub number: String,
+}
+
+impl std::fmt::Debug for DncCheckQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DncCheckQuery").finish_non_exhaustive()
+    }
+}
+
+/// One entry about a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DncEntry {
+    /// Where it holds.
+    pub scope: Scope,
+    /// Who asked: `admin`, `agent`, `person`, `registry`.
+    pub source: String,
+    /// When it was asked.
+    pub added_at: Timestamp,
+}
+
+impl From<&domain::DncEntry> for DncEntry {
+    fn from(entry: &domain::DncEntry) -> Self {
+        Self {
+            scope: entry.scope.into(),
+            source: match entry.source {
+                domain::DncSource::Admin => "admin",
+                domain::DncSource::Agent => "agent",
+                domain::DncSource::Person => "person",
+                domain::DncSource::Registry => "registry",
+            }
+            .to_owned(),
+            added_at: entry.added_at.into(),
+        }
+    }
+}
+
+/// What is known about a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DncCheck {
+    /// The number, masked.
+    pub number: String,
+    /// Whether some entry forbids it somewhere.
+    pub listed: bool,
+    /// The entries.
+    pub entries: Vec<DncEntry>,
+    /// The directory index at which this was read.
+    pub applied_index: u64,
+}
+
+/// How a file of numbers is read: CSV with a heading and the column `number`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DncImportOptions {
+    /// Count only, change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// ISO 3166 code for numbers without a country code.
+    #[serde(default)]
+    pub default_country: Option<String>,
+    /// Only in this campaign.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    pub campaign: Option<CampaignId>,
+    /// Only for leads of this region.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    pub region: Option<RegionId>,
+}
+
+impl DncImportOptions {
+    /// Where the entries hold.
+    ///
+    /// # Errors
+    /// Both a campaign and a region are given.
+    pub fn scope(&self) -> Result<Scope, FieldError> {
+        match (self.campaign, self.region) {
+            (None, None) => Ok(Scope::Mesh),
+            (Some(id), None) => Ok(Scope::Campaign(id)),
+            (None, Some(id)) => Ok(Scope::Region(id)),
+            (Some(_), Some(_)) => Err(FieldError::new(
+                "?region",
+                "is given beside campaign; an entry has one scope",
+            )),
+        }
+    }
+}

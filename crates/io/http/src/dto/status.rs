@@ -1,0 +1,197 @@
+//! The live state of the mesh.
+
+use super::Timestamp;
+use domain::{MemberId, RegionId, TrunkId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How a city stands towards the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CityMode {
+    /// Its region's group confirms its session.
+    Central,
+    /// It is cut off: it dials what it holds until its permission ends.
+    Local,
+    /// Nobody has heard of it for a while.
+    Unreachable,
+    /// It takes no new work on an operator's word.
+    Cordoned,
+}
+
+/// How a trunk stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrunkState {
+    /// The carrier answers.
+    Up,
+    /// The carrier does not answer or refuses us.
+    Down,
+    /// Switched off.
+    Disabled,
+    /// Not asked yet.
+    Unknown,
+}
+
+/// A trunk's figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TrunkStatus {
+    /// Which.
+    #[schema(value_type = String)]
+    pub id: TrunkId,
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: TrunkState,
+    /// Calls on it now.
+    pub in_use: u32,
+    /// Calls at a time, at most.
+    pub channels: u32,
+}
+
+/// Attempts and calls in the air.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CallCounts {
+    /// INVITE sent.
+    pub dialing: u32,
+    /// Ringing.
+    pub ringing: u32,
+    /// Answered, waiting for an agent.
+    pub waiting: u32,
+    /// Joined with an agent.
+    pub bridged: u32,
+}
+
+/// Agents by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AgentCounts {
+    /// On shift, taking no calls.
+    pub paused: u32,
+    /// Waiting for a call.
+    pub ready: u32,
+    /// Kept for a line that is being dialed.
+    pub reserved: u32,
+    /// In a bridge.
+    pub on_call: u32,
+    /// After the call.
+    pub wrap_up: u32,
+}
+
+/// Live answers that no agent took within the limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Abandonment {
+    /// Live answers in the window.
+    pub answered: u64,
+    /// Those that were abandoned.
+    pub abandoned: u64,
+    /// The share in percent.
+    pub percent: f64,
+    /// What the rule pack allows, in percent.
+    pub budget_percent: f64,
+}
+
+impl Abandonment {
+    /// From the counts of the window and the rule pack's budget in percent.
+    pub fn new(answered: u64, abandoned: u64, budget_percent: f64) -> Self {
+        let percent = if answered == 0 {
+            0.0
+        } else {
+            abandoned as f64 * 100.0 / answered as f64
+        };
+        Self {
+            answered,
+            abandoned,
+            percent,
+            budget_percent,
+        }
+    }
+}
+
+/// A city's figures, as its node last told them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CityStatus {
+    /// The node.
+    #[schema(value_type = String)]
+    pub node: MemberId,
+    /// The city's name.
+    pub name: String,
+    /// Its region.
+    #[schema(value_type = String)]
+    pub region: RegionId,
+    /// Its region's name.
+    pub region_name: String,
+    /// How it stands towards the others.
+    pub mode: CityMode,
+    /// Since when.
+    pub mode_since: Timestamp,
+    /// Results waiting to be sent on.
+    pub queued: u64,
+    /// Leads leased and not dialed yet.
+    pub hopper: u64,
+    /// Its trunks.
+    pub trunks: Vec<TrunkStatus>,
+    /// Attempts and calls in the air.
+    pub calls: CallCounts,
+    /// Agents by state.
+    pub agents: AgentCounts,
+    /// Abandonment over the window.
+    pub abandonment: Abandonment,
+    /// New calls a second, over the last seconds.
+    pub calls_per_second: f64,
+    /// Attempts since the node started.
+    pub attempts_total: u64,
+    /// Bridged calls since the node started.
+    pub bridged_total: u64,
+    /// When the node told this.
+    pub as_of: Timestamp,
+    /// How old this is, in milliseconds.
+    pub age_ms: u64,
+}
+
+/// A member as a group sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GroupMember {
+    /// Which.
+    #[schema(value_type = String)]
+    pub member: MemberId,
+    /// Whether it votes.
+    pub voter: bool,
+    /// The last index it is known to have, where this member leads.
+    #[serde(default)]
+    pub matched_index: Option<u64>,
+}
+
+/// A Raft group as this member sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GroupStatus {
+    /// `directory`, or the region's name.
+    pub name: String,
+    /// Its leader, where one is known.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub leader: Option<MemberId>,
+    /// The election term.
+    pub term: u64,
+    /// The last index applied here.
+    pub applied_index: u64,
+    /// Its members.
+    pub members: Vec<GroupMember>,
+}
+
+/// The live state of the mesh.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// When this was put together.
+    pub as_of: Timestamp,
+    /// The member that answers.
+    #[schema(value_type = String)]
+    pub member: MemberId,
+    /// Its release.
+    pub version: String,
+    /// Campaigns that are running.
+    pub campaigns_running: u32,
+    /// The cities, by name.
+    pub cities: Vec<CityStatus>,
+    /// The groups: the directory first, then regions by name.
+    pub groups: Vec<GroupStatus>,
+}

@@ -1,0 +1,62 @@
+//! The one place that reads the machine's clocks.
+
+use domain::{Instant, Now, WallTime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::{fs, io, time::Duration};
+
+fn nanos(time: Timespec) -> i128 {
+    i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
+}
+
+/// Nanoseconds since boot on `CLOCK_BOOTTIME`, which counts suspend: a lease must not outlive the
+/// nap of a laptop or a paused virtual machine.
+pub fn monotonic() -> Instant {
+    Instant::from_nanos(u64::try_from(nanos(clock_gettime(ClockId::Boottime))).unwrap_or(0))
+}
+
+/// The calendar's time, in milliseconds.
+pub fn wall() -> WallTime {
+    let millis = nanos(clock_gettime(ClockId::Realtime)).div_euclid(1_000_000);
+    WallTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+}
+
+/// Both clocks, read once.
+pub fn now() -> Now {
+    Now {
+        monotonic: monotonic(),
+        wall: wall(),
+    }
+}
+
+/// How long until `at` on the steady clock; zero when it has passed.
+pub fn until(at: Instant) -> Duration {
+    at.since(monotonic())
+}
+
+/// The kernel's name for this boot: a journal written under another one was left by a boot that
+/// has ended.
+///
+/// # Errors
+/// The kernel's file could not be read.
+pub fn boot_id() -> io::Result<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steady_clock_never_goes_back_and_the_calendar_is_plausible() {
+        let (a, b) = (now(), now());
+        assert!(b.monotonic >= a.monotonic);
+        assert!(a.wall > WallTime::from_millis(1_700_000_000_000));
+        assert_eq!(until(a.monotonic), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_boot_has_one_name() {
+        assert_eq!(boot_id().unwrap(), boot_id().unwrap());
+        assert!(boot_id().unwrap().len() >= 32);
+    }
+}
