@@ -1,1 +1,24 @@
 //! The replicated state machines: the directory, and one region's leads, leases and attempts.
+//!
+//! [`Directory`] and [`RegionLedger`] are driven by a Raft group each: equal logs give equal
+//! state, byte for byte (I10). [`SessionBook`], [`TickBook`] and [`FreshnessBook`] are what a
+//! leader keeps beside them, in memory only.
+
+mod books;
+mod directory;
+mod envelope;
+mod origin;
+mod region;
+mod rules;
+
+pub use books::{EffectiveToken, FreshnessBook, KeepAliveRefusal, SessionBook, TickBook};
+pub use directory::{
+    ApiToken, Change, Directory, DirectoryCommand, DirectoryEvent, DirectoryFacts, DirectoryReply,
+    Fact, JoinToken, List, MeshId, NewMember, Rejection, Role, TokenHash, TokenId, TokenScope,
+};
+pub use origin::Origin;
+pub use region::{
+    DncFact, DncRemoval, Facts, ImportTotals, LeadStanding, LeadView, Leadership, LostAttempt,
+    OutcomeCounts, OutcomeRefusal, Proof, RegionCommand, RegionEvent, RegionLedger, RegionRefusal,
+    RegionReply, RegionStats, RowOutcome, RowRefusal, SessionEnd, SessionView, Shortage, catch_up,
+};

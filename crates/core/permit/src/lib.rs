@@ -1,1 +1,30 @@
 //! The node's last word before an INVITE: lease validity, do-not-call freshness, caps.
+//!
+//! [`Permit`] composes [`SessionLease`] (one for each region), [`Freshness`], [`DncSet`] and
+//! [`CapsBook`]. In one synchronous step: [`Permit::check`], the datagram leaves,
+//! [`Permit::after_send`] with the clock read once more (mesh protocol, section 3.7).
+
+mod attempt;
+mod caps;
+mod dnc;
+mod freshness;
+mod hash;
+mod permit;
+mod session;
+
+pub use attempt::{Attempt, Denial, Grant};
+pub use caps::CapsBook;
+pub use dnc::DncSet;
+pub use freshness::Freshness;
+pub use permit::{
+    AfterSend, DrainCause, Permit, PermitCounts, PermitInput, PermitOutput, Rejected, TimerName,
+};
+pub use session::SessionLease;
+
+use domain::limits;
+use std::time::Duration;
+
+/// What may be trusted of `span` on a clock that may be slow by ρ.
+fn at_most(span: Duration) -> Duration {
+    span - span * limits::DRIFT_PERMILLE / 1000
+}

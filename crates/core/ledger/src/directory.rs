@@ -1,0 +1,370 @@
+//! Facts that every member needs at hand (mesh protocol, section 1): members, regions, campaigns,
+//! trunks, caller IDs, agents, tokens, and who must not be called.
+//!
+//! Secrets never come here: tokens as BLAKE3 hashes of 32 bytes, computed by the proposer. (Trunk
+//! passwords do, since every node of a city needs them; [`domain::Secret`] keeps them from print.)
+
+mod checks;
+mod fleet;
+mod people;
+mod words;
+mod work;
+
+pub use words::*;
+
+use crate::{
+    envelope::Envelope,
+    origin::{Answers, Seen},
+    region::DncFact,
+};
+use domain::{
+    AgentAccount, AgentId, CallerId, Campaign, CampaignId, DncEntry, DncScope, DncSource, HomeRule,
+    ListId, Member, MemberId, PhoneNumber, Region, RegionId, Trunk, TrunkId, WallTime,
+};
+use sansio::{ApplyContext, Replicated, RestoreError};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+const ENVELOPE: Envelope = Envelope {
+    what: "directory",
+    kind: b'D',
+    version: 1,
+};
+
+/// One do-not-call entry beside its number and scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct DncRow {
+    index: u64,
+    source: DncSource,
+    added_at: WallTime,
+}
+
+/// Ids are never reused: the last one given of each kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct LastIds {
+    member: u64,
+    region: u16,
+    campaign: u32,
+    list: u32,
+    trunk: u32,
+    agent: u32,
+    token: u64,
+}
+
+/// The replicated directory.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Directory {
+    applied: u64,
+    clock: WallTime,
+    mesh: Option<MeshId>,
+    last: LastIds,
+    /// Index of the last entry that changed do-not-call.
+    dnc_index: u64,
+    members: BTreeMap<MemberId, Member>,
+    regions: BTreeMap<RegionId, Region>,
+    home_rules: Vec<HomeRule>,
+    join_tokens: BTreeMap<TokenId, JoinToken>,
+    api_tokens: BTreeMap<TokenId, ApiToken>,
+    campaigns: BTreeMap<CampaignId, Campaign>,
+    lists: BTreeMap<ListId, List>,
+    trunks: BTreeMap<TrunkId, Trunk>,
+    caller_ids: BTreeMap<PhoneNumber, CallerId>,
+    agents: BTreeMap<AgentId, AgentAccount>,
+    dnc: BTreeMap<(PhoneNumber, DncScope), DncRow>,
+    answers: BTreeMap<MemberId, Answers<DirectoryReply>>,
+}
+
+impl Directory {
+    /// Index of the last applied entry; 0 before the first.
+    pub const fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// The calendar: the latest wall time of any entry.
+    pub const fn clock(&self) -> WallTime {
+        self.clock
+    }
+
+    /// The mesh's id, once founded.
+    pub const fn mesh(&self) -> Option<MeshId> {
+        self.mesh
+    }
+
+    /// Index of the last entry that changed do-not-call.
+    pub const fn dnc_index(&self) -> u64 {
+        self.dnc_index
+    }
+
+    /// Every member, the removed ones too.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// A member.
+    pub fn member(&self, id: MemberId) -> Option<&Member> {
+        self.members.get(&id)
+    }
+
+    /// Every region.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions.values()
+    }
+
+    /// The map from numbers to home regions.
+    pub fn home_rules(&self) -> &[HomeRule] {
+        &self.home_rules
+    }
+
+    /// The home region of a number, by `numbering`'s knowledge of its place; `None` when no rule
+    /// matches.
+    pub fn home_region(&self, number: PhoneNumber) -> Option<RegionId> {
+        numbering::home_region(&self.home_rules, number, &numbering::locality(number))
+    }
+
+    /// Join tokens that are still kept.
+    pub fn join_tokens(&self) -> impl Iterator<Item = &JoinToken> {
+        self.join_tokens.values()
+    }
+
+    /// A join token that may still be used at `wall`, by the hash of its secret.
+    pub fn usable_join_token(&self, hash: &TokenHash, wall: WallTime) -> Option<&JoinToken> {
+        (self.join_tokens.values())
+            .find(|t| t.hash == *hash && t.used_by.is_none() && t.expires_at > wall)
+    }
+
+    /// API tokens, the revoked ones too.
+    pub fn api_tokens(&self) -> impl Iterator<Item = &ApiToken> {
+        self.api_tokens.values()
+    }
+
+    /// The API token with that hash, if it is neither revoked nor expired at `wall`.
+    pub fn api_token(&self, hash: &TokenHash, wall: WallTime) -> Option<&ApiToken> {
+        (self.api_tokens.values())
+            .find(|t| t.hash == *hash && !t.revoked && t.expires_at.is_none_or(|at| at > wall))
+    }
+
+    /// Every campaign.
+    pub fn campaigns(&self) -> impl Iterator<Item = &Campaign> {
+        self.campaigns.values()
+    }
+
+    /// A campaign.
+    pub fn campaign(&self, id: CampaignId) -> Option<&Campaign> {
+        self.campaigns.get(&id)
+    }
+
+    /// Every list.
+    pub fn lists(&self) -> impl Iterator<Item = &List> {
+        self.lists.values()
+    }
+
+    /// A list.
+    pub fn list(&self, id: ListId) -> Option<&List> {
+        self.lists.get(&id)
+    }
+
+    /// Every trunk.
+    pub fn trunks(&self) -> impl Iterator<Item = &Trunk> {
+        self.trunks.values()
+    }
+
+    /// A trunk.
+    pub fn trunk(&self, id: TrunkId) -> Option<&Trunk> {
+        self.trunks.get(&id)
+    }
+
+    /// Every caller ID.
+    pub fn caller_ids(&self) -> impl Iterator<Item = &CallerId> {
+        self.caller_ids.values()
+    }
+
+    /// A caller ID.
+    pub fn caller_id(&self, number: PhoneNumber) -> Option<&CallerId> {
+        self.caller_ids.get(&number)
+    }
+
+    /// Every agent.
+    pub fn agents(&self) -> impl Iterator<Item = &AgentAccount> {
+        self.agents.values()
+    }
+
+    /// An agent.
+    pub fn agent(&self, id: AgentId) -> Option<&AgentAccount> {
+        self.agents.get(&id)
+    }
+
+    /// Every do-not-call entry, by number and scope.
+    pub fn dnc(&self) -> impl Iterator<Item = DncFact> + '_ {
+        (self.dnc.iter()).map(|((number, scope), row)| dnc_fact(*number, *scope, row))
+    }
+
+    /// How many do-not-call entries there are.
+    pub fn dnc_len(&self) -> usize {
+        self.dnc.len()
+    }
+
+    /// One do-not-call entry.
+    pub fn dnc_entry(&self, number: PhoneNumber, scope: DncScope) -> Option<DncFact> {
+        (self.dnc.get(&(number, scope))).map(|row| dnc_fact(number, scope, row))
+    }
+
+    /// Every do-not-call entry of a number.
+    pub fn dnc_of(&self, number: PhoneNumber) -> impl Iterator<Item = DncFact> + '_ {
+        (self.dnc.range((number, DncScope::Mesh)..))
+            .take_while(move |((n, _), _)| *n == number)
+            .map(|((number, scope), row)| dnc_fact(*number, *scope, row))
+    }
+
+    /// Whether an attempt at a number of that region for that campaign is forbidden. Exact.
+    pub fn dnc_covers(&self, number: PhoneNumber, campaign: CampaignId, region: RegionId) -> bool {
+        [
+            DncScope::Mesh,
+            DncScope::Campaign(campaign),
+            DncScope::Region(region),
+        ]
+        .into_iter()
+        .any(|scope| self.dnc.contains_key(&(number, scope)))
+    }
+
+    /// Everything a node's engine starts from.
+    pub fn facts(&self) -> DirectoryFacts {
+        DirectoryFacts {
+            index: self.applied,
+            dnc_index: self.dnc_index,
+            mesh: self.mesh,
+            members: self.members.values().cloned().collect(),
+            regions: self.regions.values().cloned().collect(),
+            home_rules: self.home_rules.clone(),
+            campaigns: self.campaigns.values().cloned().collect(),
+            trunks: self.trunks.values().cloned().collect(),
+            caller_ids: self.caller_ids.values().copied().collect(),
+            agents: self.agents.values().cloned().collect(),
+            dnc: self.dnc().collect(),
+        }
+    }
+
+    fn change(
+        &mut self,
+        change: Change,
+        facts: &mut Vec<Fact>,
+        dnc: &mut Vec<DirectoryEvent>,
+    ) -> Result<DirectoryReply, Rejection> {
+        match change {
+            Change::Found { mesh, member } => self.found(mesh, member, facts),
+            Change::AddJoinToken {
+                hash,
+                role,
+                region,
+                expires_at,
+            } => self.add_join_token(hash, role, region, expires_at),
+            Change::RemoveJoinToken { id } => self.remove_join_token(id),
+            Change::Join { hash, member } => self.join(&hash, member, facts),
+            Change::MoveMember {
+                id,
+                mesh_address,
+                http_address,
+            } => self.move_member(id, mesh_address, http_address, facts),
+            Change::RemoveMember { id } => self.remove_member(id, facts),
+            Change::SetRegion { id, name } => self.set_region(id, name, facts),
+            Change::SetHomeRules { rules } => self.set_home_rules(rules, facts),
+            Change::SetTrunk { trunk } => self.set_trunk(trunk, facts),
+            Change::RemoveTrunk { id } => self.remove_trunk(id, facts),
+            Change::SetCallerIds { caller_ids } => self.set_caller_ids(caller_ids, facts),
+            Change::RemoveCallerIds { numbers } => self.remove_caller_ids(&numbers, facts),
+            Change::CreateCampaign { campaign } => self.create_campaign(*campaign, facts),
+            Change::SetCampaign { campaign, if_match } => {
+                self.set_campaign(*campaign, if_match, facts)
+            }
+            Change::SetCampaignState {
+                id,
+                state,
+                if_match,
+            } => self.set_campaign_state(id, state, if_match, facts),
+            Change::CreateList { campaign, name } => self.create_list(campaign, name, facts),
+            Change::ChangeDnc {
+                add,
+                remove,
+                reason,
+            } => self.change_dnc(&add, &remove, &reason, dnc),
+            Change::SetAgent { agent } => self.set_agent(*agent, facts),
+            Change::RemoveAgent { id } => self.remove_agent(id, facts),
+            Change::AddApiToken {
+                hash,
+                name,
+                role,
+                scopes,
+                expires_at,
+            } => self.add_api_token(hash, name, role, scopes, expires_at),
+            Change::RevokeApiToken { id } => self.revoke_api_token(id),
+        }
+    }
+}
+
+fn dnc_fact(number: PhoneNumber, scope: DncScope, row: &DncRow) -> DncFact {
+    DncFact {
+        entry: DncEntry {
+            number,
+            scope,
+            source: row.source,
+            added_at: row.added_at,
+        },
+        index: row.index,
+    }
+}
+
+impl Replicated for Directory {
+    type Command = DirectoryCommand;
+    type Reply = DirectoryReply;
+    type Event = DirectoryEvent;
+
+    fn apply(
+        &mut self,
+        context: ApplyContext,
+        command: DirectoryCommand,
+        events: &mut Vec<DirectoryEvent>,
+    ) -> DirectoryReply {
+        self.applied = context.index;
+        self.clock = self.clock.max(context.wall);
+        if let Some(origin) = command.origin {
+            let answers = self.answers.entry(origin.member).or_default();
+            match answers.look(origin.incarnation, origin.sequence) {
+                Seen::New => {}
+                Seen::Again(reply) => return reply.clone(),
+                Seen::TooOld => {
+                    return DirectoryReply::Rejected(Rejection::new(
+                        "origin",
+                        "came after later commands of its proposer, too late to tell a retry",
+                    ));
+                }
+            }
+        }
+        let mut facts = Vec::new();
+        let reply = (self.change(command.change, &mut facts, events))
+            .unwrap_or_else(DirectoryReply::Rejected);
+        if !facts.is_empty() {
+            events.push(DirectoryEvent::Changed {
+                index: context.index,
+                facts,
+            });
+        }
+        if let Some(origin) = command.origin {
+            (self.answers.entry(origin.member).or_default()).keep(origin.sequence, reply.clone());
+        }
+        reply
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        ENVELOPE.seal(self)
+    }
+
+    fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
+        ENVELOPE.open(bytes)
+    }
+
+    fn reset_event(&self) -> DirectoryEvent {
+        DirectoryEvent::Reset(Arc::new(self.facts()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,454 @@
+//! What is said to the directory, and what it answers.
+
+use crate::{
+    origin::Origin,
+    region::{DncFact, DncRemoval},
+};
+use domain::{
+    AgentAccount, AgentId, CallerId, Campaign, CampaignId, CampaignState, DncEntry, HomeRule,
+    ListId, Member, MemberId, MemberRole, PhoneNumber, Region, RegionId, Trunk, TrunkId, WallTime,
+};
+use serde::{Deserialize, Serialize};
+use std::{fmt, sync::Arc};
+
+/// Names one mesh for ever; drawn at its founding.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MeshId(pub u128);
+
+impl fmt::Display for MeshId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mesh_{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for MeshId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A join or API token's id; the directory gives it.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct TokenId(pub u64);
+
+/// BLAKE3 of a token's secret. The secret itself is shown once and kept nowhere.
+pub type TokenHash = [u8; 32];
+
+/// Lets one process join the mesh once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinToken {
+    /// Its id.
+    pub id: TokenId,
+    /// Hash of its secret.
+    pub hash: TokenHash,
+    /// What may join with it.
+    pub role: MemberRole,
+    /// For which region a node.
+    pub region: Option<RegionId>,
+    /// Useless from then on.
+    pub expires_at: WallTime,
+    /// Who used it.
+    pub used_by: Option<MemberId>,
+}
+
+/// What the bearer of an API token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Everything, other owners too.
+    Owner,
+    /// Everything but owners.
+    Admin,
+    /// Campaigns, lists, do-not-call.
+    CampaignManager,
+    /// Watches, and moves agents.
+    Supervisor,
+    /// Listens to recordings and scores them.
+    Qa,
+    /// Reads everything, the audit too.
+    Auditor,
+    /// A program: imports, exports, events.
+    Integration,
+}
+
+/// To what part of the mesh a token is bound; none means all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenScope {
+    /// One region.
+    Region(RegionId),
+    /// One campaign.
+    Campaign(CampaignId),
+}
+
+/// Opens the admin API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiToken {
+    /// Its id.
+    pub id: TokenId,
+    /// Hash of its secret.
+    pub hash: TokenHash,
+    /// Whose it is, for people.
+    pub name: String,
+    /// What its bearer may do.
+    pub role: Role,
+    /// Where; empty means everywhere.
+    pub scopes: Vec<TokenScope>,
+    /// Useless from then on; never, if none.
+    pub expires_at: Option<WallTime>,
+    /// Taken back.
+    pub revoked: bool,
+}
+
+/// An imported list of leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// Its id.
+    pub id: ListId,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// The file's name or whatever the importer called it.
+    pub name: String,
+    /// When its import began.
+    pub created_at: WallTime,
+}
+
+/// A process that asks to become a member; the directory gives the id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMember {
+    /// Unique among members that are not removed.
+    pub name: String,
+    /// `address:port` of its mesh endpoint.
+    pub mesh_address: String,
+    /// `http://address:port` of its HTTP surface.
+    pub http_address: String,
+}
+
+/// A command to the directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryCommand {
+    /// Who proposes it; with it a retry is answered as the first time.
+    pub origin: Option<Origin>,
+    /// What is to change.
+    pub change: Change,
+}
+
+impl From<Change> for DirectoryCommand {
+    /// A command that applies as often as it is proposed.
+    fn from(change: Change) -> Self {
+        Self {
+            origin: None,
+            change,
+        }
+    }
+}
+
+/// A change of the directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// The first command: makes the mesh, and its first coordinator.
+    Found {
+        /// Drawn by the founder.
+        mesh: MeshId,
+        /// The founder.
+        member: NewMember,
+    },
+    /// Makes a join token.
+    AddJoinToken {
+        /// Hash of its secret.
+        hash: TokenHash,
+        /// What may join with it.
+        role: MemberRole,
+        /// For which region a node; must be set for a node, and for nothing else.
+        region: Option<RegionId>,
+        /// At most [`domain::limits::JOIN_TOKEN_LIFE`] away.
+        expires_at: WallTime,
+    },
+    /// Takes a join token back.
+    RemoveJoinToken {
+        /// Which.
+        id: TokenId,
+    },
+    /// Uses a join token.
+    Join {
+        /// Hash of its secret.
+        hash: TokenHash,
+        /// Who joins.
+        member: NewMember,
+    },
+    /// A member's addresses changed.
+    MoveMember {
+        /// Which.
+        id: MemberId,
+        /// `address:port` of its mesh endpoint.
+        mesh_address: String,
+        /// `http://address:port` of its HTTP surface.
+        http_address: String,
+    },
+    /// Takes a member out of the mesh, for good.
+    RemoveMember {
+        /// Which.
+        id: MemberId,
+    },
+    /// Makes a region (id none) or renames one.
+    SetRegion {
+        /// Which; none makes one.
+        id: Option<RegionId>,
+        /// Its unique name.
+        name: String,
+    },
+    /// Replaces the map from numbers to home regions.
+    SetHomeRules {
+        /// The whole map.
+        rules: Vec<HomeRule>,
+    },
+    /// Makes a trunk (id 0) or replaces one.
+    SetTrunk {
+        /// The trunk.
+        trunk: Trunk,
+    },
+    /// Removes a trunk that has no caller IDs left.
+    RemoveTrunk {
+        /// Which.
+        id: TrunkId,
+    },
+    /// Adds or replaces caller IDs, all or none.
+    SetCallerIds {
+        /// At most [`domain::limits::CALLER_ID_BATCH`].
+        caller_ids: Vec<CallerId>,
+    },
+    /// Removes caller IDs.
+    RemoveCallerIds {
+        /// Unknown ones are ignored.
+        numbers: Vec<PhoneNumber>,
+    },
+    /// Makes a campaign; its id and version are given here.
+    CreateCampaign {
+        /// The campaign.
+        campaign: Box<Campaign>,
+    },
+    /// Replaces a campaign's settings; its state stays.
+    SetCampaign {
+        /// The campaign.
+        campaign: Box<Campaign>,
+        /// Only if its version is this one.
+        if_match: Option<u64>,
+    },
+    /// Starts, pauses, stops a campaign.
+    SetCampaignState {
+        /// Which.
+        id: CampaignId,
+        /// The state wished for.
+        state: CampaignState,
+        /// Only if its version is this one.
+        if_match: Option<u64>,
+    },
+    /// Makes a list for an import.
+    CreateList {
+        /// Its campaign.
+        campaign: CampaignId,
+        /// What to call it.
+        name: String,
+    },
+    /// Adds and removes do-not-call entries. Where both name an entry, adding wins.
+    ChangeDnc {
+        /// At most [`domain::limits::DNC_BATCH`].
+        add: Vec<DncEntry>,
+        /// At most [`domain::limits::DNC_BATCH`]; each names the very entry it removes.
+        remove: Vec<DncRemoval>,
+        /// Why entries are removed; kept in the log. Must not be empty when `remove` is not.
+        reason: String,
+    },
+    /// Makes an agent (id 0) or replaces one.
+    SetAgent {
+        /// The agent.
+        agent: Box<AgentAccount>,
+    },
+    /// Removes an agent.
+    RemoveAgent {
+        /// Which.
+        id: AgentId,
+    },
+    /// Makes an API token.
+    AddApiToken {
+        /// Hash of its secret.
+        hash: TokenHash,
+        /// Whose it is.
+        name: String,
+        /// What its bearer may do.
+        role: Role,
+        /// Where; empty means everywhere.
+        scopes: Vec<TokenScope>,
+        /// Useless from then on; never, if none.
+        expires_at: Option<WallTime>,
+    },
+    /// Takes an API token back.
+    RevokeApiToken {
+        /// Which.
+        id: TokenId,
+    },
+}
+
+/// Why a change was refused. Nothing of it was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{field}: {why}{}", .limit.map(|l| format!(" (limit {l})")).unwrap_or_default())]
+pub struct Rejection {
+    /// The field of the change that is wrong (`campaign.ring_limit`).
+    pub field: String,
+    /// What is wrong with it, and what would be right.
+    pub why: String,
+    /// The limit that it is over, where there is one.
+    pub limit: Option<u64>,
+    /// The version now, where `if_match` named another.
+    pub version: Option<u64>,
+}
+
+impl Rejection {
+    /// A refusal without a limit.
+    pub(crate) fn new(field: &str, why: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            why: why.into(),
+            limit: None,
+            version: None,
+        }
+    }
+
+    /// Something is over its limit.
+    pub(crate) fn over(field: &str, why: impl Into<String>, limit: u64) -> Self {
+        Self {
+            limit: Some(limit),
+            ..Self::new(field, why)
+        }
+    }
+}
+
+/// The directory's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DirectoryReply {
+    /// Done; nothing more to say.
+    Done,
+    /// A member joined or founded the mesh.
+    Joined {
+        /// Its id.
+        member: MemberId,
+        /// The mesh.
+        mesh: MeshId,
+    },
+    /// A token was made.
+    Token(TokenId),
+    /// A region was made or renamed.
+    Region(RegionId),
+    /// A campaign was made or changed.
+    Campaign {
+        /// Its id.
+        id: CampaignId,
+        /// Its version now.
+        version: u64,
+    },
+    /// A list was made.
+    List(ListId),
+    /// A trunk was made or replaced.
+    Trunk(TrunkId),
+    /// An agent was made or replaced.
+    Agent(AgentId),
+    /// Do-not-call changed.
+    Dnc {
+        /// Wait for this index to be effective.
+        index: u64,
+        /// Entries that were not there.
+        added: u32,
+        /// Entries that were there and now carry this index.
+        renewed: u32,
+        /// Entries gone.
+        removed: u32,
+        /// Removals that named an entry since renewed or gone: those stay.
+        kept: u32,
+    },
+    /// Refused.
+    Rejected(Rejection),
+}
+
+/// One thing that changed, with its full value now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fact {
+    /// The mesh was founded.
+    Mesh(MeshId),
+    /// A member joined, moved or was removed (see its flag).
+    Member(Member),
+    /// A region.
+    Region(Region),
+    /// The whole map to home regions.
+    HomeRules(Vec<HomeRule>),
+    /// A campaign.
+    Campaign(Box<Campaign>),
+    /// A list.
+    List(List),
+    /// A trunk.
+    Trunk(Box<Trunk>),
+    /// A trunk that is gone.
+    TrunkRemoved(TrunkId),
+    /// Caller IDs.
+    CallerIds(Vec<CallerId>),
+    /// Caller IDs that are gone.
+    CallerIdsRemoved(Vec<PhoneNumber>),
+    /// An agent.
+    Agent(Box<AgentAccount>),
+    /// An agent who is gone.
+    AgentRemoved(AgentId),
+}
+
+/// Everything a node's engine starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DirectoryFacts {
+    /// The index of which it is true.
+    pub index: u64,
+    /// Index of the last entry that changed do-not-call.
+    pub dnc_index: u64,
+    /// The mesh.
+    pub mesh: Option<MeshId>,
+    /// Members, the removed ones too.
+    pub members: Vec<Member>,
+    /// Regions.
+    pub regions: Vec<Region>,
+    /// The map from numbers to home regions.
+    pub home_rules: Vec<HomeRule>,
+    /// Campaigns.
+    pub campaigns: Vec<Campaign>,
+    /// Trunks.
+    pub trunks: Vec<Trunk>,
+    /// Caller IDs.
+    pub caller_ids: Vec<CallerId>,
+    /// Agents.
+    pub agents: Vec<AgentAccount>,
+    /// Do-not-call entries.
+    pub dnc: Vec<DncFact>,
+}
+
+/// What local listeners of the directory are told. Entries without an event changed nothing that
+/// a listener needs; [`super::Directory::applied`] moves on all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryEvent {
+    /// Facts changed.
+    Changed {
+        /// By this entry.
+        index: u64,
+        /// Their values now.
+        facts: Vec<Fact>,
+    },
+    /// Do-not-call changed.
+    Dnc {
+        /// By this entry.
+        index: u64,
+        /// Entries added or renewed.
+        added: Vec<DncFact>,
+        /// Entries gone.
+        removed: Vec<DncRemoval>,
+    },
+    /// The whole state was replaced by a snapshot.
+    Reset(Arc<DirectoryFacts>),
+}

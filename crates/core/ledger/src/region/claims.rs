@@ -1,0 +1,256 @@
+//! Claims: which due leads a session is given.
+
+use super::{
+    Lease, RegionLedger, RegionRefusal, RegionReply, Shortage,
+    book::{DueKey, LeadSlot, LeadState, NONE},
+};
+use crate::{
+    origin::Seen,
+    rules::{Gate, Rules},
+};
+use domain::{
+    AttemptId, Campaign, CampaignId, CampaignState, Incarnation, LeasedLead, SessionId, WallTime,
+    limits,
+};
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
+
+/// How long a lead rests that has had all its attempts while the campaign's limit sank below.
+const EXHAUSTED_REST: Duration = Duration::from_secs(24 * 3600);
+
+/// What a look at a due lead says.
+enum Verdict {
+    Lease,
+    Rest(WallTime),
+}
+
+impl RegionLedger {
+    pub(super) fn claim(
+        &mut self,
+        session: SessionId,
+        campaign: CampaignId,
+        n: u32,
+        sequence: u64,
+    ) -> Result<RegionReply, RegionRefusal> {
+        if n as usize > limits::CLAIM_BATCH {
+            return Err(RegionRefusal::TooMany {
+                what: "leads in a claim".into(),
+                got: n.into(),
+                limit: limits::CLAIM_BATCH as u64,
+            });
+        }
+        let index = self.applied;
+        let claims = &mut self.open_one(session)?.claims;
+        match claims.look(Incarnation(0), sequence) {
+            Seen::New => claims.keep(sequence, index),
+            Seen::Again(first) => {
+                let first = *first;
+                return Ok(self.claimed_again(session, first));
+            }
+            Seen::TooOld => {
+                return Err(RegionRefusal::StaleClaim {
+                    sequence,
+                    window: limits::RETRY_WINDOW as u32,
+                });
+            }
+        }
+        let (leads, shortage) = match self.claimable(session, campaign) {
+            Ok((rules, room)) => self.pick(session, campaign, n.min(room), rules),
+            Err(shortage) => (Vec::new(), Some(shortage)),
+        };
+        Ok(RegionReply::Claimed { leads, shortage })
+    }
+
+    /// The leads of an earlier claim that the session still holds.
+    fn claimed_again(&self, session: SessionId, index: u64) -> RegionReply {
+        let held = self.held.get(&session).into_iter().flatten();
+        let mut leads: Vec<_> = held
+            .filter(|lead| (self.leases[lead].attempt.0 >> 32) as u64 == index)
+            .map(|lead| self.leased_lead(*lead))
+            .collect();
+        leads.sort_by_key(|lead| lead.attempt);
+        RegionReply::Claimed {
+            leads,
+            shortage: None,
+        }
+    }
+
+    /// Whether a campaign can be claimed from at all; its rules, and how many more leads the
+    /// session may hold.
+    fn claimable(&self, session: SessionId, id: CampaignId) -> Result<(Rules, u32), Shortage> {
+        let rules = self.dialed_by(id)?;
+        let held = self.held.get(&session).map_or(0, |leads| leads.len());
+        match limits::SESSION_LEASES.saturating_sub(held) {
+            0 => Err(Shortage::SessionFull),
+            room => Ok((rules, room as u32)),
+        }
+    }
+
+    fn dialed_by(&self, id: CampaignId) -> Result<Rules, Shortage> {
+        let campaign = (self.campaigns.get(&id)).ok_or(Shortage::UnknownCampaign)?;
+        if campaign.state != CampaignState::Running {
+            return Err(Shortage::NotRunning);
+        }
+        if !(campaign.regions.is_empty() || campaign.regions.contains(&self.region)) {
+            return Err(Shortage::OtherRegions);
+        }
+        Rules::of(&campaign.rule_pack).ok_or(Shortage::UnknownRulePack)
+    }
+
+    /// Why a campaign's leads are not dialed at `wall`; `None` when a claim would look at some.
+    pub fn why_idle(&self, campaign: CampaignId, wall: WallTime) -> Option<Shortage> {
+        match self.dialed_by(campaign) {
+            Ok(rules) => self.open_groups(campaign, rules, wall).err(),
+            Err(shortage) => Some(shortage),
+        }
+    }
+
+    /// The sets of zones whose windows are open, of those with due leads.
+    fn open_groups(
+        &self,
+        campaign: CampaignId,
+        rules: Rules,
+        wall: WallTime,
+    ) -> Result<Vec<u16>, Shortage> {
+        let mut open = Vec::new();
+        let mut opens: Option<WallTime> = None;
+        let mut closed = false;
+        let due = self.book.campaign(campaign).into_iter();
+        for zones in due.flat_map(|book| book.due.keys().copied()) {
+            match rules.window(&self.book.zone_sets[usize::from(zones)], wall) {
+                Gate::Open => open.push(zones),
+                Gate::Until(at) => {
+                    closed = true;
+                    opens = Some(opens.map_or(at, |first| first.min(at)));
+                }
+                Gate::Shut => closed = true,
+            }
+        }
+        match (open.is_empty(), closed) {
+            (true, true) => Err(Shortage::WindowClosed { opens }),
+            (true, false) => Err(Shortage::NothingDue),
+            _ => Ok(open),
+        }
+    }
+
+    /// Gives up to `n` due leads to a session. Looks at no more than 4n + 1000 of them; those
+    /// that may not be dialed yet are put off, so the next claim does not meet them again.
+    fn pick(
+        &mut self,
+        session: SessionId,
+        campaign: CampaignId,
+        n: u32,
+        rules: Rules,
+    ) -> (Vec<LeasedLead>, Option<Shortage>) {
+        let groups = match self.open_groups(campaign, rules, self.clock()) {
+            Ok(groups) => groups,
+            Err(shortage) => return (Vec::new(), Some(shortage)),
+        };
+        let looks = 4 * n as usize + 1000;
+        let verdicts = self.look_through(campaign, &groups, n as usize, looks, rules);
+        let mut leads = Vec::with_capacity(n as usize);
+        let mut set_aside = 0;
+        for (lead, verdict) in verdicts {
+            match verdict {
+                Verdict::Lease => leads.push(self.lease(lead, session, leads.len() as u32)),
+                Verdict::Rest(until) => {
+                    set_aside += 1;
+                    self.book.change(lead, |row| row.due = until);
+                }
+            }
+        }
+        let shortage = (leads.len() < n as usize).then_some(match set_aside {
+            0 => Shortage::NothingDue,
+            leads => Shortage::SetAside { leads },
+        });
+        (leads, shortage)
+    }
+
+    /// Due leads of the open groups in their order, with what to do about each.
+    fn look_through(
+        &self,
+        id: CampaignId,
+        groups: &[u16],
+        n: usize,
+        looks: usize,
+        rules: Rules,
+    ) -> Vec<(LeadSlot, Verdict)> {
+        let (Some(book), Some(campaign)) = (self.book.campaign(id), self.campaigns.get(&id)) else {
+            return Vec::new();
+        };
+        let mut queues: Vec<_> = groups.iter().map(|zones| book.due[zones].iter()).collect();
+        let mut heads: BinaryHeap<Reverse<(DueKey, usize)>> = (queues.iter_mut().enumerate())
+            .filter_map(|(place, queue)| Some(Reverse((*queue.next()?, place))))
+            .collect();
+        let mut verdicts = Vec::with_capacity(n);
+        let mut leased = 0;
+        while let Some(Reverse((key, place))) = heads.pop() {
+            if leased == n || verdicts.len() == looks {
+                break;
+            }
+            if let Some(next) = queues[place].next() {
+                heads.push(Reverse((*next, place)));
+            }
+            let verdict = self.verdict(key.lead(), campaign, rules);
+            leased += usize::from(matches!(verdict, Verdict::Lease));
+            verdicts.push((key.lead(), verdict));
+        }
+        verdicts
+    }
+
+    /// Whether the attempt limits of the lead and, above all, of its number allow one more.
+    fn verdict(&self, lead: LeadSlot, campaign: &Campaign, rules: Rules) -> Verdict {
+        let row = &self.book.rows[lead as usize];
+        let number = &self.book.numbers[row.number as usize];
+        if number.live != NONE {
+            return Verdict::Rest(self.clock() + limits::BUSY_NUMBER_REST);
+        }
+        if row.attempts >= campaign.attempts_max {
+            return Verdict::Rest(self.clock() + EXHAUSTED_REST);
+        }
+        let abandoned = self.book.abandoned.get(&row.number).copied().unwrap_or(0);
+        match rules.attempts(&number.history, abandoned, self.clock()) {
+            Gate::Open => Verdict::Lease,
+            // Never before now, or the next claim would meet it again.
+            Gate::Until(at) => Verdict::Rest(at.max(self.clock() + Duration::from_secs(1))),
+            Gate::Shut => Verdict::Rest(self.clock() + EXHAUSTED_REST),
+        }
+    }
+
+    /// Leases a lead and reserves one attempt.
+    fn lease(&mut self, lead: LeadSlot, session: SessionId, place: u32) -> LeasedLead {
+        let attempt = AttemptId::new(self.region, self.applied, place);
+        self.book.number_of(lead).live = lead;
+        self.book.change(lead, |row| {
+            row.attempts = row.attempts.saturating_add(1);
+            row.state = LeadState::Leased;
+        });
+        self.leases.insert(
+            lead,
+            Lease {
+                attempt,
+                session,
+                claimed_at: self.clock(),
+                doubt: None,
+            },
+        );
+        self.held.entry(session).or_default().insert(lead);
+        self.leased_lead(lead)
+    }
+
+    /// A leased lead as its holder is told.
+    pub(super) fn leased_lead(&self, lead: LeadSlot) -> LeasedLead {
+        let row = &self.book.rows[lead as usize];
+        let lease = &self.leases[&lead];
+        LeasedLead {
+            lead: self.lead_id(lead),
+            attempt: lease.attempt,
+            session: lease.session,
+            campaign: row.campaign,
+            list: row.list,
+            number: self.book.numbers[row.number as usize].number,
+            zones: self.book.zone_sets[usize::from(row.zones)].clone(),
+            attempt_count: row.attempts,
+            profile: self.book.profile(lead),
+        }
+    }
+}

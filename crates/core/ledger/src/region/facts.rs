@@ -1,0 +1,152 @@
+//! What a region's ledger hears of the directory.
+
+use super::{
+    DncFact, DncRemoval, Facts, RegionCommand, RegionEvent, RegionLedger, RegionRefusal,
+    RegionReply,
+};
+use crate::directory::Directory;
+use domain::{Campaign, DncScope, PhoneNumber, limits};
+
+impl RegionLedger {
+    pub(super) fn facts(
+        &mut self,
+        facts: Facts,
+        events: &mut Vec<RegionEvent>,
+    ) -> Result<RegionReply, RegionRefusal> {
+        if facts.directory_index < self.facts_index {
+            return Err(RegionRefusal::StaleFacts {
+                got: facts.directory_index,
+                have: self.facts_index,
+            });
+        }
+        let most = (facts.dnc_added.len()).max(facts.dnc_removed.len());
+        if most > limits::DNC_BATCH {
+            return Err(RegionRefusal::TooMany {
+                what: "do-not-call entries".into(),
+                got: most as u64,
+                limit: limits::DNC_BATCH as u64,
+            });
+        }
+        self.facts_index = facts.directory_index;
+        for campaign in facts.campaigns {
+            self.take_campaign(campaign);
+        }
+        // Removals first: where one batch adds and removes an entry, adding wins.
+        for removal in facts.dnc_removed {
+            let key = (removal.number, removal.scope);
+            // Only the entry it names: one added later stays.
+            if self
+                .dnc
+                .get(&key)
+                .is_some_and(|index| *index <= removal.index)
+            {
+                self.dnc.remove(&key);
+                self.recheck(removal.number);
+            }
+        }
+        for DncFact { entry, index } in facts.dnc_added {
+            if self.concerns_us(entry.scope) {
+                let known = self.dnc.entry((entry.number, entry.scope)).or_insert(index);
+                *known = index.max(*known);
+                self.recheck(entry.number);
+            }
+        }
+        events.push(RegionEvent::FactsTaken {
+            directory_index: self.facts_index,
+        });
+        Ok(RegionReply::FactsTaken {
+            directory_index: self.facts_index,
+        })
+    }
+
+    fn concerns_us(&self, scope: DncScope) -> bool {
+        !matches!(scope, DncScope::Region(region) if region != self.region)
+    }
+
+    fn take_campaign(&mut self, campaign: Campaign) {
+        let id = campaign.id;
+        if self
+            .campaigns
+            .get(&id)
+            .is_some_and(|known| known.version > campaign.version)
+        {
+            return;
+        }
+        let work = campaign.ring_limit + campaign.talk_limit;
+        let known = self.longest.get(&id).copied();
+        // The longest ever heard of: a node may still dial by an earlier version.
+        if known.is_none_or(|known| work > known) {
+            self.longest.insert(id, work);
+            self.recount_doubts();
+        }
+        self.campaigns.insert(id, campaign);
+    }
+
+    /// Brings the leads of a number in line with the do-not-call entries.
+    fn recheck(&mut self, number: PhoneNumber) {
+        for lead in self.book.leads_of(number) {
+            let row = &self.book.rows[lead as usize];
+            let blocked = self.dnc_covers(number, row.campaign);
+            if blocked != row.blocked {
+                self.book.change(lead, |row| row.blocked = blocked);
+            }
+        }
+    }
+}
+
+/// The commands that bring a region up to what the directory says now: every campaign that
+/// differs, every do-not-call entry that is missing, renewed or gone. None when nothing differs.
+///
+/// For a new leader of a region; it compares the whole sets. In steady state the events of the
+/// directory carry the same facts one by one.
+pub fn catch_up(directory: &Directory, region: &RegionLedger) -> Vec<RegionCommand> {
+    let directory_index = directory.applied();
+    if directory_index < region.facts_index {
+        // This member's directory lags behind what the region knows already.
+        return Vec::new();
+    }
+    let campaigns: Vec<Campaign> = (directory.campaigns())
+        .filter(|campaign| region.campaigns.get(&campaign.id) != Some(campaign))
+        .cloned()
+        .collect();
+    let added: Vec<DncFact> = (directory.dnc())
+        .filter(|fact| region.concerns_us(fact.entry.scope))
+        .filter(|fact| region.dnc.get(&(fact.entry.number, fact.entry.scope)) != Some(&fact.index))
+        .collect();
+    let removed: Vec<DncRemoval> = (region.dnc.iter())
+        .filter(|((number, scope), _)| directory.dnc_entry(*number, *scope).is_none())
+        .map(|((number, scope), index)| DncRemoval {
+            number: *number,
+            scope: *scope,
+            index: *index,
+        })
+        .collect();
+    let mut commands = Vec::new();
+    // Entries go in before campaigns, which may start dialing.
+    for added in added.chunks(limits::DNC_BATCH) {
+        commands.push(Facts {
+            dnc_added: added.to_vec(),
+            ..Facts::default()
+        });
+    }
+    for removed in removed.chunks(limits::DNC_BATCH) {
+        commands.push(Facts {
+            dnc_removed: removed.to_vec(),
+            ..Facts::default()
+        });
+    }
+    for campaigns in campaigns.chunks(100) {
+        commands.push(Facts {
+            campaigns: campaigns.to_vec(),
+            ..Facts::default()
+        });
+    }
+    (commands.into_iter())
+        .map(|facts| {
+            RegionCommand::Facts(Facts {
+                directory_index,
+                ..facts
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,109 @@
+//! A region's ledger as bytes.
+
+use super::{
+    ImportState, Leadership, Lease, RegionLedger,
+    book::{Book, LeadSlot, SavedBook},
+    sessions::Session,
+};
+use crate::envelope::Envelope;
+use domain::{
+    Campaign, CampaignId, DncScope, Incarnation, ListId, MemberId, PhoneNumber, RegionId, SessionId,
+};
+use sansio::RestoreError;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+const ENVELOPE: Envelope = Envelope {
+    what: "region ledger",
+    kind: b'R',
+    version: 1,
+};
+
+/// What is not kept: indexes and counts, which follow from the rest.
+#[derive(Serialize, Deserialize)]
+struct Saved<B, S> {
+    region: RegionId,
+    applied: u64,
+    leadership: Leadership,
+    tick: u64,
+    steady: u64,
+    facts_index: u64,
+    book: B,
+    rest: S,
+}
+
+type Rest = (
+    BTreeMap<CampaignId, Campaign>,
+    BTreeMap<CampaignId, Duration>,
+    BTreeMap<(PhoneNumber, DncScope), u64>,
+    BTreeMap<SessionId, Session>,
+    BTreeMap<MemberId, Incarnation>,
+    BTreeMap<LeadSlot, Lease>,
+    BTreeMap<ListId, ImportState>,
+);
+
+pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
+    ENVELOPE.seal(&Saved {
+        region: ledger.region,
+        applied: ledger.applied,
+        leadership: ledger.leadership,
+        tick: ledger.tick,
+        steady: ledger.steady,
+        facts_index: ledger.facts_index,
+        book: ledger.book.saved(),
+        rest: (
+            &ledger.campaigns,
+            &ledger.longest,
+            &ledger.dnc,
+            &ledger.sessions,
+            &ledger.nodes,
+            &ledger.leases,
+            &ledger.imports,
+        ),
+    })
+}
+
+pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
+    let saved: Saved<SavedBook, Rest> = ENVELOPE.open(bytes)?;
+    let fail = |why: String| RestoreError {
+        what: ENVELOPE.what,
+        why,
+    };
+    let mut ledger = RegionLedger {
+        applied: saved.applied,
+        leadership: saved.leadership,
+        tick: saved.tick,
+        steady: saved.steady,
+        facts_index: saved.facts_index,
+        book: Book::restored(saved.book).map_err(fail)?,
+        ..RegionLedger::new(saved.region)
+    };
+    (
+        ledger.campaigns,
+        ledger.longest,
+        ledger.dnc,
+        ledger.sessions,
+        ledger.nodes,
+        ledger.leases,
+        ledger.imports,
+    ) = saved.rest;
+    let leads: Vec<_> = ledger.leases.keys().copied().collect();
+    for lead in leads {
+        if lead as usize >= ledger.len() {
+            return Err(fail(format!("a lease of row {lead}, which is not there")));
+        }
+        let lease = &ledger.leases[&lead];
+        if !ledger.sessions.contains_key(&lease.session) {
+            return Err(fail(format!(
+                "a lease of {}, which is not there",
+                lease.session
+            )));
+        }
+        (ledger.held.entry(lease.session).or_default()).insert(lead);
+        if let Some(doubt) = lease.doubt {
+            let until = ledger.doubt_ends(lead, doubt);
+            ledger.doubts.insert((until, lead));
+        }
+    }
+    Ok(ledger)
+}
