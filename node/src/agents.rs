@@ -24,8 +24,12 @@ pub(crate) struct Desk {
 impl AgentBackend for Desk {
     async fn authenticate(&self, token_hash: &str) -> Option<AgentId> {
         self.member.directory().read(|directory| {
-            let ours = directory.agents().filter(|a| a.node == self.member.id() && a.enabled);
-            ours.into_iter().find(|agent| agent.token_hash == token_hash).map(|agent| agent.id)
+            let ours = directory
+                .agents()
+                .filter(|a| a.node == self.member.id() && a.enabled);
+            ours.into_iter()
+                .find(|agent| agent.token_hash == token_hash)
+                .map(|agent| agent.id)
         })
     }
 
@@ -36,13 +40,24 @@ impl AgentBackend for Desk {
             closed.closed().await;
             events.put(Event::Detach(agent)).await;
         });
-        self.events.put(Event::Attach { agent, notices: sender }).await;
+        self.events
+            .put(Event::Attach {
+                agent,
+                notices: sender,
+            })
+            .await;
         Ok(receiver)
     }
 
     async fn command(&self, agent: AgentId, command: AgentCommand) -> Result<(), CommandError> {
         let (reply, answer) = oneshot::channel();
-        self.events.put(Event::Command { agent, command, reply }).await;
+        self.events
+            .put(Event::Command {
+                agent,
+                command,
+                reply,
+            })
+            .await;
         match tokio::time::timeout(ANSWER, answer).await {
             Ok(Ok(result)) => result,
             // The engine's thread is gone, or the disk is stuck: the button may have been taken.

@@ -124,7 +124,10 @@ pub struct ProtocolConfig {
 
 impl Default for ProtocolConfig {
     fn default() -> Self {
-        Self { session_ttl: limits::SESSION_TTL, freshness: limits::FRESHNESS }
+        Self {
+            session_ttl: limits::SESSION_TTL,
+            freshness: limits::FRESHNESS,
+        }
     }
 }
 
@@ -199,11 +202,20 @@ impl NodeConfig {
             remedy,
         };
         if self.name.is_empty() || self.name.len() > limits::NAME_BYTES {
-            return Err(refuse("name", format!("{:?}", self.name), "give 1 to 128 bytes, as when joining"));
+            return Err(refuse(
+                "name",
+                format!("{:?}", self.name),
+                "give 1 to 128 bytes, as when joining",
+            ));
         }
         if parse_ports(&self.media.ports).is_none() {
-            let remedy = "give \"first-last\", first even, last larger by at least 1, as \"20000-23999\"";
-            return Err(refuse("media.ports", format!("{:?}", self.media.ports), remedy));
+            let remedy =
+                "give \"first-last\", first even, last larger by at least 1, as \"20000-23999\"";
+            return Err(refuse(
+                "media.ports",
+                format!("{:?}", self.media.ports),
+                remedy,
+            ));
         }
         let bounds = Duration::from_secs(5)..=Duration::from_secs(300);
         for (key, value) in [
@@ -211,12 +223,20 @@ impl NodeConfig {
             ("protocol.freshness", self.protocol.freshness),
         ] {
             if !bounds.contains(&value) {
-                return Err(refuse(key, format!("{value:?}"), "give \"5s\" to \"5m\", equal on every member"));
+                return Err(refuse(
+                    key,
+                    format!("{value:?}"),
+                    "give \"5s\" to \"5m\", equal on every member",
+                ));
             }
         }
         if self.sip.trunk_listen == self.sip.agent_listen {
             let remedy = "give agents' phones a port of their own: strangers on the trunk's port get no answer";
-            return Err(refuse("sip.agent_listen", self.sip.agent_listen.to_string(), remedy));
+            return Err(refuse(
+                "sip.agent_listen",
+                self.sip.agent_listen.to_string(),
+                remedy,
+            ));
         }
         Ok(())
     }
@@ -251,11 +271,31 @@ mod tests {
     #[test]
     fn errors_name_the_place_and_the_remedy() {
         for (from, to, words) in [
-            ("ports = \"28000-29999\"", "ports = \"28001-29999\"", ["media.ports", "first even"]),
-            ("trunk_listen", "trunk_lissen", ["node.toml:", "trunk_listen"]),
-            ("127.0.0.1:7762", "127.0.0.1:7760", ["sip.agent_listen", "port of their own"]),
-            ("127.0.0.1:7760", "localhost", ["sip.trunk_listen", "node.toml:"]),
-            ("[mesh]", "[protocol]\nsession_ttl = \"1s\"\n[mesh]", ["protocol.session_ttl", "5s"]),
+            (
+                "ports = \"28000-29999\"",
+                "ports = \"28001-29999\"",
+                ["media.ports", "first even"],
+            ),
+            (
+                "trunk_listen",
+                "trunk_lissen",
+                ["node.toml:", "trunk_listen"],
+            ),
+            (
+                "127.0.0.1:7762",
+                "127.0.0.1:7760",
+                ["sip.agent_listen", "port of their own"],
+            ),
+            (
+                "127.0.0.1:7760",
+                "localhost",
+                ["sip.trunk_listen", "node.toml:"],
+            ),
+            (
+                "[mesh]",
+                "[protocol]\nsession_ttl = \"1s\"\n[mesh]",
+                ["protocol.session_ttl", "5s"],
+            ),
         ] {
             let text = SAMPLE.replacen(from, to, 1);
             assert_ne!(text, SAMPLE, "{from}");

@@ -10,7 +10,9 @@ pub(crate) fn changes(events: Vec<DirectoryEvent>) -> Vec<DirectoryChange> {
     let mut changes = Vec::new();
     for event in events {
         match event {
-            DirectoryEvent::Changed { facts, .. } => changes.extend(facts.into_iter().filter_map(change)),
+            DirectoryEvent::Changed { facts, .. } => {
+                changes.extend(facts.into_iter().filter_map(change))
+            }
             DirectoryEvent::Dnc { added, removed, .. } => changes.push(DirectoryChange::Dnc {
                 added: added.into_iter().map(entry).collect(),
                 removed: removed.into_iter().map(removal).collect(),
@@ -41,7 +43,9 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::CallerIdsRemoved(numbers) => DirectoryChange::CallerIdsRemoved(numbers),
         Fact::Agent(agent) => DirectoryChange::Agent(agent),
         Fact::AgentRemoved(id) => DirectoryChange::AgentRemoved(id),
-        Fact::Mesh(_) | Fact::Member(_) | Fact::Region(_) | Fact::HomeRules(_) | Fact::List(_) => return None,
+        Fact::Mesh(_) | Fact::Member(_) | Fact::Region(_) | Fact::HomeRules(_) | Fact::List(_) => {
+            return None;
+        }
     })
 }
 

@@ -23,21 +23,57 @@ pub(crate) const QUEUE: usize = 65_536;
 #[derive(Debug)]
 pub(crate) enum Event {
     /// From a SIP socket.
-    Sip { side: Side, event: sip_transport::TransportEvent },
+    Sip {
+        side: Side,
+        event: sip_transport::TransportEvent,
+    },
     /// From the relay.
     Media(MediaEvent),
     /// An entry of the directory was applied here.
-    Directory { index: u64, changes: Vec<DirectoryChange> },
+    Directory {
+        index: u64,
+        changes: Vec<DirectoryChange>,
+    },
     /// Freshness was confirmed; `index` is applied and in the queue before this.
-    Fresh { sent_at: Instant, index: u64 },
-    SessionOpened { region: RegionId, session: SessionId, ttl: Duration },
-    SessionConfirmed { region: RegionId, session: SessionId, sent_at: Instant },
-    SessionEnded { region: RegionId, session: SessionId },
-    Claimed { region: RegionId, campaign: CampaignId, leads: Vec<LeasedLead>, rest: Option<Duration> },
-    Command { agent: AgentId, command: AgentCommand, reply: oneshot::Sender<Result<(), CommandError>> },
-    Attach { agent: AgentId, notices: mpsc::Sender<AgentNotice> },
+    Fresh {
+        sent_at: Instant,
+        index: u64,
+    },
+    SessionOpened {
+        region: RegionId,
+        session: SessionId,
+        ttl: Duration,
+    },
+    SessionConfirmed {
+        region: RegionId,
+        session: SessionId,
+        sent_at: Instant,
+    },
+    SessionEnded {
+        region: RegionId,
+        session: SessionId,
+    },
+    Claimed {
+        region: RegionId,
+        campaign: CampaignId,
+        leads: Vec<LeasedLead>,
+        rest: Option<Duration>,
+    },
+    Command {
+        agent: AgentId,
+        command: AgentCommand,
+        reply: oneshot::Sender<Result<(), CommandError>>,
+    },
+    Attach {
+        agent: AgentId,
+        notices: mpsc::Sender<AgentNotice>,
+    },
     Detach(AgentId),
-    Persisted { index: u64, token: Option<PersistToken>, owed: Option<Box<crate::journal::Owed>> },
+    Persisted {
+        index: u64,
+        token: Option<PersistToken>,
+        owed: Option<Box<crate::journal::Owed>>,
+    },
     Backlog(usize),
     Status(oneshot::Sender<NodeStatus>),
     /// No new attempts; the sender is told when nothing is live any more.
@@ -57,7 +93,13 @@ pub(crate) struct Events {
 impl Events {
     pub(crate) fn channel() -> (Self, Receiver<Event>) {
         let (sender, receiver) = sync_channel(QUEUE);
-        (Self { sender, directory_missed: Arc::default() }, receiver)
+        (
+            Self {
+                sender,
+                directory_missed: Arc::default(),
+            },
+            receiver,
+        )
     }
 
     /// Puts an event in without waiting; false when the queue is full.

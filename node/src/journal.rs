@@ -5,7 +5,9 @@
 
 use bytes::Bytes;
 use call::JournalEntry;
-use domain::{AttemptId, CallOutcome, CallRecord, DncEntry, Incarnation, LeadId, SessionId, WallTime};
+use domain::{
+    AttemptId, CallOutcome, CallRecord, DncEntry, Incarnation, LeadId, SessionId, WallTime,
+};
 use engine::Entry;
 use ledger::Proof;
 use serde::{Deserialize, Serialize};
@@ -23,7 +25,10 @@ const READ: usize = 4 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Kept {
     /// A run begins: its number, and in which boot of the machine.
-    Run { incarnation: Incarnation, boot: String },
+    Run {
+        incarnation: Incarnation,
+        boot: String,
+    },
     /// Something of an attempt.
     Of(Entry),
 }
@@ -35,7 +40,9 @@ pub(crate) enum AttemptsError {
     #[error("the node's journal cannot be read")]
     Journal(#[from] JournalError),
     /// An entry of another release, or damage.
-    #[error("entry {index} of the node's journal cannot be read ({why}); start the release that wrote it, or move the data directory away and join again")]
+    #[error(
+        "entry {index} of the node's journal cannot be read ({why}); start the release that wrote it, or move the data directory away and join again"
+    )]
     Entry {
         /// Which.
         index: u64,
@@ -122,14 +129,19 @@ impl Attempts {
         let mut from = stream.first_index();
         loop {
             let entries = stream.read_from(from, READ)?;
-            let Some((last, _)) = entries.last() else { break };
+            let Some((last, _)) = entries.last() else {
+                break;
+            };
             from = last + 1;
             for (index, bytes) in &entries {
                 reading.take(*index, bytes)?;
             }
         }
         let owed = reading.owed(epoch, boot, now);
-        let begin = Kept::Run { incarnation: epoch.incarnation, boot: boot.to_owned() };
+        let begin = Kept::Run {
+            incarnation: epoch.incarnation,
+            boot: boot.to_owned(),
+        };
         stream.append(vec![encode(&begin)], Durability::Synced)?;
         Ok((Self { stream }, owed))
     }
@@ -139,7 +151,10 @@ impl Attempts {
     /// # Errors
     /// An entry is too large.
     pub(crate) fn note(&self, entries: Vec<Entry>) -> Result<(), JournalError> {
-        let entries = entries.into_iter().map(|entry| encode(&Kept::Of(entry))).collect();
+        let entries = entries
+            .into_iter()
+            .map(|entry| encode(&Kept::Of(entry)))
+            .collect();
         self.stream.append(entries, Durability::Written).map(drop)
     }
 
@@ -153,7 +168,9 @@ impl Attempts {
         done: impl FnOnce(u64) + Send + 'static,
     ) -> Result<(), JournalError> {
         let bytes = encode(&Kept::Of(entry));
-        self.stream.append_then(vec![bytes], Durability::Synced, done).map(drop)
+        self.stream
+            .append_then(vec![bytes], Durability::Synced, done)
+            .map(drop)
     }
 
     /// The index of the next entry.
@@ -171,8 +188,13 @@ impl Attempts {
     /// # Errors
     /// Never in practice: the entry is small.
     pub(crate) fn mark_run(&self, epoch: &ProcessEpoch, boot: &str) -> Result<(), JournalError> {
-        let begin = Kept::Run { incarnation: epoch.incarnation, boot: boot.to_owned() };
-        self.stream.append(vec![encode(&begin)], Durability::Written).map(drop)
+        let begin = Kept::Run {
+            incarnation: epoch.incarnation,
+            boot: boot.to_owned(),
+        };
+        self.stream
+            .append(vec![encode(&begin)], Durability::Written)
+            .map(drop)
     }
 }
 
@@ -193,7 +215,11 @@ impl Reading {
         };
         match kept {
             Kept::Run { incarnation, boot } => {
-                if self.runs.last().is_none_or(|(last, _)| *last != incarnation) {
+                if self
+                    .runs
+                    .last()
+                    .is_none_or(|(last, _)| *last != incarnation)
+                {
                     self.runs.push((incarnation, boot));
                 }
             }
@@ -209,28 +235,63 @@ impl Reading {
         match entry {
             Entry::Leased(leads) => {
                 for (attempt, lead) in leads {
-                    let found = Found { index, run, lead, dialed: None, disposed: None };
+                    let found = Found {
+                        index,
+                        run,
+                        lead,
+                        dialed: None,
+                        disposed: None,
+                    };
                     self.open.insert(attempt, found);
                 }
             }
             Entry::Dialing(record) => {
                 let (attempt, lead) = (record.attempt, record.lead);
-                let found = self.open.entry(attempt).or_insert(Found { index, run, lead, dialed: None, disposed: None });
+                let found = self.open.entry(attempt).or_insert(Found {
+                    index,
+                    run,
+                    lead,
+                    dialed: None,
+                    disposed: None,
+                });
                 found.dialed = Some(record);
             }
             Entry::Disposed(disposed) => {
                 let JournalEntry::Disposed { attempt, lead, .. } = &disposed;
-                let found = self.open.entry(*attempt).or_insert(Found { index, run, lead: *lead, dialed: None, disposed: None });
+                let found = self.open.entry(*attempt).or_insert(Found {
+                    index,
+                    run,
+                    lead: *lead,
+                    dialed: None,
+                    disposed: None,
+                });
                 found.disposed = Some(disposed);
             }
-            Entry::Closed { session: _, outcome, record } => {
+            Entry::Closed {
+                session: _,
+                outcome,
+                record,
+            } => {
                 self.open.remove(&outcome.attempt());
                 // Whether it was shipped is not known: both receivers take it a second time.
                 let told = Some((Telling::Settle(Incarnation(0), Trust::PowerLoss), outcome));
-                self.owed.push((run, Owed { index, outcome: told, record, opt_out: None }));
+                self.owed.push((
+                    run,
+                    Owed {
+                        index,
+                        outcome: told,
+                        record,
+                        opt_out: None,
+                    },
+                ));
             }
             Entry::OptOut(entry) => {
-                let owed = Owed { index, outcome: None, record: None, opt_out: Some(entry) };
+                let owed = Owed {
+                    index,
+                    outcome: None,
+                    record: None,
+                    opt_out: Some(entry),
+                };
                 self.owed.push((run, owed));
             }
         }
@@ -274,14 +335,23 @@ impl Found {
     fn end(&self, attempt: AttemptId, now: WallTime) -> (CallOutcome, Option<Box<CallRecord>>) {
         let lead = self.lead;
         let Some(record) = &self.dialed else {
-            let outcome = self.disposed.as_ref().map_or(CallOutcome::Undialed { lead, attempt }, JournalEntry::outcome);
+            let outcome = self.disposed.as_ref().map_or(
+                CallOutcome::Undialed { lead, attempt },
+                JournalEntry::outcome,
+            );
             return (outcome, None);
         };
         let mut record = record.clone();
         record.closed_at = now;
         match &self.disposed {
             Some(entry) => {
-                let JournalEntry::Disposed { agent, disposition, note, disposed_at, .. } = entry;
+                let JournalEntry::Disposed {
+                    agent,
+                    disposition,
+                    note,
+                    disposed_at,
+                    ..
+                } = entry;
                 record.agent = *agent;
                 record.disposition = domain::Disposition::Agent(*disposition);
                 // The campaign's name for it is looked up when the record is shipped.

@@ -36,10 +36,7 @@ use sip_transport::{Limits, Listener, SipSockets};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::AtomicU64,
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 use storage::{DataDirLock, ProcessEpoch};
@@ -68,19 +65,36 @@ pub async fn join(
             config.data_dir.display()
         );
     }
-    let token: JoinToken = token.expose().trim().parse().context("the join token cannot be used")?;
+    let token: JoinToken = token
+        .expose()
+        .trim()
+        .parse()
+        .context("the join token cannot be used")?;
     let info = JoinInfo {
         name: config.name.clone(),
         role: MemberRole::Node,
         region: Some(region.to_owned()),
-        mesh_address: config.mesh.advertise.unwrap_or(config.mesh.listen).to_string(),
+        mesh_address: config
+            .mesh
+            .advertise
+            .unwrap_or(config.mesh.listen)
+            .to_string(),
         http_address: http_address(config),
     };
     let joined = mesh::join(&token, coordinator, info, &config.data_dir).await?;
     let mut peers = BTreeMap::new();
-    for member in joined.members.iter().filter(|m| m.id != joined.identity.member && !m.removed) {
+    for member in joined
+        .members
+        .iter()
+        .filter(|m| m.id != joined.identity.member && !m.removed)
+    {
         let address = member.mesh_address.parse();
-        peers.insert(member.id, address.with_context(|| format!("{} has the address {:?}", member.name, member.mesh_address))?);
+        peers.insert(
+            member.id,
+            address.with_context(|| {
+                format!("{} has the address {:?}", member.name, member.mesh_address)
+            })?,
+        );
     }
     // Where the coordinator answered just now counts more than what it believes of itself.
     peers.insert(joined.coordinator, coordinator);
@@ -89,7 +103,11 @@ pub async fn join(
 }
 
 fn http_address(config: &NodeConfig) -> String {
-    config.http.advertise.clone().unwrap_or_else(|| format!("http://{}", config.http.listen))
+    config
+        .http
+        .advertise
+        .clone()
+        .unwrap_or_else(|| format!("http://{}", config.http.listen))
 }
 
 /// Runs a node until it is told to stop.
@@ -131,14 +149,21 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         &tasks,
     )
     .await?;
-    println!("node {}: mesh {}", config.name, member.endpoint().local_address()?);
+    println!(
+        "node {}: mesh {}",
+        config.name,
+        member.endpoint().local_address()?
+    );
 
     let (attempts, owed) = Attempts::open(member.journal(), &epoch, &boot, clock::wall())?;
     let attempts = Arc::new(attempts);
     let epoch = Arc::new(epoch);
     let outbox = Arc::new(Outbox::default());
     if !owed.is_empty() {
-        tracing::info!(entries = owed.len(), "an earlier run left outcomes, records or opt-outs to ship");
+        tracing::info!(
+            entries = owed.len(),
+            "an earlier run left outcomes, records or opt-outs to ship"
+        );
     }
     owed.into_iter().for_each(|one| outbox.push(one));
 
@@ -147,10 +172,18 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     move_if_needed(&member, &config).await;
 
     let readiness = Readiness::new();
-    let started = start_engine(&config, &member, &readiness, &events, &attempts, &outbox, region)?;
+    let started = start_engine(
+        &config, &member, &readiness, &events, &attempts, &outbox, region,
+    )?;
     let (shell, wishes) = started;
-    let (trunks, agents) = (shell.trunks.bound()[0].address, shell.agents.bound()[0].address);
-    println!("node {}: SIP trunks {trunks}, agents' phones {agents}", config.name);
+    let (trunks, agents) = (
+        shell.trunks.bound()[0].address,
+        shell.agents.bound()[0].address,
+    );
+    println!(
+        "node {}: SIP trunks {trunks}, agents' phones {agents}",
+        config.name
+    );
     let engine_thread = std::thread::Builder::new()
         .name("engine".into())
         .spawn(move || shell::run(shell, &queue))
@@ -177,14 +210,32 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         shutdown: shutdown.clone(),
     };
     shipping.start(&tasks);
-    tasks.spawn("status", tell_status(member.clone(), events.clone(), readiness.clone()));
+    tasks.spawn(
+        "status",
+        tell_status(member.clone(), events.clone(), readiness.clone()),
+    );
 
-    let desk = Arc::new(Desk { member: member.clone(), events: events.clone(), tasks: tasks.clone() });
+    let desk = Arc::new(Desk {
+        member: member.clone(),
+        events: events.clone(),
+        tasks: tasks.clone(),
+    });
     let http = listen::bind("the agents' API", config.http.listen).await?;
-    println!("node {}: agents' API http://{}", config.name, http.address());
-    tasks.spawn_fallible("http", http.serve(dialmesh_http::agent::router(desk), shutdown.clone()));
+    println!(
+        "node {}: agents' API http://{}",
+        config.name,
+        http.address()
+    );
+    tasks.spawn_fallible(
+        "http",
+        http.serve(dialmesh_http::agent::router(desk), shutdown.clone()),
+    );
     let monitoring = listen::bind("monitoring", config.monitoring.listen).await?;
-    println!("node {}: monitoring http://{}/metrics", config.name, monitoring.address());
+    println!(
+        "node {}: monitoring http://{}/metrics",
+        config.name,
+        monitoring.address()
+    );
     let router = monitoring_router(readiness, metrics);
     tasks.spawn_fallible("monitoring", monitoring.serve(router, shutdown.clone()));
     println!("node {}: ready", config.name);
@@ -209,15 +260,28 @@ pub async fn run(config: NodeConfig) -> Result<()> {
 }
 
 /// The region this node dials for, as the directory has it; waits for the first entries.
-async fn own_region(member: &Member, config: &NodeConfig, shutdown: &Shutdown) -> Result<Option<RegionId>> {
+async fn own_region(
+    member: &Member,
+    config: &NodeConfig,
+    shutdown: &Shutdown,
+) -> Result<Option<RegionId>> {
     let mut applied = member.directory().watch_applied();
     loop {
-        let found = member.directory().read(|directory| directory.member(member.id()).cloned());
+        let found = member
+            .directory()
+            .read(|directory| directory.member(member.id()).cloned());
         if let Some(me) = found {
             if me.removed {
-                bail!("{} was removed from the mesh; to join again, move {} away", config.name, config.data_dir.display());
+                bail!(
+                    "{} was removed from the mesh; to join again, move {} away",
+                    config.name,
+                    config.data_dir.display()
+                );
             }
-            return me.region.map(Some).with_context(|| format!("{} has no region in the directory", config.name));
+            return me
+                .region
+                .map(Some)
+                .with_context(|| format!("{} has no region in the directory", config.name));
         }
         tokio::select! {
             changed = applied.changed() => changed.context("the directory group stopped")?,
@@ -229,16 +293,28 @@ async fn own_region(member: &Member, config: &NodeConfig, shutdown: &Shutdown) -
 /// Tells the directory new addresses; the node goes on when nobody answers, and tells again at the
 /// next start.
 async fn move_if_needed(member: &Member, config: &NodeConfig) {
-    let mesh_address = config.mesh.advertise.unwrap_or(config.mesh.listen).to_string();
+    let mesh_address = config
+        .mesh
+        .advertise
+        .unwrap_or(config.mesh.listen)
+        .to_string();
     let http_address = http_address(config);
     let same = member.directory().read(|directory| {
-        directory.member(member.id()).is_some_and(|me| {
-            me.mesh_address == mesh_address && me.http_address == http_address
-        })
+        directory
+            .member(member.id())
+            .is_some_and(|me| me.mesh_address == mesh_address && me.http_address == http_address)
     });
     if !same {
-        let change = Change::MoveMember { id: member.id(), mesh_address, http_address };
-        if let Err(error) = member.directory().propose(DirectoryCommand::from(change)).await {
+        let change = Change::MoveMember {
+            id: member.id(),
+            mesh_address,
+            http_address,
+        };
+        if let Err(error) = member
+            .directory()
+            .propose(DirectoryCommand::from(change))
+            .await
+        {
             tracing::warn!(%error, "the directory was not told this node's new addresses");
         }
     }
@@ -259,12 +335,20 @@ fn start_engine(
     let sockets = |side: Side, address: SocketAddr| {
         let events = events.clone();
         let listeners = [
-            Listener { transport: SipTransport::Udp, address },
-            Listener { transport: SipTransport::Tcp, address },
+            Listener {
+                transport: SipTransport::Udp,
+                address,
+            },
+            Listener {
+                transport: SipTransport::Tcp,
+                address,
+            },
         ];
-        SipSockets::bind(&listeners, Limits::default(), Arc::new(move |event| {
-            events.offer(Event::Sip { side, event })
-        }))
+        SipSockets::bind(
+            &listeners,
+            Limits::default(),
+            Arc::new(move |event| events.offer(Event::Sip { side, event })),
+        )
     };
     let trunks = sockets(Side::Trunks, config.sip.trunk_listen)?;
     let agents = sockets(Side::Agents, config.sip.agent_listen)?;
@@ -272,13 +356,21 @@ fn start_engine(
     let mut prompts = media::Prompts::default();
     let safe_harbour = match &config.prompts.safe_harbour {
         Some(path) => {
-            let bytes = std::fs::read(path).with_context(|| format!("prompts.safe_harbour: {} cannot be read", path.display()))?;
-            let prompt = media::Prompt::from_wav(&bytes)
-                .with_context(|| format!("prompts.safe_harbour: {} cannot be played; give an 8 kHz G.711 or 16-bit WAV", path.display()))?;
+            let bytes = std::fs::read(path).with_context(|| {
+                format!("prompts.safe_harbour: {} cannot be read", path.display())
+            })?;
+            let prompt = media::Prompt::from_wav(&bytes).with_context(|| {
+                format!(
+                    "prompts.safe_harbour: {} cannot be played; give an 8 kHz G.711 or 16-bit WAV",
+                    path.display()
+                )
+            })?;
             Some(prompts.insert("safe-harbour", prompt)?)
         }
         None => {
-            tracing::warn!("prompts.safe_harbour is not set: a person whom no agent takes hears nothing before the call ends");
+            tracing::warn!(
+                "prompts.safe_harbour is not set: a person whom no agent takes hears nothing before the call ends"
+            );
             None
         }
     };
@@ -342,11 +434,16 @@ async fn tell_status(member: Member, events: Events, readiness: Readiness) {
             false => gate.close("no session or no fresh do-not-call: nothing is dialed"),
         }
         let coordinators: Vec<_> = member.directory().read(|directory| {
-            let all = directory.members().filter(|m| m.role == MemberRole::Coordinator && !m.removed);
+            let all = directory
+                .members()
+                .filter(|m| m.role == MemberRole::Coordinator && !m.removed);
             all.map(|m| m.id).collect()
         });
         for coordinator in coordinators {
-            let told = member.endpoint().rpc(coordinator, STATUS, encode(&status), STATUS_EVERY).await;
+            let told = member
+                .endpoint()
+                .rpc(coordinator, STATUS, encode(&status), STATUS_EVERY)
+                .await;
             if let Err(error) = told {
                 tracing::debug!(%coordinator, %error, "the coordinator was not told how this node is");
             }
@@ -362,7 +459,13 @@ async fn drain(config: &NodeConfig, events: &Events, outbox: &Outbox) {
     if tokio::time::timeout(config.drain, done).await.is_err() {
         tracing::warn!(deadline = ?config.drain, "calls are still up at the drain's deadline; they are cut off");
     }
-    if tokio::time::timeout(Duration::from_secs(5), outbox.emptied()).await.is_err() {
-        tracing::info!(queued = outbox.len(), "what is still owed is shipped at the next start");
+    if tokio::time::timeout(Duration::from_secs(5), outbox.emptied())
+        .await
+        .is_err()
+    {
+        tracing::info!(
+            queued = outbox.len(),
+            "what is still owed is shipped at the next start"
+        );
     }
 }

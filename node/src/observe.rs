@@ -20,20 +20,50 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0],
     )?;
     for (name, help) in [
-        ("dialmesh_attempts_closed_total", "Attempts that ended, by campaign and disposition."),
-        ("dialmesh_attempts_refused_total", "Attempts that the last check refused, by rule."),
-        ("dialmesh_invites_late_total", "INVITEs that left after their permission ended and were cancelled at once."),
-        ("dialmesh_abandoned_total", "Live answers that no agent took in time, by campaign."),
-        ("dialmesh_opt_outs_total", "Persons who opted out by key, by campaign."),
+        (
+            "dialmesh_attempts_closed_total",
+            "Attempts that ended, by campaign and disposition.",
+        ),
+        (
+            "dialmesh_attempts_refused_total",
+            "Attempts that the last check refused, by rule.",
+        ),
+        (
+            "dialmesh_invites_late_total",
+            "INVITEs that left after their permission ended and were cancelled at once.",
+        ),
+        (
+            "dialmesh_abandoned_total",
+            "Live answers that no agent took in time, by campaign.",
+        ),
+        (
+            "dialmesh_opt_outs_total",
+            "Persons who opted out by key, by campaign.",
+        ),
         ("dialmesh_trunk_up", "Whether the trunk answers: 1 or 0."),
-        ("dialmesh_node_local_mode", "1 while the node does not hear its groups."),
-        ("dialmesh_node_queued", "Outcomes and records that wait to be shipped."),
-        ("dialmesh_freshness_seconds", "For how long the copy of do-not-call may be trusted."),
+        (
+            "dialmesh_node_local_mode",
+            "1 while the node does not hear its groups.",
+        ),
+        (
+            "dialmesh_node_queued",
+            "Outcomes and records that wait to be shipped.",
+        ),
+        (
+            "dialmesh_freshness_seconds",
+            "For how long the copy of do-not-call may be trusted.",
+        ),
         ("dialmesh_lines", "Attempts in the air, by state."),
         ("dialmesh_agents", "Agents on shift, by state."),
         ("dialmesh_trunk_channels", "Calls on the trunk now."),
-        ("dialmesh_engine_queue_full_total", "Events that found the engine's queue full."),
-        ("dialmesh_relay_commands_lost_total", "Commands that the RTP relay did not take."),
+        (
+            "dialmesh_engine_queue_full_total",
+            "Events that found the engine's queue full.",
+        ),
+        (
+            "dialmesh_relay_commands_lost_total",
+            "Commands that the RTP relay did not take.",
+        ),
     ] {
         if name.ends_with("_total") {
             metrics::describe_counter!(name, help);
@@ -52,13 +82,19 @@ pub(crate) fn observed(observed: &Observed) {
                 .record(waited.as_secs_f64());
         }
         Observed::Call(Call::Abandoned { campaign, .. }) => {
-            metrics::counter!("dialmesh_abandoned_total", "campaign" => campaign.to_string()).increment(1);
+            metrics::counter!("dialmesh_abandoned_total", "campaign" => campaign.to_string())
+                .increment(1);
         }
         Observed::Call(Call::OptedOut { campaign }) => {
-            metrics::counter!("dialmesh_opt_outs_total", "campaign" => campaign.to_string()).increment(1);
+            metrics::counter!("dialmesh_opt_outs_total", "campaign" => campaign.to_string())
+                .increment(1);
         }
         Observed::Call(Call::Attempt { .. } | Call::Agent { .. } | Call::StrayAnswer { .. }) => {}
-        Observed::Closed { campaign, disposition, post_dial_delay } => {
+        Observed::Closed {
+            campaign,
+            disposition,
+            post_dial_delay,
+        } => {
             let campaign = campaign.to_string();
             metrics::counter!(
                 "dialmesh_attempts_closed_total",
@@ -76,7 +112,8 @@ pub(crate) fn observed(observed: &Observed) {
         Observed::SentLate => metrics::counter!("dialmesh_invites_late_total").increment(1),
         Observed::TrunkHealth { trunk, up } => {
             tracing::info!(%trunk, up, "the trunk's health changed");
-            metrics::gauge!("dialmesh_trunk_up", "trunk" => trunk.to_string()).set(f64::from(u8::from(*up)));
+            metrics::gauge!("dialmesh_trunk_up", "trunk" => trunk.to_string())
+                .set(f64::from(u8::from(*up)));
         }
     }
 }
@@ -106,7 +143,8 @@ pub(crate) fn status(status: &NodeStatus) {
     }
     for trunk in &status.trunks {
         let id = trunk.trunk.to_string();
-        metrics::gauge!("dialmesh_trunk_up", "trunk" => id.clone()).set(f64::from(u8::from(trunk.up)));
+        metrics::gauge!("dialmesh_trunk_up", "trunk" => id.clone())
+            .set(f64::from(u8::from(trunk.up)));
         metrics::gauge!("dialmesh_trunk_channels", "trunk" => id).set(f64::from(trunk.channels));
     }
 }

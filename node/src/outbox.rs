@@ -44,11 +44,15 @@ impl Queues {
     }
 
     fn oldest(&self) -> Option<u64> {
-        [self.outcomes.keys().next(), self.records.keys().next(), self.opt_outs.keys().next()]
-            .into_iter()
-            .flatten()
-            .min()
-            .copied()
+        [
+            self.outcomes.keys().next(),
+            self.records.keys().next(),
+            self.opt_outs.keys().next(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .copied()
     }
 }
 
@@ -103,6 +107,9 @@ impl Outbox {
     }
 }
 
+/// Outcomes that are told in one command, each with the index of its journal entry.
+type Batch = (RegionId, Telling, Vec<(u64, CallOutcome)>);
+
 /// Ships what is owed.
 #[derive(Clone)]
 pub(crate) struct Shipping {
@@ -150,7 +157,7 @@ impl Shipping {
     }
 
     /// The oldest outcome, and others that can be told with it.
-    fn next_outcomes(&self) -> Option<(RegionId, Telling, Vec<(u64, CallOutcome)>)> {
+    fn next_outcomes(&self) -> Option<Batch> {
         let queues = self.outbox.queues.lock();
         let (telling, first) = *queues.outcomes.values().next()?;
         let region = first.lead().region();
@@ -163,7 +170,9 @@ impl Shipping {
     }
 
     async fn tell(&self, region: RegionId, telling: Telling, batch: &[(u64, CallOutcome)]) -> bool {
-        let Some(group) = self.member.region(region) else { return false };
+        let Some(group) = self.member.region(region) else {
+            return false;
+        };
         let outcomes = batch.iter().map(|(_, outcome)| *outcome).collect();
         let command = match telling {
             Telling::Report(session) => RegionCommand::Report {
@@ -178,9 +187,17 @@ impl Shipping {
                 proof: trust.into(),
             },
         };
-        match group.propose_again(&command, PROPOSAL).await.map(|done| done.reply) {
+        match group
+            .propose_again(&command, PROPOSAL)
+            .await
+            .map(|done| done.reply)
+        {
             Ok(RegionReply::Reported(counts)) => {
-                if let Some((_, refusal)) = counts.refused.iter().find(|(_, r)| *r == ledger::OutcomeRefusal::StillOpen) {
+                if let Some((_, refusal)) = counts
+                    .refused
+                    .iter()
+                    .find(|(_, r)| *r == ledger::OutcomeRefusal::StillOpen)
+                {
                     tracing::debug!(%region, %refusal, "earlier attempts are settled once the old session has ended");
                     return self.drop_all_but(batch, &counts.refused);
                 }
@@ -208,7 +225,11 @@ impl Shipping {
     }
 
     /// Takes told outcomes out; those refused as too early stay. True when all went.
-    fn drop_all_but(&self, batch: &[(u64, CallOutcome)], kept: &[(u32, ledger::OutcomeRefusal)]) -> bool {
+    fn drop_all_but(
+        &self,
+        batch: &[(u64, CallOutcome)],
+        kept: &[(u32, ledger::OutcomeRefusal)],
+    ) -> bool {
         let kept: BTreeSet<usize> = (kept.iter())
             .filter(|(_, refusal)| *refusal == ledger::OutcomeRefusal::StillOpen)
             .map(|(place, _)| *place as usize)
@@ -228,7 +249,12 @@ impl Shipping {
         loop {
             let batch: Vec<(u64, Box<CallRecord>)> = {
                 let queues = self.outbox.queues.lock();
-                queues.records.iter().take(RECORDS_BATCH).map(|(i, r)| (*i, r.clone())).collect()
+                queues
+                    .records
+                    .iter()
+                    .take(RECORDS_BATCH)
+                    .map(|(i, r)| (*i, r.clone()))
+                    .collect()
             };
             let failed = !batch.is_empty() && !self.ship(&batch).await;
             if batch.is_empty() || failed {
@@ -250,7 +276,9 @@ impl Shipping {
                     && record.disposition_name == record.disposition.name()
                     && let Some(campaign) = directory.campaign(record.campaign)
                 {
-                    campaign.disposition_name(record.disposition).clone_into(&mut record.disposition_name);
+                    campaign
+                        .disposition_name(record.disposition)
+                        .clone_into(&mut record.disposition_name);
                 }
                 record
             });
@@ -259,7 +287,8 @@ impl Shipping {
         let body = encode(&records);
         for coordinator in coordinators {
             let endpoint = self.member.endpoint();
-            let sent = endpoint.rpc_with(coordinator, RECORDS, body.clone(), SHIPMENT, Priority::Bulk);
+            let sent =
+                endpoint.rpc_with(coordinator, RECORDS, body.clone(), SHIPMENT, Priority::Bulk);
             match sent.await.map(|answer| decode::<RecordsReply>(&answer)) {
                 Ok(Ok(_)) => {
                     let mut queues = self.outbox.queues.lock();
@@ -270,8 +299,12 @@ impl Shipping {
                     self.outbox.shipped();
                     return true;
                 }
-                Ok(Err(error)) => tracing::warn!(%coordinator, %error, "the answer to records cannot be read"),
-                Err(error) => tracing::debug!(%coordinator, %error, "call records wait for the coordinator"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%coordinator, %error, "the answer to records cannot be read")
+                }
+                Err(error) => {
+                    tracing::debug!(%coordinator, %error, "call records wait for the coordinator")
+                }
             }
         }
         false
@@ -281,7 +314,12 @@ impl Shipping {
         loop {
             let batch: Vec<(u64, DncEntry)> = {
                 let queues = self.outbox.queues.lock();
-                queues.opt_outs.iter().take(limits::DNC_BATCH).map(|(i, e)| (*i, *e)).collect()
+                queues
+                    .opt_outs
+                    .iter()
+                    .take(limits::DNC_BATCH)
+                    .map(|(i, e)| (*i, *e))
+                    .collect()
             };
             let failed = !batch.is_empty() && !self.commit(&batch).await;
             if batch.is_empty() || failed {
@@ -292,9 +330,17 @@ impl Shipping {
 
     async fn commit(&self, batch: &[(u64, DncEntry)]) -> bool {
         let add = batch.iter().map(|(_, entry)| *entry).collect();
-        let change = Change::ChangeDnc { add, remove: Vec::new(), reason: String::new() };
+        let change = Change::ChangeDnc {
+            add,
+            remove: Vec::new(),
+            reason: String::new(),
+        };
         // Adding twice only renews the entry.
-        let done = self.member.directory().propose_again(&DirectoryCommand::from(change), PROPOSAL).await;
+        let done = self
+            .member
+            .directory()
+            .propose_again(&DirectoryCommand::from(change), PROPOSAL)
+            .await;
         match done.map(|done| done.reply) {
             Ok(ledger::DirectoryReply::Dnc { .. }) => {
                 let mut queues = self.outbox.queues.lock();
@@ -306,7 +352,10 @@ impl Shipping {
                 true
             }
             Ok(other) => {
-                tracing::error!(?other, "the directory did not take opt-outs; they bind this node and are tried again");
+                tracing::error!(
+                    ?other,
+                    "the directory did not take opt-outs; they bind this node and are tried again"
+                );
                 false
             }
             Err(error) => {

@@ -7,7 +7,7 @@ use crate::{
     outbox::Outbox,
 };
 use call::{AgentNotice, CommandError, PersistToken, RequestId};
-use domain::{AgentId, DncEntry, Instant, MemberId, Now, RegionId, SessionId, CampaignId};
+use domain::{AgentId, CampaignId, DncEntry, Instant, MemberId, Now, RegionId, SessionId};
 use engine::{Engine, Entry, Input, Output, Side};
 use media_io::RelayHandle;
 use service::{clock, health::Pulse};
@@ -27,9 +27,21 @@ use tokio::sync::{mpsc, oneshot};
 /// What the engine asks of the async side.
 #[derive(Debug)]
 pub(crate) enum Wish {
-    KeepAlive { region: RegionId, session: SessionId, sent_at: Instant },
-    AskFresh { sent_at: Instant, applied: u64 },
-    Claim { region: RegionId, session: SessionId, campaign: CampaignId, n: u32 },
+    KeepAlive {
+        region: RegionId,
+        session: SessionId,
+        sent_at: Instant,
+    },
+    AskFresh {
+        sent_at: Instant,
+        applied: u64,
+    },
+    Claim {
+        region: RegionId,
+        session: SessionId,
+        campaign: CampaignId,
+        n: u32,
+    },
     Applied(u64),
 }
 
@@ -95,11 +107,21 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         if let Some(event) = next {
             running.take(event);
         }
-        if running.shell.events.directory_missed.swap(false, Ordering::AcqRel) {
+        if running
+            .shell
+            .events
+            .directory_missed
+            .swap(false, Ordering::AcqRel)
+        {
             running.read_directory();
         }
         let now = clock::now();
-        if running.shell.engine.poll_timeout().is_some_and(|(at, _)| at <= now.monotonic) {
+        if running
+            .shell
+            .engine
+            .poll_timeout()
+            .is_some_and(|(at, _)| at <= now.monotonic)
+        {
             running.shell.engine.handle_timeout(now);
             running.drain();
         }
@@ -123,26 +145,78 @@ impl Running {
                 self.bind_opt_outs(now);
             }
             Event::Fresh { sent_at, index } => {
-                self.input(now, Input::Directory { index, changes: Vec::new() });
+                self.input(
+                    now,
+                    Input::Directory {
+                        index,
+                        changes: Vec::new(),
+                    },
+                );
                 self.input(now, Input::Fresh { sent_at, index });
             }
-            Event::SessionOpened { region, session, ttl } => {
-                self.input(now, Input::SessionOpened { region, session, ttl });
+            Event::SessionOpened {
+                region,
+                session,
+                ttl,
+            } => {
+                self.input(
+                    now,
+                    Input::SessionOpened {
+                        region,
+                        session,
+                        ttl,
+                    },
+                );
             }
-            Event::SessionConfirmed { region, session, sent_at } => {
-                self.input(now, Input::SessionConfirmed { region, session, sent_at });
+            Event::SessionConfirmed {
+                region,
+                session,
+                sent_at,
+            } => {
+                self.input(
+                    now,
+                    Input::SessionConfirmed {
+                        region,
+                        session,
+                        sent_at,
+                    },
+                );
             }
             Event::SessionEnded { region, session } => {
                 self.input(now, Input::SessionEnded { region, session });
             }
-            Event::Claimed { region, campaign, leads, rest } => {
-                self.input(now, Input::Claimed { region, campaign, leads, rest });
+            Event::Claimed {
+                region,
+                campaign,
+                leads,
+                rest,
+            } => {
+                self.input(
+                    now,
+                    Input::Claimed {
+                        region,
+                        campaign,
+                        leads,
+                        rest,
+                    },
+                );
             }
-            Event::Command { agent, command, reply } => {
+            Event::Command {
+                agent,
+                command,
+                reply,
+            } => {
                 self.requests += 1;
                 self.replies.insert(self.requests, reply);
                 let request = RequestId(self.requests);
-                self.input(now, Input::Agent { agent, request, command });
+                self.input(
+                    now,
+                    Input::Agent {
+                        agent,
+                        request,
+                        command,
+                    },
+                );
             }
             Event::Attach { agent, notices } => {
                 self.screens.entry(agent).or_default().push(notices);
@@ -178,13 +252,34 @@ impl Running {
     fn sip(&mut self, now: Now, side: Side, event: TransportEvent) {
         match event {
             TransportEvent::Received { flow, bytes } => {
-                self.input(now, Input::Sip { side, flow, bytes: &bytes });
+                self.input(
+                    now,
+                    Input::Sip {
+                        side,
+                        flow,
+                        bytes: &bytes,
+                    },
+                );
             }
             TransportEvent::Closed { flow } => {
-                self.input(now, Input::SipFlowLost { side, flow, closed: true });
+                self.input(
+                    now,
+                    Input::SipFlowLost {
+                        side,
+                        flow,
+                        closed: true,
+                    },
+                );
             }
             TransportEvent::SendFailed { flow } => {
-                self.input(now, Input::SipFlowLost { side, flow, closed: false });
+                self.input(
+                    now,
+                    Input::SipFlowLost {
+                        side,
+                        flow,
+                        closed: false,
+                    },
+                );
             }
         }
     }
@@ -197,7 +292,9 @@ impl Running {
     }
 
     fn detach(&mut self, now: Now, agent: AgentId) {
-        let Some(open) = self.screens.get_mut(&agent) else { return };
+        let Some(open) = self.screens.get_mut(&agent) else {
+            return;
+        };
         open.retain(|screen| !screen.is_closed());
         if open.is_empty() {
             self.screens.remove(&agent);
@@ -209,7 +306,13 @@ impl Running {
     fn read_directory(&mut self) {
         let facts = self.shell.member.directory().read(ledger::Directory::facts);
         let changes = vec![crate::directory::reset(&facts)];
-        self.input(clock::now(), Input::Directory { index: facts.index, changes });
+        self.input(
+            clock::now(),
+            Input::Directory {
+                index: facts.index,
+                changes,
+            },
+        );
         self.bind_opt_outs(clock::now());
     }
 
@@ -249,7 +352,12 @@ impl Running {
         match output {
             Output::Note(_) => unreachable!("notes were written before"),
             Output::Persist { token, entry } => self.persist(token, entry),
-            Output::Transmit { side, flow, bytes, invite } => {
+            Output::Transmit {
+                side,
+                flow,
+                bytes,
+                invite,
+            } => {
                 let sockets = match side {
                     Side::Trunks => &self.shell.trunks,
                     Side::Agents => &self.shell.agents,
@@ -270,12 +378,30 @@ impl Running {
                     metrics::counter!("dialmesh_relay_commands_lost_total").increment(1);
                 }
             }
-            Output::KeepAlive { region, session, sent_at } => {
-                self.wish(Wish::KeepAlive { region, session, sent_at });
+            Output::KeepAlive {
+                region,
+                session,
+                sent_at,
+            } => {
+                self.wish(Wish::KeepAlive {
+                    region,
+                    session,
+                    sent_at,
+                });
             }
             Output::AskFresh { sent_at, applied } => self.wish(Wish::AskFresh { sent_at, applied }),
-            Output::Claim { region, session, campaign, n } => {
-                self.wish(Wish::Claim { region, session, campaign, n });
+            Output::Claim {
+                region,
+                session,
+                campaign,
+                n,
+            } => {
+                self.wish(Wish::Claim {
+                    region,
+                    session,
+                    campaign,
+                    n,
+                });
             }
             Output::Notice { agent, notice } => self.notice(agent, &notice),
             Output::Reply { request, result } => {
@@ -299,7 +425,11 @@ impl Running {
 
     fn persist(&mut self, token: Option<PersistToken>, entry: Entry) {
         let owed = match &entry {
-            Entry::Closed { session, outcome, record } => Some(Box::new(Owed {
+            Entry::Closed {
+                session,
+                outcome,
+                record,
+            } => Some(Box::new(Owed {
                 index: 0,
                 outcome: Some((Telling::Report(*session), *outcome)),
                 record: record.clone(),
@@ -325,11 +455,20 @@ impl Running {
 
     fn send_failed(&mut self, side: Side, flow: sip::Flow, error: &io::Error) {
         tracing::debug!(%flow, %error, "a SIP message was not sent");
-        self.handle_quietly(clock::now(), Input::SipFlowLost { side, flow, closed: false });
+        self.handle_quietly(
+            clock::now(),
+            Input::SipFlowLost {
+                side,
+                flow,
+                closed: false,
+            },
+        );
     }
 
     fn notice(&mut self, agent: AgentId, notice: &AgentNotice) {
-        let Some(open) = self.screens.get_mut(&agent) else { return };
+        let Some(open) = self.screens.get_mut(&agent) else {
+            return;
+        };
         // A screen that does not keep up is closed; it attaches again and gets everything.
         open.retain(|screen| screen.try_send(notice.clone()).is_ok());
         if open.is_empty() {

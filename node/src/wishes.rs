@@ -38,27 +38,45 @@ impl Wishes {
     pub(crate) async fn serve(self, regions: Vec<RegionId>, mut wishes: mpsc::Receiver<Wish>) {
         let (fresh, fresh_asked) = watch::channel(None);
         let (applied, applied_said) = watch::channel(0);
-        self.tasks.spawn("freshness", self.clone().ask_fresh(fresh_asked));
-        self.tasks.spawn("applied", self.clone().tell_applied(applied_said));
+        self.tasks
+            .spawn("freshness", self.clone().ask_fresh(fresh_asked));
+        self.tasks
+            .spawn("applied", self.clone().tell_applied(applied_said));
         let mut alive = BTreeMap::new();
         for region in regions {
             let (sender, asked) = watch::channel(None);
             let ended = Arc::new(tokio::sync::Notify::new());
-            self.tasks.spawn("keep_alive", self.clone().keep_alive(region, asked, Arc::clone(&ended)));
-            self.tasks.spawn("session", self.clone().hold_session(region, ended));
+            self.tasks.spawn(
+                "keep_alive",
+                self.clone().keep_alive(region, asked, Arc::clone(&ended)),
+            );
+            self.tasks
+                .spawn("session", self.clone().hold_session(region, ended));
             alive.insert(region, sender);
         }
         while let Some(wish) = wishes.recv().await {
             match wish {
-                Wish::KeepAlive { region, session, sent_at } => {
+                Wish::KeepAlive {
+                    region,
+                    session,
+                    sent_at,
+                } => {
                     if let Some(asked) = alive.get(&region) {
                         asked.send_replace(Some((session, sent_at)));
                     }
                 }
-                Wish::AskFresh { sent_at, applied } => _ = fresh.send_replace(Some((sent_at, applied))),
+                Wish::AskFresh { sent_at, applied } => {
+                    _ = fresh.send_replace(Some((sent_at, applied)))
+                }
                 Wish::Applied(index) => _ = applied.send_replace(index),
-                Wish::Claim { region, session, campaign, n } => {
-                    self.tasks.spawn("claim", self.clone().claim(region, session, campaign, n));
+                Wish::Claim {
+                    region,
+                    session,
+                    campaign,
+                    n,
+                } => {
+                    self.tasks
+                        .spawn("claim", self.clone().claim(region, session, campaign, n));
                 }
             }
         }
@@ -93,7 +111,13 @@ impl Wishes {
                 continue;
             };
             tracing::info!(%region, %session, "session opened");
-            self.events.put(Event::SessionOpened { region, session, ttl }).await;
+            self.events
+                .put(Event::SessionOpened {
+                    region,
+                    session,
+                    ttl,
+                })
+                .await;
             ended.notified().await;
         }
     }
@@ -107,17 +131,27 @@ impl Wishes {
     ) {
         while asked.changed().await.is_ok() {
             let question = *asked.borrow_and_update();
-            let Some((session, first_sent)) = question else { continue };
+            let Some((session, first_sent)) = question else {
+                continue;
+            };
             let mut sent_at = first_sent;
             loop {
                 match self.member.keep_alive(region, session).await {
                     KeepAlive::Confirmed => {
-                        self.events.put(Event::SessionConfirmed { region, session, sent_at }).await;
+                        self.events
+                            .put(Event::SessionConfirmed {
+                                region,
+                                session,
+                                sent_at,
+                            })
+                            .await;
                         break;
                     }
                     KeepAlive::Ended => {
                         tracing::warn!(%region, %session, "the region ended this node's session");
-                        self.events.put(Event::SessionEnded { region, session }).await;
+                        self.events
+                            .put(Event::SessionEnded { region, session })
+                            .await;
                         ended.notify_one();
                         break;
                     }
@@ -136,11 +170,18 @@ impl Wishes {
     async fn ask_fresh(self, mut asked: watch::Receiver<Option<(Instant, u64)>>) {
         while asked.changed().await.is_ok() {
             let question = *asked.borrow_and_update();
-            let Some((first_sent, applied)) = question else { continue };
+            let Some((first_sent, applied)) = question else {
+                continue;
+            };
             let mut sent_at = first_sent;
             loop {
                 if let Some(index) = self.member.fresh(applied).await
-                    && self.member.directory().wait_applied(index, PROPOSAL).await.is_ok()
+                    && self
+                        .member
+                        .directory()
+                        .wait_applied(index, PROPOSAL)
+                        .await
+                        .is_ok()
                 {
                     self.events.put(Event::Fresh { sent_at, index }).await;
                     break;
@@ -164,15 +205,28 @@ impl Wishes {
     async fn claim(self, region: RegionId, session: SessionId, campaign: CampaignId, n: u32) {
         let sequence = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
         let n = n.min(domain::limits::CLAIM_BATCH as u32);
-        let command = RegionCommand::Claim { session, campaign, n, sequence };
+        let command = RegionCommand::Claim {
+            session,
+            campaign,
+            n,
+            sequence,
+        };
         let reply = match self.member.region(region) {
-            Some(group) => group.propose_again(&command, self.session_ttl).await.map(|done| done.reply).ok(),
+            Some(group) => group
+                .propose_again(&command, self.session_ttl)
+                .await
+                .map(|done| done.reply)
+                .ok(),
             None => None,
         };
         let (leads, rest) = match reply {
-            Some(RegionReply::Claimed { leads, shortage }) => (leads, shortage.and_then(|s| rest_after(&s))),
+            Some(RegionReply::Claimed { leads, shortage }) => {
+                (leads, shortage.and_then(|s| rest_after(&s)))
+            }
             Some(RegionReply::Refused(RegionRefusal::SessionEnded { .. })) => {
-                self.events.put(Event::SessionEnded { region, session }).await;
+                self.events
+                    .put(Event::SessionEnded { region, session })
+                    .await;
                 (Vec::new(), Some(Duration::from_secs(1)))
             }
             Some(other) => {
@@ -182,7 +236,14 @@ impl Wishes {
             // Unknown: leads that were leased all the same are in doubt until the session ends.
             None => (Vec::new(), Some(Duration::from_secs(1))),
         };
-        self.events.put(Event::Claimed { region, campaign, leads, rest }).await;
+        self.events
+            .put(Event::Claimed {
+                region,
+                campaign,
+                leads,
+                rest,
+            })
+            .await;
     }
 }
 

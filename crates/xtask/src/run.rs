@@ -32,7 +32,9 @@ pub(crate) fn command(program: &str) -> Command {
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = line(command);
     eprintln!("+ {line}");
-    let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{line}`"))?;
     if !status.success() {
         bail!("`{line}` ended with {status}");
     }
@@ -42,9 +44,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// Runs to the end and returns what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let line = line(command);
-    let output = command.output().with_context(|| format!("cannot start `{line}`"))?;
+    let output = command
+        .output()
+        .with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {
-        bail!("`{line}` ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "`{line}` ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     String::from_utf8(output.stdout).with_context(|| format!("`{line}` printed no UTF-8"))
 }
@@ -56,7 +64,9 @@ pub(crate) fn have(program: &str) -> bool {
 }
 
 fn line(command: &Command) -> String {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default();
     std::iter::once(program)
         .chain(command.get_args())
         .map(|part| part.to_string_lossy())

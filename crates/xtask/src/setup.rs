@@ -15,15 +15,21 @@ const PROGRAMS: [(&str, &str); 5] = [
 
 /// Installs missing programs with apt-get where we are root; else says what to install.
 pub(crate) fn packages() -> Result<()> {
-    let mut missing: Vec<&str> =
-        PROGRAMS.iter().filter(|(program, _)| !have(program)).map(|(_, package)| *package).collect();
+    let mut missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| !have(program))
+        .map(|(_, package)| *package)
+        .collect();
     missing.dedup();
     if missing.is_empty() {
         return Ok(());
     }
     let root = output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     if !root || !have("apt-get") {
-        bail!("the tests need these Debian packages: apt-get install {}", missing.join(" "));
+        bail!(
+            "the tests need these Debian packages: apt-get install {}",
+            missing.join(" ")
+        );
     }
     run(command("apt-get").args(["update", "-qq"]))?;
     run(command("apt-get")
@@ -50,7 +56,9 @@ pub(crate) fn build_web() -> Result<()> {
         bail!("the pages need Node.js 20 or later with npm: apt-get install nodejs npm");
     }
     let web = root().join("crates/io/web");
-    run(command("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&web))?;
+    run(command("npm")
+        .args(["ci", "--no-audit", "--no-fund"])
+        .current_dir(&web))?;
     run(command("npm").args(["run", "build"]).current_dir(&web))?;
     // What is newest decides whether to build again; a bundler may keep a source's old time.
     let index = web.join("dist/index.html");

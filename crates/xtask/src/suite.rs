@@ -13,13 +13,34 @@ struct Step {
 }
 
 const STEPS: [Step; 7] = [
-    Step { name: "setup", run: setup::packages },
-    Step { name: "fmt", run: || run(cargo().args(["fmt", "--all", "--check"])) },
-    Step { name: "tidy", run: tidy::check },
-    Step { name: "web", run: web },
-    Step { name: "clippy", run: clippy },
-    Step { name: "unit", run: unit },
-    Step { name: "system", run: system },
+    Step {
+        name: "setup",
+        run: setup::packages,
+    },
+    Step {
+        name: "fmt",
+        run: || run(cargo().args(["fmt", "--all", "--check"])),
+    },
+    Step {
+        name: "tidy",
+        run: tidy::check,
+    },
+    Step {
+        name: "web",
+        run: web,
+    },
+    Step {
+        name: "clippy",
+        run: clippy,
+    },
+    Step {
+        name: "unit",
+        run: unit,
+    },
+    Step {
+        name: "system",
+        run: system,
+    },
 ];
 
 /// Runs every step, or those named.
@@ -30,11 +51,17 @@ pub(crate) fn test(only: &[String], list: bool) -> Result<()> {
         }
         return Ok(());
     }
-    if let Some(unknown) = only.iter().find(|name| !STEPS.iter().any(|s| s.name == **name)) {
+    if let Some(unknown) = only
+        .iter()
+        .find(|name| !STEPS.iter().any(|s| s.name == **name))
+    {
         bail!("there is no step {unknown:?}; `cargo xtask test --list` names them");
     }
     let mut times: Vec<(&str, Duration)> = Vec::new();
-    for step in STEPS.iter().filter(|s| only.is_empty() || only.iter().any(|o| o == s.name)) {
+    for step in STEPS
+        .iter()
+        .filter(|s| only.is_empty() || only.iter().any(|o| o == s.name))
+    {
         eprintln!("== {}", step.name);
         let started = Instant::now();
         (step.run)()?;
@@ -51,13 +78,22 @@ fn web() -> Result<()> {
     setup::web()?;
     let web = root().join("crates/io/web");
     if !web.join("node_modules").is_dir() {
-        run(command("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&web))?;
+        run(command("npm")
+            .args(["ci", "--no-audit", "--no-fund"])
+            .current_dir(&web))?;
     }
     run(command("npm").arg("test").current_dir(&web))
 }
 
 fn clippy() -> Result<()> {
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    run(cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 /// Everything but the tests that start whole meshes, which want the machine to themselves.
@@ -68,20 +104,46 @@ fn unit() -> Result<()> {
 
 /// Tests that start real processes: one at a time.
 fn system() -> Result<()> {
-    run(cargo().args(["test", "--package", "dialmesh", "--", "--test-threads", "1", "--nocapture"]))
+    run(cargo().args([
+        "test",
+        "--package",
+        "dialmesh",
+        "--",
+        "--test-threads",
+        "1",
+        "--nocapture",
+    ]))
 }
 
 /// Builds and starts the demo.
 pub(crate) fn demo(args: &[String]) -> Result<()> {
     run(cargo().args(["build", "--package", "dialmesh"]))?;
-    run(cargo().args(["run", "--quiet", "--package", "dialmesh", "--", "demo"]).args(args))
+    run(cargo()
+        .args(["run", "--quiet", "--package", "dialmesh", "--", "demo"])
+        .args(args))
 }
 
 /// Builds in release and measures.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     setup::packages()?;
-    run(cargo().args(["build", "--release", "--package", "dialmesh", "--package", "simulations"]))?;
+    run(cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "dialmesh",
+        "--package",
+        "simulations",
+    ]))?;
     run(cargo()
-        .args(["run", "--release", "--quiet", "--package", "simulations", "--bin", "bench", "--"])
+        .args([
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "simulations",
+            "--bin",
+            "bench",
+            "--",
+        ])
         .args(args))
 }

@@ -29,7 +29,12 @@ impl Engine {
             None => self.trunk_removed(now, id),
             Some(trunk) => {
                 let up = true;
-                let fresh = || Way { rate: RateLimiter::new(trunk.calls_per_second), up, attempts: 0, answered: 0 };
+                let fresh = || Way {
+                    rate: RateLimiter::new(trunk.calls_per_second),
+                    up,
+                    attempts: 0,
+                    answered: 0,
+                };
                 let way = self.ways.entry(id).or_insert_with(fresh);
                 way.rate.set_rate(trunk.calls_per_second);
                 self.signal_trunk(now, &trunk);
@@ -40,7 +45,11 @@ impl Engine {
 
     /// A trunk is gone: its live calls go on, nothing new leaves by it.
     pub(crate) fn trunk_removed(&mut self, now: Now, id: TrunkId) {
-        let flow = self.facts.trunks.remove(&id).and_then(|trunk| self.trunk_flow(&trunk));
+        let flow = self
+            .facts
+            .trunks
+            .remove(&id)
+            .and_then(|trunk| self.trunk_flow(&trunk));
         self.ways.remove(&id);
         self.forget_trunk(now, id, flow);
         self.signal_peers();
@@ -90,7 +99,10 @@ impl Engine {
             .filter(|(trunk, way)| trunk.enabled && way.up);
         usable.fold((0, 0), |(channels, calls), (trunk, way)| {
             let free = trunk.channels.saturating_sub(self.legs.channels(trunk.id));
-            (channels + free, calls + way.rate.available(now.monotonic).min(free))
+            (
+                channels + free,
+                calls + way.rate.available(now.monotonic).min(free),
+            )
         })
     }
 
@@ -108,7 +120,11 @@ impl Engine {
         for place in 0..self.candidates.1.len() {
             let (trunk, number) = (self.candidates.0[place], self.candidates.1[place].number);
             let (used_today, used_this_hour) = self.permit.caps().counts(number, now.wall);
-            let rests = self.facts.caller_ids.get(&number).is_none_or(|id| id.resting);
+            let rests = self
+                .facts
+                .caller_ids
+                .get(&number)
+                .is_none_or(|id| id.resting);
             let resting = rests || !self.takes_call(now, trunk);
             let facts = &mut self.candidates.1[place];
             facts.used_today = used_today;
@@ -116,7 +132,11 @@ impl Engine {
             facts.resting = resting;
         }
         let any_city = campaign.any_city_caller_id;
-        let choice = choose_caller_id(&self.candidates.1, called, any_city, &mut self.caller_draws)?;
-        self.facts.caller_ids.get(&self.candidates.1[choice.index].number).copied()
+        let choice =
+            choose_caller_id(&self.candidates.1, called, any_city, &mut self.caller_draws)?;
+        self.facts
+            .caller_ids
+            .get(&self.candidates.1[choice.index].number)
+            .copied()
     }
 }

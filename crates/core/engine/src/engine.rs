@@ -81,7 +81,11 @@ impl Engine {
         Self {
             trunk_ua: sip::Endpoint::new(ua(None, advertised), sub("trunk-ua")),
             agent_ua: sip::Endpoint::new(ua(Some(registrar), Vec::new()), sub("agent-ua")),
-            ports: PortPool::new(config.media_ports, PORT_REST, &mut seed.stream("media-ports")),
+            ports: PortPool::new(
+                config.media_ports,
+                PORT_REST,
+                &mut seed.stream("media-ports"),
+            ),
             permit: Permit::new(config.freshness),
             calls: CallCenter::new(),
             facts: Facts::default(),
@@ -117,33 +121,85 @@ impl Engine {
             Input::Sip { side, flow, bytes } => {
                 self.sip_input(now, side, sip::Input::Received { flow, bytes });
             }
-            Input::SipFlowLost { side, flow, closed: true } => {
+            Input::SipFlowLost {
+                side,
+                flow,
+                closed: true,
+            } => {
                 self.sip_input(now, side, sip::Input::FlowClosed { flow });
             }
-            Input::SipFlowLost { side, flow, closed: false } => {
+            Input::SipFlowLost {
+                side,
+                flow,
+                closed: false,
+            } => {
                 self.sip_input(now, side, sip::Input::SendFailed { flow });
             }
             Input::Media(event) => self.media_event(now, event),
             Input::Directory { index, changes } => self.directory(now, index, changes),
             Input::Fresh { sent_at, index } => {
-                self.tell_permit(now, PermitInput::FreshnessAnswered { sent: sent_at, index });
+                self.tell_permit(
+                    now,
+                    PermitInput::FreshnessAnswered {
+                        sent: sent_at,
+                        index,
+                    },
+                );
             }
-            Input::SessionOpened { region, session, ttl } => {
-                self.tell_permit(now, PermitInput::SessionOpened { region, session, ttl });
+            Input::SessionOpened {
+                region,
+                session,
+                ttl,
+            } => {
+                self.tell_permit(
+                    now,
+                    PermitInput::SessionOpened {
+                        region,
+                        session,
+                        ttl,
+                    },
+                );
                 self.hoppers.wake();
             }
-            Input::SessionConfirmed { region, session, sent_at } => {
+            Input::SessionConfirmed {
+                region,
+                session,
+                sent_at,
+            } => {
                 let sent = sent_at;
-                self.tell_permit(now, PermitInput::KeepAliveAnswered { region, session, sent });
+                self.tell_permit(
+                    now,
+                    PermitInput::KeepAliveAnswered {
+                        region,
+                        session,
+                        sent,
+                    },
+                );
             }
             Input::SessionEnded { region, session } => {
                 self.tell_permit(now, PermitInput::SessionEnded { region, session });
             }
-            Input::Claimed { region, campaign, leads, rest } => {
+            Input::Claimed {
+                region,
+                campaign,
+                leads,
+                rest,
+            } => {
                 self.claimed(now, region, campaign, leads, rest);
             }
-            Input::Agent { agent, request, command } => {
-                self.ask_calls(now, call::Input::Agent { agent, request, command })?;
+            Input::Agent {
+                agent,
+                request,
+                command,
+            } => {
+                self.ask_calls(
+                    now,
+                    call::Input::Agent {
+                        agent,
+                        request,
+                        command,
+                    },
+                )?;
             }
             Input::ScreenAttached(agent) => {
                 self.ask_calls(now, call::Input::ScreenAttached { agent })?;
@@ -200,10 +256,18 @@ impl Engine {
     pub fn poll_timeout(&mut self) -> Option<(Instant, TimerName)> {
         let parts = [
             self.timers.next(),
-            self.permit.poll_timeout().map(|(at, _)| (at, TimerName::Permit)),
-            self.calls.poll_timeout().map(|(at, _)| (at, TimerName::Calls)),
-            self.trunk_ua.poll_timeout().map(|(at, _)| (at, TimerName::Trunks)),
-            self.agent_ua.poll_timeout().map(|(at, _)| (at, TimerName::Agents)),
+            self.permit
+                .poll_timeout()
+                .map(|(at, _)| (at, TimerName::Permit)),
+            self.calls
+                .poll_timeout()
+                .map(|(at, _)| (at, TimerName::Calls)),
+            self.trunk_ua
+                .poll_timeout()
+                .map(|(at, _)| (at, TimerName::Trunks)),
+            self.agent_ua
+                .poll_timeout()
+                .map(|(at, _)| (at, TimerName::Agents)),
         ];
         parts.into_iter().flatten().min()
     }
@@ -244,7 +308,9 @@ impl Engine {
             DirectoryChange::AgentRemoved(agent) => self.agent_removed(now, agent),
             DirectoryChange::Dnc { added, removed } => {
                 for (entry, added_by) in &added {
-                    self.permit.dnc_mut().add(entry.number, entry.scope, *added_by);
+                    self.permit
+                        .dnc_mut()
+                        .add(entry.number, entry.scope, *added_by);
                 }
                 for (number, scope, added_by) in removed {
                     self.permit.dnc_mut().remove(number, scope, added_by, index);
@@ -258,7 +324,13 @@ impl Engine {
     }
 
     fn reset(&mut self, now: Now, index: u64, copy: DirectoryCopy) {
-        let DirectoryCopy { campaigns, trunks, caller_ids, agents, dnc } = copy;
+        let DirectoryCopy {
+            campaigns,
+            trunks,
+            caller_ids,
+            agents,
+            dnc,
+        } = copy;
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())
             .filter(|id| !trunks.iter().any(|trunk| trunk.id == *id))
             .collect();
@@ -275,7 +347,9 @@ impl Engine {
             .filter(|number| !caller_ids.iter().any(|id| id.number == *number))
             .collect();
         self.caller_ids_removed(&gone);
-        let entries = dnc.iter().map(|(entry, added_by)| (entry.number, entry.scope, *added_by));
+        let entries = dnc
+            .iter()
+            .map(|(entry, added_by)| (entry.number, entry.scope, *added_by));
         self.permit.directory_reset(now, index, entries);
         self.drain_permit(now);
         for trunk in trunks {
@@ -288,7 +362,11 @@ impl Engine {
         for campaign in campaigns {
             self.campaign_changed(now, campaign);
         }
-        let numbers: Vec<_> = self.calls.attempts().map(|(_, number, ..)| number).collect();
+        let numbers: Vec<_> = self
+            .calls
+            .attempts()
+            .map(|(_, number, ..)| number)
+            .collect();
         for number in numbers {
             self.forbid(now, number);
         }
@@ -301,7 +379,9 @@ impl Engine {
             let old = old.login.clone();
             self.agent_ua.remove_user(&old);
         }
-        let Some(account) = self.facts.set_agent(self.config.member, agent) else { return };
+        let Some(account) = self.facts.set_agent(self.config.member, agent) else {
+            return;
+        };
         if !enabled || self.agent_ua.set_user(&login, password).is_err() {
             self.agent_ua.remove_user(&login);
         }
@@ -310,10 +390,16 @@ impl Engine {
     }
 
     fn agent_removed(&mut self, now: Now, agent: domain::AgentId) {
-        let Some(account) = self.facts.agents.get(&agent).cloned() else { return };
+        let Some(account) = self.facts.agents.get(&agent).cloned() else {
+            return;
+        };
         self.facts.forget_agent(agent);
         self.agent_ua.remove_user(&account.login);
-        let account = call::Account { agent, campaigns: account.campaigns, enabled: false };
+        let account = call::Account {
+            agent,
+            campaigns: account.campaigns,
+            enabled: false,
+        };
         self.tell_calls(now, call::Input::Account(account));
         self.drain_ua(now, Side::Agents);
     }
@@ -340,11 +426,22 @@ impl Engine {
     fn drain_permit(&mut self, now: Now) {
         while let Some(output) = self.permit.poll_output() {
             match output {
-                PermitOutput::SendKeepAlive { region, session, sent } => {
-                    self.output(Output::KeepAlive { region, session, sent_at: sent });
+                PermitOutput::SendKeepAlive {
+                    region,
+                    session,
+                    sent,
+                } => {
+                    self.output(Output::KeepAlive {
+                        region,
+                        session,
+                        sent_at: sent,
+                    });
                 }
                 PermitOutput::AskFreshness { sent, applied } => {
-                    self.output(Output::AskFresh { sent_at: sent, applied });
+                    self.output(Output::AskFresh {
+                        sent_at: sent,
+                        applied,
+                    });
                 }
                 PermitOutput::Drain { region, .. } => self.stop_dialing(now, region),
                 PermitOutput::Resumed { .. } => self.timers.arm(TimerName::Pace, now.monotonic),
@@ -370,14 +467,23 @@ impl Engine {
         while let Some(output) = self.calls.poll_output() {
             match output {
                 call::Output::Leg(command) => self.leg_command(now, command),
-                call::Output::Notice { agent, notice } => self.output(Output::Notice { agent, notice }),
+                call::Output::Notice { agent, notice } => {
+                    self.output(Output::Notice { agent, notice })
+                }
                 call::Output::Persist { token, entry } => {
                     let entry = crate::Entry::Disposed(entry);
-                    self.output(Output::Persist { token: Some(token), entry });
+                    self.output(Output::Persist {
+                        token: Some(token),
+                        entry,
+                    });
                 }
-                call::Output::Reply { request, result } => self.output(Output::Reply { request, result }),
+                call::Output::Reply { request, result } => {
+                    self.output(Output::Reply { request, result })
+                }
                 call::Output::Closed(end) => self.closed(now, end),
-                call::Output::AddDoNotCall { number, source, .. } => self.opt_out(now, number, source),
+                call::Output::AddDoNotCall { number, source, .. } => {
+                    self.opt_out(now, number, source)
+                }
                 call::Output::Observed(observed) => {
                     if matches!(observed, call::Observed::Agent { .. }) && !self.draining {
                         self.timers.arm(TimerName::Pace, now.monotonic);

@@ -2,8 +2,8 @@
 
 use call::Account;
 use domain::{
-    AgentAccount, AgentId, CallerId, Campaign, CampaignId, DncEntry, MemberId,
-    PhoneNumber, Trunk, TrunkId,
+    AgentAccount, AgentId, CallerId, Campaign, CampaignId, DncEntry, MemberId, PhoneNumber, Trunk,
+    TrunkId,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -61,7 +61,9 @@ impl Facts {
 
     /// Forgets an agent; whether it was known.
     pub(crate) fn forget_agent(&mut self, agent: AgentId) -> bool {
-        let Some(account) = self.agents.remove(&agent) else { return false };
+        let Some(account) = self.agents.remove(&agent) else {
+            return false;
+        };
         self.logins.remove(&account.login);
         true
     }

@@ -36,7 +36,10 @@ impl Hoppers {
     /// Puts a lead back in front: it could not be dialed just now.
     pub(crate) fn put_back(&mut self, lead: LeasedLead) {
         self.len += 1;
-        self.queues.entry(lead.campaign).or_default().push_front(lead);
+        self.queues
+            .entry(lead.campaign)
+            .or_default()
+            .push_front(lead);
     }
 
     /// Takes the next lead of a campaign.
@@ -77,13 +80,19 @@ impl Hoppers {
     }
 
     /// Whether the region may be asked for leads of the campaign now; then it counts as asked.
-    pub(crate) fn ask(&mut self, now: domain::Instant, region: RegionId, campaign: CampaignId) -> bool {
+    pub(crate) fn ask(
+        &mut self,
+        now: domain::Instant,
+        region: RegionId,
+        campaign: CampaignId,
+    ) -> bool {
         let blocked = match self.asked.get(&(region, campaign)) {
             Some(Asked::Until(at) | Asked::RestUntil(at)) => *at > now,
             None => false,
         };
         if !blocked {
-            self.asked.insert((region, campaign), Asked::Until(now + ANSWER_LIMIT));
+            self.asked
+                .insert((region, campaign), Asked::Until(now + ANSWER_LIMIT));
         }
         !blocked
     }
@@ -97,13 +106,16 @@ impl Hoppers {
         rest: Option<Duration>,
     ) {
         match rest {
-            Some(rest) => self.asked.insert((region, campaign), Asked::RestUntil(now + rest)),
+            Some(rest) => self
+                .asked
+                .insert((region, campaign), Asked::RestUntil(now + rest)),
             None => self.asked.remove(&(region, campaign)),
         };
     }
 
     /// A campaign was changed or a session opened: ask again without rest.
     pub(crate) fn wake(&mut self) {
-        self.asked.retain(|_, asked| matches!(asked, Asked::Until(_)));
+        self.asked
+            .retain(|_, asked| matches!(asked, Asked::Until(_)));
     }
 }

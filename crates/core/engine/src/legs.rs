@@ -76,7 +76,9 @@ impl Legs {
 
     /// SIP is over: the trunk's channel is free again.
     pub(crate) fn end(&mut self, id: LegId) {
-        let Some(leg) = self.legs.get_mut(&id).filter(|leg| !leg.ended) else { return };
+        let Some(leg) = self.legs.get_mut(&id).filter(|leg| !leg.ended) else {
+            return;
+        };
         leg.ended = true;
         match leg.owner {
             Owner::Person { trunk, attempt } => {

@@ -20,5 +20,7 @@ mod signalling;
 mod status;
 
 pub use engine::Engine;
-pub use face::{DirectoryChange, EngineConfig, Entry, Input, Observed, Output, Rejected, Side, TimerName};
+pub use face::{
+    DirectoryChange, EngineConfig, Entry, Input, Observed, Output, Rejected, Side, TimerName,
+};
 pub use facts::DirectoryCopy;

@@ -6,8 +6,8 @@ use crate::{
 };
 use call::{AttemptState, CancelReason, DialFacts};
 use domain::{
-    AttemptId, CallRecord, Campaign, CampaignId, CampaignState, Disposition, LeasedLead, LegId, Now,
-    PhoneNumber, RegionId, limits,
+    AttemptId, CallRecord, Campaign, CampaignId, CampaignState, Disposition, LeasedLead, LegId,
+    Now, PhoneNumber, RegionId, limits,
 };
 use numbering::locality;
 use pacing::{Controller, Limits, View, hopper};
@@ -75,7 +75,9 @@ impl Engine {
             calls,
             leads: u32::try_from(self.hoppers.of(campaign.id)).unwrap_or(u32::MAX),
         };
-        let Some(pace) = self.paces.get_mut(&campaign.id) else { return };
+        let Some(pace) = self.paces.get_mut(&campaign.id) else {
+            return;
+        };
         let wish = pace.controller.lines(now.monotonic, &view);
         let dials = pace.rate.dials(now.monotonic);
         self.refill(now, campaign, &view, wish, dials);
@@ -109,12 +111,20 @@ impl Engine {
         }
         let share = wanted.div_ceil(u32::try_from(regions.len()).unwrap_or(1));
         for region in regions {
-            let Some(session) = self.permit.session(region).map(permit::SessionLease::session)
+            let Some(session) = self
+                .permit
+                .session(region)
+                .map(permit::SessionLease::session)
             else {
                 continue;
             };
             if self.hoppers.ask(now.monotonic, region, campaign.id) {
-                self.output(Output::Claim { region, session, campaign: campaign.id, n: share });
+                self.output(Output::Claim {
+                    region,
+                    session,
+                    campaign: campaign.id,
+                    n: share,
+                });
             }
         }
     }
@@ -134,7 +144,11 @@ impl Engine {
         }
         let noted = leads.iter().map(|lead| (lead.attempt, lead.lead)).collect();
         self.output(Output::Note(Entry::Leased(noted)));
-        let running = self.facts.campaigns.get(&campaign).is_some_and(|c| c.state == CampaignState::Running);
+        let running = self
+            .facts
+            .campaigns
+            .get(&campaign)
+            .is_some_and(|c| c.state == CampaignState::Running);
         let (good, bad): (Vec<_>, Vec<_>) = leads.into_iter().partition(|lead| {
             running
                 && !self.draining
@@ -148,11 +162,18 @@ impl Engine {
 
     /// Dials the next lead of a campaign. False when it is of no use to try another now.
     fn launch(&mut self, now: Now, campaign: &Arc<Campaign>) -> bool {
-        let Some(lease) = self.hoppers.take(campaign.id) else { return false };
+        let Some(lease) = self.hoppers.take(campaign.id) else {
+            return false;
+        };
         let leg = self.next_leg();
         let attempt = lease.attempt;
         let spare = lease.clone();
-        let input = call::Input::Dial { lease, campaign: Arc::clone(campaign), leg, screening: None };
+        let input = call::Input::Dial {
+            lease,
+            campaign: Arc::clone(campaign),
+            leg,
+            screening: None,
+        };
         if self.calls.handle(now, input).is_err() {
             // No agent is ready for it any more, or the node is full: the lead keeps its place.
             self.hoppers.put_back(spare);
@@ -164,7 +185,13 @@ impl Engine {
     }
 
     /// The call center wants a person's leg: the last check, and in the same step the INVITE.
-    pub(crate) fn dial_person(&mut self, now: Now, leg: LegId, attempt: AttemptId, number: PhoneNumber) {
+    pub(crate) fn dial_person(
+        &mut self,
+        now: Now,
+        leg: LegId,
+        attempt: AttemptId,
+        number: PhoneNumber,
+    ) {
         match self.try_dial(now, leg, attempt, number) {
             Ok(facts) => self.tell_calls(now, call::Input::Dialed { attempt, facts }),
             Err(rule) => {
@@ -182,14 +209,28 @@ impl Engine {
         attempt: AttemptId,
         number: PhoneNumber,
     ) -> Result<DialFacts, &'static str> {
-        let lease = self.calls.lease(attempt).expect("the call center asks for live attempts only");
-        let campaign = self.facts.campaigns.get(&lease.campaign).ok_or("unknown_campaign")?;
+        let lease = self
+            .calls
+            .lease(attempt)
+            .expect("the call center asks for live attempts only");
+        let campaign = self
+            .facts
+            .campaigns
+            .get(&lease.campaign)
+            .ok_or("unknown_campaign")?;
         let campaign = Arc::clone(campaign);
         let pack = compliance::RulePack::by_name(&campaign.rule_pack).ok_or("unknown_rule_pack")?;
         let (session, region, zones) = (lease.session, lease.lead.region(), lease.zones.clone());
         let called = locality(number);
-        let caller = self.choose_caller(now, &called, &campaign).ok_or("no_caller_id")?;
-        let trunk = self.facts.trunks.get(&caller.trunk).cloned().ok_or("no_trunk")?;
+        let caller = self
+            .choose_caller(now, &called, &campaign)
+            .ok_or("no_caller_id")?;
+        let trunk = self
+            .facts
+            .trunks
+            .get(&caller.trunk)
+            .cloned()
+            .ok_or("no_trunk")?;
         let port = self.ports.take(now.monotonic).ok_or("no_media_port")?;
         let asked = permit::Attempt {
             attempt,
@@ -240,22 +281,31 @@ impl Engine {
         self.count_attempt(campaign.id);
         self.grants.insert(attempt, grant);
         self.open_leg(leg, port, &local);
-        self.legs.insert(leg, Leg {
-            owner: Owner::Person { attempt, trunk: trunk.id },
-            call,
-            local,
-            heard: true,
-            answered: false,
-            ended: false,
-            closing: false,
-        });
+        self.legs.insert(
+            leg,
+            Leg {
+                owner: Owner::Person {
+                    attempt,
+                    trunk: trunk.id,
+                },
+                call,
+                local,
+                heard: true,
+                answered: false,
+                ended: false,
+                closing: false,
+            },
+        );
         self.drain_ua(now, crate::Side::Trunks);
         Ok(facts)
     }
 
     /// The record of an attempt whose end a crash would hide.
     fn unknown_end(&self, now: Now, attempt: AttemptId, facts: &DialFacts) -> CallRecord {
-        let lease = self.calls.lease(attempt).expect("the call center asks for live attempts only");
+        let lease = self
+            .calls
+            .lease(attempt)
+            .expect("the call center asks for live attempts only");
         CallRecord {
             attempt,
             lead: lease.lead,
@@ -290,7 +340,9 @@ impl Engine {
 
     /// The clock was read after the INVITE left.
     pub(crate) fn sent(&mut self, now: Now, attempt: AttemptId) {
-        let Some(grant) = self.grants.remove(&attempt) else { return };
+        let Some(grant) = self.grants.remove(&attempt) else {
+            return;
+        };
         if self.permit.after_send(now.monotonic, &grant) == permit::AfterSend::Cancel {
             self.observe(Observed::SentLate);
             self.cancel(now, attempt, CancelReason::SentLate);
@@ -300,7 +352,11 @@ impl Engine {
     /// Gives an unanswered attempt up; an answered one goes on.
     pub(crate) fn cancel(&mut self, now: Now, attempt: AttemptId, reason: CancelReason) {
         // Refused means answered already, or ended: both are fine.
-        if self.calls.handle(now, call::Input::CancelAttempt { attempt, reason }).is_ok() {
+        if self
+            .calls
+            .handle(now, call::Input::CancelAttempt { attempt, reason })
+            .is_ok()
+        {
             self.drain_calls(now);
         }
     }
@@ -311,13 +367,17 @@ impl Engine {
             dnc.covers(lead.number, lead.campaign, lead.lead.region())
         };
         let dnc = self.permit.dnc();
-        let leads = self.hoppers.take_if(|lead| lead.number == number && covered(dnc, lead));
+        let leads = self
+            .hoppers
+            .take_if(|lead| lead.number == number && covered(dnc, lead));
         self.give_back(leads);
         let ringing: Vec<AttemptId> = (self.calls.attempts())
             .filter(|(_, n, ..)| *n == number)
             .map(|(attempt, ..)| attempt)
             .filter(|attempt| {
-                self.calls.lease(*attempt).is_some_and(|lease| covered(self.permit.dnc(), lease))
+                self.calls
+                    .lease(*attempt)
+                    .is_some_and(|lease| covered(self.permit.dnc(), lease))
             })
             .collect();
         for attempt in ringing {
@@ -368,7 +428,10 @@ fn view_of(view: call::PacingView) -> View {
         on_call: view.on_call,
         wrap_up: view.wrap_up,
         lines: (view.lines.into_iter())
-            .map(|line| pacing::Line { phase: phase(line.phase), age: line.age })
+            .map(|line| pacing::Line {
+                phase: phase(line.phase),
+                age: line.age,
+            })
             .collect(),
         waiting: view.waiting,
         lines_elsewhere: view.lines_elsewhere,

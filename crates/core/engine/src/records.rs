@@ -2,7 +2,10 @@
 
 use crate::{Engine, Entry, Observed, Output, TimerName};
 use call::AttemptEnd;
-use domain::{AttemptId, CallOutcome, DncEntry, DncScope, DncSource, LeasedLead, LegId, LegStats, Now, PhoneNumber};
+use domain::{
+    AttemptId, CallOutcome, DncEntry, DncScope, DncSource, LeasedLead, LegId, LegStats, Now,
+    PhoneNumber,
+};
 use std::time::Duration;
 
 /// How long a record waits for the relay's figures.
@@ -20,7 +23,11 @@ impl Engine {
     pub(crate) fn closed(&mut self, now: Now, end: Box<AttemptEnd>) {
         let attempt = end.lease.attempt;
         self.count_closed(&end);
-        let delay = end.dialed.as_ref().zip(end.ringing_at).map(|(d, r)| r.since(d.invited_at));
+        let delay = end
+            .dialed
+            .as_ref()
+            .zip(end.ringing_at)
+            .map(|(d, r)| r.since(d.invited_at));
         self.observe(Observed::Closed {
             campaign: end.lease.campaign,
             disposition: end.disposition,
@@ -28,9 +35,13 @@ impl Engine {
         });
         self.grants.remove(&attempt);
         let waits = self.legs.is_open(end.leg);
-        let ending = Ending { carrier_leg: self.legs.figures(end.leg), end };
+        let ending = Ending {
+            carrier_leg: self.legs.figures(end.leg),
+            end,
+        };
         if waits {
-            self.timers.arm(TimerName::Record(attempt), now.monotonic + FIGURES_LIMIT);
+            self.timers
+                .arm(TimerName::Record(attempt), now.monotonic + FIGURES_LIMIT);
             self.endings.insert(attempt, ending);
         } else {
             self.write_ending(ending);
@@ -55,7 +66,10 @@ impl Engine {
     }
 
     fn write_ending(&mut self, ending: Ending) {
-        let Ending { mut end, carrier_leg } = ending;
+        let Ending {
+            mut end,
+            carrier_leg,
+        } = ending;
         let attempt = end.lease.attempt;
         let agent_leg = self.bridge_figures.remove(&attempt);
         if let Some(facts) = &mut end.dialed
@@ -64,24 +78,48 @@ impl Engine {
             // Redial gaps count from the last datagram that really left.
             facts.invited_at = facts.invited_at.max(last);
         }
-        let record = end.record(self.config.member, carrier_leg, agent_leg).map(Box::new);
-        let entry = Entry::Closed { session: end.lease.session, outcome: end.outcome(), record };
+        let record = end
+            .record(self.config.member, carrier_leg, agent_leg)
+            .map(Box::new);
+        let entry = Entry::Closed {
+            session: end.lease.session,
+            outcome: end.outcome(),
+            record,
+        };
         self.output(Output::Persist { token: None, entry });
     }
 
     /// Gives leads back that were never dialed.
     pub(crate) fn give_back(&mut self, leads: Vec<LeasedLead>) {
         for lease in leads {
-            let outcome = CallOutcome::Undialed { lead: lease.lead, attempt: lease.attempt };
-            self.output(Output::Persist { token: None, entry: Entry::Closed { session: lease.session, outcome, record: None } });
+            let outcome = CallOutcome::Undialed {
+                lead: lease.lead,
+                attempt: lease.attempt,
+            };
+            self.output(Output::Persist {
+                token: None,
+                entry: Entry::Closed {
+                    session: lease.session,
+                    outcome,
+                    record: None,
+                },
+            });
         }
     }
 
     /// A person asked not to be called again: binds this node at once.
     pub(crate) fn opt_out(&mut self, now: Now, number: PhoneNumber, source: DncSource) {
-        let entry = DncEntry { number, scope: DncScope::Mesh, source, added_at: now.wall };
+        let entry = DncEntry {
+            number,
+            scope: DncScope::Mesh,
+            source,
+            added_at: now.wall,
+        };
         self.permit.opt_out(number, DncScope::Mesh);
-        self.output(Output::Persist { token: None, entry: Entry::OptOut(entry) });
+        self.output(Output::Persist {
+            token: None,
+            entry: Entry::OptOut(entry),
+        });
         self.forbid(now, number);
     }
 }

@@ -26,10 +26,16 @@ impl Engine {
     /// Does what the call center wishes of a leg.
     pub(crate) fn leg_command(&mut self, now: Now, command: LegCommand) {
         match command {
-            LegCommand::Dial { leg, to: Callee::Person { attempt, number } } => {
+            LegCommand::Dial {
+                leg,
+                to: Callee::Person { attempt, number },
+            } => {
                 self.dial_person(now, leg, attempt, number);
             }
-            LegCommand::Dial { leg, to: Callee::Agent(agent) } => self.dial_agent(now, leg, agent),
+            LegCommand::Dial {
+                leg,
+                to: Callee::Agent(agent),
+            } => self.dial_agent(now, leg, agent),
             LegCommand::Cancel { leg } => self.cancel_leg(now, leg),
             LegCommand::HangUp { leg } => self.hang_up(now, leg),
             LegCommand::Bridge { a, b } => self.media(MediaCommand::Bridge { a, b }),
@@ -38,8 +44,15 @@ impl Engine {
                     self.media(MediaCommand::Unbridge { a, b });
                 }
             }
-            LegCommand::Play { leg, prompt: Prompt::SafeHarbour } => match self.config.safe_harbour {
-                Some(prompt) => self.media(MediaCommand::Play { leg, prompt, repeat: false }),
+            LegCommand::Play {
+                leg,
+                prompt: Prompt::SafeHarbour,
+            } => match self.config.safe_harbour {
+                Some(prompt) => self.media(MediaCommand::Play {
+                    leg,
+                    prompt,
+                    repeat: false,
+                }),
                 None => self.tell_leg(now, leg, LegEvent::Played),
             },
             LegCommand::StopPlay { leg } => self.media(MediaCommand::StopPlay { leg }),
@@ -69,11 +82,18 @@ impl Engine {
         campaign: &Campaign,
         grant: &permit::Grant,
     ) -> Invite {
-        let domain = if trunk.domain.is_empty() { &trunk.address } else { &trunk.domain };
-        let uri = |number: PhoneNumber| format!("sip:{}@{domain}", written(number, trunk.number_format));
+        let domain = if trunk.domain.is_empty() {
+            &trunk.address
+        } else {
+            &trunk.domain
+        };
+        let uri =
+            |number: PhoneNumber| format!("sip:{}@{domain}", written(number, trunk.number_format));
         let shown = uri(caller.number);
         Invite {
-            flow: self.trunk_flow(trunk).expect("a trunk without an address takes no call"),
+            flow: self
+                .trunk_flow(trunk)
+                .expect("a trunk without an address takes no call"),
             request_uri: uri(number),
             from: sip::Address::new(shown.clone()),
             to: sip::Address::new(uri(number)),
@@ -95,16 +115,28 @@ impl Engine {
     /// Where a trunk's datagrams go.
     pub(crate) fn trunk_flow(&self, trunk: &Trunk) -> Option<Flow> {
         let remote = trunk.address.parse().ok()?;
-        Some(Flow { transport: trunk.transport, local: self.config.trunk_address, remote })
+        Some(Flow {
+            transport: trunk.transport,
+            local: self.config.trunk_address,
+            remote,
+        })
     }
 
     /// OPTIONS and REGISTER as the trunk wants them.
     pub(crate) fn signal_trunk(&mut self, now: Now, trunk: &Trunk) {
-        let Some(flow) = self.trunk_flow(trunk) else { return };
-        let interval = if trunk.enabled { trunk.options_interval } else { Duration::ZERO };
+        let Some(flow) = self.trunk_flow(trunk) else {
+            return;
+        };
+        let interval = if trunk.enabled {
+            trunk.options_interval
+        } else {
+            Duration::ZERO
+        };
         let watched = self.trunk_ua.watch(now, trunk.id, flow, interval).is_ok();
         let registered = if trunk.enabled && trunk.register {
-            self.trunk_ua.register(now, trunk.id, registration(trunk, flow)).is_ok()
+            self.trunk_ua
+                .register(now, trunk.id, registration(trunk, flow))
+                .is_ok()
         } else {
             self.trunk_ua.unregister(now, trunk.id);
             true
@@ -119,7 +151,10 @@ impl Engine {
     /// No more OPTIONS and REGISTER for a trunk that is gone.
     pub(crate) fn forget_trunk(&mut self, now: Now, trunk: domain::TrunkId, flow: Option<Flow>) {
         if let Some(flow) = flow {
-            let _full = self.trunk_ua.watch(now, trunk, flow, Duration::ZERO).is_err();
+            let _full = self
+                .trunk_ua
+                .watch(now, trunk, flow, Duration::ZERO)
+                .is_err();
         }
         self.trunk_ua.unregister(now, trunk);
         self.drain_ua(now, Side::Trunks);
@@ -128,13 +163,17 @@ impl Engine {
     /// Carriers that may talk to us.
     pub(crate) fn signal_peers(&mut self) {
         let address = |trunk: &Trunk| trunk.address.parse::<SocketAddr>().ok().map(|a| a.ip());
-        self.trunk_ua.set_peers(self.facts.trunks.values().filter_map(address));
+        self.trunk_ua
+            .set_peers(self.facts.trunks.values().filter_map(address));
         self.candidates_stale = true;
     }
 
     /// Calls an agent's registered phone for the shift.
     fn dial_agent(&mut self, now: Now, leg: LegId, agent: AgentId) {
-        let lost = LegEvent::Failed(Failure { local: Some(LocalCause::Unreachable), ..Failure::default() });
+        let lost = LegEvent::Failed(Failure {
+            local: Some(LocalCause::Unreachable),
+            ..Failure::default()
+        });
         let Some(account) = self.facts.agents.get(&agent) else {
             return self.tell_leg(now, leg, lost);
         };
@@ -168,15 +207,18 @@ impl Engine {
         match self.agent_ua.invite(now, invite) {
             Ok(call) => {
                 self.open_leg(leg, port, &local);
-                self.legs.insert(leg, Leg {
-                    owner: Owner::Agent(agent),
-                    call,
-                    local,
-                    heard: true,
-                    answered: false,
-                    ended: false,
-                    closing: false,
-                });
+                self.legs.insert(
+                    leg,
+                    Leg {
+                        owner: Owner::Agent(agent),
+                        call,
+                        local,
+                        heard: true,
+                        answered: false,
+                        ended: false,
+                        closing: false,
+                    },
+                );
                 self.drain_ua(now, Side::Agents);
             }
             Err(_) => {
@@ -188,7 +230,11 @@ impl Engine {
 
     pub(crate) fn open_leg(&mut self, leg: LegId, port: Port, local: &LocalMedia) {
         let telephone_event = Some(local.dtmf_payload);
-        self.media(MediaCommand::Open { leg, port, telephone_event });
+        self.media(MediaCommand::Open {
+            leg,
+            port,
+            telephone_event,
+        });
     }
 
     fn cancel_leg(&mut self, now: Now, leg: LegId) {
@@ -201,7 +247,9 @@ impl Engine {
     }
 
     fn hang_up(&mut self, now: Now, leg: LegId) {
-        let Some(found) = self.legs.get_mut(leg) else { return };
+        let Some(found) = self.legs.get_mut(leg) else {
+            return;
+        };
         found.heard = false;
         let (ended, (side, call)) = (found.ended, side_and_call(found));
         if !ended {
@@ -243,7 +291,12 @@ impl Engine {
             match output {
                 sip::Output::Transmit { flow, bytes, kind } => {
                     let invite = self.invite_of(now, side, kind);
-                    self.output(Output::Transmit { side, flow, bytes, invite });
+                    self.output(Output::Transmit {
+                        side,
+                        flow,
+                        bytes,
+                        invite,
+                    });
                 }
                 sip::Output::Event(event) => self.sip_event(now, side, event),
             }
@@ -252,19 +305,33 @@ impl Engine {
 
     /// The attempt whose first INVITE a datagram is; notes when the last one left.
     fn invite_of(&mut self, now: Now, side: Side, kind: sip::Kind) -> Option<AttemptId> {
-        let sip::Kind::Invite { call, retransmission } = kind else { return None };
+        let sip::Kind::Invite {
+            call,
+            retransmission,
+        } = kind
+        else {
+            return None;
+        };
         if side == Side::Agents {
             return None;
         }
-        let owner = self.legs.of_call(side, call).and_then(|leg| self.legs.get(leg)).map(|l| l.owner);
-        let Some(Owner::Person { attempt, .. }) = owner else { return None };
+        let owner = self
+            .legs
+            .of_call(side, call)
+            .and_then(|leg| self.legs.get(leg))
+            .map(|l| l.owner);
+        let Some(Owner::Person { attempt, .. }) = owner else {
+            return None;
+        };
         self.last_invite.insert(attempt, now.wall);
         (!retransmission).then_some(attempt)
     }
 
     fn sip_event(&mut self, now: Now, side: Side, event: SipEvent) {
         match event {
-            SipEvent::Provisional { call, status, body, .. } => {
+            SipEvent::Provisional {
+                call, status, body, ..
+            } => {
                 let word = match (status, body.is_empty()) {
                     (100, _) => return,
                     (_, false) => LegEvent::EarlyMedia,
@@ -275,7 +342,13 @@ impl Engine {
                 }
             }
             SipEvent::Answered { call, body } => self.answered(now, side, call, &body),
-            SipEvent::Failed { call, status, q850, local, .. } => {
+            SipEvent::Failed {
+                call,
+                status,
+                q850,
+                local,
+                ..
+            } => {
                 let failure = Failure {
                     status: if local.is_some() { 0 } else { status },
                     q850: q850.unwrap_or(0),
@@ -283,14 +356,20 @@ impl Engine {
                 };
                 let refused = local.is_none() && matches!(status, 401 | 407);
                 let failure = if refused {
-                    Failure { local: Some(LocalCause::CredentialsRefused), ..failure }
+                    Failure {
+                        local: Some(LocalCause::CredentialsRefused),
+                        ..failure
+                    }
                 } else {
                     failure
                 };
                 self.leg_ended(now, side, call, LegEvent::Failed(failure));
             }
             SipEvent::Cancelled { call, .. } => {
-                let failure = Failure { status: 487, ..Failure::default() };
+                let failure = Failure {
+                    status: 487,
+                    ..Failure::default()
+                };
                 self.leg_ended(now, side, call, LegEvent::Failed(failure));
             }
             SipEvent::Ended { call, cause, .. } => {
@@ -301,7 +380,11 @@ impl Engine {
                 // Calls to our own numbers have no queue yet: told at once, not left ringing.
                 let _gone = self.ua(side).reject(now, call, 480).is_err();
             }
-            SipEvent::ReOffer { call, offer, answer } => self.re_offer(side, call, &offer, &answer),
+            SipEvent::ReOffer {
+                call,
+                offer,
+                answer,
+            } => self.re_offer(side, call, &offer, &answer),
             SipEvent::Digit { call, digit } => {
                 if let Some(leg) = self.legs.of_call(side, call) {
                     self.tell_leg(now, leg, LegEvent::Digit(digit));
@@ -321,8 +404,13 @@ impl Engine {
     }
 
     fn answered(&mut self, now: Now, side: Side, call: CallHandle, body: &[u8]) {
-        let Some(leg) = self.legs.of_call(side, call) else { return };
-        let found = self.legs.get_mut(leg).expect("legs and their calls go together");
+        let Some(leg) = self.legs.of_call(side, call) else {
+            return;
+        };
+        let found = self
+            .legs
+            .get_mut(leg)
+            .expect("legs and their calls go together");
         found.answered = true;
         let symmetric = matches!(found.owner, Owner::Agent(_));
         if let Owner::Person { trunk, .. } = found.owner
@@ -337,7 +425,10 @@ impl Engine {
             }
             Err(_) => {
                 let _gone = self.ua(side).bye(now, call, Some(65)).is_err();
-                let failure = Failure { local: Some(LocalCause::MediaRefused), ..Failure::default() };
+                let failure = Failure {
+                    local: Some(LocalCause::MediaRefused),
+                    ..Failure::default()
+                };
                 self.tell_leg(now, leg, LegEvent::Failed(failure));
                 if let Some(found) = self.legs.get_mut(leg) {
                     found.heard = false;
@@ -348,8 +439,12 @@ impl Engine {
 
     /// The peer changed the session within the call: hold, another address.
     fn re_offer(&mut self, side: Side, call: CallHandle, offer: &[u8], answer: &[u8]) {
-        let Some(leg) = self.legs.of_call(side, call) else { return };
-        let Ok(ours) = LocalMedia::from_ours(answer) else { return };
+        let Some(leg) = self.legs.of_call(side, call) else {
+            return;
+        };
+        let Ok(ours) = LocalMedia::from_ours(answer) else {
+            return;
+        };
         if let Ok((_, agreed)) = ours.answer(offer) {
             self.set_remote(leg, &agreed, side == Side::Agents);
         }
@@ -370,7 +465,9 @@ impl Engine {
     }
 
     fn leg_ended(&mut self, now: Now, side: Side, call: CallHandle, event: LegEvent) {
-        let Some(leg) = self.legs.of_call(side, call) else { return };
+        let Some(leg) = self.legs.of_call(side, call) else {
+            return;
+        };
         self.legs.end(leg);
         // The call center first, which may part a bridge; then the relay closes the leg.
         self.tell_leg(now, leg, event);
@@ -381,7 +478,11 @@ impl Engine {
     pub(crate) fn media_event(&mut self, now: Now, event: MediaEvent) {
         match event {
             MediaEvent::Digit { leg, digit } => self.tell_leg(now, leg, LegEvent::Digit(digit)),
-            MediaEvent::Played { leg, finished: true, .. } => {
+            MediaEvent::Played {
+                leg,
+                finished: true,
+                ..
+            } => {
                 self.tell_leg(now, leg, LegEvent::Played);
             }
             MediaEvent::Unbridged { a, stats, .. } => {
@@ -390,7 +491,9 @@ impl Engine {
                 }
             }
             MediaEvent::Silent { leg, span } if span >= SILENCE_LIMIT => self.lost_media(now, leg),
-            MediaEvent::Closed { leg, port, stats, .. } => {
+            MediaEvent::Closed {
+                leg, port, stats, ..
+            } => {
                 self.ports.give_back(now.monotonic, port);
                 let owner = self.legs.get(leg).map(|l| l.owner);
                 let waited = match owner {
@@ -413,7 +516,9 @@ impl Engine {
 
     /// A leg went silent for too long: its peer is gone without a word.
     fn lost_media(&mut self, now: Now, leg: LegId) {
-        let Some(found) = self.legs.get(leg).filter(|l| l.answered && !l.ended) else { return };
+        let Some(found) = self.legs.get(leg).filter(|l| l.answered && !l.ended) else {
+            return;
+        };
         let (side, call) = side_and_call(found);
         let _gone = self.ua(side).bye(now, call, Some(31)).is_err();
         self.drain_ua(now, side);
@@ -456,10 +561,17 @@ pub(crate) fn credentials(trunk: &Trunk) -> Option<Credentials> {
 }
 
 fn registration(trunk: &Trunk, flow: Flow) -> sip::Registration {
-    let user = trunk.auth.as_ref().map_or_else(|| trunk.name.clone(), |auth| auth.username.clone());
+    let user = trunk
+        .auth
+        .as_ref()
+        .map_or_else(|| trunk.name.clone(), |auth| auth.username.clone());
     sip::Registration {
         flow,
-        domain: if trunk.domain.is_empty() { trunk.address.clone() } else { trunk.domain.clone() },
+        domain: if trunk.domain.is_empty() {
+            trunk.address.clone()
+        } else {
+            trunk.domain.clone()
+        },
         user,
         credentials: credentials(trunk),
         expires: Duration::from_secs(300),

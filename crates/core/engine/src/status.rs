@@ -35,15 +35,19 @@ impl Engine {
 
     /// Whether the groups are heard; remembers since when.
     fn mode(&mut self, now: Now) -> NodeMode {
-        let central = (self.config.regions.iter())
-            .all(|region| self.permit.may_dial(now.monotonic, *region));
+        let central =
+            (self.config.regions.iter()).all(|region| self.permit.may_dial(now.monotonic, *region));
         let mode = match (self.draining, central) {
             (true, _) => NodeMode::Draining,
             (false, true) => NodeMode::Central,
             (false, false) => NodeMode::Local,
         };
         // A renewal that is late is the first sign of being cut off, long before validity ends.
-        let mode = if mode == NodeMode::Central && self.renewals_late(now) { NodeMode::Local } else { mode };
+        let mode = if mode == NodeMode::Central && self.renewals_late(now) {
+            NodeMode::Local
+        } else {
+            mode
+        };
         if mode != self.tally.mode || self.tally.mode_since == WallTime::EPOCH {
             self.tally.mode = mode;
             self.tally.mode_since = now.wall;
@@ -78,7 +82,9 @@ impl Engine {
             match state {
                 AttemptState::Leased | AttemptState::Dialing => lines.dialing += 1,
                 AttemptState::Ringing => lines.ringing += 1,
-                AttemptState::Answered | AttemptState::Screening | AttemptState::WaitingForAgent => {
+                AttemptState::Answered
+                | AttemptState::Screening
+                | AttemptState::WaitingForAgent => {
                     lines.waiting += 1;
                 }
                 AttemptState::Bridged => lines.bridged += 1,
@@ -104,7 +110,12 @@ impl Engine {
             answered: way.answered,
         });
         let trunks = trunks.collect();
-        let fresh = self.permit.freshness().valid_until().since(now.monotonic).as_millis();
+        let fresh = self
+            .permit
+            .freshness()
+            .valid_until()
+            .since(now.monotonic)
+            .as_millis();
         let mode = self.mode(now);
         NodeStatus {
             node: self.config.member,
@@ -119,7 +130,11 @@ impl Engine {
             lines,
             total: self.tally.total,
             campaigns: self.tally.campaigns.clone(),
-            refused: self.refused.iter().map(|(rule, n)| ((*rule).to_owned(), *n)).collect(),
+            refused: self
+                .refused
+                .iter()
+                .map(|(rule, n)| ((*rule).to_owned(), *n))
+                .collect(),
         }
     }
 }

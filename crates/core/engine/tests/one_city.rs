@@ -65,7 +65,11 @@ struct World {
 }
 
 fn flow(local: &str, remote: &str) -> Flow {
-    Flow { transport: SipTransport::Udp, local: at(local), remote: at(remote) }
+    Flow {
+        transport: SipTransport::Udp,
+        local: at(local),
+        remote: at(remote),
+    }
 }
 
 fn media_at(port: u16) -> LocalMedia {
@@ -80,7 +84,11 @@ fn media_at(port: u16) -> LocalMedia {
 }
 
 fn campaign() -> Campaign {
-    let flags = |do_not_call| DispositionFlags { contact: true, do_not_call, ..DispositionFlags::default() };
+    let flags = |do_not_call| DispositionFlags {
+        contact: true,
+        do_not_call,
+        ..DispositionFlags::default()
+    };
     Campaign {
         id: CAMPAIGN,
         name: "spring".into(),
@@ -97,8 +105,14 @@ fn campaign() -> Campaign {
         retry: Vec::new(),
         attempts_max: 3,
         dispositions: vec![
-            AgentDisposition { name: "sale".into(), flags: flags(false) },
-            AgentDisposition { name: "stop".into(), flags: flags(true) },
+            AgentDisposition {
+                name: "sale".into(),
+                flags: flags(false),
+            },
+            AgentDisposition {
+                name: "stop".into(),
+                flags: flags(true),
+            },
         ],
         default_disposition: DispositionCode(0),
         any_city_caller_id: true,
@@ -127,7 +141,10 @@ impl World {
         carrier.set_peers([[10, 0, 0, 1].into()]);
         let mut phone = Endpoint::new(EndpointConfig::default(), Seed::from_u64(3));
         phone.set_peers([[10, 0, 0, 1].into()]);
-        let now = Now { monotonic: Instant::from_millis(1_000_000), wall: WallTime::from_millis(1_795_300_000_000) };
+        let now = Now {
+            monotonic: Instant::from_millis(1_000_000),
+            wall: WallTime::from_millis(1_795_300_000_000),
+        };
         let mut world = Self {
             now,
             engine,
@@ -143,17 +160,30 @@ impl World {
             claims: 0,
             confirm: true,
         };
-        world.input(Input::Directory { index: 5, changes: vec![DirectoryChange::Reset(Box::new(directory()))] });
-        world.input(Input::SessionOpened { region: REGION, session: SESSION, ttl: TTL });
+        world.input(Input::Directory {
+            index: 5,
+            changes: vec![DirectoryChange::Reset(Box::new(directory()))],
+        });
+        world.input(Input::SessionOpened {
+            region: REGION,
+            session: SESSION,
+            ttl: TTL,
+        });
         let registration = Registration {
             flow: flow("10.0.2.1:5060", "10.0.0.1:5062"),
             domain: "10.0.0.1:5062".into(),
             user: "li".into(),
-            credentials: Some(Credentials { username: "li".into(), password: Secret::new("secret") }),
+            credentials: Some(Credentials {
+                username: "li".into(),
+                password: Secret::new("secret"),
+            }),
             expires: Duration::from_secs(300),
         };
         let now = world.now;
-        world.phone.register(now, TrunkId(77), registration).unwrap();
+        world
+            .phone
+            .register(now, TrunkId(77), registration)
+            .unwrap();
         world.run(Duration::from_secs(3));
         world
     }
@@ -168,26 +198,51 @@ impl World {
     fn drain(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Transmit { side, flow, bytes, invite } => {
+                Output::Transmit {
+                    side,
+                    flow,
+                    bytes,
+                    invite,
+                } => {
                     if let Some(attempt) = invite {
                         assert!(self.noted.contains(&attempt), "noted before it is sent");
                         self.invites.push((self.now.monotonic, attempt));
                         self.engine.handle(self.now, Input::Sent(attempt)).unwrap();
                     }
-                    let back = Flow { transport: flow.transport, local: flow.remote, remote: flow.local };
+                    let back = Flow {
+                        transport: flow.transport,
+                        local: flow.remote,
+                        remote: flow.local,
+                    };
                     let peer = match side {
                         Side::Trunks => &mut self.carrier,
                         Side::Agents => &mut self.phone,
                     };
-                    peer.handle(self.now, sip::Input::Received { flow: back, bytes: &bytes }).unwrap();
+                    peer.handle(
+                        self.now,
+                        sip::Input::Received {
+                            flow: back,
+                            bytes: &bytes,
+                        },
+                    )
+                    .unwrap();
                 }
                 Output::Note(Entry::Dialing(record)) => self.noted.push(record.attempt),
                 Output::Note(_) => {}
                 Output::Persist { token, entry } => {
                     match entry {
-                        Entry::Closed { outcome, record, .. } => {
-                            if let domain::CallOutcome::Dialed { attempt, disposition, .. } = outcome {
-                                let before = self.closed.insert(attempt, (disposition, record.map(|r| *r)));
+                        Entry::Closed {
+                            outcome, record, ..
+                        } => {
+                            if let domain::CallOutcome::Dialed {
+                                attempt,
+                                disposition,
+                                ..
+                            } = outcome
+                            {
+                                let before = self
+                                    .closed
+                                    .insert(attempt, (disposition, record.map(|r| *r)));
                                 assert!(before.is_none(), "one disposition an attempt");
                             } else {
                                 self.undialed.push(outcome.attempt());
@@ -197,22 +252,53 @@ impl World {
                         _ => {}
                     }
                     if let Some(token) = token {
-                        self.engine.handle(self.now, Input::Persisted(token)).unwrap();
+                        self.engine
+                            .handle(self.now, Input::Persisted(token))
+                            .unwrap();
                     }
                 }
                 Output::Media(MediaCommand::Close { leg }) => {
                     // The relay would say the port it was opened on; the pool only counts.
                     let port = media::Port::new(20_000).unwrap();
-                    let stats = domain::LegStats { received: 7, ..Default::default() };
-                    let event = MediaEvent::Closed { leg, port, stats, detail: Default::default() };
+                    let stats = domain::LegStats {
+                        received: 7,
+                        ..Default::default()
+                    };
+                    let event = MediaEvent::Closed {
+                        leg,
+                        port,
+                        stats,
+                        detail: Default::default(),
+                    };
                     self.engine.handle(self.now, Input::Media(event)).unwrap();
                 }
                 Output::Media(_) | Output::Observed(_) => {}
-                Output::KeepAlive { region, session, sent_at } if self.confirm => {
-                    self.engine.handle(self.now, Input::SessionConfirmed { region, session, sent_at }).unwrap();
+                Output::KeepAlive {
+                    region,
+                    session,
+                    sent_at,
+                } if self.confirm => {
+                    self.engine
+                        .handle(
+                            self.now,
+                            Input::SessionConfirmed {
+                                region,
+                                session,
+                                sent_at,
+                            },
+                        )
+                        .unwrap();
                 }
                 Output::AskFresh { sent_at, applied } if self.confirm => {
-                    self.engine.handle(self.now, Input::Fresh { sent_at, index: applied }).unwrap();
+                    self.engine
+                        .handle(
+                            self.now,
+                            Input::Fresh {
+                                sent_at,
+                                index: applied,
+                            },
+                        )
+                        .unwrap();
                 }
                 Output::KeepAlive { .. } | Output::AskFresh { .. } => {}
                 Output::Claim { n, .. } => self.claims += n,
@@ -231,7 +317,11 @@ impl World {
             self.engine.handle_timeout(self.now);
             self.drain();
             for side in [Side::Trunks, Side::Agents] {
-                let ua = if side == Side::Trunks { &mut self.carrier } else { &mut self.phone };
+                let ua = if side == Side::Trunks {
+                    &mut self.carrier
+                } else {
+                    &mut self.phone
+                };
                 ua.handle_timeout(self.now);
                 let mut out = Vec::new();
                 while let Some(output) = ua.poll_output() {
@@ -241,8 +331,21 @@ impl World {
                     }
                 }
                 for (flow, bytes) in out {
-                    let flow = Flow { transport: flow.transport, local: flow.remote, remote: flow.local };
-                    self.engine.handle(self.now, Input::Sip { side, flow, bytes: &bytes }).unwrap();
+                    let flow = Flow {
+                        transport: flow.transport,
+                        local: flow.remote,
+                        remote: flow.local,
+                    };
+                    self.engine
+                        .handle(
+                            self.now,
+                            Input::Sip {
+                                side,
+                                flow,
+                                bytes: &bytes,
+                            },
+                        )
+                        .unwrap();
                 }
                 self.drain();
             }
@@ -250,7 +353,11 @@ impl World {
     }
 
     fn press(&mut self, command: AgentCommand) {
-        self.input(Input::Agent { agent: AGENT, request: RequestId(1), command });
+        self.input(Input::Agent {
+            agent: AGENT,
+            request: RequestId(1),
+            command,
+        });
     }
 
     fn shift(&mut self) {
@@ -275,7 +382,12 @@ impl World {
             })
             .collect();
         let attempts = leads.iter().map(|lead| lead.attempt).collect();
-        self.input(Input::Claimed { region: REGION, campaign: CAMPAIGN, leads, rest: None });
+        self.input(Input::Claimed {
+            region: REGION,
+            campaign: CAMPAIGN,
+            leads,
+            rest: None,
+        });
         attempts
     }
 }
@@ -290,7 +402,10 @@ fn directory() -> DirectoryCopy {
             transport: SipTransport::Udp,
             address: "10.0.1.1:5060".into(),
             domain: String::new(),
-            auth: Some(TrunkAuth { username: "u".into(), password: Secret::new("p") }),
+            auth: Some(TrunkAuth {
+                username: "u".into(),
+                password: Secret::new("p"),
+            }),
             register: false,
             channels: 10,
             calls_per_second: 100,
@@ -303,7 +418,10 @@ fn directory() -> DirectoryCopy {
         caller_ids: vec![CallerId {
             number: number("+861088880001"),
             trunk: TrunkId(1),
-            caps: CallerIdCaps { per_day: 100, per_hour: 100 },
+            caps: CallerIdCaps {
+                per_day: 100,
+                per_hour: 100,
+            },
             resting: false,
         }],
         agents: vec![AgentAccount {
@@ -344,11 +462,18 @@ fn an_answered_person_is_bridged_and_disposed() {
     let attempts = world.lease(&["8000"]);
     world.run(Duration::from_secs(1));
     assert_eq!(world.invites.len(), 1);
-    let called = world.notices.iter().any(|n| matches!(n, AgentNotice::Call(card) if card.attempt == attempts[0]));
+    let called = world
+        .notices
+        .iter()
+        .any(|n| matches!(n, AgentNotice::Call(card) if card.attempt == attempts[0]));
     assert!(called, "{:?}", world.notices);
     world.press(AgentCommand::HangUp);
     world.run(Duration::from_secs(1));
-    world.press(AgentCommand::Dispose { disposition: "sale".into(), note: "ok".into(), callback_at: None });
+    world.press(AgentCommand::Dispose {
+        disposition: "sale".into(),
+        note: "ok".into(),
+        callback_at: None,
+    });
     world.run(Duration::from_secs(3));
     let (disposition, record) = &world.closed[&attempts[0]];
     assert_eq!(*disposition, Disposition::Agent(DispositionCode(0)));
@@ -358,7 +483,14 @@ fn an_answered_person_is_bridged_and_disposed() {
     assert!(record.bridged_at.is_some() && !record.sip_call_id.is_empty());
     assert_eq!(world.engine.live(), 0);
     let status = world.engine.status(world.now);
-    assert_eq!((status.total.attempts, status.total.bridged, status.agents.ready), (1, 1, 1));
+    assert_eq!(
+        (
+            status.total.attempts,
+            status.total.bridged,
+            status.agents.ready
+        ),
+        (1, 1, 1)
+    );
 }
 
 #[test]
@@ -386,7 +518,10 @@ fn do_not_call_cancels_what_rings_and_empties_the_hopper() {
         added_at: WallTime::EPOCH,
     };
     let added = vec![(entry("8002"), 6), (entry("8012"), 6)];
-    let changes = vec![DirectoryChange::Dnc { added, removed: Vec::new() }];
+    let changes = vec![DirectoryChange::Dnc {
+        added,
+        removed: Vec::new(),
+    }];
     world.input(Input::Directory { index: 6, changes });
     assert_eq!(world.applied, 6);
     assert_eq!(world.undialed, [attempts[1]]);
@@ -409,9 +544,18 @@ fn without_confirmation_the_last_invite_leaves_before_validity_ends() {
     }
     let last = world.invites.last().unwrap().0;
     assert!(last > cut, "it goes on while it may");
-    assert!(last <= cut + TTL, "and stops before its session could be another's");
-    assert!(!world.undialed.is_empty(), "what it may not dial it gives back");
-    assert_eq!(world.engine.status(world.now).mode, domain::status::NodeMode::Local);
+    assert!(
+        last <= cut + TTL,
+        "and stops before its session could be another's"
+    );
+    assert!(
+        !world.undialed.is_empty(),
+        "what it may not dial it gives back"
+    );
+    assert_eq!(
+        world.engine.status(world.now).mode,
+        domain::status::NodeMode::Local
+    );
 }
 
 #[test]
@@ -421,7 +565,11 @@ fn an_agents_opt_out_binds_at_once() {
     let attempts = world.lease(&["8000"]);
     world.run(Duration::from_secs(1));
     world.press(AgentCommand::HangUp);
-    world.press(AgentCommand::Dispose { disposition: "stop".into(), note: String::new(), callback_at: None });
+    world.press(AgentCommand::Dispose {
+        disposition: "stop".into(),
+        note: String::new(),
+        callback_at: None,
+    });
     world.run(Duration::from_secs(3));
     assert!(world.closed.contains_key(&attempts[0]));
     assert_eq!(world.opt_outs, 1);

@@ -2,7 +2,9 @@
 
 use crate::{
     member::Member,
-    protocol::{APPLIED, EFFECTIVE, FRESHNESS, KEEP_ALIVE, KeepAliveReply, KeepAliveRequest, decode, encode},
+    protocol::{
+        APPLIED, EFFECTIVE, FRESHNESS, KEEP_ALIVE, KeepAliveReply, KeepAliveRequest, decode, encode,
+    },
 };
 use domain::{MemberId, RegionId, SessionId};
 use mesh::Priority;
@@ -32,7 +34,9 @@ pub enum AskError {
         group: String,
     },
     /// It was not effective in time.
-    #[error("not effective after {waited:?}: a node that may still be dialing has not said that it knows")]
+    #[error(
+        "not effective after {waited:?}: a node that may still be dialing has not said that it knows"
+    )]
     NotEffective {
         /// How long was waited.
         waited: Duration,
@@ -50,7 +54,9 @@ impl Member {
         } else {
             let request = encode(&KeepAliveRequest { region, session });
             let endpoint = self.endpoint();
-            let asked = endpoint.rpc_with(leader, KEEP_ALIVE, request, QUESTION, Priority::Urgent).await;
+            let asked = endpoint
+                .rpc_with(leader, KEEP_ALIVE, request, QUESTION, Priority::Urgent)
+                .await;
             match asked.ok().and_then(|bytes| decode(&bytes).ok()) {
                 Some(reply) => reply,
                 None => return KeepAlive::Unknown,
@@ -70,7 +76,13 @@ impl Member {
         if leader == self.id() {
             return self.confirm_fresh(self.id(), applied).await.ok();
         }
-        let asked = self.endpoint().rpc_with(leader, FRESHNESS, encode(&applied), QUESTION, Priority::Urgent);
+        let asked = self.endpoint().rpc_with(
+            leader,
+            FRESHNESS,
+            encode(&applied),
+            QUESTION,
+            Priority::Urgent,
+        );
         decode(&asked.await.ok()?).ok()
     }
 
@@ -81,7 +93,9 @@ impl Member {
             Some(leader) if leader == self.id() => self.note_applied(leader, index),
             Some(leader) => {
                 let endpoint = self.endpoint();
-                let told = endpoint.rpc_with(leader, APPLIED, encode(&index), QUESTION, Priority::Urgent).await;
+                let told = endpoint
+                    .rpc_with(leader, APPLIED, encode(&index), QUESTION, Priority::Urgent)
+                    .await;
                 if let Err(error) = told {
                     tracing::debug!(%error, "the directory's leader was not told what is applied");
                 }
@@ -117,6 +131,9 @@ impl Member {
     }
 
     async fn ask_effective(&self, leader: MemberId, index: u64, left: Duration) -> bool {
-        self.endpoint().rpc(leader, EFFECTIVE, encode(&index), left).await.is_ok()
+        self.endpoint()
+            .rpc(leader, EFFECTIVE, encode(&index), left)
+            .await
+            .is_ok()
     }
 }

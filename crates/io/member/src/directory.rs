@@ -21,7 +21,10 @@ pub(crate) struct Freshness {
 
 impl Freshness {
     pub(crate) fn new(delta: Duration) -> Self {
-        Self { book: Mutex::new((FreshnessBook::new(delta), BTreeMap::new())), changed: Notify::new() }
+        Self {
+            book: Mutex::new((FreshnessBook::new(delta), BTreeMap::new())),
+            changed: Notify::new(),
+        }
     }
 
     /// Answers the waits that are over; when to look next.
@@ -58,7 +61,11 @@ impl Member {
             let now = *leadership.borrow_and_update();
             let leads = now.leader == Some(self.id());
             if leads && led_term != Some(now.term) {
-                self.freshness().book.lock().0.elected(service::clock::monotonic(), self.nodes());
+                self.freshness()
+                    .book
+                    .lock()
+                    .0
+                    .elected(service::clock::monotonic(), self.nodes());
                 led_term = Some(now.term);
             } else if !leads && led_term.take().is_some() {
                 let mut held = self.freshness().book.lock();
@@ -68,7 +75,9 @@ impl Member {
                 self.note_nodes();
             }
             let next = self.freshness().poll();
-            let wait = next.map_or(Duration::from_secs(1), |at| service::clock::until(at).min(Duration::from_secs(1)));
+            let wait = next.map_or(Duration::from_secs(1), |at| {
+                service::clock::until(at).min(Duration::from_secs(1))
+            });
             tokio::select! {
                 changed = leadership.changed() => if changed.is_err() { return },
                 changed = applied.changed() => if changed.is_err() { return },
@@ -80,7 +89,9 @@ impl Member {
 
     fn nodes(&self) -> Vec<MemberId> {
         self.directory().read(|directory| {
-            let nodes = directory.members().filter(|m| m.role == MemberRole::Node && !m.removed);
+            let nodes = directory
+                .members()
+                .filter(|m| m.role == MemberRole::Node && !m.removed);
             nodes.map(|m| m.id).collect()
         })
     }
@@ -88,7 +99,9 @@ impl Member {
     fn note_nodes(&self) {
         let (there, gone): (Vec<_>, Vec<_>) = self.directory().read(|directory| {
             let nodes = directory.members().filter(|m| m.role == MemberRole::Node);
-            nodes.map(|m| (m.id, m.removed)).partition(|(_, removed)| !removed)
+            nodes
+                .map(|m| (m.id, m.removed))
+                .partition(|(_, removed)| !removed)
         });
         let mut held = self.freshness().book.lock();
         let now = service::clock::monotonic();
@@ -97,13 +110,25 @@ impl Member {
     }
 
     /// A node asks for freshness. The request is noted before the quorum round.
-    pub(crate) async fn confirm_fresh(&self, from: MemberId, applied: u64) -> Result<u64, ServiceError> {
-        let noted = self.freshness().book.lock().0.renewed(service::clock::monotonic(), from, applied);
+    pub(crate) async fn confirm_fresh(
+        &self,
+        from: MemberId,
+        applied: u64,
+    ) -> Result<u64, ServiceError> {
+        let noted =
+            self.freshness()
+                .book
+                .lock()
+                .0
+                .renewed(service::clock::monotonic(), from, applied);
         self.freshness().changed.notify_one();
         if !noted {
             return Err(not_leading());
         }
-        self.directory().confirm_leadership().await.map_err(|_| not_leading())
+        self.directory()
+            .confirm_leadership()
+            .await
+            .map_err(|_| not_leading())
     }
 
     /// A node has applied up to an index.
@@ -115,8 +140,14 @@ impl Member {
     /// Waits until no node can dial by a copy without the entries up to `index`.
     pub(crate) async fn wait_effective_here(&self, index: u64) -> Result<(), ServiceError> {
         // Only a leader that a quorum confirms may say yes, and only after it applied the entry.
-        self.directory().confirm_leadership().await.map_err(|_| not_leading())?;
-        let applied = self.directory().wait_applied(index, Duration::from_secs(5)).await;
+        self.directory()
+            .confirm_leadership()
+            .await
+            .map_err(|_| not_leading())?;
+        let applied = self
+            .directory()
+            .wait_applied(index, Duration::from_secs(5))
+            .await;
         applied.map_err(|_| not_leading())?;
         let over = self.freshness().begin(index).ok_or_else(not_leading)?;
         over.await.map_err(|_| not_leading())
@@ -125,13 +156,14 @@ impl Member {
     pub(crate) fn serve_directory(&self) {
         use crate::protocol::{APPLIED, EFFECTIVE, FRESHNESS};
         let member = self.clone();
-        self.endpoint().serve(FRESHNESS, move |from, request: Bytes| {
-            let member = member.clone();
-            async move {
-                let index = member.confirm_fresh(from, decode(&request)?).await?;
-                Ok(encode(&index))
-            }
-        });
+        self.endpoint()
+            .serve(FRESHNESS, move |from, request: Bytes| {
+                let member = member.clone();
+                async move {
+                    let index = member.confirm_fresh(from, decode(&request)?).await?;
+                    Ok(encode(&index))
+                }
+            });
         let member = self.clone();
         self.endpoint().serve(APPLIED, move |from, request: Bytes| {
             let member = member.clone();
@@ -152,5 +184,8 @@ impl Member {
 }
 
 fn not_leading() -> ServiceError {
-    ServiceError::new(NOT_LEADING, "this member does not lead the directory, or no quorum confirms it")
+    ServiceError::new(
+        NOT_LEADING,
+        "this member does not lead the directory, or no quorum confirms it",
+    )
 }

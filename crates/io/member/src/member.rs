@@ -40,7 +40,9 @@ pub struct MemberConfig {
 
 impl fmt::Debug for MemberConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemberConfig").field("listen", &self.listen).finish_non_exhaustive()
+        f.debug_struct("MemberConfig")
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
     }
 }
 
@@ -85,7 +87,9 @@ pub struct Member(Arc<Inner>);
 
 impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Member").field("id", &self.id()).finish_non_exhaustive()
+        f.debug_struct("Member")
+            .field("id", &self.id())
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,9 +112,23 @@ impl Member {
         regions: Option<Arc<dyn Listener<RegionLedger>>>,
         tasks: &Tasks,
     ) -> Result<Self, MemberError> {
-        let MemberConfig { data_dir, listen, identity, authority, freshness, listener } = config;
-        let journal = Journal::open(&data_dir.join("journal"), storage::JournalOptions::default())?;
-        let endpoint = Endpoint::bind(EndpointConfig { bind: listen, identity, authority })?;
+        let MemberConfig {
+            data_dir,
+            listen,
+            identity,
+            authority,
+            freshness,
+            listener,
+        } = config;
+        let journal = Journal::open(
+            &data_dir.join("journal"),
+            storage::JournalOptions::default(),
+        )?;
+        let endpoint = Endpoint::bind(EndpointConfig {
+            bind: listen,
+            identity,
+            authority,
+        })?;
         endpoint.set_addresses(&peers_of(&data_dir)?);
         let groups = Groups::new(journal.clone(), endpoint.clone(), &data_dir);
         let directory = groups
@@ -140,7 +158,10 @@ impl Member {
         member.follow_once().await?;
         tasks.spawn("follow_directory", member.clone().follow());
         tasks.spawn("directory_duties", member.clone().directory_duties());
-        tasks.spawn("directory_voters", member.clone().keep_voters(member.directory().clone()));
+        tasks.spawn(
+            "directory_voters",
+            member.clone().keep_voters(member.directory().clone()),
+        );
         Ok(member)
     }
 
@@ -171,7 +192,12 @@ impl Member {
 
     /// Every region's group known here.
     pub fn regions(&self) -> Vec<(RegionId, Group<RegionLedger>)> {
-        self.0.regions.read().iter().map(|(id, r)| (*id, r.group.clone())).collect()
+        self.0
+            .regions
+            .read()
+            .iter()
+            .map(|(id, r)| (*id, r.group.clone()))
+            .collect()
     }
 
     /// Stops the groups and links on this member, in order.
@@ -250,8 +276,12 @@ impl Member {
         }
         let found = RegionGroup::new(group.clone());
         self.0.regions.write().insert(region, found.clone());
-        self.0.tasks.spawn("region_duties", self.clone().region_duties(found));
-        self.0.tasks.spawn("region_voters", self.clone().keep_voters(group));
+        self.0
+            .tasks
+            .spawn("region_duties", self.clone().region_duties(found));
+        self.0
+            .tasks
+            .spawn("region_voters", self.clone().keep_voters(group));
         Ok(())
     }
 }
@@ -265,7 +295,10 @@ const PEERS: &str = "peers";
 /// The file is there and cannot be read.
 pub fn peers_of(data_dir: &Path) -> Result<BTreeMap<MemberId, SocketAddr>, MemberError> {
     let path = data_dir.join(PEERS);
-    let bad = |source| MemberError::Peers { path: path.clone(), source };
+    let bad = |source| MemberError::Peers {
+        path: path.clone(),
+        source,
+    };
     match fs::read_to_string(&path) {
         Ok(text) => text
             .lines()
@@ -274,7 +307,11 @@ pub fn peers_of(data_dir: &Path) -> Result<BTreeMap<MemberId, SocketAddr>, Membe
                 Some((id.parse().ok()?, address.parse().ok()?))
             })
             .collect::<Option<_>>()
-            .ok_or_else(|| bad(io::Error::other("a line is not `mem_00000001 address:port`"))),
+            .ok_or_else(|| {
+                bad(io::Error::other(
+                    "a line is not `mem_00000001 address:port`",
+                ))
+            }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
         Err(error) => Err(bad(error)),
     }
@@ -284,9 +321,15 @@ pub fn peers_of(data_dir: &Path) -> Result<BTreeMap<MemberId, SocketAddr>, Membe
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn save_peers(data_dir: &Path, peers: &BTreeMap<MemberId, SocketAddr>) -> Result<(), MemberError> {
+pub fn save_peers(
+    data_dir: &Path,
+    peers: &BTreeMap<MemberId, SocketAddr>,
+) -> Result<(), MemberError> {
     let path = data_dir.join(PEERS);
-    let text: String = peers.iter().map(|(id, address)| format!("{id} {address}\n")).collect();
+    let text: String = peers
+        .iter()
+        .map(|(id, address)| format!("{id} {address}\n"))
+        .collect();
     storage::write_atomically(&path, text.as_bytes())
         .map_err(|source| MemberError::Peers { path, source })
 }

@@ -60,12 +60,11 @@ pub fn encode(body: &impl Serialize) -> Bytes {
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
     let refused = |why: String| ServiceError::new(UNREADABLE, why);
     match bytes.split_first() {
-        Some((&VERSION, body)) => {
-            postcard::from_bytes(body).map_err(|e| refused(format!("the request cannot be read: {e}")))
-        }
-        Some((version, _)) => {
-            Err(refused(format!("version {version} of the request is not {VERSION}; upgrade the older member")))
-        }
+        Some((&VERSION, body)) => postcard::from_bytes(body)
+            .map_err(|e| refused(format!("the request cannot be read: {e}"))),
+        Some((version, _)) => Err(refused(format!(
+            "version {version} of the request is not {VERSION}; upgrade the older member"
+        ))),
         None => Err(refused("the request is empty".to_owned())),
     }
 }
@@ -76,7 +75,10 @@ mod tests {
 
     #[test]
     fn bodies_round_trip_and_other_versions_are_refused() {
-        let request = KeepAliveRequest { region: RegionId(2), session: SessionId(7) };
+        let request = KeepAliveRequest {
+            region: RegionId(2),
+            session: SessionId(7),
+        };
         let bytes = encode(&request);
         assert_eq!(bytes.as_ref(), [1, 2, 7], "golden bytes of version 1");
         assert_eq!(decode::<KeepAliveRequest>(&bytes), Ok(request));

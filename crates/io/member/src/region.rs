@@ -35,7 +35,9 @@ impl Books {
     fn hear(&mut self, event: &RegionEvent) {
         let now = service::clock::monotonic();
         match event {
-            RegionEvent::SessionOpened { session, ttl, .. } => self.sessions.opened(now, *session, *ttl),
+            RegionEvent::SessionOpened { session, ttl, .. } => {
+                self.sessions.opened(now, *session, *ttl)
+            }
             RegionEvent::SessionEnded { session, .. } => self.sessions.ended(*session),
             RegionEvent::Ticked { leadership, index } => {
                 self.sessions.ticked(*leadership);
@@ -50,13 +52,23 @@ impl Books {
 impl RegionGroup {
     pub(crate) fn new(group: Group<RegionLedger>) -> Self {
         let mut books = Books::default();
-        books.ticks.ticked(service::clock::monotonic(), group.read(RegionLedger::last_tick));
-        Self { group, books: Arc::new(Mutex::new(books)) }
+        books.ticks.ticked(
+            service::clock::monotonic(),
+            group.read(RegionLedger::last_tick),
+        );
+        Self {
+            group,
+            books: Arc::new(Mutex::new(books)),
+        }
     }
 
     /// A node asks for its session to be confirmed. Noted before the quorum round.
     pub(crate) async fn confirm(&self, session: SessionId) -> KeepAliveReply {
-        let noted = self.books.lock().sessions.request_noted(service::clock::monotonic(), session);
+        let noted = self
+            .books
+            .lock()
+            .sessions
+            .request_noted(service::clock::monotonic(), session);
         match noted {
             Ok(()) => match self.group.confirm_leadership().await {
                 Ok(_) => KeepAliveReply::Confirmed,
@@ -86,14 +98,19 @@ impl RegionGroup {
 
     /// This member leads: once every entry committed before is applied, it begins to count.
     async fn take_office(&self, leadership: Leadership) -> bool {
-        let Ok(index) = self.group.confirm_leadership().await else { return false };
+        let Ok(index) = self.group.confirm_leadership().await else {
+            return false;
+        };
         if self.group.wait_applied(index, PROPOSAL).await.is_err() {
             return false;
         }
         let now = service::clock::monotonic();
         let (open, tick) = self.group.read(|region| {
             let open = region.sessions().filter(|s| s.ended.is_none());
-            (open.map(|s| (s.session, s.ttl)).collect::<Vec<_>>(), region.last_tick())
+            (
+                open.map(|s| (s.session, s.ttl)).collect::<Vec<_>>(),
+                region.last_tick(),
+            )
         });
         let mut books = self.books.lock();
         books.ticks.ticked(now, tick);
@@ -115,7 +132,10 @@ impl Member {
             let now = *leadership.borrow_and_update();
             let leads = now.leader == Some(self.id());
             if leads && office != Some(now.term) {
-                let claim = Leadership { term: now.term, member: self.id() };
+                let claim = Leadership {
+                    term: now.term,
+                    member: self.id(),
+                };
                 if region.take_office(claim).await {
                     office = Some(now.term);
                 }
@@ -132,7 +152,11 @@ impl Member {
                 }
                 self.due_duties(&region).await;
             }
-            let wait = if leads { Duration::from_millis(200) } else { Duration::from_secs(5) };
+            let wait = if leads {
+                Duration::from_millis(200)
+            } else {
+                Duration::from_secs(5)
+            };
             tokio::select! {
                 changed = leadership.changed() => if changed.is_err() { return },
                 event = events.recv() => match event {
@@ -156,7 +180,10 @@ impl Member {
         let confirmed = region.group.read(RegionLedger::leadership);
         let (tick, expiries) = {
             let mut books = region.books.lock();
-            (books.ticks.due(now, confirmed), books.sessions.due_expiries(now))
+            (
+                books.ticks.due(now, confirmed),
+                books.sessions.due_expiries(now),
+            )
         };
         for command in tick.into_iter().chain(expiries) {
             region.propose(command).await;
@@ -165,7 +192,9 @@ impl Member {
 
     /// Everything in the directory that the region does not know.
     async fn catch_region_up(&self, region: &RegionGroup) -> bool {
-        let commands = self.directory().read(|directory| region.group.read(|r| catch_up(directory, r)));
+        let commands = self
+            .directory()
+            .read(|directory| region.group.read(|r| catch_up(directory, r)));
         for command in commands {
             if !region.propose(command).await {
                 return false;
@@ -190,10 +219,20 @@ impl Member {
                         .collect(),
                     ..Facts::default()
                 },
-                DirectoryEvent::Dnc { index, added, removed } => Facts {
+                DirectoryEvent::Dnc {
+                    index,
+                    added,
+                    removed,
+                } => Facts {
                     directory_index: index,
-                    dnc_added: added.into_iter().filter(|f| concerns(f.entry.scope, id)).collect(),
-                    dnc_removed: removed.into_iter().filter(|r| concerns(r.scope, id)).collect(),
+                    dnc_added: added
+                        .into_iter()
+                        .filter(|f| concerns(f.entry.scope, id))
+                        .collect(),
+                    dnc_removed: removed
+                        .into_iter()
+                        .filter(|r| concerns(r.scope, id))
+                        .collect(),
                     ..Facts::default()
                 },
             };
@@ -219,7 +258,11 @@ impl Member {
         });
     }
 
-    pub(crate) async fn confirm_session(&self, region: RegionId, session: SessionId) -> KeepAliveReply {
+    pub(crate) async fn confirm_session(
+        &self,
+        region: RegionId,
+        session: SessionId,
+    ) -> KeepAliveReply {
         match self.region_group(region) {
             Some(region) => region.confirm(session).await,
             None => KeepAliveReply::NotLeading,

@@ -34,7 +34,10 @@ impl Member {
     /// so that a change never waits for one that is not.
     fn next_change<M: Replicated>(&self, group: &Group<M>) -> Option<MembershipChange> {
         let (wanted, removed): (Vec<_>, Vec<_>) = self.directory().read(|directory| {
-            directory.members().map(|m| (m.id, m.removed)).partition(|(_, removed)| !removed)
+            directory
+                .members()
+                .map(|m| (m.id, m.removed))
+                .partition(|(_, removed)| !removed)
         });
         let wanted: BTreeSet<MemberId> = wanted.into_iter().map(|(id, _)| id).collect();
         let removed: BTreeSet<MemberId> = removed.into_iter().map(|(id, _)| id).collect();
@@ -47,13 +50,18 @@ impl Member {
         if !leave.is_empty() && !leave.contains(&self.id()) {
             return Some(MembershipChange::Remove(leave));
         }
-        let join: BTreeSet<MemberId> =
-            wanted.difference(&all).filter(|id| there(id)).copied().collect();
+        let join: BTreeSet<MemberId> = wanted
+            .difference(&all)
+            .filter(|id| there(id))
+            .copied()
+            .collect();
         if !join.is_empty() {
             return Some(MembershipChange::AddLearners(join));
         }
         let should: BTreeSet<MemberId> = wanted.iter().take(VOTERS).copied().collect();
-        let next = should.iter().find(|id| !voters.contains(*id) && all.contains(*id) && there(id))?;
+        let next = should
+            .iter()
+            .find(|id| !voters.contains(*id) && all.contains(*id) && there(id))?;
         let mut voters = voters;
         voters.insert(*next);
         (voters.len() <= VOTERS).then_some(MembershipChange::SetVoters(voters))
