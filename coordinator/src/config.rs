@@ -72,7 +72,10 @@ pub struct ProtocolConfig {
 
 impl Default for ProtocolConfig {
     fn default() -> Self {
-        Self { session_ttl: limits::SESSION_TTL, freshness: limits::FRESHNESS }
+        Self {
+            session_ttl: limits::SESSION_TTL,
+            freshness: limits::FRESHNESS,
+        }
     }
 }
 
@@ -94,7 +97,10 @@ impl CoordinatorConfig {
             .with_file(path)?
             .with_environment(std::env::vars(), &service::config::NOT_SETTINGS);
         let mut config: Self = layers.read()?;
-        config.data_dir = path.parent().unwrap_or(Path::new(".")).join(&config.data_dir);
+        config.data_dir = path
+            .parent()
+            .unwrap_or(Path::new("."))
+            .join(&config.data_dir);
         Ok(config)
     }
 }

@@ -1,1 +1,30 @@
 //! The control plane's process: configuration and wiring, nothing else.
+//!
+//! [`init`] makes a mesh; [`run`] is the process: a member that replicates the directory and every
+//! region, lets nodes join, keeps call records, and serves the admin API and the console.
+
+pub mod config;
+
+mod authority;
+mod backend;
+mod campaigns;
+mod dnc;
+mod import;
+mod init;
+mod leads;
+mod members;
+mod nodes;
+mod notes;
+mod operations;
+mod people;
+mod records;
+mod run;
+mod stats;
+mod status;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod trunks;
+
+pub use init::{InitOptions, Initialised, init};
+pub use run::{Addresses, Coordinator, run};

@@ -15,3 +15,4 @@ pub mod phone;
 pub mod population;
 pub mod process;
 pub mod wire;
+pub mod world;

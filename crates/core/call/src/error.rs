@@ -88,6 +88,9 @@ codes! {
     /// No screen was open for longer than the grace time.
     ScreenGone = "DM3017", "The agent's page was closed: no more calls are given.",
         "Press Ready to go on.";
+    /// The engine's thread did not answer.
+    Slow = "DM3018", "The node did not answer in time.",
+        "Look at the state on the screen before pressing again: the button may have been taken. Should it last, tell an administrator.";
 }
 
 impl AgentError {

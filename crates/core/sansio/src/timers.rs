@@ -51,7 +51,10 @@ impl<Name: Ord + Clone> Timers<Name> {
     }
 
     /// The next timer to fire. Not an iterator's: it takes nothing out.
-    #[allow(clippy::should_implement_trait, reason = "reads like the timer wheel of quinn-proto")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "reads like the timer wheel of quinn-proto"
+    )]
     pub fn next(&mut self) -> Option<(Instant, Name)> {
         while let Some(Reverse((at, name))) = self.queue.peek() {
             if self.armed.get(name) == Some(at) {

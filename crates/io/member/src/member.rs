@@ -1,6 +1,11 @@
 //! One member: endpoint, journal, groups.
 
-use crate::{directory::Freshness, region::RegionGroup};
+use crate::{
+    directory::Freshness,
+    protocol::{SERVICES, stopped},
+    region::RegionGroup,
+};
+use bytes::Bytes;
 use consensus::{Group, GroupConfig, GroupId, GroupOptions, Groups, Listener, StartError};
 use domain::{MemberId, RegionId};
 use ledger::{Directory, RegionLedger};
@@ -203,10 +208,15 @@ impl Member {
     /// Stops the groups and links on this member, in order.
     pub async fn shut_down(&self) {
         for (_, group) in self.regions() {
-            group.shut_down().await;
+            self.0.groups.stop(group).await;
         }
-        self.0.directory.shut_down().await;
+        self.0.groups.stop(self.0.directory.clone()).await;
         self.0.endpoint.close();
+        // The services hold this member and the endpoint holds the services: without this the
+        // journal would stay open for as long as the process lives.
+        for service in SERVICES {
+            self.0.endpoint.serve(service, |_, _: Bytes| async { Err(stopped()) });
+        }
     }
 
     pub(crate) fn region_group(&self, region: RegionId) -> Option<RegionGroup> {

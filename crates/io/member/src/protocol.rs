@@ -18,6 +18,14 @@ pub const RECORDS: ServiceId = ServiceId::new(36, "records");
 /// A node tells the coordinator how it is: [`domain::status::NodeStatus`] to nothing.
 pub const STATUS: ServiceId = ServiceId::new(37, "status");
 
+/// What every member answers.
+pub(crate) const SERVICES: [ServiceId; 4] = [KEEP_ALIVE, FRESHNESS, APPLIED, EFFECTIVE];
+
+/// The answer of a member that has stopped.
+pub(crate) fn stopped() -> ServiceError {
+    ServiceError::new(NOT_LEADING, "this member has stopped")
+}
+
 /// The answer to shipped records: they are durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordsReply {

@@ -1,0 +1,420 @@
+//! Imports of leads and of do-not-call numbers: CSV in, batches to the groups, exact counts out.
+
+pub(crate) mod mapping;
+mod numbers;
+mod rejects;
+pub(crate) mod rows;
+
+pub(crate) use numbers::start as start_do_not_call;
+
+use crate::{
+    backend::{Backend, audit, missing},
+    operations::Running,
+};
+use dialmesh_http::{
+    admin::{Answer, ByteStream},
+    auth::Caller,
+    dto::{ImportOptions, Operation},
+    problem::{BackendError, FieldError},
+};
+use domain::{CampaignId, CampaignState, HomeRule, ListId, NewLead, PhoneNumber, RegionId, limits};
+use ledger::{Change, DirectoryReply, ImportTotals, RegionCommand, RegionReply, RowOutcome};
+use mapping::Mapping;
+use rejects::Rejects;
+use rows::{Row, Rows, RowsError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::oneshot;
+
+/// How long one batch may take to be committed.
+const BATCH: Duration = Duration::from_secs(30);
+/// Bytes of one region's waiting rows; then they are proposed.
+const BATCH_BYTES: usize = 2 << 20;
+/// Bytes of all waiting rows; then all are proposed.
+const WAITING_BYTES: usize = 32 << 20;
+/// Numbers that a dry run remembers to find duplicates; a longer file is refused by it.
+pub(crate) const DRY_RUN_NUMBERS: usize = 2_000_000;
+/// How long a region's group may take to appear on this member.
+const REGION: Duration = Duration::from_secs(10);
+
+/// Why an import ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The file.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    /// Its heading.
+    #[error("{0}")]
+    Heading(String),
+    /// Proposing.
+    #[error("{0}")]
+    Backend(BackendError),
+    /// The disk.
+    #[error("the file of rejects cannot be written: {0}")]
+    Disk(#[from] std::io::Error),
+    /// A dry run over its bound.
+    #[error("a dry run counts at most {DRY_RUN_NUMBERS} numbers; split the file")]
+    DryRun,
+}
+
+impl Failure {
+    /// What the importer is answered when nothing was taken yet; later the operation tells it.
+    fn answer(&self) -> BackendError {
+        match self {
+            Self::Rows(RowsError::Body(error)) => BackendError::Body(*error),
+            Self::Rows(error) => {
+                BackendError::Invalid(vec![FieldError::new("", error.to_string())])
+            }
+            Self::Heading(why) => BackendError::Invalid(vec![FieldError::new("", why.clone())]),
+            Self::Backend(error) => error.clone(),
+            Self::Disk(error) => BackendError::Internal(error.to_string()),
+            Self::DryRun => BackendError::Limit {
+                what: "numbers in a dry run",
+                limit: DRY_RUN_NUMBERS as u64,
+            },
+        }
+    }
+}
+
+/// Ends the operation; the answer to the importer.
+pub(crate) fn end(running: Running, result: Result<(), Failure>) -> Answer<Operation> {
+    let label = if running.operation.kind == "lead_import" {
+        "dialmesh_import_rows_total"
+    } else {
+        "dialmesh_dnc_import_rows_total"
+    };
+    if !running.operation.dry_run {
+        for (result, rows) in &running.operation.counts {
+            metrics::counter!(label, "result" => result.clone()).increment(*rows);
+        }
+    }
+    match result {
+        Ok(()) => Ok(running.end(None)),
+        Err(failure) => {
+            let nothing_yet = running.operation.rows == 0;
+            let broke_off = matches!(failure, Failure::Rows(RowsError::Body(_)));
+            let operation = running.end(Some(failure.to_string()));
+            if nothing_yet || broke_off {
+                Err(failure.answer())
+            } else {
+                Ok(operation)
+            }
+        }
+    }
+}
+
+/// The default country, if it is one.
+pub(crate) fn country(given: Option<String>) -> Answer<Option<String>> {
+    if let Some(text) = &given
+        && let Err(numbering::ParseError::UnknownCountry { .. }) = numbering::parse("1", text)
+    {
+        let error = FieldError::new(
+            "?default_country",
+            "is not an ISO 3166 code such as CN or US",
+        );
+        return Err(BackendError::Invalid(vec![error]));
+    }
+    Ok(given)
+}
+
+/// A row that waits to be proposed.
+struct Waiting {
+    number: u64,
+    fields: Vec<String>,
+    lead: NewLead,
+}
+
+#[derive(Default)]
+struct Region {
+    waiting: Vec<Waiting>,
+    bytes: usize,
+    batches: u64,
+    totals: ImportTotals,
+}
+
+struct Import {
+    backend: Arc<Backend>,
+    campaign: CampaignId,
+    /// None for a dry run.
+    list: Option<ListId>,
+    country: Option<String>,
+    rules: Vec<HomeRule>,
+    regions: BTreeMap<RegionId, Region>,
+    waiting_bytes: usize,
+    seen: BTreeSet<PhoneNumber>,
+    /// What is not counted by the regions.
+    counts: BTreeMap<&'static str, u64>,
+    running: Running,
+}
+
+/// Reads a file of leads to its end; see [`dialmesh_http::admin::AdminBackend::import_leads`].
+pub(crate) async fn start(
+    backend: &Arc<Backend>,
+    by: &Caller,
+    campaign: CampaignId,
+    options: ImportOptions,
+    length: Option<u64>,
+    rows: ByteStream,
+) -> Answer<Operation> {
+    let (state, rules) = backend.member.directory().read(|directory| {
+        (
+            directory.campaign(campaign).map(|c| c.state),
+            directory.home_rules().to_vec(),
+        )
+    });
+    match state {
+        None => return Err(missing("campaign", campaign)),
+        Some(CampaignState::Stopped) => {
+            return Err(BackendError::Conflict(
+                "the campaign is stopped for good".to_owned(),
+            ));
+        }
+        Some(_) => {}
+    }
+    if rules.is_empty() {
+        let why = "no home rules are set: leads would have no region; set at least the default";
+        return Err(BackendError::Conflict(why.to_owned()));
+    }
+    let country = country(options.default_country)?;
+    let name = options
+        .list
+        .unwrap_or_else(|| format!("import of {}", service::clock::wall()));
+    audit(
+        by,
+        "import_leads",
+        &format!("{campaign} list={name} dry_run={}", options.dry_run),
+    );
+    let list = if options.dry_run {
+        None
+    } else {
+        match backend
+            .change(Change::CreateList { campaign, name })
+            .await?
+            .reply
+        {
+            DirectoryReply::List(list) => Some(list),
+            other => return Err(crate::backend::unexpected(&other)),
+        }
+    };
+    let running = backend
+        .operations
+        .begin("lead_import", options.dry_run, length);
+    let running = running.map_err(|e| BackendError::Internal(e.to_string()))?;
+    let import = Import {
+        backend: Arc::clone(backend),
+        campaign,
+        list,
+        country,
+        rules,
+        regions: BTreeMap::new(),
+        waiting_bytes: 0,
+        seen: BTreeSet::new(),
+        counts: BTreeMap::new(),
+        running,
+    };
+    let (tell, told) = oneshot::channel();
+    backend.tasks.spawn("lead_import", async move {
+        // The importer may have gone; the operation is listed all the same.
+        drop(tell.send(import.run(Rows::new(rows)).await));
+    });
+    told.await
+        .unwrap_or_else(|_| Err(BackendError::Internal("the import was cut off".to_owned())))
+}
+
+impl Import {
+    async fn run(mut self, mut rows: Rows) -> Answer<Operation> {
+        let result = self.take_all(&mut rows).await;
+        self.progress(&rows);
+        end(self.running, result)
+    }
+
+    async fn take_all(&mut self, rows: &mut Rows) -> Result<(), Failure> {
+        let Some(heading) = rows.next().await? else {
+            return Err(Failure::Heading(
+                "the file is empty; its first row names the columns".into(),
+            ));
+        };
+        let mapping = Mapping::of(&heading.fields).map_err(Failure::Heading)?;
+        let mut rejects = Rejects::new(self.running.rejects_path(), &heading.fields);
+        let taken = self.take_rows(rows, &mapping, &mut rejects).await;
+        rejects.finish()?;
+        self.running.operation.has_rejects = rejects.any();
+        taken
+    }
+
+    async fn take_rows(
+        &mut self,
+        rows: &mut Rows,
+        mapping: &Mapping,
+        rejects: &mut Rejects,
+    ) -> Result<(), Failure> {
+        while let Some(row) = rows.next().await? {
+            self.take(row, mapping, rejects).await?;
+            if rows.rows % 256 == 0 {
+                self.progress(rows);
+                self.running.tell();
+            }
+        }
+        self.propose_all(rejects).await
+    }
+
+    fn count(&mut self, result: &'static str) {
+        *self.counts.entry(result).or_default() += 1;
+    }
+
+    /// Every row read is in exactly one count, once its batch is committed.
+    fn progress(&mut self, rows: &Rows) {
+        let mut counts: BTreeMap<String, u64> = self
+            .counts
+            .iter()
+            .map(|(result, n)| ((*result).to_owned(), *n))
+            .collect();
+        for region in self.regions.values() {
+            for (result, n) in [
+                ("accepted", region.totals.accepted),
+                ("duplicate", region.totals.duplicate),
+                ("refused", region.totals.refused),
+            ] {
+                if n > 0 {
+                    *counts.entry(result.to_owned()).or_default() += n;
+                }
+            }
+        }
+        let operation = &mut self.running.operation;
+        (operation.counts, operation.bytes_done) = (counts, rows.bytes_done);
+        operation.rows = rows.rows.saturating_sub(1);
+    }
+
+    async fn take(
+        &mut self,
+        row: Row,
+        mapping: &Mapping,
+        rejects: &mut Rejects,
+    ) -> Result<(), Failure> {
+        let lead = match mapping.lead(&row.fields, row.utf8, self.country.as_deref()) {
+            Ok(lead) => lead,
+            Err(problem) => {
+                self.count("invalid");
+                let remedy = problem.to_string();
+                return Ok(rejects.add(row.number, "invalid", &remedy, &row.fields)?);
+            }
+        };
+        let mut reject = |reason, remedy| rejects.add(row.number, reason, remedy, &row.fields);
+        if lead.zones.is_empty() {
+            reject(
+                "unknown_zone",
+                "no time zone is known for the number, so no hour is known to be allowed",
+            )?;
+            self.count("unknown_zone");
+            return Ok(());
+        }
+        let place = numbering::locality(lead.number);
+        let Some(region) = numbering::home_region(&self.rules, lead.number, &place) else {
+            reject(
+                "no_home_region",
+                "no home rule matches the number; add one, or a default",
+            )?;
+            self.count("no_home_region");
+            return Ok(());
+        };
+        let directory = self.backend.member.directory();
+        if directory.read(|d| d.dnc_covers(lead.number, self.campaign, region)) {
+            reject("do_not_call", "the number is on the do-not-call list")?;
+            self.count("do_not_call");
+            return Ok(());
+        }
+        if self.list.is_none() {
+            return self.try_dry(region, lead.number).await;
+        }
+        let bytes = row.fields.iter().map(|f| f.len() + 48).sum::<usize>() + 64;
+        let held = self.regions.entry(region).or_default();
+        held.waiting.push(Waiting {
+            number: row.number,
+            fields: row.fields,
+            lead,
+        });
+        held.bytes += bytes;
+        self.waiting_bytes += bytes;
+        if held.waiting.len() == limits::IMPORT_BATCH || held.bytes >= BATCH_BYTES {
+            self.propose(region, rejects).await?;
+        } else if self.waiting_bytes >= WAITING_BYTES {
+            self.propose_all(rejects).await?;
+        }
+        Ok(())
+    }
+
+    async fn try_dry(&mut self, region: RegionId, number: PhoneNumber) -> Result<(), Failure> {
+        let group = self
+            .backend
+            .region(region, REGION)
+            .await
+            .map_err(Failure::Backend)?;
+        let campaign = self.campaign;
+        let known = group.read(|ledger| {
+            let mut leads = ledger.leads_of(number).into_iter();
+            leads.any(|id| {
+                ledger
+                    .lead(id)
+                    .is_some_and(|lead| lead.campaign == campaign)
+            })
+        });
+        let new = !known && self.seen.insert(number);
+        if self.seen.len() > DRY_RUN_NUMBERS {
+            return Err(Failure::DryRun);
+        }
+        self.count(if new { "accepted" } else { "duplicate" });
+        Ok(())
+    }
+
+    async fn propose_all(&mut self, rejects: &mut Rejects) -> Result<(), Failure> {
+        let regions: Vec<RegionId> = self.regions.keys().copied().collect();
+        for region in regions {
+            self.propose(region, rejects).await?;
+        }
+        Ok(())
+    }
+
+    /// Proposes what waits for a region. A retry of a batch is known by its number, so that each
+    /// row is taken once and the region's sums stay exact.
+    async fn propose(&mut self, region: RegionId, rejects: &mut Rejects) -> Result<(), Failure> {
+        let held = self.regions.entry(region).or_default();
+        let Some(list) = self.list.filter(|_| !held.waiting.is_empty()) else {
+            return Ok(());
+        };
+        let waiting = std::mem::take(&mut held.waiting);
+        self.waiting_bytes -= std::mem::take(&mut held.bytes);
+        held.batches += 1;
+        let command = RegionCommand::Import {
+            list,
+            campaign: self.campaign,
+            batch: held.batches,
+            rows: waiting.iter().map(|row| row.lead.clone()).collect(),
+        };
+        let group = self
+            .backend
+            .region(region, REGION)
+            .await
+            .map_err(Failure::Backend)?;
+        let committed = group.propose_again(&command, BATCH).await;
+        let committed =
+            committed.map_err(|e| Failure::Backend(crate::backend::not_proposed(&e)))?;
+        match committed.reply {
+            RegionReply::Imported { rows, totals, .. } => {
+                held.totals = totals;
+                for (row, outcome) in waiting.iter().zip(rows) {
+                    if let RowOutcome::Refused(refusal) = outcome {
+                        rejects.add(row.number, "refused", &refusal.to_string(), &row.fields)?;
+                    }
+                }
+                Ok(())
+            }
+            other => {
+                let why = format!("region {region} answered an import with {other:?}");
+                Err(Failure::Backend(BackendError::Internal(why)))
+            }
+        }
+    }
+}

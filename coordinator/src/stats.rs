@@ -1,0 +1,197 @@
+//! A campaign's figures, and why nothing more is dialed.
+
+use crate::backend::{Backend, missing};
+use compliance::RulePack;
+use consensus::Group;
+use dialmesh_http::{
+    admin::Answer,
+    dto::{Abandonment, CampaignStats, IdleReason},
+};
+use domain::{Campaign, CampaignId, CampaignState, LeadId, MemberRole, WallTime, ZoneId};
+use ledger::{LeadStanding, RegionLedger, RegionStats};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Leads of one region looked at for closed calling windows; beyond, their share is taken for all.
+const LOOK: u64 = 5_000;
+
+/// What a rule pack allows of abandonment, in percent, and over how long.
+pub(crate) fn budget(pack: Option<&RulePack>) -> (f64, Duration) {
+    let strictest = || {
+        RulePack::all()
+            .iter()
+            .min_by_key(|pack| pack.abandonment.budget_permille)
+    };
+    let rule = pack.or_else(strictest).map(|pack| pack.abandonment);
+    rule.map_or((0.0, Duration::ZERO), |r| {
+        (f64::from(r.budget_permille) / 10.0, r.window)
+    })
+}
+
+pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStats> {
+    let now = service::clock::wall();
+    let found = backend.member.directory().read(|d| d.campaign(id).cloned());
+    let campaign = found.ok_or_else(|| missing("campaign", id))?;
+    let pack = RulePack::by_name(&campaign.rule_pack);
+    let mut sum = RegionStats::default();
+    let mut finished: u64 = 0;
+    let mut windows = Windows::default();
+    let mut next_due: Option<WallTime> = None;
+    for (region, group) in backend.member.regions() {
+        let (stats, next) = group.read(|r| (r.stats(id), r.next_due()));
+        sum.due += stats.due;
+        sum.waiting += stats.waiting;
+        sum.leased += stats.leased;
+        sum.in_doubt += stats.in_doubt;
+        sum.blocked_dnc += stats.blocked_dnc;
+        sum.no_zone += stats.no_zone;
+        finished += stats.finished.iter().map(|(_, n)| n).sum::<u64>();
+        if stats.waiting > 0 {
+            next_due = [next_due, next].into_iter().flatten().min();
+        }
+        let dialed_here = campaign.regions.is_empty() || campaign.regions.contains(&region);
+        if let Some(pack) = pack.filter(|_| stats.due > 0 && dialed_here) {
+            windows.look(&group, pack, id, stats.due, now);
+        }
+    }
+    let counts = backend.records.tally(|tally| tally.campaign(id));
+    let (percent, window) = budget(pack);
+    let (answered, abandoned) = counts.answers(now, window);
+    let leads = [
+        ("due", sum.due),
+        ("resting", sum.waiting),
+        ("leased", sum.leased),
+        ("in_doubt", sum.in_doubt),
+        ("do_not_call", sum.blocked_dnc),
+        ("unknown_zone", sum.no_zone),
+        ("finished", finished),
+    ];
+    Ok(CampaignStats {
+        campaign: id,
+        leads: leads
+            .into_iter()
+            .map(|(state, n)| (state.to_owned(), n))
+            .collect(),
+        attempts: counts.attempts,
+        dispositions: counts.dispositions,
+        abandonment: Abandonment::new(answered, abandoned, percent),
+        why_idle: why_idle(backend, &campaign, &sum, finished, &windows, next_due),
+        as_of: now.into(),
+    })
+}
+
+/// Due leads whose calling window is closed.
+#[derive(Debug, Default)]
+struct Windows {
+    closed: u64,
+    opens: Option<WallTime>,
+}
+
+impl Windows {
+    fn look(
+        &mut self,
+        group: &Group<RegionLedger>,
+        pack: &RulePack,
+        campaign: CampaignId,
+        due: u64,
+        now: WallTime,
+    ) {
+        let numbers: Vec<_> = group.read(|ledger| {
+            let all =
+                (1..=(ledger.len() as u64).min(LOOK)).map(|n| LeadId::new(ledger.region(), n));
+            all.filter_map(|id| ledger.lead(id))
+                .filter(|lead| lead.campaign == campaign && lead.standing == LeadStanding::Due)
+                .map(|lead| lead.number)
+                .collect()
+        });
+        let mut known: BTreeMap<&'static [ZoneId], (bool, Option<WallTime>)> = BTreeMap::new();
+        let mut closed = 0;
+        for number in &numbers {
+            let zones = numbering::locality(*number).zones;
+            let (open, opens) = *known.entry(zones).or_insert_with(|| {
+                let open = compliance::may_dial_at(pack, zones, now).is_ok();
+                (
+                    open,
+                    if open {
+                        None
+                    } else {
+                        compliance::next_open(pack, zones, now)
+                    },
+                )
+            });
+            closed += u64::from(!open);
+            self.opens = [self.opens, opens].into_iter().flatten().min();
+        }
+        if !numbers.is_empty() {
+            self.closed += due * closed / numbers.len() as u64;
+        }
+    }
+}
+
+fn why_idle(
+    backend: &Backend,
+    campaign: &Campaign,
+    sum: &RegionStats,
+    finished: u64,
+    windows: &Windows,
+    next_due: Option<WallTime>,
+) -> Vec<IdleReason> {
+    let mut reasons = Vec::new();
+    let mut say = |rule: &str, leads: u64, next_at: Option<WallTime>| {
+        if leads > 0 {
+            let (rule, next_at) = (rule.to_owned(), next_at.map(Into::into));
+            reasons.push(IdleReason {
+                rule,
+                leads,
+                next_at,
+            });
+        }
+    };
+    say("finished", finished, None);
+    say("do_not_call", sum.blocked_dnc, None);
+    say("unknown_zone", sum.no_zone, None);
+    say("leased", sum.leased, None);
+    say("in_doubt", sum.in_doubt, None);
+    say("resting", sum.waiting, next_due);
+    say("outside_calling_window", windows.closed, windows.opens);
+    let open = sum.due.saturating_sub(windows.closed);
+    match campaign.state {
+        CampaignState::Draft => say("campaign_draft", open, None),
+        CampaignState::Paused => say("campaign_paused", open, None),
+        CampaignState::Stopped => say("campaign_stopped", open, None),
+        CampaignState::Running => {
+            if let Some(rule) = held_back_by(backend) {
+                say(rule, open, None);
+            }
+        }
+    }
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.leads));
+    reasons
+}
+
+/// What keeps leads that may be dialed now from being dialed, mesh-wide.
+fn held_back_by(backend: &Backend) -> Option<&'static str> {
+    let nodes = backend.nodes.fresh();
+    let (any_node, any_trunk, any_caller_id) = backend.member.directory().read(|directory| {
+        let enabled = |t: &domain::Trunk| t.enabled;
+        let shown =
+            |c: &domain::CallerId| !c.resting && directory.trunk(c.trunk).is_some_and(enabled);
+        (
+            directory
+                .members()
+                .any(|m| m.role == MemberRole::Node && !m.removed),
+            directory.trunks().any(enabled),
+            directory.caller_ids().any(shown),
+        )
+    });
+    let ready = nodes.iter().any(|n| n.agents.ready > 0);
+    let up = nodes.iter().any(|n| n.trunks.iter().any(|t| t.up));
+    match () {
+        () if !any_node => Some("no_node"),
+        () if nodes.is_empty() => Some("no_node_reachable"),
+        () if !any_trunk => Some("no_trunk"),
+        () if !any_caller_id => Some("no_caller_id"),
+        () if !up => Some("trunks_down"),
+        () if !ready => Some("no_ready_agent"),
+        () => None,
+    }
+}

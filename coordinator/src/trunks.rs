@@ -1,0 +1,143 @@
+//! Trunks and caller IDs.
+
+use crate::backend::{Backend, audit, missing, page, unexpected};
+use dialmesh_http::{
+    admin::Answer,
+    auth::Caller,
+    dto::{
+        CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest, Page, PageQuery, Trunk,
+        TrunkPatch, TrunkRequest,
+    },
+    problem::{BackendError, FieldError},
+};
+use domain::{PhoneNumber, TrunkId};
+use ledger::{Change, DirectoryReply};
+
+pub(crate) fn list(backend: &Backend, query: &PageQuery) -> Answer<Page<Trunk>> {
+    backend.member.directory().read(|directory| {
+        page(directory.trunks().map(|t| (t.id, t)), query).map(|page| page.map(Trunk::from))
+    })
+}
+
+pub(crate) fn show(backend: &Backend, id: TrunkId) -> Answer<Trunk> {
+    let found = backend
+        .member
+        .directory()
+        .read(|d| d.trunk(id).map(Trunk::from));
+    found.ok_or_else(|| missing("trunk", id))
+}
+
+async fn set(backend: &Backend, trunk: domain::Trunk) -> Answer<Trunk> {
+    match backend.change(Change::SetTrunk { trunk }).await?.reply {
+        DirectoryReply::Trunk(id) => show(backend, id),
+        other => Err(unexpected(&other)),
+    }
+}
+
+pub(crate) async fn create(backend: &Backend, by: &Caller, request: TrunkRequest) -> Answer<Trunk> {
+    audit(by, "create_trunk", &request.name);
+    set(backend, request.into_domain(TrunkId(0))).await
+}
+
+pub(crate) async fn patch(
+    backend: &Backend,
+    by: &Caller,
+    id: TrunkId,
+    patch: TrunkPatch,
+) -> Answer<Trunk> {
+    audit(by, "patch_trunk", &id.to_string());
+    let _edit = backend.edit.lock().await;
+    let found = backend.member.directory().read(|d| d.trunk(id).cloned());
+    let mut trunk = found.ok_or_else(|| missing("trunk", id))?;
+    patch.apply(&mut trunk);
+    set(backend, trunk).await
+}
+
+pub(crate) async fn delete(backend: &Backend, by: &Caller, id: TrunkId) -> Answer<()> {
+    show(backend, id)?;
+    audit(by, "delete_trunk", &id.to_string());
+    backend.change(Change::RemoveTrunk { id }).await.map(drop)
+}
+
+pub(crate) fn caller_ids(backend: &Backend, query: &PageQuery) -> Answer<Page<CallerId>> {
+    backend.member.directory().read(|directory| {
+        let all = directory.caller_ids().map(|c| (c.number.digits(), c));
+        page(all, query).map(|page| page.map(CallerId::from))
+    })
+}
+
+pub(crate) async fn add_caller_ids(
+    backend: &Backend,
+    by: &Caller,
+    request: CallerIdsRequest,
+) -> Answer<CallerIdsAdded> {
+    audit(
+        by,
+        "add_caller_ids",
+        &format!("{} numbers", request.caller_ids.len()),
+    );
+    let _edit = backend.edit.lock().await;
+    let mut caller_ids = Vec::with_capacity(request.caller_ids.len());
+    let mut updated = 0;
+    for (at, wanted) in request.caller_ids.iter().enumerate() {
+        let mut caller_id = wanted.to_domain().map_err(|error| {
+            let pointer = format!("/caller_ids/{at}/number");
+            BackendError::Invalid(vec![FieldError::new(pointer, error.to_string())])
+        })?;
+        let known = backend
+            .member
+            .directory()
+            .read(|d| d.caller_id(caller_id.number).copied());
+        if let Some(known) = known {
+            caller_id.resting = known.resting;
+            updated += 1;
+        }
+        caller_ids.push(caller_id);
+    }
+    let added = caller_ids.len() - updated;
+    backend.change(Change::SetCallerIds { caller_ids }).await?;
+    Ok(CallerIdsAdded { added, updated })
+}
+
+fn caller_id(backend: &Backend, number: PhoneNumber) -> Answer<domain::CallerId> {
+    let found = backend
+        .member
+        .directory()
+        .read(|d| d.caller_id(number).copied());
+    found.ok_or_else(|| missing("caller ID", number))
+}
+
+pub(crate) async fn patch_caller_id(
+    backend: &Backend,
+    by: &Caller,
+    number: PhoneNumber,
+    patch: CallerIdPatch,
+) -> Answer<CallerId> {
+    audit(by, "patch_caller_id", &number.to_string());
+    let _edit = backend.edit.lock().await;
+    let mut known = caller_id(backend, number)?;
+    known.resting = patch.resting.unwrap_or(known.resting);
+    known.caps.per_day = patch.per_day.unwrap_or(known.caps.per_day);
+    known.caps.per_hour = patch.per_hour.unwrap_or(known.caps.per_hour);
+    backend
+        .change(Change::SetCallerIds {
+            caller_ids: vec![known],
+        })
+        .await?;
+    Ok(CallerId::from(&known))
+}
+
+pub(crate) async fn delete_caller_id(
+    backend: &Backend,
+    by: &Caller,
+    number: PhoneNumber,
+) -> Answer<()> {
+    caller_id(backend, number)?;
+    audit(by, "delete_caller_id", &number.to_string());
+    backend
+        .change(Change::RemoveCallerIds {
+            numbers: vec![number],
+        })
+        .await
+        .map(drop)
+}

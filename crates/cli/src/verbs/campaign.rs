@@ -1,0 +1,298 @@
+//! `dialmesh campaign`.
+
+use crate::{
+    client::{Client, escaped},
+    failure::Failure,
+    names,
+    output::{self, Form},
+    session::Session,
+    verbs::{Fields, pair},
+};
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use dialmesh_http::dto::{CampaignSettings, Retry, Validate};
+use serde_json::{Map, Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Campaigns.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make a campaign. It dials nothing before `campaign start`.
+    #[command(after_help = "Examples:\n  dialmesh campaign create autumn --rule-pack china\n  dialmesh campaign create autumn --rule-pack us-federal --pacing ratio --dial-level 1.5 --ring-limit 25s --retry no_answer=1h:3 --retry busy=10m\n  dialmesh campaign create autumn --file autumn.json --region south")]
+    Create(Box<Create>),
+    /// List the campaigns.
+    #[command(after_help = "Examples:\n  dialmesh campaign ls\n  dialmesh campaign ls -o json")]
+    Ls,
+    /// Show a campaign's settings.
+    #[command(after_help = "Examples:\n  dialmesh campaign show autumn\n  dialmesh campaign show autumn -o json > autumn.json")]
+    Show(Named),
+    /// Start dialing, or go on after a pause.
+    #[command(after_help = "Examples:\n  dialmesh campaign start autumn")]
+    Start(Named),
+    /// Make no new attempts; live calls go on.
+    #[command(after_help = "Examples:\n  dialmesh campaign pause autumn")]
+    Pause(Named),
+    /// End a campaign for good.
+    #[command(after_help = "Examples:\n  dialmesh campaign stop autumn --yes")]
+    Stop(Named),
+    /// Show leads, attempts, dispositions and abandonment.
+    #[command(after_help = "Examples:\n  dialmesh campaign stats autumn\n  dialmesh campaign stats autumn -o json")]
+    Stats(Named),
+    /// Show why leads are not dialed now: how many each rule holds back, and until when.
+    #[command(after_help = "Examples:\n  dialmesh campaign why-idle autumn")]
+    WhyIdle(Named),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Name or id.
+    campaign: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Unique among campaigns that are not stopped.
+    name: String,
+    /// The rules of the land: us-federal, china.
+    #[arg(long, required_unless_present = "file")]
+    rule_pack: Option<String>,
+    /// A JSON object of settings, as `campaign show -o json` prints; flags go before it.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Only this region's nodes dial it; may be repeated. All when not given.
+    #[arg(long)]
+    region: Vec<String>,
+    /// How lines are launched (progressive when not given).
+    #[arg(long, value_parser = ["progressive", "ratio"])]
+    pacing: Option<String>,
+    /// Lines for each ready agent with --pacing ratio, 1.0 to 10.0.
+    #[arg(long, requires = "pacing")]
+    dial_level: Option<f64>,
+    /// How long to let it ring, 15s to 2m.
+    #[arg(long, value_parser = service::config::parse_duration)]
+    ring_limit: Option<Duration>,
+    /// How long a call may last, 1m to 4h.
+    #[arg(long, value_parser = service::config::parse_duration)]
+    talk_limit: Option<Duration>,
+    /// How long an answered person may wait for an agent, 0s to 10s.
+    #[arg(long, value_parser = service::config::parse_duration)]
+    answer_limit: Option<Duration>,
+    /// How long wrap-up may last, 1s to 1h.
+    #[arg(long, value_parser = service::config::parse_duration)]
+    wrap_up_limit: Option<Duration>,
+    /// Attempts at a lead in all, 1 to 100.
+    #[arg(long, value_name = "N")]
+    attempts: Option<u16>,
+    /// When to try again after a result: no_answer=1h, or no_answer=1h:3 for 3 attempts in all; may be repeated.
+    #[arg(long, value_name = "RESULT=DELAY[:ATTEMPTS]", value_parser = retry)]
+    retry: Vec<RetryFlag>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RetryFlag {
+    after: String,
+    delay: Duration,
+    attempts: Option<u16>,
+}
+
+fn retry(text: &str) -> Result<RetryFlag, String> {
+    let (after, rest) = pair(text)?;
+    let (delay, attempts) = match rest.split_once(':') {
+        Some((delay, attempts)) => {
+            let count = attempts.parse().map_err(|_| format!("{attempts:?} is not a number of attempts"))?;
+            (delay, Some(count))
+        }
+        None => (rest.as_str(), None),
+    };
+    let delay = service::config::parse_duration(delay).map_err(|error| format!("the delay {error}"))?;
+    Ok(RetryFlag { after, delay, attempts })
+}
+
+const COLUMNS: [(&str, &str); 8] = [
+    ("name", "/name"),
+    ("state", "/state"),
+    ("pacing", "/pacing"),
+    ("level", "/dial_level"),
+    ("rule pack", "/rule_pack"),
+    ("regions", "/regions"),
+    ("attempts", "/attempts_max"),
+    ("id", "/id"),
+];
+
+pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
+    let client = session.client()?;
+    match verb {
+        Verb::Create(args) => {
+            let settings = settings(&client, *args).await?;
+            session.show(&client.post("/campaigns", &settings).await?)
+        }
+        Verb::Ls => {
+            let mut rows = client.list("/campaigns").await?;
+            if session.form() == Form::Table {
+                names::label(&client, &mut rows, "regions", names::REGION).await?;
+            }
+            session.rows(&COLUMNS, &rows)
+        }
+        Verb::Show(named) => session.show(&client.get(&path(&client, &named, "").await?).await?),
+        Verb::Start(named) => act(session, &client, &named, "start", "is dialing").await,
+        Verb::Pause(named) => act(session, &client, &named, "pause", "makes no new attempts").await,
+        Verb::Stop(named) => {
+            session.confirm(&format!("end the campaign {} for good", named.campaign))?;
+            act(session, &client, &named, "stop", "has ended").await
+        }
+        Verb::Stats(named) => {
+            let mut stats: Value = client.get(&path(&client, &named, "/stats").await?).await?;
+            if session.form() == Form::Table
+                && let Some(stats) = stats.as_object_mut()
+            {
+                stats.remove("why_idle");
+            }
+            session.show(&stats)
+        }
+        Verb::WhyIdle(named) => {
+            let stats: Value = client.get(&path(&client, &named, "/stats").await?).await?;
+            let reasons = &stats["why_idle"];
+            if session.form() == Form::Table && reasons.as_array().is_none_or(Vec::is_empty) {
+                return output::lines(&["no rule holds leads back".to_owned()]);
+            }
+            session.rows(&[("rule", "/rule"), ("leads", "/leads"), ("next at", "/next_at")], reasons)
+        }
+    }
+}
+
+async fn path(client: &Client, named: &Named, more: &str) -> Result<String> {
+    let id = names::id(client, names::CAMPAIGN, &named.campaign).await?;
+    Ok(format!("/campaigns/{}{more}", escaped(&id)))
+}
+
+async fn act(
+    session: &Session,
+    client: &Client,
+    named: &Named,
+    action: &str,
+    done: &str,
+) -> Result<()> {
+    let campaign = client.act(&path(client, named, &format!("/{action}")).await?).await?;
+    match session.form() {
+        Form::Table => session.done(&format!("{} {done}", output::plain(&campaign["name"]))),
+        _ => session.show(&campaign),
+    }
+}
+
+/// Settings of a file, with what only the server may say taken out.
+fn from_file(path: &Path) -> Result<Map<String, Value>> {
+    let shown = path.display();
+    let text = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+    let mut map: Map<String, Value> = serde_json::from_slice(&text)
+        .map_err(|error| Failure::usage(format!("{shown} is not a JSON object of settings: {error}")))?;
+    for theirs in ["id", "state", "version"] {
+        map.remove(theirs);
+    }
+    Ok(map)
+}
+
+async fn settings(client: &Client, args: Create) -> Result<CampaignSettings> {
+    let mut map = args.file.as_deref().map(from_file).transpose()?.unwrap_or_default();
+    let listed = map.get("regions").and_then(Value::as_array).into_iter().flatten();
+    let listed: Vec<String> = listed.filter_map(Value::as_str).map(str::to_owned).collect();
+    let regions = if args.region.is_empty() { listed } else { args.region.clone() };
+    map.insert("regions".to_owned(), json!(names::ids(client, names::REGION, &regions).await?));
+    let place = args.file.as_ref().map_or(String::new(), |file| format!("{}: ", file.display()));
+    checked(args, map).map_err(|wrong| Failure::usage(place + &wrong).into())
+}
+
+/// The settings, or what is wrong with them.
+fn checked(args: Create, map: Map<String, Value>) -> Result<CampaignSettings, String> {
+    let fields = merged(args, Fields::from(map)).map_err(|error| error.to_string())?;
+    let settings: CampaignSettings =
+        serde_json::from_value(fields.object()).map_err(|error| error.to_string())?;
+    let wrong: Vec<String> = settings
+        .validate()
+        .iter()
+        .map(|field| format!("{} {}", field.pointer.trim_start_matches('/').replace('/', "."), field.message))
+        .collect();
+    if wrong.is_empty() { Ok(settings) } else { Err(wrong.join("; ")) }
+}
+
+fn merged(args: Create, mut fields: Fields) -> Result<Fields> {
+    let seconds = |span: Option<Duration>| span.map(|span| span.as_secs());
+    fields.put("name", Some(args.name))?;
+    fields.put("rule_pack", args.rule_pack)?;
+    fields.put("pacing", args.pacing)?;
+    fields.put("dial_level", args.dial_level)?;
+    fields.put("ring_limit_seconds", seconds(args.ring_limit))?;
+    fields.put("talk_limit_seconds", seconds(args.talk_limit))?;
+    fields.put("answer_limit_ms", args.answer_limit.map(|limit| limit.as_millis() as u64))?;
+    fields.put("wrap_up_limit_seconds", seconds(args.wrap_up_limit))?;
+    fields.put("attempts_max", args.attempts)?;
+    let all = args.attempts.unwrap_or_else(|| CampaignSettings::new("", "").attempts_max);
+    let rules: Vec<Retry> = args
+        .retry
+        .into_iter()
+        .map(|rule| Retry {
+            after: rule.after,
+            delay_seconds: rule.delay.as_secs(),
+            attempts_max: rule.attempts.unwrap_or(all),
+        })
+        .collect();
+    fields.put("retry", (!rules.is_empty()).then_some(rules))?;
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        verb: Verb,
+    }
+
+    fn create(more: &[&str], file: Value) -> Result<CampaignSettings, String> {
+        let line = Line::try_parse_from(["c", "create", "autumn"].iter().chain(more))
+            .map_err(|error| error.to_string())?;
+        match (line.verb, file) {
+            (Verb::Create(args), Value::Object(map)) => checked(*args, map),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_go_before_the_file_and_the_file_before_defaults() {
+        let flags = [
+            "--file", "x.json", "--pacing", "ratio", "--dial-level", "1.5", "--ring-limit", "25s", "--attempts",
+            "4", "--retry", "no_answer=1h:3", "--retry", "busy=10m",
+        ];
+        let file = json!({"rule_pack": "china", "ring_limit_seconds": 40, "auto_ready": false});
+        let settings = create(&flags, file).unwrap();
+        assert_eq!((settings.ring_limit_seconds, settings.dial_level), (25, 1.5));
+        assert!(!settings.auto_ready && settings.rule_pack == "china" && settings.name == "autumn");
+        let attempts: Vec<_> =
+            settings.retry.iter().map(|r| (r.after.as_str(), r.delay_seconds, r.attempts_max)).collect();
+        assert_eq!(attempts, [("no_answer", 3_600, 3), ("busy", 600, 4)]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let pack = ["--rule-pack", "china"];
+        for (more, file, words) in [
+            (&["--ring-limit", "5s"][..], json!({}), ["ring_limit_seconds", "15"]),
+            (&["--retry", "never=1h"], json!({}), ["retry.0.after", "never"]),
+            (&[], json!({"ring": 1}), ["ring", "unknown field"]),
+            (&["--retry", "busy=soon"], json!({}), ["soon", "1m30s"]),
+            (&["--dial-level", "2"], json!({}), ["--pacing", "required"]),
+        ] {
+            let error = create(&[&pack, more].concat(), file).unwrap_err();
+            for word in words {
+                assert!(error.contains(word), "{error:?} lacks {word:?}");
+            }
+        }
+        assert!(create(&[], json!({})).unwrap_err().contains("--rule-pack"));
+    }
+}

@@ -1,0 +1,132 @@
+//! `dialmesh dnc`.
+
+use crate::{
+    client::{Client, with_query},
+    names,
+    output::{self, Form},
+    session::Session,
+    transfer,
+};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Do-not-call.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Never dial a number again. Waits until no node will dial it.
+    #[command(after_help = "Examples:\n  dialmesh dnc add +8613800138000\n  dialmesh dnc add +8613800138000 --campaign autumn --wait committed")]
+    Add {
+        /// E.164.
+        number: String,
+        #[command(flatten)]
+        scope: ScopeArgs,
+        /// Until when to wait: committed (agreed on), or effective (no node will dial it, even one that is cut off).
+        #[arg(long, default_value = "effective", value_parser = ["committed", "effective"])]
+        wait: String,
+    },
+    /// Tell whether a number may be dialed.
+    #[command(after_help = "Examples:\n  dialmesh dnc check +8613800138000")]
+    Check {
+        /// E.164.
+        number: String,
+    },
+    /// Allow a number again. It is audited.
+    #[command(after_help = "Examples:\n  dialmesh dnc rm +8613800138000 --reason \"typing error, see ticket 4711\" --yes")]
+    Rm {
+        /// E.164.
+        number: String,
+        #[command(flatten)]
+        scope: ScopeArgs,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Import a CSV file of any length: UTF-8 with a heading and the column number.
+    #[command(after_help = "Examples:\n  dialmesh dnc import registry.csv --default-country US\n  dialmesh dnc import registry.csv --dry-run --rejects rejects.csv")]
+    Import(Import),
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct ScopeArgs {
+    /// Only in this campaign; everywhere when not given.
+    #[arg(long)]
+    campaign: Option<String>,
+    /// Only in this region; everywhere when not given.
+    #[arg(long)]
+    region: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The file; - for standard input.
+    file: PathBuf,
+    #[command(flatten)]
+    scope: ScopeArgs,
+    /// The country of numbers without a country code, by its ISO 3166 code (CN, US).
+    #[arg(long, value_name = "CODE")]
+    default_country: Option<String>,
+    /// Count only and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Where to write the rows that were refused, with their reasons (mode 0600).
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+}
+
+impl ScopeArgs {
+    /// The ids of campaign and region.
+    async fn ids(&self, client: &Client) -> Result<(Option<String>, Option<String>)> {
+        let campaign = names::id_if(client, names::CAMPAIGN, self.campaign.as_deref()).await?;
+        let region = names::id_if(client, names::REGION, self.region.as_deref()).await?;
+        Ok((campaign, region))
+    }
+
+    async fn scope(&self, client: &Client) -> Result<Value> {
+        Ok(match self.ids(client).await? {
+            (Some(id), _) => json!({"campaign": id}),
+            (None, Some(id)) => json!({"region": id}),
+            (None, None) => json!("mesh"),
+        })
+    }
+}
+
+pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
+    let client = session.client()?;
+    match verb {
+        Verb::Add { number, scope, wait } => {
+            let scope = scope.scope(&client).await?;
+            let body = json!({"number": number, "scope": scope, "wait": wait});
+            session.show(&client.post("/do-not-call", &body).await?)
+        }
+        Verb::Check { number } => {
+            let found: Value =
+                client.get(&with_query("/do-not-call/check", &[("number", number)])).await?;
+            if session.form() != Form::Table {
+                return session.show(&found);
+            }
+            let listed = found["listed"] == true;
+            let verdict = if listed { "is on do-not-call" } else { "is not on do-not-call" };
+            output::lines(&[format!("{} {verdict}", output::plain(&found["number"]))])?;
+            let columns = [("scope", "/scope"), ("source", "/source"), ("added", "/added_at")];
+            if listed { session.rows(&columns, &found["entries"]) } else { Ok(()) }
+        }
+        Verb::Rm { number, scope, reason } => {
+            let scope = scope.scope(&client).await?;
+            session.confirm("allow the number to be dialed again")?;
+            let body = json!({"number": number, "scope": scope, "reason": reason});
+            session.show(&client.post("/do-not-call/remove", &body).await?)
+        }
+        Verb::Import(args) => {
+            let (campaign, region) = args.scope.ids(&client).await?;
+            let mut query = vec![("dry_run", args.dry_run.to_string())];
+            query.extend(args.default_country.map(|code| ("default_country", code.to_uppercase())));
+            query.extend(campaign.map(|id| ("campaign", id)));
+            query.extend(region.map(|id| ("region", id)));
+            let path = with_query("/do-not-call/imports", &query);
+            transfer::import(session, &client, &path, &args.file, args.rejects.as_deref()).await
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `dialmesh node ls|show|remove`: members as the directory knows them.
+
+use crate::{client::escaped, names, output::Form, session::Session};
+use anyhow::Result;
+use serde_json::Value;
+
+pub(crate) async fn ls(session: &Session) -> Result<()> {
+    let client = session.client()?;
+    let mut rows = client.list("/members").await?;
+    if session.form() == Form::Table {
+        if let Some(rows) = rows.as_array_mut() {
+            rows.retain(|member| member["removed"] != true);
+        }
+        names::label(&client, &mut rows, "region", names::REGION).await?;
+    }
+    let columns = [
+        ("name", "/name"),
+        ("role", "/role"),
+        ("region", "/region"),
+        ("reachable", "/reachable"),
+        ("mesh", "/mesh_address"),
+        ("http", "/http_address"),
+        ("joined", "/joined_at"),
+        ("id", "/id"),
+    ];
+    session.rows(&columns, &rows)
+}
+
+pub(crate) async fn show(session: &Session, named: &str) -> Result<()> {
+    let client = session.client()?;
+    let id = names::id(&client, names::MEMBER, named).await?;
+    let member: Value = client.get(&format!("/members/{}", escaped(&id))).await?;
+    session.show(&member)
+}
+
+pub(crate) async fn remove(session: &Session, named: &str) -> Result<()> {
+    let client = session.client()?;
+    let id = names::id(&client, names::MEMBER, named).await?;
+    session.confirm(&format!("take {named} ({id}) out of the mesh for good; it must join anew to come back"))?;
+    client.delete(&format!("/members/{}", escaped(&id))).await?;
+    session.done(&format!("{named} is no member any more"))
+}

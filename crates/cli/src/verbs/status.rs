@@ -1,0 +1,172 @@
+//! `dialmesh status`, and the picture of the mesh that `dialmesh top` shows too.
+
+use crate::{client::Client, failure::Failure, names, output, session::Session};
+use anyhow::Result;
+use dialmesh_http::dto::{CityMode, CityStatus, GroupStatus, Status, TrunkState};
+use std::collections::BTreeMap;
+
+pub(crate) async fn run(session: &Session) -> Result<()> {
+    let client = session.client()?;
+    let status: Status = client.get("/status").await?;
+    if session.form() == output::Form::Table {
+        let members = names::by_id(&client, names::MEMBER).await?;
+        output::lines(&picture(&status, &members))?;
+    } else {
+        session.show(&serde_json::to_value(&status)?)?;
+    }
+    match degraded(&status).as_slice() {
+        [] => Ok(()),
+        reasons => Err(Failure::degraded(reasons.join("; ")).into()),
+    }
+}
+
+/// Asks for what [`picture`] shows.
+pub(crate) async fn ask(client: &Client) -> Result<(Status, BTreeMap<String, String>)> {
+    let status = client.get("/status").await?;
+    Ok((status, names::by_id(client, names::MEMBER).await?))
+}
+
+/// What is not as it should be; nothing when all is well. A cordoned city is as somebody wants it.
+pub(crate) fn degraded(status: &Status) -> Vec<String> {
+    let cities = status.cities.iter().filter_map(|city| match city.mode {
+        CityMode::Local => Some(format!("{} is in local mode since {}", city.name, city.mode_since)),
+        CityMode::Unreachable => Some(format!("{} is unreachable since {}", city.name, city.mode_since)),
+        CityMode::Central | CityMode::Cordoned => None,
+    });
+    let groups = status
+        .groups
+        .iter()
+        .filter(|group| group.leader.is_none())
+        .map(|group| format!("the group {} has no leader", group.name));
+    cities.chain(groups).collect()
+}
+
+pub(crate) const fn mode(mode: CityMode) -> &'static str {
+    match mode {
+        CityMode::Central => "central",
+        CityMode::Local => "LOCAL",
+        CityMode::Unreachable => "UNREACHABLE",
+        CityMode::Cordoned => "cordoned",
+    }
+}
+
+/// Cities and groups as lines for people.
+pub(crate) fn picture(status: &Status, members: &BTreeMap<String, String>) -> Vec<String> {
+    let name = |id: String| members.get(&id).cloned().unwrap_or(id);
+    let mut lines = vec![
+        format!(
+            "{}  dialmesh {} at {}  {} campaigns running",
+            status.as_of,
+            status.version,
+            name(status.member.to_string()),
+            status.campaigns_running
+        ),
+        String::new(),
+    ];
+    let headings = [
+        "CITY", "REGION", "MODE", "TRUNKS", "DIALING", "RINGING", "WAITING", "BRIDGED", "READY", "ON CALL",
+        "WRAP-UP", "PAUSED", "QUEUED", "HOPPER", "CPS", "ATTEMPTS", "ABANDONED", "AGE",
+    ];
+    let mut cells = vec![headings.map(str::to_owned).to_vec()];
+    cells.extend(status.cities.iter().map(city));
+    lines.extend(output::grid(cells));
+    lines.push(String::new());
+    let headings = ["GROUP", "LEADER", "TERM", "APPLIED", "VOTERS", "BEHIND"];
+    let mut cells = vec![headings.map(str::to_owned).to_vec()];
+    cells.extend(status.groups.iter().map(|g| group(g, &name)));
+    lines.extend(output::grid(cells));
+    lines
+}
+
+fn city(city: &CityStatus) -> Vec<String> {
+    let up = city.trunks.iter().filter(|t| t.state == TrunkState::Up).count();
+    let (calls, agents) = (&city.calls, &city.agents);
+    vec![
+        city.name.clone(),
+        city.region_name.clone(),
+        mode(city.mode).to_owned(),
+        format!("{up}/{}", city.trunks.len()),
+        calls.dialing.to_string(),
+        calls.ringing.to_string(),
+        calls.waiting.to_string(),
+        calls.bridged.to_string(),
+        agents.ready.to_string(),
+        (agents.reserved + agents.on_call).to_string(),
+        agents.wrap_up.to_string(),
+        agents.paused.to_string(),
+        city.queued.to_string(),
+        city.hopper.to_string(),
+        format!("{:.1}", city.calls_per_second),
+        city.attempts_total.to_string(),
+        format!("{:.2} %", city.abandonment.percent),
+        format!("{:.1} s", city.age_ms as f64 / 1_000.0),
+    ]
+}
+
+fn group(group: &GroupStatus, name: &impl Fn(String) -> String) -> Vec<String> {
+    let behind: Vec<String> = group
+        .members
+        .iter()
+        .filter_map(|m| {
+            let lag = group.applied_index.saturating_sub(m.matched_index?);
+            (lag > 0).then(|| format!("{} {lag}", name(m.member.to_string())))
+        })
+        .collect();
+    vec![
+        group.name.clone(),
+        group.leader.map_or_else(|| "NONE".to_owned(), |id| name(id.to_string())),
+        group.term.to_string(),
+        group.applied_index.to_string(),
+        group.members.iter().filter(|m| m.voter).count().to_string(),
+        if behind.is_empty() { "-".to_owned() } else { behind.join(", ") },
+    ]
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use serde_json::json;
+
+    pub(crate) fn sample(mode: &str, leader: Option<&str>) -> Status {
+        let at = "2026-11-21T08:00:00Z";
+        serde_json::from_value(json!({
+            "as_of": at, "member": "mem_00000001", "version": "0.1.0", "campaigns_running": 1,
+            "cities": [{
+                "node": "mem_00000002", "name": "shenzhen", "region": "reg_0001", "region_name": "south",
+                "mode": mode, "mode_since": at, "queued": 900, "hopper": 40,
+                "trunks": [{"id": "trunk_00000001", "name": "ct", "state": "up", "in_use": 2, "channels": 30}],
+                "calls": {"dialing": 1, "ringing": 2, "waiting": 0, "bridged": 3},
+                "agents": {"paused": 1, "ready": 2, "reserved": 0, "on_call": 3, "wrap_up": 0},
+                "abandonment": {"answered": 100, "abandoned": 1, "percent": 1.0, "budget_percent": 3.0},
+                "calls_per_second": 2.5, "attempts_total": 345, "bridged_total": 99, "as_of": at, "age_ms": 400
+            }],
+            "groups": [{
+                "name": "directory", "leader": leader, "term": 3, "applied_index": 120,
+                "members": [
+                    {"member": "mem_00000001", "voter": true, "matched_index": 120},
+                    {"member": "mem_00000002", "voter": true, "matched_index": 100}
+                ]
+            }]
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_degraded_is_named() {
+        assert!(degraded(&sample("central", Some("mem_00000001"))).is_empty());
+        assert!(degraded(&sample("cordoned", Some("mem_00000001"))).is_empty());
+        let reasons = degraded(&sample("local", None)).join("; ");
+        assert!(reasons.contains("shenzhen is in local mode since 2026-11-21"), "{reasons}");
+        assert!(reasons.contains("directory has no leader"), "{reasons}");
+        assert_eq!(degraded(&sample("unreachable", Some("mem_00000001"))).len(), 1);
+    }
+
+    #[test]
+    fn the_picture_shows_names_and_lag() {
+        let members = [("mem_00000001".to_owned(), "hq".to_owned())].into();
+        let text = picture(&sample("local", Some("mem_00000001")), &members).join("\n");
+        for word in ["shenzhen", "south", "LOCAL", "1/1", "345", "1.00 %", "0.4 s", "hq", "mem_00000002 20"] {
+            assert!(text.contains(word), "{text} lacks {word}");
+        }
+    }
+}

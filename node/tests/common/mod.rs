@@ -1,0 +1,311 @@
+//! A small real mesh for one node: a founder that keeps the groups and the call records, and SIPp.
+
+use bytes::Bytes;
+use domain::{CallRecord, MemberId, MemberRole, NewLead, RegionId, Secret};
+use futures::{SinkExt as _, StreamExt as _};
+use ledger::{
+    Change, DirectoryCommand, DirectoryReply, MeshId, NewMember, RegionCommand, RegionReply,
+    RowOutcome,
+};
+use member::{Member, MemberConfig, RECORDS, RecordsReply, STATUS, decode, encode, save_peers};
+use mesh::{MemberKey, MeshCa};
+use node::NodeConfig;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use service::{Shutdown, Tasks, clock};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    net::{SocketAddr, TcpListener, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{Message, client::IntoClientRequest as _},
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A port of loopback that is free for UDP and TCP, even, with the next one free too.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+        let port = udp.local_addr().expect("it is bound").port();
+        if port % 2 == 0 && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Asks again until the answer is there.
+pub(crate) async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = ask().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what}: not within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The founder: first voter of every group, and the coordinator to whom records are shipped.
+pub(crate) struct Founder {
+    pub(crate) member: Member,
+    pub(crate) records: Arc<Mutex<Vec<CallRecord>>>,
+    ca: MeshCa,
+    /// Dropping it ends the founder's tasks.
+    _tasks: Tasks,
+}
+
+impl Founder {
+    pub(crate) async fn start(dir: &Path) -> Self {
+        fs::create_dir_all(dir).unwrap();
+        let ca = MeshCa::create(dir, clock::wall()).unwrap();
+        let key = MemberKey::generate();
+        let chain = ca.issue(MemberId(1), &key.csr().unwrap(), clock::wall(), DAY).unwrap();
+        let tasks = Tasks::new(Shutdown::new());
+        let member = Member::start(
+            MemberConfig {
+                data_dir: dir.to_owned(),
+                listen: "127.0.0.1:0".parse().unwrap(),
+                identity: key.certified(chain).unwrap(),
+                authority: None,
+                freshness: Duration::from_secs(30),
+                listener: None,
+            },
+            &tasks,
+        )
+        .await
+        .unwrap();
+        let records = Arc::<Mutex<Vec<CallRecord>>>::default();
+        let kept = Arc::clone(&records);
+        member.endpoint().serve(RECORDS, move |_: MemberId, request: Bytes| {
+            let kept = Arc::clone(&kept);
+            async move {
+                let new: Vec<CallRecord> = decode(&request)?;
+                let reply = RecordsReply { kept: u32::try_from(new.len()).unwrap() };
+                kept.lock().extend(new);
+                Ok(encode(&reply))
+            }
+        });
+        member.endpoint().serve(STATUS, |_: MemberId, _: Bytes| async { Ok(encode(&())) });
+        let founder = Self { member, records, ca, _tasks: tasks };
+        let address = founder.address().to_string();
+        let new = NewMember { name: "centre".into(), mesh_address: address, http_address: "http://127.0.0.1:1".into() };
+        founder.change(Change::Found { mesh: MeshId(7), member: new }).await;
+        founder
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.member.endpoint().local_address().unwrap()
+    }
+
+    /// One change of the directory that must be taken.
+    pub(crate) async fn change(&self, change: Change) -> DirectoryReply {
+        let command = DirectoryCommand::from(change);
+        match self.member.directory().propose(command).await.unwrap() {
+            DirectoryReply::Rejected(why) => panic!("the directory refused: {why}"),
+            reply => reply,
+        }
+    }
+
+    /// Lets a node in by a token, as joining does, and leaves its identity in its folder.
+    pub(crate) async fn admit(&self, name: &str, region: RegionId, listen: u16, dir: &Path) -> MemberId {
+        let hash = [9; 32];
+        let expires_at = clock::wall() + Duration::from_secs(60);
+        self.change(Change::AddJoinToken { hash, role: MemberRole::Node, region: Some(region), expires_at }).await;
+        let member = NewMember {
+            name: name.into(),
+            mesh_address: format!("127.0.0.1:{listen}"),
+            http_address: "http://127.0.0.1:2".into(),
+        };
+        let DirectoryReply::Joined { member, .. } = self.change(Change::Join { hash, member }).await else {
+            panic!("not joined");
+        };
+        fs::create_dir_all(dir).unwrap();
+        let key = MemberKey::generate();
+        let chain = self.ca.issue(member, &key.csr().unwrap(), clock::wall(), DAY).unwrap();
+        key.certified(chain).unwrap().save(dir).unwrap();
+        save_peers(dir, &BTreeMap::from([(MemberId(1), self.address())])).unwrap();
+        member
+    }
+
+    /// Imports leads into their region, once its ledger knows the campaign.
+    pub(crate) async fn import(&self, region: RegionId, list: domain::ListId, campaign: domain::CampaignId, rows: Vec<NewLead>) {
+        until("leads are imported", Duration::from_secs(20), async || {
+            let group = self.member.region(region)?;
+            let command = RegionCommand::Import { list, campaign, batch: 1, rows: rows.clone() };
+            match group.propose(command).await {
+                Ok(RegionReply::Imported { rows, .. }) => {
+                    let all = rows.iter().all(|row| matches!(row, RowOutcome::Accepted(_)));
+                    assert!(all, "{rows:?}");
+                    Some(())
+                }
+                _ => None,
+            }
+        })
+        .await;
+    }
+}
+
+/// The node under test: its own folder, thread and runtime; everything else as in its process.
+pub(crate) struct City {
+    pub(crate) http: u16,
+    pub(crate) agents: u16,
+    thread: std::thread::JoinHandle<anyhow::Result<()>>,
+}
+
+impl City {
+    pub(crate) fn start(name: &str, mesh: u16, dir: &Path) -> Self {
+        let (http, trunks, agents) = (free_port(), free_port(), free_port());
+        let path = dir.join("node.toml");
+        let text = format!(
+            "name = \"{name}\"\ndata_dir = \"{}\"\n[mesh]\nlisten = \"127.0.0.1:{mesh}\"\n\
+             [http]\nlisten = \"127.0.0.1:{http}\"\n[monitoring]\nlisten = \"127.0.0.1:0\"\n\
+             [sip]\ntrunk_listen = \"127.0.0.1:{trunks}\"\nagent_listen = \"127.0.0.1:{agents}\"\n\
+             [media]\naddress = \"127.0.0.1\"\nports = \"18400-18479\"\n[log]\nlevel = \"warn\"\n",
+            dir.display()
+        );
+        fs::write(&path, text).unwrap();
+        let config = NodeConfig::load(&path).unwrap();
+        let thread = std::thread::Builder::new()
+            .name("city".into())
+            .spawn(move || tokio::runtime::Runtime::new().unwrap().block_on(node::run(config)))
+            .unwrap();
+        Self { http, agents, thread }
+    }
+
+    /// Until its agents' API takes connections.
+    pub(crate) async fn ready(&self) {
+        until("the node is ready", Duration::from_secs(30), async || {
+            assert!(!self.thread.is_finished(), "the node stopped: its error stands above");
+            tokio::net::TcpStream::connect(("127.0.0.1", self.http)).await.ok().map(drop)
+        })
+        .await;
+    }
+}
+
+/// An agent's page: buttons and notices.
+pub(crate) struct Screen {
+    socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
+    heard: Vec<Value>,
+    pressed: u64,
+}
+
+impl Screen {
+    pub(crate) async fn open(http: u16, token: &Secret) -> Self {
+        let url = format!("ws://127.0.0.1:{http}/agent/v1/socket");
+        let mut request = url.into_client_request().unwrap();
+        let bearer = format!("Bearer {}", token.expose()).parse().unwrap();
+        request.headers_mut().insert("Authorization", bearer);
+        let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        Self { socket, heard: Vec::new(), pressed: 0 }
+    }
+
+    async fn next(&mut self) -> Value {
+        loop {
+            let frame = tokio::time::timeout(Duration::from_secs(30), self.socket.next());
+            match frame.await.expect("the node says something within 30 s") {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(_)) => {}
+                other => panic!("the node closed the agent's page: {other:?}"),
+            }
+        }
+    }
+
+    /// Presses a button, which must be taken.
+    pub(crate) async fn press(&mut self, mut button: Value) {
+        self.pressed += 1;
+        button["id"] = json!(self.pressed);
+        self.socket.send(Message::Text(button.to_string().into())).await.unwrap();
+        loop {
+            let word = self.next().await;
+            if word["reply"] == json!(self.pressed) {
+                assert_eq!(word["ok"], json!(true), "{button}: {word}");
+                return;
+            }
+            self.heard.push(word);
+        }
+    }
+
+    /// Waits for a notice; those before it are forgotten.
+    pub(crate) async fn wait(&mut self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        if let Some(place) = self.heard.iter().position(&is) {
+            return self.heard.drain(..=place).next_back().expect("just found");
+        }
+        self.heard.clear();
+        let end = Instant::now() + Duration::from_secs(60);
+        loop {
+            let word = self.next().await;
+            if is(&word) {
+                return word;
+            }
+            assert!(Instant::now() < end, "{what}: not within 60 s; last {word}");
+        }
+    }
+}
+
+/// One SIPp with one scenario of `simulations/sipp`.
+pub(crate) struct Sipp {
+    name: String,
+    child: Option<Child>,
+    folder: PathBuf,
+}
+
+impl Sipp {
+    /// Starts it on a port of loopback; it ends by itself after `calls` calls.
+    pub(crate) fn start(scenario: &str, port: u16, calls: u32, more: &[&str], folder: &Path) -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../simulations/sipp").join(format!("{scenario}.xml"));
+        let out = File::create(folder.join(format!("{scenario}.out"))).unwrap();
+        let messages = folder.join(format!("{scenario}.messages"));
+        let errors = folder.join(format!("{scenario}.errors"));
+        let media = free_port();
+        let child = Command::new("sipp")
+            .arg("-sf")
+            .arg(file)
+            .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-mi", "127.0.0.1"])
+            .args(["-mp", &media.to_string(), "-m", &calls.to_string()])
+            .args(["-nostdin", "-timeout", "90s", "-timeout_error"])
+            .args(["-trace_msg", "-message_file"])
+            .arg(messages)
+            .args(["-trace_err", "-error_file"])
+            .arg(errors)
+            .args(more)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .expect("SIPp is there: `cargo xtask setup` installs it (Debian: sip-tester)");
+        Self { name: scenario.to_owned(), child: Some(child), folder: folder.to_owned() }
+    }
+
+    /// Everything it sent and received.
+    pub(crate) fn messages(&self) -> String {
+        fs::read_to_string(self.folder.join(format!("{}.messages", self.name))).unwrap_or_default()
+    }
+
+    /// Waits for its end; every call must have gone as its scenario says.
+    pub(crate) async fn ends_well(&mut self) {
+        let mut child = self.child.take().expect("ended once");
+        let status = until(&format!("SIPp {} ends", self.name), Duration::from_secs(60), async || {
+            child.try_wait().unwrap()
+        })
+        .await;
+        let errors = fs::read_to_string(self.folder.join(format!("{}.errors", self.name))).unwrap_or_default();
+        assert!(status.success(), "SIPp {}: {status}\n{errors}\n{}", self.name, self.messages());
+    }
+}
+
+impl Drop for Sipp {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}

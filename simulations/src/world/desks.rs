@@ -1,0 +1,130 @@
+//! Agents' accounts, phones and persons.
+
+use super::{PATIENCE, World};
+use crate::{
+    agent::{Agent, AgentConfig, AgentHandle, AgentStatus, api::Desk as State},
+    phone::{Phone, PhoneConfig, PhoneHandle},
+};
+use anyhow::Context as _;
+use reqwest::Method;
+use serde_json::json;
+use std::time::Duration;
+
+/// One place of work.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) city: usize,
+    login: String,
+    phone: PhoneHandle,
+    agent: AgentHandle,
+}
+
+impl World {
+    /// Makes every agent's account and lets the agents sit down; returns when all of them are
+    /// ready for calls.
+    ///
+    /// # Errors
+    /// The API refuses an account, or an agent does not get ready; with the agent's trouble.
+    pub async fn seat_agents(&mut self) -> anyhow::Result<()> {
+        for city in 0..self.nodes.len() {
+            for number in 1..=self.config.agents_per_city {
+                let desk = self.seat(city, number).await?;
+                self.desks.push(desk);
+            }
+        }
+        let seated = self
+            .until("agents ready", PATIENCE, async |w| w.agents_at_work() == w.desks.len())
+            .await;
+        seated.map(drop).with_context(|| self.agents_trouble())
+    }
+
+    async fn seat(&self, city: usize, number: usize) -> anyhow::Result<Desk> {
+        let node = &self.nodes[city];
+        let login = format!("{}-{number:02}", node.city.name);
+        let name = format!("Agent {number} of {}", node.city.name);
+        let account = json!({"login": login, "name": name, "node": node.id});
+        let made = self.api.insist(Method::POST, "/agents", &account, PATIENCE).await?;
+        let secret = |key: &str| -> anyhow::Result<String> {
+            let text = made[key].as_str().map(str::to_owned);
+            text.with_context(|| format!("the new agent {login} has no {key}"))
+        };
+        let phone = PhoneConfig::new(&login, &secret("sip_password")?, node.agent_sip);
+        let phone = Phone::start(phone, self.rtp.clone()).await?;
+        let url = format!("ws://{}/agent/v1/socket", node.http);
+        let config = AgentConfig {
+            seed: self.config.seed,
+            talk_ms: self.config.talk_ms,
+            wrap_up_ms: self.config.wrap_up_ms,
+            pause_permille: self.config.pause_permille,
+            ..AgentConfig::new(&login, &secret("token")?, &url)
+        };
+        let agent = Agent::start(config, phone.clone(), self.agent_log.clone());
+        Ok(Desk {
+            city,
+            login,
+            phone,
+            agent,
+        })
+    }
+
+    /// Agents who take calls, are on one, or write one up.
+    pub fn agents_at_work(&self) -> usize {
+        let working = |desk: &&Desk| {
+            let status = desk.agent.status();
+            let status = status.borrow();
+            status.connected && matches!(status.desk, State::Ready | State::OnCall | State::WrapUp)
+        };
+        self.desks.iter().filter(working).count()
+    }
+
+    /// What the agents of a city did so far, summed up.
+    pub fn agents_of(&self, city: &str) -> AgentStatus {
+        let mut sum = AgentStatus::default();
+        let place = self.nodes.iter().position(|n| n.name() == city);
+        for desk in self.desks.iter().filter(|d| Some(d.city) == place) {
+            let status = desk.agent.status();
+            let status = status.borrow();
+            sum.connected |= status.connected;
+            sum.calls += status.calls;
+            sum.disposed += status.disposed;
+            sum.heard += status.heard;
+        }
+        sum
+    }
+
+    /// Who is not at work, and why as far as it is known.
+    fn agents_trouble(&self) -> String {
+        let mut lines = Vec::new();
+        for desk in &self.desks {
+            let (agent, phone) = (desk.agent.status(), desk.phone.status());
+            let (agent, phone) = (agent.borrow(), phone.borrow());
+            if agent.connected && matches!(agent.desk, State::Ready) {
+                continue;
+            }
+            lines.push(format!(
+                "{}: connected {}, {:?}, phone registered {} (refused {:?}), leg {}; {}",
+                desk.login,
+                agent.connected,
+                agent.desk,
+                phone.registered,
+                phone.refused,
+                phone.in_leg,
+                agent.trouble
+            ));
+        }
+        lines.truncate(6);
+        lines.join("\n")
+    }
+
+    /// Agents log out and phones go off.
+    pub(super) async fn dismiss_agents(&mut self) {
+        let desks = std::mem::take(&mut self.desks);
+        let leaving = desks.into_iter().map(|desk| async move {
+            desk.agent.stop().await;
+            desk.phone.stop().await;
+        });
+        let all = futures::future::join_all(leaving);
+        // A node that is gone answers nobody's goodbye.
+        tokio::time::timeout(Duration::from_secs(5), all).await.ok();
+    }
+}

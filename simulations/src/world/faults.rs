@@ -1,0 +1,172 @@
+//! What goes wrong on purpose, and the opt-outs that must hold through it.
+
+use super::{Api, COORDINATOR, PATIENCE, World, api};
+use anyhow::Context as _;
+use serde_json::json;
+use std::time::{Duration, Instant, SystemTime};
+
+/// What an opt-out waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The mesh has agreed.
+    Committed,
+    /// No node dials the number any more.
+    Effective,
+}
+
+/// The answer to an opt-out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DncAnswer {
+    /// `committed` or `effective`.
+    pub state: String,
+    /// How long the coordinator says it took.
+    pub told: Duration,
+    /// How long it took here.
+    pub took: Duration,
+    /// Wall time when the answer was here, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+}
+
+/// Wall time in milliseconds since the Unix epoch.
+pub fn wall_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| d.as_millis() as i64)
+}
+
+/// Asks the mesh never to dial a number.
+///
+/// # Errors
+/// [`super::Problem`] where it refuses.
+pub async fn add_do_not_call(api: &Api, number: &str, wait: Wait) -> anyhow::Result<DncAnswer> {
+    let wait = match wait {
+        Wait::Committed => "committed",
+        Wait::Effective => "effective",
+    };
+    let began = Instant::now();
+    let answer = api.post("/do-not-call", &json!({"number": number, "wait": wait})).await?;
+    let (took, at_ms) = (began.elapsed(), wall_ms());
+    Ok(DncAnswer {
+        state: answer["state"].as_str().context("an answer has a state")?.to_owned(),
+        told: Duration::from_millis(answer["took_ms"].as_u64().unwrap_or_default()),
+        took,
+        at_ms,
+    })
+}
+
+impl World {
+    /// Asks the mesh never to dial a number. Once it says `effective`, the judges hold it to that.
+    ///
+    /// # Errors
+    /// As [`add_do_not_call`].
+    pub async fn add_do_not_call(&mut self, number: &str, wait: Wait) -> anyhow::Result<DncAnswer> {
+        let answer = add_do_not_call(&self.api, number, wait).await?;
+        if answer.state == "effective" {
+            self.expect_never_since(number, answer.at_ms);
+        }
+        Ok(answer)
+    }
+
+    /// Nothing goes between this member and the others; calls and agents stay.
+    ///
+    /// # Errors
+    /// There is no wire in between, or no such member.
+    pub fn cut(&mut self, member: &str) -> anyhow::Result<()> {
+        let link = self.link.as_ref().context("the world was built without a wire to cut")?;
+        link.cut(member)?;
+        self.crashes = true;
+        Ok(())
+    }
+
+    /// Undoes the cuts of a member; none: all.
+    ///
+    /// # Errors
+    /// As [`World::cut`].
+    pub fn heal(&self, member: Option<&str>) -> anyhow::Result<()> {
+        let link = self.link.as_ref().context("the world was built without a wire to heal")?;
+        link.heal(member)
+    }
+
+    /// SIGKILL for a city's node.
+    ///
+    /// # Errors
+    /// There is no such city.
+    pub fn kill(&mut self, city: &str) -> anyhow::Result<()> {
+        let place = self.place(city)?;
+        self.nodes[place].process.kill();
+        self.crashes = true;
+        Ok(())
+    }
+
+    /// Whether a city's node runs.
+    ///
+    /// # Errors
+    /// There is no such city.
+    pub fn is_alive(&mut self, city: &str) -> anyhow::Result<bool> {
+        let place = self.place(city)?;
+        Ok(self.nodes[place].process.is_alive())
+    }
+
+    /// Starts a city's node again, without waiting for it.
+    ///
+    /// # Errors
+    /// There is no such city, or it cannot be started.
+    pub fn revive(&mut self, city: &str) -> anyhow::Result<()> {
+        let place = self.place(city)?;
+        self.nodes[place].process.start()
+    }
+
+    /// Starts a city's node again and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`World::revive`], or it does not get ready.
+    pub async fn restart(&mut self, city: &str) -> anyhow::Result<Duration> {
+        let place = self.place(city)?;
+        let began = Instant::now();
+        let node = &mut self.nodes[place];
+        node.process.start()?;
+        let process = &mut node.process;
+        let ready = api::until_ready(node.monitoring, PATIENCE, || process.is_alive()).await;
+        ready.with_context(|| format!("{city}; it said:\n{}", node.process.tail(20)))?;
+        Ok(began.elapsed())
+    }
+
+    /// SIGSTOP for a city's node: a pause of its machine.
+    ///
+    /// # Errors
+    /// There is no such city.
+    pub fn hold(&mut self, city: &str) -> anyhow::Result<()> {
+        self.node(city)?.process.hold();
+        self.crashes = true;
+        Ok(())
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// There is no such city.
+    pub fn let_go(&self, city: &str) -> anyhow::Result<()> {
+        self.node(city)?.process.let_go();
+        Ok(())
+    }
+
+    /// SIGKILL for the coordinator.
+    pub fn kill_coordinator(&mut self) {
+        self.coordinator.kill();
+        self.crashes = true;
+    }
+
+    /// Starts the coordinator again and waits until it is ready.
+    ///
+    /// # Errors
+    /// It cannot be started or does not get ready.
+    pub async fn restart_coordinator(&mut self) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        self.coordinator.start()?;
+        let process = &mut self.coordinator;
+        let ready =
+            api::until_ready(self.coordinator_monitoring, PATIENCE, || process.is_alive()).await;
+        ready.with_context(|| format!("{COORDINATOR}; it said:\n{}", self.coordinator.tail(20)))?;
+        Ok(began.elapsed())
+    }
+}
