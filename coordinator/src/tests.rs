@@ -181,11 +181,8 @@ async fn a_mesh_is_made_once() {
         .unwrap_err();
     assert!(again.to_string().contains("already"), "{again}");
     let elsewhere = tempfile::tempdir().unwrap();
-    let none = Coordinator::start(
-        &config(elsewhere.path()),
-        Metrics::detached().unwrap(),
-        Shutdown::new(),
-    );
+    let empty = config(elsewhere.path());
+    let none = Coordinator::start(&empty, Metrics::detached().unwrap(), Shutdown::new());
     assert!(none.await.unwrap_err().to_string().contains("init"));
     let hash = hash_token(mesh.token.expose());
     mesh.run(async |api, coordinator| {

@@ -45,6 +45,12 @@ use wishes::Wishes;
 
 /// Wishes of the engine that may wait for the async side.
 const WISHES: usize = 16_384;
+/// The member with the CA: the one that made the mesh.
+const CERTIFIER: domain::MemberId = domain::MemberId(1);
+/// How often the certificate's age is looked at.
+const RENEWAL_LOOK: Duration = Duration::from_secs(30);
+/// How long a renewal may take.
+const RENEWAL: Duration = Duration::from_secs(20);
 /// How often the node says how it is.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
@@ -131,6 +137,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     };
     let epoch = ProcessEpoch::begin(&config.data_dir)?;
     let boot = clock::boot_id().context("the boot id cannot be read")?;
+    let renew_at = identity.renew_at();
     let (events, queue) = Events::channel();
 
     let heard = events.clone();
@@ -416,6 +423,23 @@ fn start_engine(
         pulse: readiness.pulse("engine", Duration::from_secs(10)),
     };
     Ok((shell, served))
+}
+
+/// Gets a new certificate from the coordinator before the present one ends: it lives for days.
+async fn renew(member: Member, dir: std::path::PathBuf, mut renew_at: domain::WallTime) {
+    loop {
+        tokio::time::sleep(RENEWAL_LOOK).await;
+        if clock::wall() < renew_at {
+            continue;
+        }
+        match member.endpoint().renew(CERTIFIER, &dir, RENEWAL).await {
+            Ok(identity) => {
+                renew_at = identity.renew_at();
+                tracing::info!(next = %renew_at, "the certificate was renewed");
+            }
+            Err(error) => tracing::error!(%error, "the certificate was not renewed; tried again"),
+        }
+    }
 }
 
 /// Says each second how the node is: to the coordinator, to metrics, to readiness.

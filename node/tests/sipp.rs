@@ -12,6 +12,7 @@ use domain::{
     TrunkAuth, TrunkId,
 };
 use ledger::{Change, DirectoryReply};
+use md5::{Digest as _, Md5};
 use serde_json::json;
 use std::{path::Path, time::Duration};
 
@@ -108,6 +109,26 @@ fn of_area<'a>(records: &'a [CallRecord], area: &str) -> &'a CallRecord {
     found[0]
 }
 
+/// Checks the response in the one `Proxy-Authorization` of SIPp's log (RFC 7616, 3.4.1).
+fn assert_right_digest(messages: &str) {
+    let line = messages.lines().find(|line| line.starts_with("Proxy-Authorization: Digest "));
+    let line = line.expect("the challenge was answered");
+    let get = |name: &str| {
+        let parameters = line["Proxy-Authorization: Digest ".len()..].split(',');
+        let mut pairs = parameters.filter_map(|p| p.trim().split_once('='));
+        let value = pairs.find(|(key, _)| *key == name).unwrap_or_else(|| panic!("{name}: {line}")).1;
+        value.trim_matches('"').to_owned()
+    };
+    let md5 = |text: String| -> String {
+        Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    assert_eq!((get("username"), get("realm")), ("city".into(), "carrier.example".into()));
+    let secret = md5("city:carrier.example:geheim".into());
+    let request = md5(format!("INVITE:{}", get("uri")));
+    let [nonce, count, own, qop] = ["nonce", "nc", "cnonce", "qop"].map(get);
+    assert_eq!(get("response"), md5(format!("{secret}:{nonce}:{count}:{own}:{qop}:{request}")));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sipp_as_carrier_and_as_phone() {
     let folder = tempfile::tempdir().unwrap();
@@ -187,9 +208,11 @@ async fn sipp_as_carrier_and_as_phone() {
     assert_eq!(talked.attempt.to_string(), attempt);
     assert_eq!((talked.disposition_name.as_str(), talked.note.as_str()), ("sale", "by SIPp"));
     assert!(talked.answered_at.is_some() && talked.bridged_at.is_some(), "{talked:?}");
-    let seen = carriers[0].messages();
+    // SIPp verified the digest that answered 401; of the one that answered 407 it only saw it.
+    assert!(carriers[0].messages().contains("401 Unauthorized"), "the carrier challenged");
+    let seen = carriers[1].messages();
     assert!(seen.contains("407 Proxy Authentication Required"), "the carrier challenged");
-    assert!(seen.contains("Proxy-Authorization: Digest"), "and was answered");
+    assert_right_digest(&seen);
     let rang = of_area(&records, "713");
     let rung = rang.ended_at.since(rang.ringing_at.expect("it rang"));
     assert!(rung >= Duration::from_secs(14), "it rang to the limit: {rung:?}");

@@ -41,7 +41,7 @@ use std::{
 /// How long a part of the mesh may take to come up; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often conditions are looked at.
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(200);
 /// The coordinator's name among the members.
 pub const COORDINATOR: &str = "coordinator";
 
@@ -344,7 +344,10 @@ impl World {
 
     /// The carrier's counters.
     pub fn carrier_stats(&self) -> CarrierStats {
-        self.carrier.as_ref().map(CarrierHandle::stats).unwrap_or_default()
+        self.carrier
+            .as_ref()
+            .map(CarrierHandle::stats)
+            .unwrap_or_default()
     }
 
     /// The carrier, while it runs: to change habits and break trunks.
@@ -358,14 +361,24 @@ impl World {
     }
 
     fn node(&self, city: &str) -> anyhow::Result<&Node> {
-        let names = || self.nodes.iter().map(Node::name).collect::<Vec<_>>().join(", ");
+        let names = || {
+            self.nodes
+                .iter()
+                .map(Node::name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         let found = self.nodes.iter().find(|n| n.name() == city);
         found.with_context(|| format!("no city {city:?}; there are {}", names()))
     }
 
     fn place(&self, city: &str) -> anyhow::Result<usize> {
         self.node(city)?;
-        Ok(self.nodes.iter().position(|n| n.name() == city).expect("it was just found"))
+        Ok(self
+            .nodes
+            .iter()
+            .position(|n| n.name() == city)
+            .expect("it was just found"))
     }
 
     /// The live state as the coordinator tells it.
@@ -397,10 +410,16 @@ impl World {
     async fn upload(&self, path: &str, csv: &Path) -> anyhow::Result<Value> {
         let text = std::fs::read(csv).with_context(|| format!("reading {}", csv.display()))?;
         let mut operation = self.api.upload(path, text).await?;
-        let id = operation["id"].as_str().context("an operation has an id")?.to_owned();
+        let id = operation["id"]
+            .as_str()
+            .context("an operation has an id")?
+            .to_owned();
         let deadline = Instant::now() + PATIENCE;
         while operation["state"] == "running" {
-            anyhow::ensure!(Instant::now() < deadline, "{path}: still under way: {operation}");
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "{path}: still under way: {operation}"
+            );
             tokio::time::sleep(POLL).await;
             operation = self.api.get(&format!("/operations/{id}")).await?;
         }
@@ -415,10 +434,11 @@ impl World {
 
     /// Remembers numbers that no INVITE may ever go to.
     pub fn expect_never(&mut self, numbers: impl IntoIterator<Item = String>) {
-        self.do_not_dial.extend(numbers.into_iter().map(|number| DoNotDial {
-            number,
-            effective_ms: None,
-        }));
+        self.do_not_dial
+            .extend(numbers.into_iter().map(|number| DoNotDial {
+                number,
+                effective_ms: None,
+            }));
     }
 
     /// Remembers that the mesh called an opt-out effective at that wall time.
@@ -437,10 +457,19 @@ impl World {
         let log = crate::carrier::witness::read(&self.carrier_log())?;
         let mut gone: std::collections::BTreeSet<&str> =
             log.iter().map(|e| e.number.as_str()).collect();
-        gone.extend(self.do_not_dial.iter().map(|d| d.number.trim_start_matches('+')));
-        let waiting: Vec<&String> =
-            self.leads.iter().filter(|n| !gone.contains(n.trim_start_matches('+'))).collect();
-        Ok(waiting.get(draw % waiting.len().max(1)).map(|n| (*n).clone()))
+        gone.extend(
+            self.do_not_dial
+                .iter()
+                .map(|d| d.number.trim_start_matches('+')),
+        );
+        let waiting: Vec<&String> = self
+            .leads
+            .iter()
+            .filter(|n| !gone.contains(n.trim_start_matches('+')))
+            .collect();
+        Ok(waiting
+            .get(draw % waiting.len().max(1))
+            .map(|n| (*n).clone()))
     }
 
     /// The reject file of an import, as CSV.
@@ -470,7 +499,9 @@ impl World {
 
     async fn campaign_verb(&self, verb: &str) -> anyhow::Result<()> {
         let path = format!("/campaigns/{}/{verb}", self.campaign);
-        self.api.insist(reqwest::Method::POST, &path, &json!({}), PATIENCE).await?;
+        self.api
+            .insist(reqwest::Method::POST, &path, &json!({}), PATIENCE)
+            .await?;
         Ok(())
     }
 
@@ -479,7 +510,9 @@ impl World {
     /// # Errors
     /// The API refuses, or the transfer breaks off.
     pub async fn export_records(&self) -> anyhow::Result<String> {
-        self.api.text("/call-records/export?format=ndjson&numbers=full").await
+        self.api
+            .text("/call-records/export?format=ndjson&numbers=full")
+            .await
     }
 
     /// Looks at a condition until it holds.
@@ -509,11 +542,16 @@ impl World {
         self.pause_campaign().await?;
         let deadline = Instant::now() + patience;
         let left = || deadline.saturating_duration_since(Instant::now());
-        let quiet = self.until("calls over", left(), async |w| w.is_quiet().await).await.is_ok();
+        let quiet = self
+            .until("calls over", left(), async |w| w.is_quiet().await)
+            .await
+            .is_ok();
         let shipped = self
-            .until("records arrived", left().max(Duration::from_secs(5)), async |w| {
-                w.is_shipped().await.unwrap_or(false)
-            })
+            .until(
+                "records arrived",
+                left().max(Duration::from_secs(5)),
+                async |w| w.is_shipped().await.unwrap_or(false),
+            )
             .await
             .is_ok();
         let path = format!("/campaigns/{}/stats", self.campaign);
@@ -549,16 +587,22 @@ impl World {
             return false;
         }
         self.status().await.is_ok_and(|status| {
-            status.cities.iter().filter(|c| c.mode != "unreachable").all(|city| {
-                city.calls.total() + city.agents.on_call + city.agents.wrap_up == 0
-                    && city.queued == 0
-            })
+            status
+                .cities
+                .iter()
+                .filter(|c| c.mode != "unreachable")
+                .all(|city| {
+                    city.calls.total() + city.agents.on_call + city.agents.wrap_up == 0
+                        && city.queued == 0
+                })
         })
     }
 
     /// Whether every call of the carrier and every disposition of an agent has its record.
     async fn is_shipped(&self) -> anyhow::Result<bool> {
         use crate::checker::dials;
+        // Everything is read anew each time.
+        tokio::time::sleep(POLL * 2).await;
         let records = self.export_records().await?;
         let mut calls = std::collections::BTreeSet::new();
         let mut attempts = std::collections::BTreeSet::new();

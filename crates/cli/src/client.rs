@@ -67,9 +67,14 @@ impl Client {
             let mut page: Value = self.get(&with_query(path, &page)).await?;
             match page.get_mut("data").map(Value::take) {
                 Some(Value::Array(found)) => items.extend(found),
-                _ => anyhow::bail!("the coordinator's answer to {path} is not a page; is it of this release?"),
+                _ => anyhow::bail!(
+                    "the coordinator's answer to {path} is not a page; is it of this release?"
+                ),
             }
-            cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+            cursor = page
+                .get("next_cursor")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
             if cursor.is_none() {
                 break;
             }
@@ -79,7 +84,8 @@ impl Client {
 
     /// POST with a body.
     pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Value> {
-        self.answer(self.request(Method::POST, path).json(body)).await
+        self.answer(self.request(Method::POST, path).json(body))
+            .await
     }
 
     /// POST without a body.
@@ -89,12 +95,14 @@ impl Client {
 
     /// PUT with a body.
     pub(crate) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Value> {
-        self.answer(self.request(Method::PUT, path).json(body)).await
+        self.answer(self.request(Method::PUT, path).json(body))
+            .await
     }
 
     /// PATCH with a body.
     pub(crate) async fn patch(&self, path: &str, body: &impl Serialize) -> Result<Value> {
-        self.answer(self.request(Method::PATCH, path).json(body)).await
+        self.answer(self.request(Method::PATCH, path).json(body))
+            .await
     }
 
     /// DELETE.
@@ -106,14 +114,20 @@ impl Client {
     /// The body of the answer, or an error that says what the server said.
     async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T> {
         let response = self.send(request.timeout(ANSWER)).await?;
-        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+        let body = response
+            .bytes()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         serde_json::from_slice(&body)
             .context("the coordinator's answer cannot be read; is it of this release?")
     }
 
     /// Any request; the raw answer.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response> {
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let response = request
+            .send()
+            .await
+            .map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -183,23 +197,38 @@ mod tests {
 
     #[test]
     fn queries_are_escaped() {
-        let query = [("number", "+86 755".to_owned()), ("list", "a&b=c".to_owned())];
-        assert_eq!(with_query("/x", &query), "/x?number=%2B86%20755&list=a%26b%3Dc");
-        assert_eq!(with_query("/x?a=1", &[("b", "深".to_owned())]), "/x?a=1&b=%E6%B7%B1");
+        let query = [
+            ("number", "+86 755".to_owned()),
+            ("list", "a&b=c".to_owned()),
+        ];
+        assert_eq!(
+            with_query("/x", &query),
+            "/x?number=%2B86%20755&list=a%26b%3Dc"
+        );
+        assert_eq!(
+            with_query("/x?a=1", &[("b", "深".to_owned())]),
+            "/x?a=1&b=%E6%B7%B1"
+        );
     }
 
     #[test]
     fn refusals_say_what_the_server_said() {
-        let context =
-            Context { url: "http://127.0.0.1:1".into(), token: domain::Secret::new("secret") };
+        let context = Context {
+            url: "http://127.0.0.1:1".into(),
+            token: domain::Secret::new("secret"),
+        };
         let client = Client::new(&context).unwrap();
         let problem = Problem::new(Code::NoQuorum, "2 of 3 members are away");
         let body = serde_json::to_vec(&problem).unwrap();
-        let text = client.refusal(StatusCode::SERVICE_UNAVAILABLE, &body).to_string();
+        let text = client
+            .refusal(StatusCode::SERVICE_UNAVAILABLE, &body)
+            .to_string();
         for word in ["DM2401", "2 of 3 members", "dialmesh status"] {
             assert!(text.contains(word), "{text}");
         }
-        let text = client.refusal(StatusCode::BAD_GATEWAY, b"<html>").to_string();
+        let text = client
+            .refusal(StatusCode::BAD_GATEWAY, b"<html>")
+            .to_string();
         assert!(text.contains("502") && text.contains("URL"), "{text}");
     }
 }

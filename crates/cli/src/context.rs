@@ -47,7 +47,9 @@ pub(crate) fn file() -> Result<PathBuf> {
 
 /// The URL as it is kept, or what is wrong with it.
 pub(crate) fn check_url(url: &str) -> Result<String, Failure> {
-    let host = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let host = url
+        .strip_prefix("http://")
+        .map(|rest| rest.trim_end_matches('/'));
     match host {
         Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']) => {
             Ok(format!("http://{host}"))
@@ -84,11 +86,16 @@ impl Contexts {
     /// Whole or not at all: a crash leaves the file as it was.
     fn save_to(&self, path: &Path) -> Result<()> {
         let place = || format!("cannot write {}", path.display());
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         // Such files are made with mode 0600.
         let mut fresh = tempfile::NamedTempFile::new_in(folder).with_context(place)?;
-        fresh.write_all(toml::to_string_pretty(self)?.as_bytes()).with_context(place)?;
+        fresh
+            .write_all(toml::to_string_pretty(self)?.as_bytes())
+            .with_context(place)?;
         fresh.as_file().sync_all().with_context(place)?;
         fresh.persist(path).with_context(place)?;
         Ok(())
@@ -121,7 +128,11 @@ impl Contexts {
     /// The names, for messages.
     pub(crate) fn known(&self) -> String {
         let names: Vec<_> = self.context.keys().map(String::as_str).collect();
-        if names.is_empty() { "none are known".to_owned() } else { format!("known: {}", names.join(", ")) }
+        if names.is_empty() {
+            "none are known".to_owned()
+        } else {
+            format!("known: {}", names.join(", "))
+        }
     }
 }
 
@@ -136,25 +147,48 @@ mod tests {
         let path = folder.path().join("deep/contexts.toml");
         assert!(Contexts::load_from(&path).unwrap().context.is_empty());
         let mut contexts = Contexts::default();
-        let context = Context { url: "http://127.0.0.1:7480".into(), token: Secret::new("dm_abc") };
+        let context = Context {
+            url: "http://127.0.0.1:7480".into(),
+            token: Secret::new("dm_abc"),
+        };
         contexts.enter("home", context);
         for _ in 0..2 {
             contexts.save_to(&path).unwrap();
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
         let read = Contexts::load_from(&path).unwrap();
         assert_eq!(read.pick(None).unwrap().token.expose(), "dm_abc");
         let wrong = read.pick(Some("away")).unwrap_err().to_string();
-        assert!(wrong.contains("away") && wrong.contains("known: home"), "{wrong}");
+        assert!(
+            wrong.contains("away") && wrong.contains("known: home"),
+            "{wrong}"
+        );
         assert!(!format!("{read:?}").contains("dm_abc"));
         fs::write(&path, "current = 7").unwrap();
-        assert!(Contexts::load_from(&path).unwrap_err().to_string().contains("contexts.toml"));
+        assert!(
+            Contexts::load_from(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("contexts.toml")
+        );
     }
 
     #[test]
     fn urls_are_checked() {
-        assert_eq!(check_url("http://127.0.0.1:7480/").unwrap(), "http://127.0.0.1:7480");
-        for wrong in ["127.0.0.1:7480", "https://a", "http://", "http://a/api/v1", "http://u@h"] {
+        assert_eq!(
+            check_url("http://127.0.0.1:7480/").unwrap(),
+            "http://127.0.0.1:7480"
+        );
+        for wrong in [
+            "127.0.0.1:7480",
+            "https://a",
+            "http://",
+            "http://a/api/v1",
+            "http://u@h",
+        ] {
             assert!(check_url(wrong).is_err(), "{wrong}");
         }
     }

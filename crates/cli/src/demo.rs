@@ -64,17 +64,25 @@ pub(crate) enum Language {
 
 impl Language {
     fn of_the_terminal() -> Self {
-        let set = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(|name| {
-            std::env::var(name).ok().filter(|value| !value.is_empty())
-        });
-        if set.is_some_and(|value| value.starts_with("zh")) { Self::Zh } else { Self::En }
+        let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        if set.is_some_and(|value| value.starts_with("zh")) {
+            Self::Zh
+        } else {
+            Self::En
+        }
     }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     let span = service::config::parse_duration(text).map_err(|error| error.to_string())?;
     let bounds = Duration::from_secs(1)..=Duration::from_secs(86_400);
-    if bounds.contains(&span) { Ok(span) } else { Err("expected 1s to 24h".to_owned()) }
+    if bounds.contains(&span) {
+        Ok(span)
+    } else {
+        Err("expected 1s to 24h".to_owned())
+    }
 }
 
 /// How the live part ended.
@@ -204,7 +212,12 @@ mod tests {
         assert_eq!((demo.agents, demo.language), (4, Some(Language::Zh)));
         assert!(demo.report);
         assert!(read("demo --report").is_err(), "a report needs an end");
-        for wrong in ["--exit-after 0s", "--exit-after soon", "--agents 0", "--leads 0"] {
+        for wrong in [
+            "--exit-after 0s",
+            "--exit-after soon",
+            "--agents 0",
+            "--leads 0",
+        ] {
             assert!(read(&format!("demo {wrong}")).is_err(), "{wrong}");
         }
     }

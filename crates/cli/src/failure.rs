@@ -12,17 +12,26 @@ pub(crate) struct Failure {
 impl Failure {
     /// The command was not as it should be.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
-        Self { code: 2, text: text.into() }
+        Self {
+            code: 2,
+            text: text.into(),
+        }
     }
 
     /// It works, but not all of it.
     pub(crate) fn degraded(text: impl Into<String>) -> Self {
-        Self { code: 3, text: text.into() }
+        Self {
+            code: 3,
+            text: text.into(),
+        }
     }
 
     /// Nobody answers.
     pub(crate) fn unreachable(text: impl Into<String>) -> Self {
-        Self { code: 4, text: text.into() }
+        Self {
+            code: 4,
+            text: text.into(),
+        }
     }
 
     /// Whether nobody answered, so that asking again may help.
@@ -32,7 +41,10 @@ impl Failure {
 
     /// The other side said no.
     pub(crate) fn refused(text: impl Into<String>) -> Self {
-        Self { code: 1, text: text.into() }
+        Self {
+            code: 1,
+            text: text.into(),
+        }
     }
 }
 
@@ -45,7 +57,9 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 fn code(error: &anyhow::Error) -> u8 {
-    error.downcast_ref::<Failure>().map_or(1, |failure| failure.code)
+    error
+        .downcast_ref::<Failure>()
+        .map_or(1, |failure| failure.code)
 }
 
 /// Whoever read our output has gone (`dialmesh call ls | head -1`): nobody is left to tell.
@@ -70,7 +84,11 @@ pub(crate) fn end(result: anyhow::Result<()>) -> ExitCode {
 
 /// `error: what`, and a line for each cause that says more.
 fn message(error: &anyhow::Error) -> String {
-    let word = if code(error) == 3 { "degraded" } else { "error" };
+    let word = if code(error) == 3 {
+        "degraded"
+    } else {
+        "error"
+    };
     let mut text = format!("{word}: {error}");
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
@@ -105,9 +123,15 @@ mod tests {
     #[test]
     fn causes_are_told_once() {
         let error = Err::<(), _>(anyhow!("disk full")).context("cannot save: disk full");
-        assert_eq!(message(&error.unwrap_err()), "error: cannot save: disk full");
+        assert_eq!(
+            message(&error.unwrap_err()),
+            "error: cannot save: disk full"
+        );
         let error = Err::<(), _>(anyhow!("disk full")).context("cannot save");
-        assert_eq!(message(&error.unwrap_err()), "error: cannot save\n  because: disk full");
+        assert_eq!(
+            message(&error.unwrap_err()),
+            "error: cannot save\n  because: disk full"
+        );
         assert!(message(&Failure::degraded("half").into()).starts_with("degraded: half"));
     }
 

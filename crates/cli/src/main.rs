@@ -18,7 +18,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use session::Session;
 use std::{io, process::ExitCode};
-use verbs::{agent, call, campaign, config, dnc, explain, lead, number, region, status, token, top, trunk};
+use verbs::{
+    agent, call, campaign, config, dnc, explain, lead, number, region, status, token, top, trunk,
+};
 
 const AFTER: &str = "Examples:
   dialmesh demo
@@ -49,55 +51,101 @@ enum Noun {
     #[command(after_help = "Examples:\n  dialmesh status\n  dialmesh status -o json")]
     Status,
     /// Show the mesh live; q ends. Plain lines when standard output is no terminal.
-    #[command(after_help = "Examples:\n  dialmesh top\n  dialmesh top --every 5s --count 12 > minute.log")]
+    #[command(
+        after_help = "Examples:\n  dialmesh top\n  dialmesh top --every 5s --count 12 > minute.log"
+    )]
     Top(top::Top),
     /// The control plane: make a mesh, run its coordinator.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh coordinator init --config coordinator.toml\n  dialmesh coordinator run --config coordinator.toml")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh coordinator init --config coordinator.toml\n  dialmesh coordinator run --config coordinator.toml"
+    )]
     Coordinator(roles::CoordinatorVerb),
     /// Cities' nodes: join a mesh, run, list members.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh node join --config shenzhen.toml --coordinator 192.0.2.1:7401 --region south --token-file shenzhen.token\n  dialmesh node run --config shenzhen.toml\n  dialmesh node ls")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh node join --config shenzhen.toml --coordinator 192.0.2.1:7401 --region south --token-file shenzhen.token\n  dialmesh node run --config shenzhen.toml\n  dialmesh node ls"
+    )]
     Node(roles::NodeVerb),
     /// Tokens: for a node to join with, or to use the admin API with.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh token create --region south --name shenzhen --token-file shenzhen.token\n  dialmesh token ls")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh token create --region south --name shenzhen --token-file shenzhen.token\n  dialmesh token ls"
+    )]
     Token(token::Verb),
     /// Regions, and which numbers are at home in which.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh region add south\n  dialmesh region rules set --default south --city Beijing=north")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh region add south\n  dialmesh region rules set --default south --city Beijing=north"
+    )]
     Region(region::Verb),
     /// Trunks: SIP routes to carriers.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh trunk add sz-ct --node shenzhen --address 203.0.113.7:5060\n  dialmesh trunk ls")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh trunk add sz-ct --node shenzhen --address 203.0.113.7:5060\n  dialmesh trunk ls"
+    )]
     Trunk(trunk::Verb),
     /// Caller IDs: the numbers shown to called persons.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh number import numbers.csv --trunk sz-ct\n  dialmesh number ls")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh number import numbers.csv --trunk sz-ct\n  dialmesh number ls"
+    )]
     Number(number::Verb),
     /// Campaigns: make, start, pause, stop, figures.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh campaign create autumn --rule-pack china\n  dialmesh campaign start autumn\n  dialmesh campaign why-idle autumn")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh campaign create autumn --rule-pack china\n  dialmesh campaign start autumn\n  dialmesh campaign why-idle autumn"
+    )]
     Campaign(campaign::Verb),
     /// Leads: import, list, show.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh lead import leads.csv --campaign autumn --rejects rejects.csv\n  dialmesh lead ls --campaign autumn")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh lead import leads.csv --campaign autumn --rejects rejects.csv\n  dialmesh lead ls --campaign autumn"
+    )]
     Lead(lead::Verb),
     /// Do-not-call: add, check, import, remove.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh dnc add +8613800138000\n  dialmesh dnc check +8613800138000")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh dnc add +8613800138000\n  dialmesh dnc check +8613800138000"
+    )]
     Dnc(dnc::Verb),
     /// Agents: make, list, disable.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh agent create li.na --node shenzhen --secrets-file li.na.json\n  dialmesh agent ls")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh agent create li.na --node shenzhen --secrets-file li.na.json\n  dialmesh agent ls"
+    )]
     Agent(agent::Verb),
     /// Calls and attempts that have ended.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh call ls --campaign autumn\n  dialmesh call ls --since 1h --disposition busy")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh call ls --campaign autumn\n  dialmesh call ls --since 1h --disposition busy"
+    )]
     Call(call::Verb),
     /// Call records as files.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh cdr export --campaign autumn --file autumn.csv")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh cdr export --campaign autumn --file autumn.csv"
+    )]
     Cdr(call::Records),
     /// Which meshes this user speaks to.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh context ls\n  dialmesh context use hq")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh context ls\n  dialmesh context use hq"
+    )]
     Context(verbs::context::Verb),
     /// Configuration files.
-    #[command(subcommand, after_help = "Examples:\n  dialmesh config check --role node node.toml")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh config check --role node node.toml"
+    )]
     Config(config::Verb),
     /// What an error code means and what to do.
     #[command(after_help = "Examples:\n  dialmesh explain DM2401\n  dialmesh explain")]
     Explain(explain::Explain),
     /// Print completions for a shell.
-    #[command(after_help = "Examples:\n  dialmesh completion bash > /etc/bash_completion.d/dialmesh\n  dialmesh completion zsh > ~/.zfunc/_dialmesh")]
+    #[command(
+        after_help = "Examples:\n  dialmesh completion bash > /etc/bash_completion.d/dialmesh\n  dialmesh completion zsh > ~/.zfunc/_dialmesh"
+    )]
     Completion {
         /// The shell.
         shell: Shell,
@@ -167,8 +215,13 @@ fn completion(shell: Shell) -> Result<()> {
 fn version(session: &Session) -> Result<()> {
     let built = service::build::info();
     match session.output {
-        Some(form) if form != output::Form::Table => output::one(form, &serde_json::to_value(built)?),
-        _ => output::lines(&[format!("dialmesh {} ({}, {})", built.version, built.commit, built.profile)]),
+        Some(form) if form != output::Form::Table => {
+            output::one(form, &serde_json::to_value(built)?)
+        }
+        _ => output::lines(&[format!(
+            "dialmesh {} ({}, {})",
+            built.version, built.commit, built.profile
+        )]),
     }
 }
 
@@ -183,14 +236,25 @@ mod tests {
 
     #[test]
     fn global_flags_stand_anywhere_and_secrets_nowhere() {
-        let line = Line::try_parse_from(["dialmesh", "node", "ls", "-o", "yaml", "--context", "hq"]).unwrap();
+        let line =
+            Line::try_parse_from(["dialmesh", "node", "ls", "-o", "yaml", "--context", "hq"])
+                .unwrap();
         assert_eq!(line.session.output, Some(output::Form::Yaml));
         assert_eq!(line.session.context.as_deref(), Some("hq"));
         for argument in ["--token", "--password", "--secret"] {
-            for verb in [["node", "join"], ["token", "create"], ["trunk", "add"], ["context", "add"]] {
+            for verb in [
+                ["node", "join"],
+                ["token", "create"],
+                ["trunk", "add"],
+                ["context", "add"],
+            ] {
                 let line = [&["dialmesh"], &verb[..], &[argument, "x"]].concat();
                 let refused = Line::try_parse_from(line).unwrap_err();
-                assert_eq!(refused.kind(), clap::error::ErrorKind::UnknownArgument, "{verb:?} {argument}");
+                assert_eq!(
+                    refused.kind(),
+                    clap::error::ErrorKind::UnknownArgument,
+                    "{verb:?} {argument}"
+                );
                 assert_eq!(refused.exit_code(), 2);
             }
         }
@@ -198,10 +262,14 @@ mod tests {
 
     #[test]
     fn a_token_has_one_purpose() {
-        let parse = |more: &[&str]| Line::try_parse_from([&["dialmesh", "token", "create"], more].concat());
+        let parse =
+            |more: &[&str]| Line::try_parse_from([&["dialmesh", "token", "create"], more].concat());
         assert!(parse(&["--region", "south"]).is_ok());
         assert!(parse(&["--role", "monitor", "--name", "prometheus", "--ttl", "7d"]).is_ok());
         assert!(parse(&["--region", "south", "--role", "admin"]).is_err());
-        assert!(parse(&["--role", "admin"]).is_err() && parse(&["--role", "king", "--name", "x"]).is_err());
+        assert!(
+            parse(&["--role", "admin"]).is_err()
+                && parse(&["--role", "king", "--name", "x"]).is_err()
+        );
     }
 }

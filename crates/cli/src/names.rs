@@ -25,11 +25,21 @@ pub(crate) const CAMPAIGN: Kind = Kind {
     lives: |campaign| campaign["state"] != "stopped",
 };
 /// Trunks.
-pub(crate) const TRUNK: Kind =
-    Kind { what: "trunk", path: "/trunks", prefix: "trunk_", name: "name", lives: |_| true };
+pub(crate) const TRUNK: Kind = Kind {
+    what: "trunk",
+    path: "/trunks",
+    prefix: "trunk_",
+    name: "name",
+    lives: |_| true,
+};
 /// Regions.
-pub(crate) const REGION: Kind =
-    Kind { what: "region", path: "/regions", prefix: "reg_", name: "name", lives: |_| true };
+pub(crate) const REGION: Kind = Kind {
+    what: "region",
+    path: "/regions",
+    prefix: "reg_",
+    name: "name",
+    lives: |_| true,
+};
 /// Cities' nodes and the coordinator.
 pub(crate) const MEMBER: Kind = Kind {
     what: "member",
@@ -39,8 +49,13 @@ pub(crate) const MEMBER: Kind = Kind {
     lives: |member| member["removed"] != true,
 };
 /// Agents, by login.
-pub(crate) const AGENT: Kind =
-    Kind { what: "agent", path: "/agents", prefix: "agent_", name: "login", lives: |_| true };
+pub(crate) const AGENT: Kind = Kind {
+    what: "agent",
+    path: "/agents",
+    prefix: "agent_",
+    name: "login",
+    lives: |_| true,
+};
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {
     object.get(key).and_then(Value::as_str).unwrap_or_default()
@@ -57,7 +72,11 @@ pub(crate) async fn id(client: &Client, kind: Kind, named: &str) -> Result<Strin
 }
 
 /// The same for what may be left out.
-pub(crate) async fn id_if(client: &Client, kind: Kind, named: Option<&str>) -> Result<Option<String>> {
+pub(crate) async fn id_if(
+    client: &Client,
+    kind: Kind,
+    named: Option<&str>,
+) -> Result<Option<String>> {
     match named {
         Some(named) => id(client, kind, named).await.map(Some),
         None => Ok(None),
@@ -82,17 +101,29 @@ fn choose<'a>(kind: Kind, all: &'a [Value], named: &str) -> Result<&'a str, Fail
     match found.as_slice() {
         [one] => Ok(text(one, "id")),
         [] => {
-            let mut known: Vec<_> =
-                all.iter().filter(|o| (kind.lives)(o)).map(|o| text(o, kind.name)).collect();
+            let mut known: Vec<_> = all
+                .iter()
+                .filter(|o| (kind.lives)(o))
+                .map(|o| text(o, kind.name))
+                .collect();
             known.sort_unstable();
             let more = if known.len() > 10 { ", …" } else { "" };
             known.truncate(10);
-            let known = if known.is_empty() { "none yet".to_owned() } else { known.join(", ") + more };
-            Err(Failure::usage(format!("there is no {what} {named:?}; there are: {known}")))
+            let known = if known.is_empty() {
+                "none yet".to_owned()
+            } else {
+                known.join(", ") + more
+            };
+            Err(Failure::usage(format!(
+                "there is no {what} {named:?}; there are: {known}"
+            )))
         }
         several => {
             let ids: Vec<_> = several.iter().map(|o| text(o, "id")).collect();
-            Err(Failure::usage(format!("{named:?} names more than one {what}; give an id: {}", ids.join(", "))))
+            Err(Failure::usage(format!(
+                "{named:?} names more than one {what}; give an id: {}",
+                ids.join(", ")
+            )))
         }
     }
 }
@@ -144,6 +175,9 @@ mod tests {
         let twice = choose(CAMPAIGN, &all, "twin").unwrap_err().to_string();
         assert!(twice.contains("camp_00000004, camp_00000005"), "{twice}");
         let none = choose(CAMPAIGN, &all, "winter").unwrap_err().to_string();
-        assert!(none.contains("\"winter\"") && none.contains("autumn, twin"), "{none}");
+        assert!(
+            none.contains("\"winter\"") && none.contains("autumn, twin"),
+            "{none}"
+        );
     }
 }

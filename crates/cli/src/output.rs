@@ -23,7 +23,11 @@ pub(crate) enum Form {
 impl Form {
     /// A table on a terminal, JSON elsewhere, unless asked.
     pub(crate) fn choose(asked: Option<Self>) -> Self {
-        asked.unwrap_or(if io::stdout().is_terminal() { Self::Table } else { Self::Json })
+        asked.unwrap_or(if io::stdout().is_terminal() {
+            Self::Table
+        } else {
+            Self::Json
+        })
     }
 }
 
@@ -36,9 +40,15 @@ pub(crate) fn rows(form: Form, columns: &[Column], rows: &Value) -> Result<()> {
         return one(form, rows);
     }
     let rows = rows.as_array().map_or(&[][..], Vec::as_slice);
-    let headings: Vec<String> = columns.iter().map(|(heading, _)| heading.to_uppercase()).collect();
+    let headings: Vec<String> = columns
+        .iter()
+        .map(|(heading, _)| heading.to_uppercase())
+        .collect();
     let cells = rows.iter().map(|row| {
-        columns.iter().map(|(_, at)| row.pointer(at).map_or(String::new(), plain)).collect()
+        columns
+            .iter()
+            .map(|(_, at)| row.pointer(at).map_or(String::new(), plain))
+            .collect()
     });
     lines(&grid(std::iter::once(headings).chain(cells).collect()))
 }
@@ -73,7 +83,14 @@ pub(crate) fn lines(lines: &[String]) -> Result<()> {
 pub(crate) fn grid(cells: Vec<Vec<String>>) -> Vec<String> {
     let columns = cells.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
-        .map(|at| cells.iter().filter_map(|row| row.get(at)).map(|c| c.width()).max().unwrap_or(0))
+        .map(|at| {
+            cells
+                .iter()
+                .filter_map(|row| row.get(at))
+                .map(|c| c.width())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     cells
         .iter()
@@ -95,7 +112,11 @@ fn flatten(path: String, value: &Value, into: &mut Vec<Vec<String>>) {
         Value::Object(map) => {
             for (key, value) in map {
                 let key = printable(key);
-                let path = if path.is_empty() { key } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key
+                } else {
+                    format!("{path}.{key}")
+                };
                 flatten(path, value, into);
             }
         }
@@ -110,7 +131,9 @@ fn flatten(path: String, value: &Value, into: &mut Vec<Vec<String>>) {
 
 /// What people typed may hold control characters; on a terminal they would be obeyed.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 /// A value in a cell.
@@ -134,10 +157,18 @@ fn yaml(value: &Value, depth: usize) -> String {
                 // Keys of ours are words; others (attributes) may be anything.
                 let word = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
                     && key.starts_with(|c: char| c.is_ascii_alphabetic());
-                let key = if word { key.clone() } else { Value::from(key.as_str()).to_string() };
+                let key = if word {
+                    key.clone()
+                } else {
+                    Value::from(key.as_str()).to_string()
+                };
                 match value {
-                    Value::Object(m) if !m.is_empty() => format!("{pad}{key}:\n{}", yaml(value, depth + 1)),
-                    Value::Array(a) if !a.is_empty() => format!("{pad}{key}:\n{}", yaml(value, depth + 1)),
+                    Value::Object(m) if !m.is_empty() => {
+                        format!("{pad}{key}:\n{}", yaml(value, depth + 1))
+                    }
+                    Value::Array(a) if !a.is_empty() => {
+                        format!("{pad}{key}:\n{}", yaml(value, depth + 1))
+                    }
                     scalar => format!("{pad}{key}: {scalar}\n"),
                 }
             })
@@ -168,7 +199,10 @@ mod tests {
     #[test]
     fn columns_hold_with_wide_characters() {
         let row = |a: &str, b: &str| vec![a.to_owned(), b.to_owned()];
-        assert_eq!(grid(vec![row("深圳", "1"), row("abcde", "2")]), ["深圳   1", "abcde  2"]);
+        assert_eq!(
+            grid(vec![row("深圳", "1"), row("abcde", "2")]),
+            ["深圳   1", "abcde  2"]
+        );
         assert!(grid(Vec::new()).is_empty());
     }
 
@@ -180,7 +214,11 @@ mod tests {
     #[test]
     fn objects_inside_are_named_by_their_path() {
         let mut cells = Vec::new();
-        flatten(String::new(), &json!({"a": {"b": 1}, "c": [1, 2], "d": [{"e": null}]}), &mut cells);
+        flatten(
+            String::new(),
+            &json!({"a": {"b": 1}, "c": [1, 2], "d": [{"e": null}]}),
+            &mut cells,
+        );
         assert_eq!(cells, [["a.b", "1"], ["c", "1,2"], ["d.0.e", "-"]]);
     }
 }

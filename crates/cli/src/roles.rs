@@ -22,7 +22,9 @@ use std::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum CoordinatorVerb {
     /// Make a mesh: its CA, this coordinator's identity, and a first token, which is kept in the context named by --context (the coordinator's name when not given).
-    #[command(after_help = "Examples:\n  dialmesh coordinator init --config coordinator.toml\n  dialmesh coordinator init --config coordinator.toml --context hq --token-file admin.token")]
+    #[command(
+        after_help = "Examples:\n  dialmesh coordinator init --config coordinator.toml\n  dialmesh coordinator init --config coordinator.toml --context hq --token-file admin.token"
+    )]
     Init {
         /// The coordinator's configuration.
         #[arg(long, value_name = "FILE")]
@@ -32,7 +34,9 @@ pub(crate) enum CoordinatorVerb {
         token_file: Option<PathBuf>,
     },
     /// Run the coordinator until SIGTERM or Ctrl-C.
-    #[command(after_help = "Examples:\n  dialmesh coordinator run --config coordinator.toml\n  DIALMESH_LOG__LEVEL=debug dialmesh coordinator run --config coordinator.toml")]
+    #[command(
+        after_help = "Examples:\n  dialmesh coordinator run --config coordinator.toml\n  DIALMESH_LOG__LEVEL=debug dialmesh coordinator run --config coordinator.toml"
+    )]
     Run {
         /// The coordinator's configuration.
         #[arg(long, value_name = "FILE")]
@@ -44,7 +48,9 @@ pub(crate) enum CoordinatorVerb {
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeVerb {
     /// Join a mesh with a token of `dialmesh token create --region`.
-    #[command(after_help = "Examples:\n  dialmesh node join --config shenzhen.toml --coordinator 192.0.2.1:7401 --region south --token-file shenzhen.token\n  dialmesh token create --region south --name shenzhen | ssh shenzhen dialmesh node join --config node.toml --coordinator 192.0.2.1:7401 --region south --token-file -")]
+    #[command(
+        after_help = "Examples:\n  dialmesh node join --config shenzhen.toml --coordinator 192.0.2.1:7401 --region south --token-file shenzhen.token\n  dialmesh token create --region south --name shenzhen | ssh shenzhen dialmesh node join --config node.toml --coordinator 192.0.2.1:7401 --region south --token-file -"
+    )]
     Join(Join),
     /// Run the node until SIGTERM or Ctrl-C; live calls are given time to end.
     #[command(after_help = "Examples:\n  dialmesh node run --config shenzhen.toml")]
@@ -134,7 +140,11 @@ pub(crate) async fn coordinator(verb: CoordinatorVerb, session: &Session) -> Res
 }
 
 /// The first token is kept nowhere else: every place it goes to is tried before the mesh is made.
-async fn init(session: &Session, config: &CoordinatorConfig, token_file: Option<&Path>) -> Result<()> {
+async fn init(
+    session: &Session,
+    config: &CoordinatorConfig,
+    token_file: Option<&Path>,
+) -> Result<()> {
     let mut contexts = Contexts::load()?;
     let name = session.context.as_deref().unwrap_or(&config.name);
     if contexts.context.contains_key(name) {
@@ -151,7 +161,13 @@ async fn init(session: &Session, config: &CoordinatorConfig, token_file: Option<
         file.write(made.admin_token.expose())?;
     }
     let url = made.url.clone();
-    contexts.enter(name, Context { url: made.url, token: made.admin_token });
+    contexts.enter(
+        name,
+        Context {
+            url: made.url,
+            token: made.admin_token,
+        },
+    );
     let place = contexts.save()?;
     if session.form() != Form::Table {
         return session.show(&json!({
@@ -162,8 +178,15 @@ async fn init(session: &Session, config: &CoordinatorConfig, token_file: Option<
             "token_file": token_file,
         }));
     }
-    session.done(&format!("The mesh {} is made in {}.", made.mesh_id, config.data_dir.display()))?;
-    session.done(&format!("Its first token is in {} as the context {name:?}, now the current one.", place.display()))?;
+    session.done(&format!(
+        "The mesh {} is made in {}.",
+        made.mesh_id,
+        config.data_dir.display()
+    ))?;
+    session.done(&format!(
+        "Its first token is in {} as the context {name:?}, now the current one.",
+        place.display()
+    ))?;
     if let Some(file) = token_file {
         session.done(&format!("It is in {} too.", file.display()))?;
     }
@@ -214,18 +237,34 @@ mod tests {
 
     #[test]
     fn addresses_are_numbers_or_names() {
-        assert_eq!(resolve("192.0.2.1:7401").unwrap().to_string(), "192.0.2.1:7401");
-        assert!(resolve("192.0.2.1").unwrap_err().to_string().contains("192.0.2.1:7401"));
+        assert_eq!(
+            resolve("192.0.2.1:7401").unwrap().to_string(),
+            "192.0.2.1:7401"
+        );
+        assert!(
+            resolve("192.0.2.1")
+                .unwrap_err()
+                .to_string()
+                .contains("192.0.2.1:7401")
+        );
     }
 
     #[test]
     fn samples_pass_and_faults_are_placed() {
         let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/three-cities");
-        assert_eq!(check_coordinator(&samples.join("coordinator.toml")).unwrap()["valid"], true);
+        assert_eq!(
+            check_coordinator(&samples.join("coordinator.toml")).unwrap()["valid"],
+            true
+        );
         for city in ["shenzhen", "shanghai", "beijing"] {
-            assert_eq!(check_node(&samples.join(city).with_extension("toml")).unwrap()["name"], city);
+            assert_eq!(
+                check_node(&samples.join(city).with_extension("toml")).unwrap()["name"],
+                city
+            );
         }
-        let wrong = check_node(&samples.join("coordinator.toml")).unwrap_err().to_string();
+        let wrong = check_node(&samples.join("coordinator.toml"))
+            .unwrap_err()
+            .to_string();
         assert!(wrong.contains("coordinator.toml"), "{wrong}");
     }
 }

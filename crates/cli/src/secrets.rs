@@ -18,7 +18,10 @@ const BYTES: u64 = 4_096;
 pub(crate) fn read(path: &Path) -> Result<Secret> {
     let mut text = String::new();
     let (name, result) = if path == Path::new("-") {
-        ("standard input".to_owned(), io::stdin().take(BYTES + 1).read_to_string(&mut text))
+        (
+            "standard input".to_owned(),
+            io::stdin().take(BYTES + 1).read_to_string(&mut text),
+        )
     } else {
         let opened = fs::File::open(path);
         let result = opened.and_then(|file| file.take(BYTES + 1).read_to_string(&mut text));
@@ -46,14 +49,23 @@ pub(crate) struct SecretFile {
 impl SecretFile {
     /// Makes the file, readable by the user alone. One that exists is left as it is.
     pub(crate) fn create(path: &Path) -> Result<Self> {
-        let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let opened = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path);
         match opened {
-            Ok(file) => Ok(Self { path: path.to_owned(), file: Some(file) }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Failure::usage(format!(
-                "{} exists and may hold another secret; name a new file or remove it first",
-                path.display()
-            ))
-            .into()),
+            Ok(file) => Ok(Self {
+                path: path.to_owned(),
+                file: Some(file),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Failure::usage(format!(
+                    "{} exists and may hold another secret; name a new file or remove it first",
+                    path.display()
+                ))
+                .into())
+            }
             Err(error) => Err(error).with_context(|| format!("cannot make {}", path.display())),
         }
     }
@@ -91,11 +103,19 @@ mod tests {
         assert_eq!(read(&path).unwrap().expose(), "abc");
         for wrong in ["", "  \n", "a\nb\n", &"x".repeat(4_097)] {
             fs::write(&path, wrong).unwrap();
-            assert!(read(&path).unwrap_err().to_string().contains("one line"), "{wrong:?}");
+            assert!(
+                read(&path).unwrap_err().to_string().contains("one line"),
+                "{wrong:?}"
+            );
         }
         fs::write(&path, "x".repeat(4_096)).unwrap();
         assert_eq!(read(&path).unwrap().expose().len(), 4_096);
-        assert!(read(&folder.path().join("none")).unwrap_err().to_string().contains("none"));
+        assert!(
+            read(&folder.path().join("none"))
+                .unwrap_err()
+                .to_string()
+                .contains("none")
+        );
     }
 
     #[test]
@@ -106,7 +126,15 @@ mod tests {
         assert!(!path.exists());
         SecretFile::create(&path).unwrap().write("abc").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "abc\n");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(SecretFile::create(&path).unwrap_err().to_string().contains("exists"));
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert!(
+            SecretFile::create(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("exists")
+        );
     }
 }

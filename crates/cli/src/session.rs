@@ -14,7 +14,13 @@ use std::io::{self, IsTerminal, Write};
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Session {
     /// How results are printed: a table on a terminal, JSON elsewhere, when not given.
-    #[arg(short = 'o', long = "output", global = true, value_enum, value_name = "FORM")]
+    #[arg(
+        short = 'o',
+        long = "output",
+        global = true,
+        value_enum,
+        value_name = "FORM"
+    )]
     pub(crate) output: Option<Form>,
     /// The mesh to speak to, by its name in `dialmesh context ls`.
     #[arg(long, global = true, env = "DIALMESH_CONTEXT", value_name = "NAME")]
@@ -47,7 +53,11 @@ impl Session {
 
     /// Says what was done; where nobody looks, only the exit code does.
     pub(crate) fn done(&self, text: &str) -> Result<()> {
-        if self.form() == Form::Table { output::lines(&[text.to_owned()]) } else { Ok(()) }
+        if self.form() == Form::Table {
+            output::lines(&[text.to_owned()])
+        } else {
+            Ok(())
+        }
     }
 
     /// Asks before something is destroyed; refuses where nobody can be asked.
@@ -78,7 +88,11 @@ mod tests {
 
     #[test]
     fn nothing_is_destroyed_without_yes() {
-        let mut session = Session { output: None, context: None, yes: false };
+        let mut session = Session {
+            output: None,
+            context: None,
+            yes: false,
+        };
         // Under cargo test standard input is a terminal only when a person runs it by hand.
         if !io::stdin().is_terminal() {
             let refused = session.confirm("end it").unwrap_err().to_string();

@@ -65,7 +65,10 @@ pub(crate) async fn import(
     match rejects {
         Some(to) => {
             download(client, &from, Some(to)).await?;
-            eprintln!("The refused rows with their reasons are in {}.", to.display());
+            eprintln!(
+                "The refused rows with their reasons are in {}.",
+                to.display()
+            );
         }
         None => eprintln!(
             "Some rows were refused; `dialmesh lead rejects {} --file rejects.csv` keeps them with \
@@ -77,7 +80,11 @@ pub(crate) async fn import(
 }
 
 async fn upload(client: &Client, path: &str, file: &Path) -> Result<Operation> {
-    let path_of_file = if file == Path::new("-") { Path::new("/dev/stdin") } else { file };
+    let path_of_file = if file == Path::new("-") {
+        Path::new("/dev/stdin")
+    } else {
+        file
+    };
     let place = || format!("cannot read {}", file.display());
     let opened = File::open(path_of_file).await.with_context(place)?;
     let metadata = opened.metadata().await.with_context(place)?;
@@ -86,7 +93,14 @@ async fn upload(client: &Client, path: &str, file: &Path) -> Result<Operation> {
         return Err(Failure::usage(text).into());
     }
     let length = metadata.is_file().then_some(metadata.len());
-    let progress = bar(length, if length.is_some() { SENDING } else { SENDING_UNKNOWN });
+    let progress = bar(
+        length,
+        if length.is_some() {
+            SENDING
+        } else {
+            SENDING_UNKNOWN
+        },
+    );
     let mut request = client
         .request(Method::POST, path)
         .header(header::CONTENT_TYPE, "text/csv; charset=utf-8");
@@ -102,7 +116,10 @@ async fn upload(client: &Client, path: &str, file: &Path) -> Result<Operation> {
     let result = client.send(request.body(Body::wrap_stream(body))).await;
     progress.finish_and_clear();
     let response = result?;
-    let body = response.bytes().await.map_err(|error| client.unreachable(&error))?;
+    let body = response
+        .bytes()
+        .await
+        .map_err(|error| client.unreachable(&error))?;
     serde_json::from_slice(&body).context("the coordinator's answer is not an operation")
 }
 
@@ -120,7 +137,10 @@ fn pieces(file: File, length: Option<u64>) -> impl Stream<Item = io::Result<Vec<
 /// Waits until an operation has ended, over a restart of the coordinator if need be.
 async fn finished(client: &Client, mut operation: Operation) -> Result<Operation> {
     let known = operation.bytes_total.is_some();
-    let progress = bar(operation.bytes_total, if known { WORKING } else { WORKING_UNKNOWN });
+    let progress = bar(
+        operation.bytes_total,
+        if known { WORKING } else { WORKING_UNKNOWN },
+    );
     let path = format!("/operations/{}", escaped(&operation.id));
     let mut silent = 0;
     while operation.state == OperationState::Running {
@@ -128,10 +148,17 @@ async fn finished(client: &Client, mut operation: Operation) -> Result<Operation
         match client.get::<Operation>(&path).await {
             Ok(read) => (operation, silent) = (read, 0),
             // 40 tries at 250 ms: a restarted coordinator is back by then.
-            Err(error) if silent < 40 && error.downcast_ref::<Failure>().is_some_and(Failure::is_silence) => {
+            Err(error)
+                if silent < 40
+                    && error
+                        .downcast_ref::<Failure>()
+                        .is_some_and(Failure::is_silence) =>
+            {
                 silent += 1;
             }
-            Err(error) => return Err(error.context(format!("the import {} is under way", operation.id))),
+            Err(error) => {
+                return Err(error.context(format!("the import {} is under way", operation.id)));
+            }
         }
         progress.set_position(operation.bytes_done);
         progress.set_message(format!("{} rows", operation.rows));
@@ -151,7 +178,11 @@ fn print(session: &Session, operation: &Operation) -> Result<()> {
         .map(|(result, rows)| json!({"result": result, "rows": rows}))
         .collect();
     rows.push(json!({"result": "total", "rows": operation.rows}));
-    output::rows(Form::Table, &[("result", "/result"), ("rows", "/rows")], &Value::Array(rows))?;
+    output::rows(
+        Form::Table,
+        &[("result", "/result"), ("rows", "/rows")],
+        &Value::Array(rows),
+    )?;
     if operation.dry_run {
         eprintln!("A dry run: nothing was changed.");
     }
@@ -175,7 +206,10 @@ pub(crate) async fn download(client: &Client, path: &str, to: Option<&Path>) -> 
         return Ok(size);
     };
     let place = || format!("cannot write {}", to.display());
-    let folder = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = to
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder).with_context(place)?;
     let progress = bar(None, FETCHING);
     while let Some(piece) = body.next().await {
@@ -199,10 +233,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leads.csv");
         std::fs::write(&path, vec![b'x'; CHUNK + 10]).unwrap();
-        for (length, expected) in [(None, CHUNK + 10), (Some(5), 5), (Some(1 << 20), CHUNK + 10)] {
+        for (length, expected) in [
+            (None, CHUNK + 10),
+            (Some(5), 5),
+            (Some(1 << 20), CHUNK + 10),
+        ] {
             let file = File::open(&path).await.unwrap();
-            let sizes: Vec<usize> =
-                pieces(file, length).map(|piece| piece.unwrap().len()).collect().await;
+            let sizes: Vec<usize> = pieces(file, length)
+                .map(|piece| piece.unwrap().len())
+                .collect()
+                .await;
             assert_eq!(sizes.iter().sum::<usize>(), expected);
         }
     }

@@ -57,7 +57,9 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Nothing to change was named.
 pub(crate) fn nothing(what: &str) -> Failure {
-    Failure::usage(format!("nothing to change was given; see `dialmesh {what} --help`"))
+    Failure::usage(format!(
+        "nothing to change was given; see `dialmesh {what} --help`"
+    ))
 }
 
 #[cfg(test)]
@@ -66,7 +68,10 @@ mod tests {
 
     #[test]
     fn pairs_have_two_sides() {
-        assert_eq!(pair("Shen zhen = south").unwrap(), ("Shen zhen".into(), "south".into()));
+        assert_eq!(
+            pair("Shen zhen = south").unwrap(),
+            ("Shen zhen".into(), "south".into())
+        );
         assert_eq!(pair("a=b=c").unwrap(), ("a=b".into(), "c".into()));
         for wrong in ["a", "=b", "a=", " = "] {
             assert!(pair(wrong).is_err());

@@ -15,14 +15,26 @@ fn demo(arguments: &[&str]) -> Command {
 #[test]
 fn a_short_run_holds_what_the_report_promises() {
     let began = Instant::now();
-    let arguments = ["--exit-after", "25s", "--report", "--leads", "1500", "--language", "en"];
+    let arguments = [
+        "--exit-after",
+        "25s",
+        "--report",
+        "--leads",
+        "1500",
+        "--language",
+        "en",
+    ];
     let output = demo(&arguments).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let complaints = String::from_utf8_lossy(&output.stderr);
     println!("{text}\n{complaints}\nin {:.0?}", began.elapsed());
     assert!(output.status.success(), "{}", output.status);
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].starts_with("dialmesh ") && lines[0].contains("three cities"), "{}", lines[0]);
+    assert!(
+        lines[0].starts_with("dialmesh ") && lines[0].contains("three cities"),
+        "{}",
+        lines[0]
+    );
     assert!(lines.contains(&"passed"));
     for words in [
         "attempts at the carrier: at least 278",
@@ -38,7 +50,10 @@ fn a_short_run_holds_what_the_report_promises() {
         "abandonment stays within the budget",
     ] {
         let line = lines.iter().find(|line| line.contains(words));
-        assert!(line.is_some_and(|line| line.starts_with("ok")), "{words}: {line:?}");
+        assert!(
+            line.is_some_and(|line| line.starts_with("ok")),
+            "{words}: {line:?}"
+        );
     }
 }
 
@@ -51,7 +66,9 @@ fn processes_of(folder: &std::path::Path) -> Vec<String> {
         let line = std::fs::read(entry.path().join("cmdline")).ok()?;
         Some(String::from_utf8_lossy(&line).replace('\0', " "))
     });
-    lines.filter(|line| line.contains(&*wanted) && !line.contains("--keep")).collect()
+    lines
+        .filter(|line| line.contains(&*wanted) && !line.contains("--keep"))
+        .collect()
 }
 
 #[test]
@@ -59,7 +76,16 @@ fn a_signal_leaves_no_process_behind() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("world");
     let kept = folder.to_string_lossy().into_owned();
-    let arguments = ["--keep", &kept, "--agents", "1", "--leads", "100", "--language", "en"];
+    let arguments = [
+        "--keep",
+        &kept,
+        "--agents",
+        "1",
+        "--leads",
+        "100",
+        "--language",
+        "en",
+    ];
     let mut child = demo(&arguments)
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
@@ -68,10 +94,15 @@ fn a_signal_leaves_no_process_behind() {
     let deadline = Instant::now() + Duration::from_secs(120);
     while processes_of(&folder).is_empty() {
         assert!(Instant::now() < deadline, "no member was started");
-        assert!(child.try_wait().unwrap().is_none(), "the demonstration ended by itself");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the demonstration ended by itself"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
-    let terminated = Command::new("sh").args(["-c", &format!("kill -TERM {}", child.id())]).status();
+    let terminated = Command::new("sh")
+        .args(["-c", &format!("kill -TERM {}", child.id())])
+        .status();
     assert!(terminated.unwrap().success());
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(1), "interrupted: {status}");

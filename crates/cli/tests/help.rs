@@ -37,7 +37,10 @@ fn check(home: &Path, words: &[&str], leaves: &mut usize) {
     let output = dialmesh(home, &[words, &["--help"]].concat());
     assert!(output.status.success(), "{words:?}");
     let help = text(&output.stdout);
-    assert!(help.contains("Examples:\n  "), "{words:?} has no examples:\n{help}");
+    assert!(
+        help.contains("Examples:\n  "),
+        "{words:?} has no examples:\n{help}"
+    );
     let verbs = commands(&help);
     *leaves += usize::from(verbs.is_empty());
     for verb in verbs {
@@ -70,14 +73,66 @@ fn errors_have_their_exit_codes_and_say_what_to_do() {
         (&["dance"], 2, &["dance"]),
         (&["status"], 2, &["error: no context", "context add"]),
         (&["context", "use", "hq"], 2, &["\"hq\"", "none are known"]),
-        (&["context", "add", "hq", "--url", "hq:1", "--token-file", token], 2, &["http://HOST:PORT"]),
-        (&["context", "add", "hq", "--url", "http://127.0.0.1:1", "--token-file", "/none"], 1, &["/none"]),
-        (&["context", "add", "hq", "--url", "http://127.0.0.1:1", "--token-file", token], 0, &[]),
-        (&["status"], 4, &["http://127.0.0.1:1", "check that it runs"]),
-        (&["campaign", "ls", "--context", "away"], 2, &["\"away\"", "known: hq"]),
+        (
+            &[
+                "context",
+                "add",
+                "hq",
+                "--url",
+                "hq:1",
+                "--token-file",
+                token,
+            ],
+            2,
+            &["http://HOST:PORT"],
+        ),
+        (
+            &[
+                "context",
+                "add",
+                "hq",
+                "--url",
+                "http://127.0.0.1:1",
+                "--token-file",
+                "/none",
+            ],
+            1,
+            &["/none"],
+        ),
+        (
+            &[
+                "context",
+                "add",
+                "hq",
+                "--url",
+                "http://127.0.0.1:1",
+                "--token-file",
+                token,
+            ],
+            0,
+            &[],
+        ),
+        (
+            &["status"],
+            4,
+            &["http://127.0.0.1:1", "check that it runs"],
+        ),
+        (
+            &["campaign", "ls", "--context", "away"],
+            2,
+            &["\"away\"", "known: hq"],
+        ),
         (&["context", "rm", "hq"], 2, &["--yes"]),
-        (&["config", "check", "--role", "coordinator", wrong], 2, &["wrong.toml", "listen"]),
-        (&["config", "check", "--role", "node", "/none.toml"], 2, &["/none.toml"]),
+        (
+            &["config", "check", "--role", "coordinator", wrong],
+            2,
+            &["wrong.toml", "listen"],
+        ),
+        (
+            &["config", "check", "--role", "node", "/none.toml"],
+            2,
+            &["/none.toml"],
+        ),
         (&["explain", "DM9999"], 2, &["DM9999"]),
         (&["explain", "dm2401"], 0, &[]),
         (&["completion", "bash"], 0, &[]),
@@ -89,8 +144,14 @@ fn errors_have_their_exit_codes_and_say_what_to_do() {
         let message = text(&output.stderr);
         assert_eq!(output.status.code(), Some(*code), "{words:?}: {message}");
         for word in *expected {
-            assert!(message.contains(word), "{words:?}: {message:?} lacks {word:?}");
+            assert!(
+                message.contains(word),
+                "{words:?}: {message:?} lacks {word:?}"
+            );
         }
-        assert!(!message.contains("secret_of_nobody") && !text(&output.stdout).contains("secret_of_nobody"));
+        assert!(
+            !message.contains("secret_of_nobody")
+                && !text(&output.stdout).contains("secret_of_nobody")
+        );
     }
 }

@@ -67,7 +67,9 @@ fn occurrences(csv: &Path) -> Result<BTreeMap<String, usize>> {
     for line in std::fs::read_to_string(csv)?.lines().skip(1) {
         let cell = line.split(',').next().unwrap_or_default();
         let digits: String = cell.chars().filter(char::is_ascii_digit).collect();
-        *found.entry(format!("+{}", digits.trim_start_matches("00"))).or_default() += 1;
+        *found
+            .entry(format!("+{}", digits.trim_start_matches("00")))
+            .or_default() += 1;
     }
     Ok(found)
 }
@@ -78,7 +80,10 @@ fn count(operation: &Value, result: &str) -> u64 {
 
 /// Do-not-call list, first file, second file; every count exact, every reject with its reason.
 async fn import_leads(world: &mut World) -> Result<()> {
-    let (one, two) = (world.folder().join("one.csv"), world.folder().join("two.csv"));
+    let (one, two) = (
+        world.folder().join("one.csv"),
+        world.folder().join("two.csv"),
+    );
     let first = first_file();
     let population = first.write_file(&one)?;
     ensure!(population.rows == ROWS, "{} rows", population.rows);
@@ -94,17 +99,26 @@ async fn import_leads(world: &mut World) -> Result<()> {
         .collect();
     ensure!(listed.len() == LISTED, "{} numbers to list", listed.len());
     let list = world.folder().join("listed.csv");
-    let text = listed.iter().fold("number\n".to_owned(), |mut text, number| {
-        writeln!(text, "{number}").expect("a text takes text");
-        text
-    });
+    let text = listed
+        .iter()
+        .fold("number\n".to_owned(), |mut text, number| {
+            writeln!(text, "{number}").expect("a text takes text");
+            text
+        });
     std::fs::write(&list, text)?;
     let operation = world.import_do_not_call(&list).await?;
-    ensure!(count(&operation, "accepted") == LISTED as u64, "{operation}");
+    ensure!(
+        count(&operation, "accepted") == LISTED as u64,
+        "{operation}"
+    );
 
     let began = Instant::now();
     let operation = world.import(&one).await?;
-    println!("{ROWS} rows in {:.1?}: {}", began.elapsed(), operation["counts"]);
+    println!(
+        "{ROWS} rows in {:.1?}: {}",
+        began.elapsed(),
+        operation["counts"]
+    );
     let bad: usize = population.bad.values().sum();
     let expected = [
         ("accepted", population.good - LISTED),
@@ -122,11 +136,20 @@ async fn import_leads(world: &mut World) -> Result<()> {
     let fresh = second.write_file(&two)?;
     let operation = world.import(&two).await?;
     println!("second file: {}", operation["counts"]);
-    exactly(&operation, fresh.rows, &[("accepted", FRESH), ("duplicate", SHARED)])?;
+    exactly(
+        &operation,
+        fresh.rows,
+        &[("accepted", FRESH), ("duplicate", SHARED)],
+    )?;
 
     // Everybody in the files may be dialed, those on the list excepted.
     let may = |all: &Population| Population {
-        numbers: all.numbers.iter().filter(|n| !listed.contains(n)).cloned().collect(),
+        numbers: all
+            .numbers
+            .iter()
+            .filter(|n| !listed.contains(n))
+            .cloned()
+            .collect(),
         ..Population::default()
     };
     world.expect_leads(&may(&population));
@@ -136,16 +159,27 @@ async fn import_leads(world: &mut World) -> Result<()> {
 }
 
 fn exactly(operation: &Value, rows: usize, expected: &[(&str, usize)]) -> Result<()> {
-    ensure!(operation["rows"].as_u64() == Some(rows as u64), "{operation}");
+    ensure!(
+        operation["rows"].as_u64() == Some(rows as u64),
+        "{operation}"
+    );
     for (result, number) in expected {
-        ensure!(count(operation, result) == *number as u64, "{result} {number}: {operation}");
+        ensure!(
+            count(operation, result) == *number as u64,
+            "{result} {number}: {operation}"
+        );
     }
     let sum: usize = expected.iter().map(|(_, number)| number).sum();
     ensure!(sum == rows, "{sum} of {rows} rows are expected");
     Ok(())
 }
 
-async fn check_rejects(world: &World, operation: &Value, listed: &[String], bad: usize) -> Result<()> {
+async fn check_rejects(
+    world: &World,
+    operation: &Value,
+    listed: &[String],
+    bad: usize,
+) -> Result<()> {
     let text = world.rejects(operation).await?;
     let mut reasons = BTreeMap::<&str, usize>::new();
     for line in text.lines().skip(1) {
@@ -155,7 +189,10 @@ async fn check_rejects(world: &World, operation: &Value, listed: &[String], bad:
     }
     println!("rejects: {reasons:?}");
     ensure!(reasons.get("invalid") == Some(&bad), "{reasons:?}");
-    ensure!(reasons.get("do_not_call") == Some(&listed.len()), "{reasons:?}");
+    ensure!(
+        reasons.get("do_not_call") == Some(&listed.len()),
+        "{reasons:?}"
+    );
     Ok(())
 }
 
@@ -192,9 +229,14 @@ async fn opt_out(world: &mut World, draw: usize) -> Result<Duration> {
             }
             Err(error) => error,
         };
-        let problem = error.downcast_ref::<Problem>().with_context(|| format!("{error:#}"))?;
+        let problem = error
+            .downcast_ref::<Problem>()
+            .with_context(|| format!("{error:#}"))?;
         println!("refused after {:.1?}: {problem}", began.elapsed());
-        ensure!(problem.status == 503 && began.elapsed() < PERMIT * 3, "{problem}");
+        ensure!(
+            problem.status == 503 && began.elapsed() < PERMIT * 3,
+            "{problem}"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -212,7 +254,9 @@ async fn all_well(world: &mut World) -> Result<()> {
         at(50),
         at(90),
         at(100),
-        std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()
+        std::fs::read_to_string("/proc/loadavg")
+            .unwrap_or_default()
+            .trim()
     );
     // The bar is 200 ms on a quiet machine; what must hold on any is that nobody waits for a timer.
     ensure!(at(50) < PERMIT / 2, "healthy members answer at once");
@@ -241,12 +285,22 @@ async fn a_city_is_alone(world: &mut World) -> Result<()> {
     tokio::time::sleep(ALONE.saturating_sub(cut_at.elapsed())).await;
     let others = invites(world, "shenzhen", cut_ms, i64::MAX)?;
     ensure!(others > 0, "the others go on");
-    let later = invites(world, "beijing", cut_ms + PERMIT.as_millis() as i64, wall_ms())?;
+    let later = invites(
+        world,
+        "beijing",
+        cut_ms + PERMIT.as_millis() as i64,
+        wall_ms(),
+    )?;
     let before = invites(world, "beijing", cut_ms, wall_ms())?;
-    ensure!(later == 0, "{later} INVITEs of a city whose permission is over");
+    ensure!(
+        later == 0,
+        "{later} INVITEs of a city whose permission is over"
+    );
     world.heal(Some("beijing"))?;
     let again = until_dialing(world, "beijing", "beijing dials again").await?;
-    println!("beijing alone for {ALONE:?}: {before} INVITEs, none after {PERMIT:?}; dials {again:.1?} after healing");
+    println!(
+        "beijing alone for {ALONE:?}: {before} INVITEs, none after {PERMIT:?}; dials {again:.1?} after healing"
+    );
     Ok(())
 }
 
@@ -277,9 +331,17 @@ async fn the_quorum_is_lost(world: &mut World) -> Result<()> {
         .add_do_not_call(&number, Wait::Effective)
         .await
         .expect_err("without a quorum nothing is promised");
-    let problem = error.downcast_ref::<Problem>().context("a problem, not a broken connection")?;
-    println!("do-not-call without a quorum, after {:.1?}: {problem}", began.elapsed());
-    ensure!(problem.status == 503 && !problem.code.is_empty(), "{problem}");
+    let problem = error
+        .downcast_ref::<Problem>()
+        .context("a problem, not a broken connection")?;
+    println!(
+        "do-not-call without a quorum, after {:.1?}: {problem}",
+        began.elapsed()
+    );
+    ensure!(
+        problem.status == 503 && !problem.code.is_empty(),
+        "{problem}"
+    );
     world.heal(None)?;
     world
         .until("opt-outs hold again", Duration::from_secs(60), async |w| {
@@ -294,10 +356,15 @@ async fn the_quorum_is_lost(world: &mut World) -> Result<()> {
 async fn judge(world: &mut World) -> Result<()> {
     let mut evidence = world.finish(Duration::from_secs(90)).await?;
     // Only these two kinds of results are tried again, and only after their rest.
-    let again = [Class::Busy, Class::Unavailable, Class::Cancelled, Class::Silent];
+    let again = [
+        Class::Busy,
+        Class::Unavailable,
+        Class::Cancelled,
+        Class::AnsweredAtCancel,
+        Class::Silent,
+    ];
     let never = [
         Class::Answered,
-        Class::AnsweredAtCancel,
         Class::Unallocated,
         Class::Rejected,
         Class::Failure,
@@ -311,7 +378,9 @@ async fn judge(world: &mut World) -> Result<()> {
     evidence.orders.attempts_max = 3;
     let mut verdict = evidence.judge(60)?;
     let dialed: BTreeSet<&str> = evidence.log.iter().map(|e| e.number.as_str()).collect();
-    verdict.checks.push(at_least("numbers dialed", dialed.len() as u64, 500));
+    verdict
+        .checks
+        .push(at_least("numbers dialed", dialed.len() as u64, 500));
     println!("{verdict}");
     ensure!(verdict.passed(), "not everything held");
     Ok(())

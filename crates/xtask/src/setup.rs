@@ -43,7 +43,7 @@ pub(crate) fn web() -> Result<()> {
     let web = root().join("crates/io/web");
     let built = web.join("dist/index.html");
     if let Ok(built_at) = fs::metadata(&built).and_then(|m| m.modified())
-        && newest(&web.join("src"))?.max(newest(&web.join("package-lock.json"))?) <= built_at
+        && newest(&web.join("pages"))?.max(newest(&web.join("package-lock.json"))?) <= built_at
     {
         return Ok(());
     }

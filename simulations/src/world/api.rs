@@ -97,11 +97,16 @@ impl Api {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let key = format!("world-{}-{number}", std::process::id());
         loop {
-            let error = match self.send(method.clone(), path, Some(body), Some(&key)).await {
+            let error = match self
+                .send(method.clone(), path, Some(body), Some(&key))
+                .await
+            {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let passes = error.downcast_ref::<Problem>().is_none_or(|p| p.status == 503);
+            let passes = error
+                .downcast_ref::<Problem>()
+                .is_none_or(|p| p.status == 503);
             if !passes || Instant::now() >= deadline {
                 return Err(error);
             }
@@ -122,7 +127,10 @@ impl Api {
             .timeout(Duration::from_secs(600))
             .body(csv);
         let response = self.checked(path, request).await?;
-        response.json().await.with_context(|| format!("the answer to {path}"))
+        response
+            .json()
+            .await
+            .with_context(|| format!("the answer to {path}"))
     }
 
     /// GET of a text.
@@ -132,7 +140,10 @@ impl Api {
     pub async fn text(&self, path: &str) -> anyhow::Result<String> {
         let request = self.http.get(format!("{}/api/v1{path}", self.base));
         let response = self.checked(path, request).await?;
-        response.text().await.with_context(|| format!("the answer to {path}"))
+        response
+            .text()
+            .await
+            .with_context(|| format!("the answer to {path}"))
     }
 
     /// Every object of a list.
@@ -160,7 +171,9 @@ impl Api {
         key: Option<&str>,
     ) -> anyhow::Result<Value> {
         let post = method == Method::POST;
-        let mut request = self.http.request(method, format!("{}/api/v1{path}", self.base));
+        let mut request = self
+            .http
+            .request(method, format!("{}/api/v1{path}", self.base));
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -171,7 +184,10 @@ impl Api {
         if response.status().as_u16() == 204 {
             return Ok(Value::Null);
         }
-        response.json().await.with_context(|| format!("the answer to {path} is not JSON"))
+        response
+            .json()
+            .await
+            .with_context(|| format!("the answer to {path} is not JSON"))
     }
 
     async fn checked(
@@ -232,7 +248,10 @@ pub(super) async fn until_ready(
             Err(_) => "it does not answer".to_owned(),
         };
         anyhow::ensure!(alive(), "it ended: {why}");
-        anyhow::ensure!(Instant::now() < deadline, "not ready after {patience:?}: {why}");
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "not ready after {patience:?}: {why}"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -33,7 +33,9 @@ impl World {
             }
         }
         let seated = self
-            .until("agents ready", PATIENCE, async |w| w.agents_at_work() == w.desks.len())
+            .until("agents ready", PATIENCE, async |w| {
+                w.agents_at_work() == w.desks.len()
+            })
             .await;
         seated.map(drop).with_context(|| self.agents_trouble())
     }
@@ -43,7 +45,10 @@ impl World {
         let login = format!("{}-{number:02}", node.city.name);
         let name = format!("Agent {number} of {}", node.city.name);
         let account = json!({"login": login, "name": name, "node": node.id});
-        let made = self.api.insist(Method::POST, "/agents", &account, PATIENCE).await?;
+        let made = self
+            .api
+            .insist(Method::POST, "/agents", &account, PATIENCE)
+            .await?;
         let secret = |key: &str| -> anyhow::Result<String> {
             let text = made[key].as_str().map(str::to_owned);
             text.with_context(|| format!("the new agent {login} has no {key}"))

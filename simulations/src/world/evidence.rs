@@ -39,7 +39,13 @@ impl Evidence {
         let mut verdict = judge(&self.log, &self.orders);
         verdict.merge(reconcile(&self.log, &claims, self.crashes));
         verdict.merge(acknowledged(&self.agents, &claims));
-        verdict.merge(audio(&self.log, &claims, &self.agents, sample, LEAST_TALK_MS));
+        verdict.merge(audio(
+            &self.log,
+            &claims,
+            &self.agents,
+            sample,
+            LEAST_TALK_MS,
+        ));
         verdict.checks.push(holds(
             "calls ended and records arrived before the report",
             self.settled,
@@ -66,11 +72,19 @@ impl Evidence {
                 _ => answered += 1,
             }
         }
-        let budget = self.stats["abandonment"]["budget_percent"].as_f64().unwrap_or(3.0);
+        let budget = self.stats["abandonment"]["budget_percent"]
+            .as_f64()
+            .unwrap_or(3.0);
         let percent = abandoned as f64 * 100.0 / answered.max(1) as f64;
-        let mut check = holds("abandonment stays within the budget", percent <= budget, || {
-            format!("{abandoned} of {answered} live answers: {percent:.2} %, allowed {budget:.2} %")
-        });
+        let mut check = holds(
+            "abandonment stays within the budget",
+            percent <= budget,
+            || {
+                format!(
+                    "{abandoned} of {answered} live answers: {percent:.2} %, allowed {budget:.2} %"
+                )
+            },
+        );
         check.checked = answered;
         check
     }
@@ -90,9 +104,11 @@ pub fn holds(rule: &str, holds: bool, example: impl FnOnce() -> String) -> Check
 pub fn at_least(what: &str, figure: u64, least: u64) -> Check {
     Check {
         checked: figure,
-        ..holds(&format!("{what}: at least {least}"), figure >= least, || {
-            format!("{figure}, {} short", least.saturating_sub(figure))
-        })
+        ..holds(
+            &format!("{what}: at least {least}"),
+            figure >= least,
+            || format!("{figure}, {} short", least.saturating_sub(figure)),
+        )
     }
 }
 
@@ -103,19 +119,31 @@ mod tests {
     #[test]
     fn abandonment_is_counted_over_live_answers() {
         let line = |disposition: &str, answered: bool| {
-            let at = if answered { "\"2026-01-01T00:00:00Z\"" } else { "null" };
+            let at = if answered {
+                "\"2026-01-01T00:00:00Z\""
+            } else {
+                "null"
+            };
             format!("{{\"disposition\":\"{disposition}\",\"answered_at\":{at}}}\n")
         };
         let mut records = String::new();
-        for (disposition, answered, times) in
-            [("sale", true, 98), ("abandoned", true, 2), ("busy", false, 50), ("machine", true, 9)]
-        {
+        for (disposition, answered, times) in [
+            ("sale", true, 98),
+            ("abandoned", true, 2),
+            ("busy", false, 50),
+            ("machine", true, 9),
+        ] {
             records.push_str(&line(disposition, answered).repeat(times));
         }
-        let mut evidence = Evidence { records, ..Evidence::default() };
+        let mut evidence = Evidence {
+            records,
+            ..Evidence::default()
+        };
         let check = evidence.within_budget();
         assert_eq!((check.checked, check.failures), (100, 0));
-        evidence.records.push_str(&line("abandoned", true).repeat(2));
+        evidence
+            .records
+            .push_str(&line("abandoned", true).repeat(2));
         assert_eq!(evidence.within_budget().failures, 1);
         assert_eq!(at_least("calls", 3, 4).failures, 1);
         assert_eq!(at_least("calls", 4, 4).failures, 0);

@@ -44,10 +44,15 @@ pub async fn add_do_not_call(api: &Api, number: &str, wait: Wait) -> anyhow::Res
         Wait::Effective => "effective",
     };
     let began = Instant::now();
-    let answer = api.post("/do-not-call", &json!({"number": number, "wait": wait})).await?;
+    let answer = api
+        .post("/do-not-call", &json!({"number": number, "wait": wait}))
+        .await?;
     let (took, at_ms) = (began.elapsed(), wall_ms());
     Ok(DncAnswer {
-        state: answer["state"].as_str().context("an answer has a state")?.to_owned(),
+        state: answer["state"]
+            .as_str()
+            .context("an answer has a state")?
+            .to_owned(),
         told: Duration::from_millis(answer["took_ms"].as_u64().unwrap_or_default()),
         took,
         at_ms,
@@ -72,7 +77,10 @@ impl World {
     /// # Errors
     /// There is no wire in between, or no such member.
     pub fn cut(&mut self, member: &str) -> anyhow::Result<()> {
-        let link = self.link.as_ref().context("the world was built without a wire to cut")?;
+        let link = self
+            .link
+            .as_ref()
+            .context("the world was built without a wire to cut")?;
         link.cut(member)?;
         self.crashes = true;
         Ok(())
@@ -83,7 +91,10 @@ impl World {
     /// # Errors
     /// As [`World::cut`].
     pub fn heal(&self, member: Option<&str>) -> anyhow::Result<()> {
-        let link = self.link.as_ref().context("the world was built without a wire to heal")?;
+        let link = self
+            .link
+            .as_ref()
+            .context("the world was built without a wire to heal")?;
         link.heal(member)
     }
 

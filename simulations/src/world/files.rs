@@ -20,7 +20,9 @@ pub(super) struct Addresses {
 
 fn common(name: &str, at: &Addresses, protocol: Protocol, level: &str) -> String {
     let mut text = String::new();
-    let advertise = at.advertised.map_or(String::new(), |a| format!("advertise = \"{a}\"\n"));
+    let advertise = at
+        .advertised
+        .map_or(String::new(), |a| format!("advertise = \"{a}\"\n"));
     let seconds = |d: Duration| format!("{}s", d.as_secs().max(1));
     write!(
         text,
@@ -78,13 +80,28 @@ mod tests {
             session_ttl: Duration::from_secs(10),
             freshness: Duration::from_secs(12),
         };
-        let text = node("beijing", &at, protocol, "info", (address(5), address(6)), (20_000, 20_099));
+        let text = node(
+            "beijing",
+            &at,
+            protocol,
+            "info",
+            (address(5), address(6)),
+            (20_000, 20_099),
+        );
         let value: toml::Table = toml::from_str(&text).unwrap();
         assert_eq!(value["name"].as_str(), Some("beijing"));
         assert_eq!(value["mesh"]["advertise"].as_str(), Some("127.0.0.1:2"));
         assert_eq!(value["protocol"]["freshness"].as_str(), Some("12s"));
         assert_eq!(value["media"]["ports"].as_str(), Some("20000-20099"));
-        let text = coordinator("c", &Addresses { advertised: None, ..at }, protocol, "info");
+        let text = coordinator(
+            "c",
+            &Addresses {
+                advertised: None,
+                ..at
+            },
+            protocol,
+            "info",
+        );
         let value: toml::Table = toml::from_str(&text).unwrap();
         assert!(value["mesh"].get("advertise").is_none());
     }

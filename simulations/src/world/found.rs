@@ -25,7 +25,10 @@ pub(super) async fn build(
     config: WorldConfig,
     on_step: &mut dyn FnMut(&Step),
 ) -> anyhow::Result<World> {
-    anyhow::ensure!(!config.cities.is_empty(), "cities: empty; name at least one");
+    anyhow::ensure!(
+        !config.cities.is_empty(),
+        "cities: empty; name at least one"
+    );
     let folder = Folder::open(config.folder.as_deref())?;
     let path = folder.path().to_owned();
     std::fs::write(path.join("safe-harbour.wav"), SAFE_HARBOUR)
@@ -48,7 +51,8 @@ pub(super) async fn build(
         session_ttl: config.session_ttl,
         freshness: config.freshness,
     };
-    let (coordinator, api) = start_coordinator(&config, &path, &addresses[COORDINATOR], protocol).await?;
+    let (coordinator, api) =
+        start_coordinator(&config, &path, &addresses[COORDINATOR], protocol).await?;
     let mut nodes = Vec::new();
     for (city, caller_ids) in config.cities.iter().zip(caller_ids) {
         on_step(&Step::Node(city.name.clone()));
@@ -59,7 +63,11 @@ pub(super) async fn build(
             coordinator: addresses[COORDINATOR],
             protocol,
         };
-        nodes.push(joining.node(city, &addresses[city.name.as_str()], caller_ids).await?);
+        nodes.push(
+            joining
+                .node(city, &addresses[city.name.as_str()], caller_ids)
+                .await?,
+        );
     }
     for node in &mut nodes {
         let (name, process) = (node.city.name.clone(), &mut node.process);
@@ -97,18 +105,27 @@ async fn start_carrier(
     caller_ids: &[Vec<String>],
     folder: &Path,
 ) -> anyhow::Result<CarrierHandle> {
-    let trunks = config.cities.iter().zip(caller_ids).map(|(city, shown)| TrunkConfig {
-        username: Some(city.name.clone()),
-        password: password(config, city),
-        channels: config.channels,
-        calls_per_second: config.calls_per_second,
-        caller_ids: shown.iter().map(|n| n.trim_start_matches('+').to_owned()).collect(),
-        ..TrunkConfig::open(&city.name, ([127, 0, 0, 1], 0).into())
-    });
+    let trunks = config
+        .cities
+        .iter()
+        .zip(caller_ids)
+        .map(|(city, shown)| TrunkConfig {
+            username: Some(city.name.clone()),
+            password: password(config, city),
+            channels: config.channels,
+            calls_per_second: config.calls_per_second,
+            caller_ids: shown
+                .iter()
+                .map(|n| n.trim_start_matches('+').to_owned())
+                .collect(),
+            ..TrunkConfig::open(&city.name, ([127, 0, 0, 1], 0).into())
+        });
     let mut carrier = CarrierConfig::new(config.seed, trunks.collect());
     carrier.habits = config.habits.clone();
     carrier.log = Some(folder.join("carrier.jsonl"));
-    Carrier::start(carrier).await.context("starting the carrier")
+    Carrier::start(carrier)
+        .await
+        .context("starting the carrier")
 }
 
 /// Made up anew for each seed; it opens a simulated trunk on loopback and nothing else.
@@ -158,11 +175,20 @@ async fn start_coordinator(
 ) -> anyhow::Result<(Process, Api)> {
     let file = folder.join("coordinator.toml");
     let token = folder.join("admin-token");
-    std::fs::write(&file, files::coordinator(COORDINATOR, at, protocol, &config.log_level))?;
+    std::fs::write(
+        &file,
+        files::coordinator(COORDINATOR, at, protocol, &config.log_level),
+    )?;
     let (file_text, token_text) = (file.to_string_lossy(), token.to_string_lossy());
     let log = folder.join("coordinator.log");
-    let arguments =
-        ["coordinator", "init", "--config", &file_text, "--token-file", &token_text];
+    let arguments = [
+        "coordinator",
+        "init",
+        "--config",
+        &file_text,
+        "--token-file",
+        &token_text,
+    ];
     Process::new("coordinator init", &config.binary, &arguments, log.clone())
         // Contexts of the user's own are left alone.
         .with("XDG_CONFIG_HOME", &folder.to_string_lossy())
@@ -194,7 +220,12 @@ impl Joining<'_> {
         at: &Addresses,
         caller_ids: Vec<String>,
     ) -> anyhow::Result<Node> {
-        let Self { config, folder, api, .. } = *self;
+        let Self {
+            config,
+            folder,
+            api,
+            ..
+        } = *self;
         let (trunk_sip, agent_sip) = (ports::address()?, ports::address()?);
         // Two ports a leg; the agents' legs, their calls, the ringing and the draining.
         let rtp = ports::row(400 + 16 * config.agents_per_city.min(1_000) as u16)?;
@@ -209,15 +240,32 @@ impl Joining<'_> {
         let token_file = folder.join(format!("{}.token", city.name));
         write_secret(&token_file, &token)?;
         let log = folder.join(format!("{}.log", city.name));
-        let meet = self.coordinator.advertised.unwrap_or(self.coordinator.mesh).to_string();
+        let meet = self
+            .coordinator
+            .advertised
+            .unwrap_or(self.coordinator.mesh)
+            .to_string();
         let (file, token) = (file.to_string_lossy(), token_file.to_string_lossy());
         let arguments = [
-            "node", "join", "--config", &file, "--coordinator", &meet, "--region", &city.region,
-            "--token-file", &token,
+            "node",
+            "join",
+            "--config",
+            &file,
+            "--coordinator",
+            &meet,
+            "--region",
+            &city.region,
+            "--token-file",
+            &token,
         ];
-        Process::new(&format!("node join {}", city.name), &config.binary, &arguments, log.clone())
-            .run(PATIENCE)
-            .await?;
+        Process::new(
+            &format!("node join {}", city.name),
+            &config.binary,
+            &arguments,
+            log.clone(),
+        )
+        .run(PATIENCE)
+        .await?;
         let arguments = ["node", "run", "--config", &file];
         let mut process = Process::new(&city.name, &config.binary, &arguments, log);
         process.start()?;
@@ -237,7 +285,11 @@ impl Joining<'_> {
 /// For this user's eyes only.
 fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
-    let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
+    let file = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
     file.and_then(|mut file| file.write_all(secret.as_bytes()))
         .with_context(|| format!("writing {}", path.display()))
 }
@@ -271,7 +323,9 @@ async fn set_up_dialing(
     ask(api, Method::PUT, "/home-rules", &json!({"rules": rules})).await?;
     for node in nodes {
         node.id = by_name(&members, &node.city.name)?;
-        let address: SocketAddr = carrier.addr(&node.city.name).context("a trunk has an address")?;
+        let address: SocketAddr = carrier
+            .addr(&node.city.name)
+            .context("a trunk has an address")?;
         let trunk = json!({
             "name": format!("{} carrier", node.city.name),
             "node": node.id,
@@ -282,7 +336,10 @@ async fn set_up_dialing(
             "options_interval_seconds": 5,
         });
         let trunk = ask(api, Method::POST, "/trunks", &trunk).await?;
-        node.trunk = trunk["id"].as_str().context("a trunk has an id")?.to_owned();
+        node.trunk = trunk["id"]
+            .as_str()
+            .context("a trunk has an id")?
+            .to_owned();
         let shown: Vec<Value> = node
             .caller_ids
             .iter()
@@ -290,7 +347,13 @@ async fn set_up_dialing(
                 json!({"number": number, "trunk": node.trunk, "per_day": 10_000, "per_hour": 10_000})
             })
             .collect();
-        ask(api, Method::POST, "/caller-ids", &json!({"caller_ids": shown})).await?;
+        ask(
+            api,
+            Method::POST,
+            "/caller-ids",
+            &json!({"caller_ids": shown}),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -313,7 +376,10 @@ async fn make_campaign(config: &WorldConfig, api: &Api) -> anyhow::Result<String
         settings.extend(own.iter().map(|(k, v)| (k.clone(), v.clone())));
     }
     let campaign = ask(api, Method::POST, "/campaigns", &settings).await?;
-    Ok(campaign["id"].as_str().context("a campaign has an id")?.to_owned())
+    Ok(campaign["id"]
+        .as_str()
+        .context("a campaign has an id")?
+        .to_owned())
 }
 
 /// The city's name as numbering knows it.
@@ -338,7 +404,10 @@ fn caller_ids(place: City, count: usize) -> Vec<String> {
         City::Chicago => 13_127_440_001,
         City::SanFrancisco => 14_157_770_001,
     };
-    (first..).take(count).map(|number| format!("+{number}")).collect()
+    (first..)
+        .take(count)
+        .map(|number| format!("+{number}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -353,7 +422,10 @@ mod tests {
             assert_eq!(shown.len(), 50);
             let people = PopulationConfig::new(1, 20_000, &[place]);
             let area = &people.number_at(if place.is_chinese() { 4 } else { 0 })[..5];
-            assert!(shown.iter().all(|n| n.starts_with(area)), "{place:?} {area}");
+            assert!(
+                shown.iter().all(|n| n.starts_with(area)),
+                "{place:?} {area}"
+            );
             let leads: std::collections::BTreeSet<_> =
                 (0..people.leads).map(|i| people.number_at(i)).collect();
             assert!(shown.iter().all(|n| !leads.contains(n)));
@@ -377,7 +449,9 @@ mod tests {
         let mut config = WorldConfig::new("/bin/false", 1);
         config.folder = Some(kept.clone());
         let mut steps = Vec::new();
-        let error = World::build(config, |step| steps.push(step.clone())).await.unwrap_err();
+        let error = World::build(config, |step| steps.push(step.clone()))
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("coordinator init"), "{error:#}");
         assert_eq!(steps, [Step::Carrier, Step::Coordinator]);
         // A used folder is not taken a second time.

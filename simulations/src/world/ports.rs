@@ -31,9 +31,9 @@ fn udp_is_free(port: u16) -> bool {
 
 /// An address of loopback whose port is free for UDP and TCP.
 pub(super) fn address() -> anyhow::Result<SocketAddr> {
-    let found = (FIRST..LAST).map(|_| take(1)).find(|port| {
-        udp_is_free(*port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
-    });
+    let found = (FIRST..LAST)
+        .map(|_| take(1))
+        .find(|port| udp_is_free(*port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
     let port = found.with_context(|| format!("no port of {FIRST}-{LAST} is free"))?;
     Ok((Ipv4Addr::LOCALHOST, port).into())
 }

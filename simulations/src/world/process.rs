@@ -178,7 +178,12 @@ mod tests {
     use super::*;
 
     fn shell(folder: &Path, script: &str) -> Process {
-        Process::new("sh", Path::new("/bin/sh"), &["-c", script], folder.join("log"))
+        Process::new(
+            "sh",
+            Path::new("/bin/sh"),
+            &["-c", script],
+            folder.join("log"),
+        )
     }
 
     #[tokio::test]
@@ -186,7 +191,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let patience = Duration::from_secs(20);
         shell(folder.path(), "exit 0").run(patience).await.unwrap();
-        let error = shell(folder.path(), "echo why not; exit 3").run(patience).await.unwrap_err();
+        let error = shell(folder.path(), "echo why not; exit 3")
+            .run(patience)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("why not"), "{error}");
 
         let mut process = shell(folder.path(), "exec sleep 1000");

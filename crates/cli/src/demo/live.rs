@@ -6,9 +6,7 @@ use super::{
     words::Words,
 };
 use anyhow::Result;
-use simulations::world::{
-    CityStatus, DncAnswer, Status, Wait, World, add_do_not_call, wall_ms,
-};
+use simulations::world::{CityStatus, DncAnswer, Status, Wait, World, add_do_not_call, wall_ms};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -26,7 +24,11 @@ pub(super) async fn watch(
     exit_after: Option<Duration>,
     words: &'static Words,
 ) -> Result<End> {
-    let opened = if is_interactive() { Screen::open().ok() } else { None };
+    let opened = if is_interactive() {
+        Screen::open().ok()
+    } else {
+        None
+    };
     // Without a terminal the sender is kept, so that nobody takes silence for the end of keys.
     let (_kept, silent) = mpsc::channel(1);
     let (screen, mut keys) = match opened {
@@ -41,7 +43,13 @@ pub(super) async fn watch(
     let over = tokio::time::sleep(exit_after.unwrap_or(forever));
     tokio::pin!(over);
     let (answers, mut answered) = mpsc::channel(8);
-    let mut board = Board { words, chosen: 0, notices: Vec::new(), status: None, answers };
+    let mut board = Board {
+        words,
+        chosen: 0,
+        notices: Vec::new(),
+        status: None,
+        answers,
+    };
     loop {
         tokio::select! {
             () = stop.as_mut() => return Ok(End::Signal),
@@ -88,7 +96,9 @@ impl Board {
 
     fn press(&mut self, world: &mut World, key: char) {
         let cities: Vec<String> = world.nodes().iter().map(|n| n.name().to_owned()).collect();
-        let Some(city) = cities.get(self.chosen) else { return };
+        let Some(city) = cities.get(self.chosen) else {
+            return;
+        };
         let words = self.words;
         let done = match key {
             '1'..='9' => {
@@ -99,8 +109,12 @@ impl Board {
                 return;
             }
             'k' => match world.is_alive(city) {
-                Ok(true) => world.kill(city).map(|()| format!("{city}: {}", words.killed)),
-                Ok(false) => world.revive(city).map(|()| format!("{city}: {}", words.restarted)),
+                Ok(true) => world
+                    .kill(city)
+                    .map(|()| format!("{city}: {}", words.killed)),
+                Ok(false) => world
+                    .revive(city)
+                    .map(|()| format!("{city}: {}", words.restarted)),
                 Err(error) => Err(error),
             },
             'c' => world.cut(city).map(|()| format!("{city}: {}", words.cut)),
@@ -133,7 +147,10 @@ impl Board {
                     world.expect_never_since(number, answer.at_ms);
                 }
                 let took = answer.took.as_millis();
-                format!("{} {shown}: {} {took} ms", words.opting_out, words.effective)
+                format!(
+                    "{} {shown}: {} {took} ms",
+                    words.opting_out, words.effective
+                )
             }
             Err(error) => format!("{} {shown}: {error:#}", words.opting_out),
         };
@@ -145,7 +162,12 @@ impl Board {
         let mut lines = vec![match exit_after {
             Some(end) => {
                 let left = end.saturating_sub(ran).as_secs();
-                format!("{}   {} s, {} {left} s", world.api().base(), ran.as_secs(), words.left)
+                format!(
+                    "{}   {} s, {} {left} s",
+                    world.api().base(),
+                    ran.as_secs(),
+                    words.left
+                )
             }
             None => format!("{}   {} s", world.api().base(), ran.as_secs()),
         }];
@@ -158,7 +180,10 @@ impl Board {
             None => lines.push(words.no_status.to_owned()),
         }
         lines.push(String::new());
-        let chosen = world.nodes().get(self.chosen).map_or("", |node| node.name());
+        let chosen = world
+            .nodes()
+            .get(self.chosen)
+            .map_or("", |node| node.name());
         lines.push(format!("{} {chosen}", words.chosen));
         lines.push(words.keys.to_owned());
         lines.push(String::new());
@@ -198,7 +223,10 @@ impl Board {
     fn line(&self, ran: Duration) -> String {
         let cities = self.status.as_ref().map_or(&[][..], |s| &s.cities);
         let sum = |figure: fn(&CityStatus) -> u64| cities.iter().map(figure).sum::<u64>();
-        let modes: Vec<_> = cities.iter().map(|c| format!("{} {}", c.name, c.mode)).collect();
+        let modes: Vec<_> = cities
+            .iter()
+            .map(|c| format!("{} {}", c.name, c.mode))
+            .collect();
         format!(
             "{:>4} s  attempts {:>5}  bridged {:>4}  in the air {:>3}  agents ready {:>2} on call {:>2} wrap-up {:>2}  queued {}  {}",
             ran.as_secs(),

@@ -45,17 +45,25 @@ fn judge(evidence: &Evidence, span: Duration) -> Result<Verdict> {
     let calls = dials(&evidence.log);
     let attempts: BTreeSet<&str> = calls.iter().map(|d| d.identity()).collect();
     let mut bridged = 0;
-    for line in evidence.records.lines().filter(|line| !line.trim().is_empty()) {
+    for line in evidence
+        .records
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+    {
         let record: Value = serde_json::from_str(line).context("a call record")?;
         bridged += u64::from(!record["bridged_at"].is_null());
     }
-    let heard = verdict.check("the called person heard the agent").map_or(0, |c| c.checked);
+    let heard = verdict
+        .check("the called person heard the agent")
+        .map_or(0, |c| c.checked);
     for (what, figure, full) in [
         ("attempts at the carrier", attempts.len() as u64, ATTEMPTS),
         ("calls bridged with an agent", bridged, BRIDGED),
         ("bridged calls listened to on both sides", heard, LISTENED),
     ] {
-        verdict.checks.push(at_least(what, figure, share(full, span)));
+        verdict
+            .checks
+            .push(at_least(what, figure, share(full, span)));
     }
     Ok(verdict)
 }
@@ -74,9 +82,16 @@ mod tests {
 
     #[test]
     fn nothing_dialed_is_no_success() {
-        let evidence = Evidence { settled: true, ..Evidence::default() };
+        let evidence = Evidence {
+            settled: true,
+            ..Evidence::default()
+        };
         let verdict = judge(&evidence, Duration::from_secs(60)).unwrap();
         assert!(!verdict.passed());
-        assert!(verdict.to_string().contains("attempts at the carrier: at least 667"));
+        assert!(
+            verdict
+                .to_string()
+                .contains("attempts at the carrier: at least 667")
+        );
     }
 }

@@ -32,11 +32,15 @@ impl Screen {
     pub(super) fn open() -> io::Result<(Self, mpsc::Receiver<char>)> {
         enable_raw_mode()?;
         // From here on the drop puts everything back.
-        let screen = Self { stop: Arc::default() };
+        let screen = Self {
+            stop: Arc::default(),
+        };
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         let (keys, pressed) = mpsc::channel(16);
         let stop = Arc::clone(&screen.stop);
-        thread::Builder::new().name("keys".into()).spawn(move || read_keys(&keys, &stop))?;
+        thread::Builder::new()
+            .name("keys".into())
+            .spawn(move || read_keys(&keys, &stop))?;
         Ok((screen, pressed))
     }
 
@@ -45,7 +49,12 @@ impl Screen {
         let mut out = io::stdout().lock();
         queue!(out, MoveTo(0, 0))?;
         for line in lines {
-            queue!(out, Print(line), Clear(ClearType::UntilNewLine), Print("\r\n"))?;
+            queue!(
+                out,
+                Print(line),
+                Clear(ClearType::UntilNewLine),
+                Print("\r\n")
+            )?;
         }
         queue!(out, Clear(ClearType::FromCursorDown))?;
         out.flush()
@@ -67,7 +76,9 @@ fn read_keys(keys: &mpsc::Sender<char>, stop: &AtomicBool) {
             Ok(true) => {}
             Err(_) => return,
         }
-        let Ok(Event::Key(key)) = event::read() else { continue };
+        let Ok(Event::Key(key)) = event::read() else {
+            continue;
+        };
         if key.kind != KeyEventKind::Press {
             continue;
         }
@@ -86,14 +97,19 @@ fn read_keys(keys: &mpsc::Sender<char>, stop: &AtomicBool) {
 
 /// How many columns a text takes: Chinese characters take two.
 pub(super) fn width(text: &str) -> usize {
-    text.chars().map(|c| if c >= '\u{1100}' { 2 } else { 1 }).sum()
+    text.chars()
+        .map(|c| if c >= '\u{1100}' { 2 } else { 1 })
+        .sum()
 }
 
 /// Rows under a heading, columns wide enough; the first two to the left, figures to the right.
 pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let widths: Vec<usize> = (0..heading.len())
         .map(|at| {
-            let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| width(cell));
+            let cells = rows
+                .iter()
+                .filter_map(|row| row.get(at))
+                .map(|cell| width(cell));
             cells.max().unwrap_or(0).max(width(heading[at]))
         })
         .collect();
@@ -101,12 +117,19 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
         let mut text = String::new();
         for (at, (cell, wide)) in cells.zip(&widths).enumerate() {
             let blank = " ".repeat(wide - width(cell));
-            text += &if at < 2 { format!("{cell}{blank}  ") } else { format!("{blank}{cell}  ") };
+            text += &if at < 2 {
+                format!("{cell}{blank}  ")
+            } else {
+                format!("{blank}{cell}  ")
+            };
         }
         text.trim_end().to_owned()
     };
     let mut lines = vec![line(&mut heading.iter().copied())];
-    lines.extend(rows.iter().map(|row| line(&mut row.iter().map(String::as_str))));
+    lines.extend(
+        rows.iter()
+            .map(|row| line(&mut row.iter().map(String::as_str))),
+    );
     lines
 }
 
@@ -117,7 +140,10 @@ mod tests {
     #[test]
     fn columns_line_up_in_both_scripts() {
         let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
-        let lines = table(&["城市", "mode", "n"], &[row(["beijing", "在线", "7"]), row(["x", "y", "123"])]);
+        let lines = table(
+            &["城市", "mode", "n"],
+            &[row(["beijing", "在线", "7"]), row(["x", "y", "123"])],
+        );
         assert_eq!(lines[0], "城市     mode    n");
         assert_eq!(lines[1], "beijing  在线    7");
         assert_eq!(lines[2], "x        y     123");

@@ -17,7 +17,9 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Make an agent. The phone's password and the desktop's token are shown this once.
-    #[command(after_help = "Examples:\n  dialmesh agent create li.na --node shenzhen --name \"Li Na\" --secrets-file li.na.json\n  dialmesh agent create li.na --node shenzhen --campaign autumn --campaign winter")]
+    #[command(
+        after_help = "Examples:\n  dialmesh agent create li.na --node shenzhen --name \"Li Na\" --secrets-file li.na.json\n  dialmesh agent create li.na --node shenzhen --campaign autumn --campaign winter"
+    )]
     Create(Create),
     /// List the agents.
     #[command(after_help = "Examples:\n  dialmesh agent ls\n  dialmesh agent ls --node shenzhen")]
@@ -110,7 +112,11 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             session.rows(&columns, &rows)
         }
         Verb::Show { agent } => session.show(&client.get(&path(&client, &agent).await?).await?),
-        Verb::Set { agent, name, campaign } => {
+        Verb::Set {
+            agent,
+            name,
+            campaign,
+        } => {
             if name.is_none() && campaign.is_empty() {
                 return Err(nothing("agent set").into());
             }
@@ -118,16 +124,26 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             let mut fields = Fields::default();
             fields.put("name", name)?;
             fields.put("campaigns", (!campaigns.is_empty()).then_some(campaigns))?;
-            session.show(&client.patch(&path(&client, &agent).await?, &fields.object()).await?)
+            session.show(
+                &client
+                    .patch(&path(&client, &agent).await?, &fields.object())
+                    .await?,
+            )
         }
         Verb::Enable { agent } => enable(session, &client, &agent, true).await,
         Verb::Disable { agent } => {
             session.confirm(&format!("end the shift of {agent} and lock the account"))?;
             enable(session, &client, &agent, false).await
         }
-        Verb::Token { agent, secrets_file } => {
+        Verb::Token {
+            agent,
+            secrets_file,
+        } => {
             let path = path(&client, &agent).await? + "/token";
-            let file = secrets_file.as_deref().map(SecretFile::create).transpose()?;
+            let file = secrets_file
+                .as_deref()
+                .map(SecretFile::create)
+                .transpose()?;
             let issued = client.act(&path).await?;
             match file {
                 Some(file) => {
@@ -141,22 +157,36 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
 }
 
 async fn path(client: &Client, agent: &str) -> Result<String> {
-    Ok(format!("/agents/{}", escaped(&names::id(client, names::AGENT, agent).await?)))
+    Ok(format!(
+        "/agents/{}",
+        escaped(&names::id(client, names::AGENT, agent).await?)
+    ))
 }
 
 async fn enable(session: &Session, client: &Client, agent: &str, enabled: bool) -> Result<()> {
-    client.patch(&path(client, agent).await?, &json!({"enabled": enabled})).await?;
-    session.done(&format!("{agent} is {}", if enabled { "enabled" } else { "disabled" }))
+    client
+        .patch(&path(client, agent).await?, &json!({"enabled": enabled}))
+        .await?;
+    session.done(&format!(
+        "{agent} is {}",
+        if enabled { "enabled" } else { "disabled" }
+    ))
 }
 
 async fn create(args: Create, session: &Session, client: &Client) -> Result<()> {
     let node = names::id(client, names::MEMBER, &args.node).await?;
     let campaigns = names::ids(client, names::CAMPAIGN, &args.campaign).await?;
-    let file = args.secrets_file.as_deref().map(SecretFile::create).transpose()?;
+    let file = args
+        .secrets_file
+        .as_deref()
+        .map(SecretFile::create)
+        .transpose()?;
     let name = args.name.as_ref().unwrap_or(&args.login);
     let body = json!({"login": args.login, "name": name, "node": node, "campaigns": campaigns});
     let made = client.post("/agents", &body).await?;
-    let agent = made.get("agent").context("the coordinator's answer has no agent")?;
+    let agent = made
+        .get("agent")
+        .context("the coordinator's answer has no agent")?;
     let Some(file) = file else {
         return session.show(&made);
     };

@@ -18,7 +18,9 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// List calls, newest first; their numbers are masked.
-    #[command(after_help = "Examples:\n  dialmesh call ls --campaign autumn --limit 20\n  dialmesh call ls --node shenzhen --disposition no_answer --since 1h -o json")]
+    #[command(
+        after_help = "Examples:\n  dialmesh call ls --campaign autumn --limit 20\n  dialmesh call ls --node shenzhen --disposition no_answer --since 1h -o json"
+    )]
     Ls(Box<Ls>),
     /// Show a call.
     #[command(after_help = "Examples:\n  dialmesh call show att_0001000000000000000c00000000")]
@@ -65,7 +67,9 @@ pub(crate) struct Span {
 impl Span {
     fn query(&self) -> impl Iterator<Item = (&'static str, String)> {
         let pair = |key, at: Option<Timestamp>| at.map(|at| (key, at.to_string()));
-        pair("since", self.since).into_iter().chain(pair("until", self.until))
+        pair("since", self.since)
+            .into_iter()
+            .chain(pair("until", self.until))
     }
 }
 
@@ -73,7 +77,9 @@ impl Span {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Records {
     /// Export call records, oldest first.
-    #[command(after_help = "Examples:\n  dialmesh cdr export --campaign autumn --file autumn.csv\n  dialmesh cdr export --format ndjson --since 1d | jq .disposition\n  dialmesh cdr export --numbers full --file full.csv")]
+    #[command(
+        after_help = "Examples:\n  dialmesh cdr export --campaign autumn --file autumn.csv\n  dialmesh cdr export --format ndjson --since 1d | jq .disposition\n  dialmesh cdr export --numbers full --file full.csv"
+    )]
     Export(Export),
 }
 
@@ -117,10 +123,14 @@ async fn ls(args: Ls, session: &Session, client: &Client) -> Result<()> {
         ("lead", args.lead),
         ("disposition", args.disposition),
     ];
-    let mut query: Vec<(&str, String)> =
-        given.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))).collect();
+    let mut query: Vec<(&str, String)> = given
+        .into_iter()
+        .filter_map(|(key, value)| value.map(|value| (key, value)))
+        .collect();
     query.extend(args.span.query());
-    let mut rows = client.list_some(&with_query("/calls", &query), args.limit).await?;
+    let mut rows = client
+        .list_some(&with_query("/calls", &query), args.limit)
+        .await?;
     if session.form() == Form::Table {
         names::label(client, &mut rows, "node", names::MEMBER).await?;
         names::label(client, &mut rows, "agent", names::AGENT).await?;

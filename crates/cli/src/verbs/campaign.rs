@@ -22,13 +22,17 @@ use std::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Make a campaign. It dials nothing before `campaign start`.
-    #[command(after_help = "Examples:\n  dialmesh campaign create autumn --rule-pack china\n  dialmesh campaign create autumn --rule-pack us-federal --pacing ratio --dial-level 1.5 --ring-limit 25s --retry no_answer=1h:3 --retry busy=10m\n  dialmesh campaign create autumn --file autumn.json --region south")]
+    #[command(
+        after_help = "Examples:\n  dialmesh campaign create autumn --rule-pack china\n  dialmesh campaign create autumn --rule-pack us-federal --pacing ratio --dial-level 1.5 --ring-limit 25s --retry no_answer=1h:3 --retry busy=10m\n  dialmesh campaign create autumn --file autumn.json --region south"
+    )]
     Create(Box<Create>),
     /// List the campaigns.
     #[command(after_help = "Examples:\n  dialmesh campaign ls\n  dialmesh campaign ls -o json")]
     Ls,
     /// Show a campaign's settings.
-    #[command(after_help = "Examples:\n  dialmesh campaign show autumn\n  dialmesh campaign show autumn -o json > autumn.json")]
+    #[command(
+        after_help = "Examples:\n  dialmesh campaign show autumn\n  dialmesh campaign show autumn -o json > autumn.json"
+    )]
     Show(Named),
     /// Start dialing, or go on after a pause.
     #[command(after_help = "Examples:\n  dialmesh campaign start autumn")]
@@ -40,7 +44,9 @@ pub(crate) enum Verb {
     #[command(after_help = "Examples:\n  dialmesh campaign stop autumn --yes")]
     Stop(Named),
     /// Show leads, attempts, dispositions and abandonment.
-    #[command(after_help = "Examples:\n  dialmesh campaign stats autumn\n  dialmesh campaign stats autumn -o json")]
+    #[command(
+        after_help = "Examples:\n  dialmesh campaign stats autumn\n  dialmesh campaign stats autumn -o json"
+    )]
     Stats(Named),
     /// Show why leads are not dialed now: how many each rule holds back, and until when.
     #[command(after_help = "Examples:\n  dialmesh campaign why-idle autumn")]
@@ -103,13 +109,20 @@ fn retry(text: &str) -> Result<RetryFlag, String> {
     let (after, rest) = pair(text)?;
     let (delay, attempts) = match rest.split_once(':') {
         Some((delay, attempts)) => {
-            let count = attempts.parse().map_err(|_| format!("{attempts:?} is not a number of attempts"))?;
+            let count = attempts
+                .parse()
+                .map_err(|_| format!("{attempts:?} is not a number of attempts"))?;
             (delay, Some(count))
         }
         None => (rest.as_str(), None),
     };
-    let delay = service::config::parse_duration(delay).map_err(|error| format!("the delay {error}"))?;
-    Ok(RetryFlag { after, delay, attempts })
+    let delay =
+        service::config::parse_duration(delay).map_err(|error| format!("the delay {error}"))?;
+    Ok(RetryFlag {
+        after,
+        delay,
+        attempts,
+    })
 }
 
 const COLUMNS: [(&str, &str); 8] = [
@@ -159,7 +172,14 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             if session.form() == Form::Table && reasons.as_array().is_none_or(Vec::is_empty) {
                 return output::lines(&["no rule holds leads back".to_owned()]);
             }
-            session.rows(&[("rule", "/rule"), ("leads", "/leads"), ("next at", "/next_at")], reasons)
+            session.rows(
+                &[
+                    ("rule", "/rule"),
+                    ("leads", "/leads"),
+                    ("next at", "/next_at"),
+                ],
+                reasons,
+            )
         }
     }
 }
@@ -176,7 +196,9 @@ async fn act(
     action: &str,
     done: &str,
 ) -> Result<()> {
-    let campaign = client.act(&path(client, named, &format!("/{action}")).await?).await?;
+    let campaign = client
+        .act(&path(client, named, &format!("/{action}")).await?)
+        .await?;
     match session.form() {
         Form::Table => session.done(&format!("{} {done}", output::plain(&campaign["name"]))),
         _ => session.show(&campaign),
@@ -187,8 +209,9 @@ async fn act(
 fn from_file(path: &Path) -> Result<Map<String, Value>> {
     let shown = path.display();
     let text = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
-    let mut map: Map<String, Value> = serde_json::from_slice(&text)
-        .map_err(|error| Failure::usage(format!("{shown} is not a JSON object of settings: {error}")))?;
+    let mut map: Map<String, Value> = serde_json::from_slice(&text).map_err(|error| {
+        Failure::usage(format!("{shown} is not a JSON object of settings: {error}"))
+    })?;
     for theirs in ["id", "state", "version"] {
         map.remove(theirs);
     }
@@ -196,12 +219,34 @@ fn from_file(path: &Path) -> Result<Map<String, Value>> {
 }
 
 async fn settings(client: &Client, args: Create) -> Result<CampaignSettings> {
-    let mut map = args.file.as_deref().map(from_file).transpose()?.unwrap_or_default();
-    let listed = map.get("regions").and_then(Value::as_array).into_iter().flatten();
-    let listed: Vec<String> = listed.filter_map(Value::as_str).map(str::to_owned).collect();
-    let regions = if args.region.is_empty() { listed } else { args.region.clone() };
-    map.insert("regions".to_owned(), json!(names::ids(client, names::REGION, &regions).await?));
-    let place = args.file.as_ref().map_or(String::new(), |file| format!("{}: ", file.display()));
+    let mut map = args
+        .file
+        .as_deref()
+        .map(from_file)
+        .transpose()?
+        .unwrap_or_default();
+    let listed = map
+        .get("regions")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let listed: Vec<String> = listed
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    let regions = if args.region.is_empty() {
+        listed
+    } else {
+        args.region.clone()
+    };
+    map.insert(
+        "regions".to_owned(),
+        json!(names::ids(client, names::REGION, &regions).await?),
+    );
+    let place = args
+        .file
+        .as_ref()
+        .map_or(String::new(), |file| format!("{}: ", file.display()));
     checked(args, map).map_err(|wrong| Failure::usage(place + &wrong).into())
 }
 
@@ -213,9 +258,19 @@ fn checked(args: Create, map: Map<String, Value>) -> Result<CampaignSettings, St
     let wrong: Vec<String> = settings
         .validate()
         .iter()
-        .map(|field| format!("{} {}", field.pointer.trim_start_matches('/').replace('/', "."), field.message))
+        .map(|field| {
+            format!(
+                "{} {}",
+                field.pointer.trim_start_matches('/').replace('/', "."),
+                field.message
+            )
+        })
         .collect();
-    if wrong.is_empty() { Ok(settings) } else { Err(wrong.join("; ")) }
+    if wrong.is_empty() {
+        Ok(settings)
+    } else {
+        Err(wrong.join("; "))
+    }
 }
 
 fn merged(args: Create, mut fields: Fields) -> Result<Fields> {
@@ -226,10 +281,15 @@ fn merged(args: Create, mut fields: Fields) -> Result<Fields> {
     fields.put("dial_level", args.dial_level)?;
     fields.put("ring_limit_seconds", seconds(args.ring_limit))?;
     fields.put("talk_limit_seconds", seconds(args.talk_limit))?;
-    fields.put("answer_limit_ms", args.answer_limit.map(|limit| limit.as_millis() as u64))?;
+    fields.put(
+        "answer_limit_ms",
+        args.answer_limit.map(|limit| limit.as_millis() as u64),
+    )?;
     fields.put("wrap_up_limit_seconds", seconds(args.wrap_up_limit))?;
     fields.put("attempts_max", args.attempts)?;
-    let all = args.attempts.unwrap_or_else(|| CampaignSettings::new("", "").attempts_max);
+    let all = args
+        .attempts
+        .unwrap_or_else(|| CampaignSettings::new("", "").attempts_max);
     let rules: Vec<Retry> = args
         .retry
         .into_iter()
@@ -266,15 +326,33 @@ mod tests {
     #[test]
     fn flags_go_before_the_file_and_the_file_before_defaults() {
         let flags = [
-            "--file", "x.json", "--pacing", "ratio", "--dial-level", "1.5", "--ring-limit", "25s", "--attempts",
-            "4", "--retry", "no_answer=1h:3", "--retry", "busy=10m",
+            "--file",
+            "x.json",
+            "--pacing",
+            "ratio",
+            "--dial-level",
+            "1.5",
+            "--ring-limit",
+            "25s",
+            "--attempts",
+            "4",
+            "--retry",
+            "no_answer=1h:3",
+            "--retry",
+            "busy=10m",
         ];
         let file = json!({"rule_pack": "china", "ring_limit_seconds": 40, "auto_ready": false});
         let settings = create(&flags, file).unwrap();
-        assert_eq!((settings.ring_limit_seconds, settings.dial_level), (25, 1.5));
+        assert_eq!(
+            (settings.ring_limit_seconds, settings.dial_level),
+            (25, 1.5)
+        );
         assert!(!settings.auto_ready && settings.rule_pack == "china" && settings.name == "autumn");
-        let attempts: Vec<_> =
-            settings.retry.iter().map(|r| (r.after.as_str(), r.delay_seconds, r.attempts_max)).collect();
+        let attempts: Vec<_> = settings
+            .retry
+            .iter()
+            .map(|r| (r.after.as_str(), r.delay_seconds, r.attempts_max))
+            .collect();
         assert_eq!(attempts, [("no_answer", 3_600, 3), ("busy", 600, 4)]);
     }
 
@@ -282,8 +360,16 @@ mod tests {
     fn what_is_wrong_is_named() {
         let pack = ["--rule-pack", "china"];
         for (more, file, words) in [
-            (&["--ring-limit", "5s"][..], json!({}), ["ring_limit_seconds", "15"]),
-            (&["--retry", "never=1h"], json!({}), ["retry.0.after", "never"]),
+            (
+                &["--ring-limit", "5s"][..],
+                json!({}),
+                ["ring_limit_seconds", "15"],
+            ),
+            (
+                &["--retry", "never=1h"],
+                json!({}),
+                ["retry.0.after", "never"],
+            ),
             (&[], json!({"ring": 1}), ["ring", "unknown field"]),
             (&["--retry", "busy=soon"], json!({}), ["soon", "1m30s"]),
             (&["--dial-level", "2"], json!({}), ["--pacing", "required"]),

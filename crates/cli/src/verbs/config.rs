@@ -9,7 +9,9 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Read a configuration as the role would, environment included, and say what is wrong.
-    #[command(after_help = "Examples:\n  dialmesh config check --role node /etc/dialmesh/node.toml\n  dialmesh config check --role coordinator coordinator.toml")]
+    #[command(
+        after_help = "Examples:\n  dialmesh config check --role node /etc/dialmesh/node.toml\n  dialmesh config check --role coordinator coordinator.toml"
+    )]
     Check {
         /// Whose configuration it is.
         #[arg(long, value_enum)]

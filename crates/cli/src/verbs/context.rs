@@ -15,7 +15,9 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Enter a mesh and make it the current one.
-    #[command(after_help = "Examples:\n  dialmesh context add home --url http://127.0.0.1:7480 --token-file admin.token\n  ssh hq cat admin.token | dialmesh context add hq --url http://127.0.0.1:17480 --token-file -")]
+    #[command(
+        after_help = "Examples:\n  dialmesh context add home --url http://127.0.0.1:7480 --token-file admin.token\n  ssh hq cat admin.token | dialmesh context add hq --url http://127.0.0.1:17480 --token-file -"
+    )]
     Add {
         /// What to call it.
         name: String,
@@ -47,18 +49,28 @@ fn known(contexts: &Contexts, name: &str) -> Result<(), Failure> {
     if contexts.context.contains_key(name) {
         return Ok(());
     }
-    Err(Failure::usage(format!("there is no context {name:?} ({})", contexts.known())))
+    Err(Failure::usage(format!(
+        "there is no context {name:?} ({})",
+        contexts.known()
+    )))
 }
 
 pub(crate) fn run(verb: Verb, session: &Session) -> Result<()> {
     let mut contexts = Contexts::load()?;
     match verb {
-        Verb::Add { name, url, token_file } => {
+        Verb::Add {
+            name,
+            url,
+            token_file,
+        } => {
             let url = check_url(&url)?;
             let token = secrets::read(&token_file)?;
             contexts.enter(&name, Context { url, token });
             let path = contexts.save()?;
-            session.done(&format!("{name} is the current context ({})", path.display()))
+            session.done(&format!(
+                "{name} is the current context ({})",
+                path.display()
+            ))
         }
         Verb::Use { name } => {
             known(&contexts, &name)?;
@@ -76,7 +88,10 @@ pub(crate) fn run(verb: Verb, session: &Session) -> Result<()> {
                     json!({"name": name, "url": context.url, "current": current, "mark": mark})
                 })
                 .collect();
-            session.rows(&[("", "/mark"), ("name", "/name"), ("url", "/url")], &Value::Array(rows))
+            session.rows(
+                &[("", "/mark"), ("name", "/name"), ("url", "/url")],
+                &Value::Array(rows),
+            )
         }
         Verb::Rm { name } => {
             known(&contexts, &name)?;

@@ -16,7 +16,9 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Never dial a number again. Waits until no node will dial it.
-    #[command(after_help = "Examples:\n  dialmesh dnc add +8613800138000\n  dialmesh dnc add +8613800138000 --campaign autumn --wait committed")]
+    #[command(
+        after_help = "Examples:\n  dialmesh dnc add +8613800138000\n  dialmesh dnc add +8613800138000 --campaign autumn --wait committed"
+    )]
     Add {
         /// E.164.
         number: String,
@@ -33,7 +35,9 @@ pub(crate) enum Verb {
         number: String,
     },
     /// Allow a number again. It is audited.
-    #[command(after_help = "Examples:\n  dialmesh dnc rm +8613800138000 --reason \"typing error, see ticket 4711\" --yes")]
+    #[command(
+        after_help = "Examples:\n  dialmesh dnc rm +8613800138000 --reason \"typing error, see ticket 4711\" --yes"
+    )]
     Rm {
         /// E.164.
         number: String,
@@ -44,7 +48,9 @@ pub(crate) enum Verb {
         reason: String,
     },
     /// Import a CSV file of any length: UTF-8 with a heading and the column number.
-    #[command(after_help = "Examples:\n  dialmesh dnc import registry.csv --default-country US\n  dialmesh dnc import registry.csv --dry-run --rejects rejects.csv")]
+    #[command(
+        after_help = "Examples:\n  dialmesh dnc import registry.csv --default-country US\n  dialmesh dnc import registry.csv --dry-run --rejects rejects.csv"
+    )]
     Import(Import),
 }
 
@@ -96,24 +102,45 @@ impl ScopeArgs {
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
     let client = session.client()?;
     match verb {
-        Verb::Add { number, scope, wait } => {
+        Verb::Add {
+            number,
+            scope,
+            wait,
+        } => {
             let scope = scope.scope(&client).await?;
             let body = json!({"number": number, "scope": scope, "wait": wait});
             session.show(&client.post("/do-not-call", &body).await?)
         }
         Verb::Check { number } => {
-            let found: Value =
-                client.get(&with_query("/do-not-call/check", &[("number", number)])).await?;
+            let found: Value = client
+                .get(&with_query("/do-not-call/check", &[("number", number)]))
+                .await?;
             if session.form() != Form::Table {
                 return session.show(&found);
             }
             let listed = found["listed"] == true;
-            let verdict = if listed { "is on do-not-call" } else { "is not on do-not-call" };
+            let verdict = if listed {
+                "is on do-not-call"
+            } else {
+                "is not on do-not-call"
+            };
             output::lines(&[format!("{} {verdict}", output::plain(&found["number"]))])?;
-            let columns = [("scope", "/scope"), ("source", "/source"), ("added", "/added_at")];
-            if listed { session.rows(&columns, &found["entries"]) } else { Ok(()) }
+            let columns = [
+                ("scope", "/scope"),
+                ("source", "/source"),
+                ("added", "/added_at"),
+            ];
+            if listed {
+                session.rows(&columns, &found["entries"])
+            } else {
+                Ok(())
+            }
         }
-        Verb::Rm { number, scope, reason } => {
+        Verb::Rm {
+            number,
+            scope,
+            reason,
+        } => {
             let scope = scope.scope(&client).await?;
             session.confirm("allow the number to be dialed again")?;
             let body = json!({"number": number, "scope": scope, "reason": reason});
@@ -122,7 +149,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
         Verb::Import(args) => {
             let (campaign, region) = args.scope.ids(&client).await?;
             let mut query = vec![("dry_run", args.dry_run.to_string())];
-            query.extend(args.default_country.map(|code| ("default_country", code.to_uppercase())));
+            query.extend(
+                args.default_country
+                    .map(|code| ("default_country", code.to_uppercase())),
+            );
             query.extend(campaign.map(|id| ("campaign", id)));
             query.extend(region.map(|id| ("region", id)));
             let path = with_query("/do-not-call/imports", &query);

@@ -31,7 +31,12 @@ fn pages() -> Vec<Page> {
     let agents = AgentError::ALL.iter().map(|error| {
         let page = error.page();
         let place = "an agent's desktop".to_owned();
-        Page { code: page.code, title: page.what, remedy: page.remedy, place }
+        Page {
+            code: page.code,
+            title: page.what,
+            remedy: page.remedy,
+            place,
+        }
     });
     api.chain(agents).collect()
 }
@@ -43,15 +48,23 @@ fn object(page: &Page) -> Value {
 fn find(asked: &str) -> Result<Page, Failure> {
     let digits = asked.trim().to_uppercase();
     let code = format!("DM{}", digits.trim_start_matches("DM"));
-    pages().into_iter().find(|page| page.code == code).ok_or_else(|| {
-        Failure::usage(format!("{asked:?} is not a code of this release; `dialmesh explain` lists them"))
-    })
+    pages()
+        .into_iter()
+        .find(|page| page.code == code)
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "{asked:?} is not a code of this release; `dialmesh explain` lists them"
+            ))
+        })
 }
 
 pub(crate) fn run(args: &Explain, session: &Session) -> Result<()> {
     let Some(asked) = &args.code else {
         let rows = pages().iter().map(object).collect();
-        return session.rows(&[("code", "/code"), ("title", "/title")], &Value::Array(rows));
+        return session.rows(
+            &[("code", "/code"), ("title", "/title")],
+            &Value::Array(rows),
+        );
     };
     let page = find(asked)?;
     // A page of text is for people: programs ask for a form.

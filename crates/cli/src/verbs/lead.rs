@@ -16,10 +16,14 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Import a CSV file of any length: UTF-8 with a heading; the column number (or phone) is required, name and priority are known, others become attributes.
-    #[command(after_help = "Examples:\n  dialmesh lead import leads.csv --campaign autumn --dry-run\n  dialmesh lead import leads.csv --campaign autumn --default-country CN --rejects rejects.csv\n  zcat leads.csv.gz | dialmesh lead import - --campaign autumn --list november")]
+    #[command(
+        after_help = "Examples:\n  dialmesh lead import leads.csv --campaign autumn --dry-run\n  dialmesh lead import leads.csv --campaign autumn --default-country CN --rejects rejects.csv\n  zcat leads.csv.gz | dialmesh lead import - --campaign autumn --list november"
+    )]
     Import(Import),
     /// List leads; their numbers are masked.
-    #[command(after_help = "Examples:\n  dialmesh lead ls --campaign autumn\n  dialmesh lead ls --campaign autumn --state done --limit 1000 -o json")]
+    #[command(
+        after_help = "Examples:\n  dialmesh lead ls --campaign autumn\n  dialmesh lead ls --campaign autumn --state done --limit 1000 -o json"
+    )]
     Ls {
         /// Only of this campaign.
         #[arg(long)]
@@ -75,17 +79,29 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
         Verb::Import(args) => {
             let campaign = names::id(&client, names::CAMPAIGN, &args.campaign).await?;
             let mut query = vec![("dry_run", args.dry_run.to_string())];
-            query.extend(args.default_country.map(|code| ("default_country", code.to_uppercase())));
+            query.extend(
+                args.default_country
+                    .map(|code| ("default_country", code.to_uppercase())),
+            );
             query.extend(args.list.map(|list| ("list", list)));
-            let path = with_query(&format!("/campaigns/{}/imports", escaped(&campaign)), &query);
+            let path = with_query(
+                &format!("/campaigns/{}/imports", escaped(&campaign)),
+                &query,
+            );
             transfer::import(session, &client, &path, &args.file, args.rejects.as_deref()).await
         }
-        Verb::Ls { campaign, state, limit } => {
+        Verb::Ls {
+            campaign,
+            state,
+            limit,
+        } => {
             let campaign = names::id_if(&client, names::CAMPAIGN, campaign.as_deref()).await?;
             let mut query = Vec::new();
             query.extend(campaign.map(|id| ("campaign", id)));
             query.extend(state.map(|state| ("state", state)));
-            let mut rows = client.list_some(&with_query("/leads", &query), limit).await?;
+            let mut rows = client
+                .list_some(&with_query("/leads", &query), limit)
+                .await?;
             if session.form() == Form::Table {
                 names::label(&client, &mut rows, "campaign", names::CAMPAIGN).await?;
                 names::label(&client, &mut rows, "region", names::REGION).await?;

@@ -36,7 +36,9 @@ pub(crate) async fn show(session: &Session, named: &str) -> Result<()> {
 pub(crate) async fn remove(session: &Session, named: &str) -> Result<()> {
     let client = session.client()?;
     let id = names::id(&client, names::MEMBER, named).await?;
-    session.confirm(&format!("take {named} ({id}) out of the mesh for good; it must join anew to come back"))?;
+    session.confirm(&format!(
+        "take {named} ({id}) out of the mesh for good; it must join anew to come back"
+    ))?;
     client.delete(&format!("/members/{}", escaped(&id))).await?;
     session.done(&format!("{named} is no member any more"))
 }

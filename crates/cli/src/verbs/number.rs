@@ -23,7 +23,9 @@ use std::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Add the caller IDs of a CSV file, one E.164 number a line in its first column.
-    #[command(after_help = "Examples:\n  dialmesh number import shenzhen-numbers.csv --trunk sz-ct\n  dialmesh number import shenzhen-numbers.csv --trunk sz-ct --dry-run")]
+    #[command(
+        after_help = "Examples:\n  dialmesh number import shenzhen-numbers.csv --trunk sz-ct\n  dialmesh number import shenzhen-numbers.csv --trunk sz-ct --dry-run"
+    )]
     Import {
         /// The file; - for standard input.
         file: PathBuf,
@@ -34,7 +36,9 @@ pub(crate) enum Verb {
         dry_run: bool,
     },
     /// Add caller IDs.
-    #[command(after_help = "Examples:\n  dialmesh number add +8675512345678 +8675512345679 --trunk sz-ct --per-day 200")]
+    #[command(
+        after_help = "Examples:\n  dialmesh number add +8675512345678 +8675512345679 --trunk sz-ct --per-day 200"
+    )]
     Add {
         /// E.164 numbers.
         #[arg(required = true)]
@@ -50,7 +54,9 @@ pub(crate) enum Verb {
         trunk: Option<String>,
     },
     /// Do not show a caller ID for now, or show it again with --off.
-    #[command(after_help = "Examples:\n  dialmesh number rest +8675512345678\n  dialmesh number rest +8675512345678 --off")]
+    #[command(
+        after_help = "Examples:\n  dialmesh number rest +8675512345678\n  dialmesh number rest +8675512345678 --off"
+    )]
     Rest {
         /// E.164.
         number: String,
@@ -59,7 +65,9 @@ pub(crate) enum Verb {
         off: bool,
     },
     /// Change how often a caller ID may be shown.
-    #[command(after_help = "Examples:\n  dialmesh number set +8675512345678 --per-day 100 --per-hour 20")]
+    #[command(
+        after_help = "Examples:\n  dialmesh number set +8675512345678 --per-day 100 --per-hour 20"
+    )]
     Set {
         /// E.164.
         number: String,
@@ -133,7 +141,11 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             let path = path(&text)?;
             session.show(&client.patch(&path, &json!({"resting": !off})).await?)
         }
-        Verb::Set { number: text, per_day, per_hour } => {
+        Verb::Set {
+            number: text,
+            per_day,
+            per_hour,
+        } => {
             if per_day.or(per_hour).is_none() {
                 return Err(nothing("number set").into());
             }
@@ -153,7 +165,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
 
 fn number(text: &str) -> Result<PhoneNumber> {
     text.parse().map_err(|error| {
-        Failure::usage(format!("{text:?} is not an E.164 number such as +8675512345678: {error}")).into()
+        Failure::usage(format!(
+            "{text:?} is not an E.164 number such as +8675512345678: {error}"
+        ))
+        .into()
     })
 }
 
@@ -165,7 +180,10 @@ fn path(text: &str) -> Result<String> {
 /// command may be given again after a failure.
 async fn add(client: &Client, numbers: &[PhoneNumber], of: &Of) -> Result<Value> {
     let trunk = names::id(client, names::TRUNK, &of.trunk).await?;
-    let progress = bar(Some(numbers.len() as u64), "adding [{bar:30}] {pos}/{len} {eta}");
+    let progress = bar(
+        Some(numbers.len() as u64),
+        "adding [{bar:30}] {pos}/{len} {eta}",
+    );
     let (mut added, mut updated) = (0, 0);
     for batch in numbers.chunks(CALLER_IDS) {
         let entries: Result<Vec<Value>> = batch
@@ -179,9 +197,15 @@ async fn add(client: &Client, numbers: &[PhoneNumber], of: &Of) -> Result<Value>
                 Ok(fields.object())
             })
             .collect();
-        let result = client.post("/caller-ids", &json!({"caller_ids": entries?})).await;
+        let result = client
+            .post("/caller-ids", &json!({"caller_ids": entries?}))
+            .await;
         let counts = result.with_context(|| {
-            format!("{} of {} caller IDs were added before", added + updated, numbers.len())
+            format!(
+                "{} of {} caller IDs were added before",
+                added + updated,
+                numbers.len()
+            )
         })?;
         added += counts["added"].as_u64().unwrap_or(0);
         updated += counts["updated"].as_u64().unwrap_or(0);
@@ -193,12 +217,24 @@ async fn add(client: &Client, numbers: &[PhoneNumber], of: &Of) -> Result<Value>
 
 /// The numbers of a file in its order, and how many lines repeat one.
 fn read(file: &Path) -> Result<(Vec<PhoneNumber>, usize)> {
-    let source = if file == Path::new("-") { Path::new("/dev/stdin") } else { file };
+    let source = if file == Path::new("-") {
+        Path::new("/dev/stdin")
+    } else {
+        file
+    };
     let text = std::fs::read(source).with_context(|| format!("cannot read {}", file.display()))?;
     parse(&text).map_err(|wrong| {
-        let shown: Vec<_> = wrong.iter().take(20).map(|line| format!("  {line}")).collect();
+        let shown: Vec<_> = wrong
+            .iter()
+            .take(20)
+            .map(|line| format!("  {line}"))
+            .collect();
         let more = wrong.len().saturating_sub(20);
-        let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+        let more = if more > 0 {
+            format!("\n  and {more} more")
+        } else {
+            String::new()
+        };
         Failure::usage(format!(
             "{} has {} lines that are no caller ID; nothing was sent:\n{}{more}",
             file.display(),
@@ -212,8 +248,10 @@ fn read(file: &Path) -> Result<(Vec<PhoneNumber>, usize)> {
 /// A first line without a digit is a heading. Spaces, hyphens and parentheses are skipped.
 fn parse(text: &[u8]) -> Result<(Vec<PhoneNumber>, usize), Vec<String>> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text);
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(text);
     let (mut numbers, mut seen) = (Vec::new(), BTreeSet::new());
     let (mut wrong, mut repeated) = (Vec::new(), 0);
     for (at, row) in reader.byte_records().enumerate() {
@@ -226,7 +264,10 @@ fn parse(text: &[u8]) -> Result<(Vec<PhoneNumber>, usize), Vec<String>> {
         };
         let line = row.position().map_or(at as u64 + 1, csv::Position::line);
         let cell = String::from_utf8_lossy(row.get(0).unwrap_or_default());
-        let digits: String = cell.chars().filter(|c| !" -()\u{a0}\t".contains(*c)).collect();
+        let digits: String = cell
+            .chars()
+            .filter(|c| !" -()\u{a0}\t".contains(*c))
+            .collect();
         if digits.is_empty() || (at == 0 && !digits.contains(|c: char| c.is_ascii_digit())) {
             continue;
         }
@@ -235,14 +276,20 @@ fn parse(text: &[u8]) -> Result<(Vec<PhoneNumber>, usize), Vec<String>> {
             Ok(_) => repeated += 1,
             Err(error) => {
                 let shown: String = cell.chars().take(24).collect();
-                wrong.push(format!("line {line}: {shown:?}: {error}; expected E.164, such as +8675512345678"));
+                wrong.push(format!(
+                    "line {line}: {shown:?}: {error}; expected E.164, such as +8675512345678"
+                ));
             }
         }
     }
     if wrong.is_empty() && numbers.is_empty() {
         wrong.push("there is no number at all".to_owned());
     }
-    if wrong.is_empty() { Ok((numbers, repeated)) } else { Err(wrong) }
+    if wrong.is_empty() {
+        Ok((numbers, repeated))
+    } else {
+        Err(wrong)
+    }
 }
 
 #[cfg(test)]
@@ -254,14 +301,20 @@ mod tests {
         let text = b"\xef\xbb\xbfnumber,note\n+86 755 1234-5678,main\n\n8675512345679\n\"+8675512345678\"\n";
         let (numbers, repeated) = parse(text).unwrap();
         let shown: Vec<_> = numbers.iter().map(|n| n.reveal()).collect();
-        assert_eq!((shown, repeated), (vec!["+8675512345678".into(), "+8675512345679".into()], 1));
+        assert_eq!(
+            (shown, repeated),
+            (vec!["+8675512345678".into(), "+8675512345679".into()], 1)
+        );
     }
 
     #[test]
     fn wrong_lines_are_told_by_number() {
         let wrong = parse(b"number\n+8675512345678\n12\n+86x5512345678\n").unwrap_err();
         assert_eq!(wrong.len(), 2);
-        assert!(wrong[0].starts_with("line 3:") && wrong[1].starts_with("line 4:"), "{wrong:?}");
+        assert!(
+            wrong[0].starts_with("line 3:") && wrong[1].starts_with("line 4:"),
+            "{wrong:?}"
+        );
         assert_eq!(parse(b"number\n").unwrap_err().len(), 1);
     }
 }

@@ -24,7 +24,9 @@ pub(crate) enum Verb {
     #[command(after_help = "Examples:\n  dialmesh region ls")]
     Ls,
     /// Show the map from numbers to home regions, or replace it.
-    #[command(after_help = "Examples:\n  dialmesh region rules\n  dialmesh region rules set --default south --city Beijing=north --prefix 86755=south")]
+    #[command(
+        after_help = "Examples:\n  dialmesh region rules\n  dialmesh region rules set --default south --city Beijing=north --prefix 86755=south"
+    )]
     Rules(Rules),
 }
 
@@ -38,7 +40,9 @@ pub(crate) struct Rules {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesVerb {
     /// Replace the whole map. The longest prefix wins over a city, a city over a province, a province over a country.
-    #[command(after_help = "Examples:\n  dialmesh region rules set --default south\n  dialmesh region rules set --default east --city Shenzhen=south --province Hebei=north --country HK=south --prefix 86755=south")]
+    #[command(
+        after_help = "Examples:\n  dialmesh region rules set --default south\n  dialmesh region rules set --default east --city Shenzhen=south --province Hebei=north --country HK=south --prefix 86755=south"
+    )]
     Set(Set),
 }
 
@@ -73,7 +77,9 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             let map: Value = client.get("/home-rules").await?;
             show(session, &client, map).await
         }
-        Verb::Rules(Rules { verb: Some(RulesVerb::Set(args)) }) => {
+        Verb::Rules(Rules {
+            verb: Some(RulesVerb::Set(args)),
+        }) => {
             let map = rules(&client, &args).await?;
             let map = client.put("/home-rules", &map).await?;
             show(session, &client, map).await
@@ -93,7 +99,11 @@ async fn rules(client: &Client, args: &Set) -> Result<Value> {
     for (kind, pairs) in kinds {
         for (value, region) in pairs {
             let region = names::id(client, names::REGION, region).await?;
-            let value = if kind == "prefix" { value.trim_start_matches('+') } else { value };
+            let value = if kind == "prefix" {
+                value.trim_start_matches('+')
+            } else {
+                value
+            };
             rules.push(json!({"when": {kind: value}, "region": region}));
         }
     }
@@ -113,12 +123,17 @@ async fn show(session: &Session, client: &Client, map: Value) -> Result<()> {
                 Value::Object(when) => when
                     .iter()
                     .next()
-                    .map_or((String::new(), String::new()), |(k, v)| (k.clone(), output::plain(v))),
+                    .map_or((String::new(), String::new()), |(k, v)| {
+                        (k.clone(), output::plain(v))
+                    }),
                 other => (output::plain(other), String::new()),
             };
             json!({"kind": kind, "value": value, "region": rule["region"]})
         })
         .collect();
     names::label(client, &mut rows, "region", names::REGION).await?;
-    session.rows(&[("when", "/kind"), ("is", "/value"), ("region", "/region")], &rows)
+    session.rows(
+        &[("when", "/kind"), ("is", "/value"), ("region", "/region")],
+        &rows,
+    )
 }

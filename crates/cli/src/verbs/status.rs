@@ -29,8 +29,14 @@ pub(crate) async fn ask(client: &Client) -> Result<(Status, BTreeMap<String, Str
 /// What is not as it should be; nothing when all is well. A cordoned city is as somebody wants it.
 pub(crate) fn degraded(status: &Status) -> Vec<String> {
     let cities = status.cities.iter().filter_map(|city| match city.mode {
-        CityMode::Local => Some(format!("{} is in local mode since {}", city.name, city.mode_since)),
-        CityMode::Unreachable => Some(format!("{} is unreachable since {}", city.name, city.mode_since)),
+        CityMode::Local => Some(format!(
+            "{} is in local mode since {}",
+            city.name, city.mode_since
+        )),
+        CityMode::Unreachable => Some(format!(
+            "{} is unreachable since {}",
+            city.name, city.mode_since
+        )),
         CityMode::Central | CityMode::Cordoned => None,
     });
     let groups = status
@@ -64,8 +70,24 @@ pub(crate) fn picture(status: &Status, members: &BTreeMap<String, String>) -> Ve
         String::new(),
     ];
     let headings = [
-        "CITY", "REGION", "MODE", "TRUNKS", "DIALING", "RINGING", "WAITING", "BRIDGED", "READY", "ON CALL",
-        "WRAP-UP", "PAUSED", "QUEUED", "HOPPER", "CPS", "ATTEMPTS", "ABANDONED", "AGE",
+        "CITY",
+        "REGION",
+        "MODE",
+        "TRUNKS",
+        "DIALING",
+        "RINGING",
+        "WAITING",
+        "BRIDGED",
+        "READY",
+        "ON CALL",
+        "WRAP-UP",
+        "PAUSED",
+        "QUEUED",
+        "HOPPER",
+        "CPS",
+        "ATTEMPTS",
+        "ABANDONED",
+        "AGE",
     ];
     let mut cells = vec![headings.map(str::to_owned).to_vec()];
     cells.extend(status.cities.iter().map(city));
@@ -79,7 +101,11 @@ pub(crate) fn picture(status: &Status, members: &BTreeMap<String, String>) -> Ve
 }
 
 fn city(city: &CityStatus) -> Vec<String> {
-    let up = city.trunks.iter().filter(|t| t.state == TrunkState::Up).count();
+    let up = city
+        .trunks
+        .iter()
+        .filter(|t| t.state == TrunkState::Up)
+        .count();
     let (calls, agents) = (&city.calls, &city.agents);
     vec![
         city.name.clone(),
@@ -114,11 +140,17 @@ fn group(group: &GroupStatus, name: &impl Fn(String) -> String) -> Vec<String> {
         .collect();
     vec![
         group.name.clone(),
-        group.leader.map_or_else(|| "NONE".to_owned(), |id| name(id.to_string())),
+        group
+            .leader
+            .map_or_else(|| "NONE".to_owned(), |id| name(id.to_string())),
         group.term.to_string(),
         group.applied_index.to_string(),
         group.members.iter().filter(|m| m.voter).count().to_string(),
-        if behind.is_empty() { "-".to_owned() } else { behind.join(", ") },
+        if behind.is_empty() {
+            "-".to_owned()
+        } else {
+            behind.join(", ")
+        },
     ]
 }
 
@@ -156,16 +188,32 @@ pub(crate) mod tests {
         assert!(degraded(&sample("central", Some("mem_00000001"))).is_empty());
         assert!(degraded(&sample("cordoned", Some("mem_00000001"))).is_empty());
         let reasons = degraded(&sample("local", None)).join("; ");
-        assert!(reasons.contains("shenzhen is in local mode since 2026-11-21"), "{reasons}");
+        assert!(
+            reasons.contains("shenzhen is in local mode since 2026-11-21"),
+            "{reasons}"
+        );
         assert!(reasons.contains("directory has no leader"), "{reasons}");
-        assert_eq!(degraded(&sample("unreachable", Some("mem_00000001"))).len(), 1);
+        assert_eq!(
+            degraded(&sample("unreachable", Some("mem_00000001"))).len(),
+            1
+        );
     }
 
     #[test]
     fn the_picture_shows_names_and_lag() {
         let members = [("mem_00000001".to_owned(), "hq".to_owned())].into();
         let text = picture(&sample("local", Some("mem_00000001")), &members).join("\n");
-        for word in ["shenzhen", "south", "LOCAL", "1/1", "345", "1.00 %", "0.4 s", "hq", "mem_00000002 20"] {
+        for word in [
+            "shenzhen",
+            "south",
+            "LOCAL",
+            "1/1",
+            "345",
+            "1.00 %",
+            "0.4 s",
+            "hq",
+            "mem_00000002 20",
+        ] {
             assert!(text.contains(word), "{text} lacks {word}");
         }
     }

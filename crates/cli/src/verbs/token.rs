@@ -19,7 +19,9 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Make a token; it is shown this once. With --region a node may join with it, with --role it opens the API.
-    #[command(after_help = "Examples:\n  dialmesh token create --region south --name shenzhen --ttl 24h --token-file shenzhen.token\n  dialmesh token create --region south --name shenzhen | ssh shenzhen dialmesh node join --config node.toml --coordinator 192.0.2.1:7401 --token-file -\n  dialmesh token create --role monitor --name prometheus --ttl 90d")]
+    #[command(
+        after_help = "Examples:\n  dialmesh token create --region south --name shenzhen --ttl 24h --token-file shenzhen.token\n  dialmesh token create --region south --name shenzhen | ssh shenzhen dialmesh node join --config node.toml --coordinator 192.0.2.1:7401 --token-file -\n  dialmesh token create --role monitor --name prometheus --ttl 90d"
+    )]
     Create(Create),
     /// List the tokens that have not ended; the tokens themselves are not kept.
     #[command(after_help = "Examples:\n  dialmesh token ls")]
@@ -77,9 +79,15 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
         }
         Verb::Revoke { id } => {
             let rows = all(&client).await?;
-            let found = rows.as_array().into_iter().flatten().find(|row| row["id"] == id.as_str());
+            let found = rows
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|row| row["id"] == id.as_str());
             let found = found.ok_or_else(|| {
-                Failure::usage(format!("there is no token {id:?}; `dialmesh token ls` lists them"))
+                Failure::usage(format!(
+                    "there is no token {id:?}; `dialmesh token ls` lists them"
+                ))
             })?;
             let name = output::plain(&found["name"]);
             session.confirm(&format!("end the token {id} of {name}"))?;
@@ -94,7 +102,13 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
 async fn all(client: &Client) -> Result<Value> {
     let mut rows = Vec::new();
     for (kind, path) in [("join", JOIN), ("api", API)] {
-        for mut row in client.list(path).await?.as_array_mut().map(std::mem::take).unwrap_or_default() {
+        for mut row in client
+            .list(path)
+            .await?
+            .as_array_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+        {
             row["kind"] = json!(kind);
             rows.push(row);
         }
@@ -108,7 +122,10 @@ async fn create(args: Create, session: &Session, client: &Client) -> Result<()> 
     let path = match args.region {
         Some(region) => {
             fields.put("role", Some("node"))?;
-            fields.put("region", Some(names::id(client, names::REGION, &region).await?))?;
+            fields.put(
+                "region",
+                Some(names::id(client, names::REGION, &region).await?),
+            )?;
             fields.put("name", args.name.or(Some(region)))?;
             JOIN
         }
@@ -118,7 +135,11 @@ async fn create(args: Create, session: &Session, client: &Client) -> Result<()> 
             API
         }
     };
-    let file = args.token_file.as_deref().map(SecretFile::create).transpose()?;
+    let file = args
+        .token_file
+        .as_deref()
+        .map(SecretFile::create)
+        .transpose()?;
     let mut made = client.post(path, &fields.object()).await?;
     let token = made
         .get("token")
@@ -135,7 +156,10 @@ async fn create(args: Create, session: &Session, client: &Client) -> Result<()> 
         }
         // The bare token on standard output can be piped; the rest is for the person.
         None if session.output.is_none_or(|form| form == Form::Table) => {
-            let (id, until) = (output::plain(&made["id"]), output::plain(&made["expires_at"]));
+            let (id, until) = (
+                output::plain(&made["id"]),
+                output::plain(&made["expires_at"]),
+            );
             eprintln!("Token {id}, good until {until}. It is shown this once:");
             output::lines(&[token])
         }

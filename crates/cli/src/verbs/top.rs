@@ -81,7 +81,11 @@ fn plain_lines(status: &Status) -> Vec<String> {
             )
         })
         .collect();
-    lines.extend(degraded(status).iter().map(|reason| format!("{} degraded: {reason}", status.as_of)));
+    lines.extend(
+        degraded(status)
+            .iter()
+            .map(|reason| format!("{} degraded: {reason}", status.as_of)),
+    );
     lines
 }
 
@@ -90,7 +94,8 @@ struct Screen;
 
 impl Screen {
     fn take() -> Result<Self> {
-        terminal::enable_raw_mode().context("this terminal cannot be drawn on; pipe the output instead")?;
+        terminal::enable_raw_mode()
+            .context("this terminal cannot be drawn on; pipe the output instead")?;
         let screen = Self;
         execute!(io::stdout(), terminal::EnterAlternateScreen, cursor::Hide)?;
         Ok(screen)
@@ -101,7 +106,12 @@ impl Screen {
         let mut out = io::stdout().lock();
         for (at, line) in lines.iter().take(usize::from(height)).enumerate() {
             let cut: String = line.chars().take(usize::from(width)).collect();
-            queue!(out, cursor::MoveTo(0, at as u16), Print(cut), Clear(ClearType::UntilNewLine))?;
+            queue!(
+                out,
+                cursor::MoveTo(0, at as u16),
+                Print(cut),
+                Clear(ClearType::UntilNewLine)
+            )?;
         }
         queue!(out, Clear(ClearType::FromCursorDown))?;
         out.flush()?;
@@ -112,7 +122,11 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         // There is nobody to tell if the terminal is gone.
-        drop(execute!(io::stdout(), cursor::Show, terminal::LeaveAlternateScreen));
+        drop(execute!(
+            io::stdout(),
+            cursor::Show,
+            terminal::LeaveAlternateScreen
+        ));
         drop(terminal::disable_raw_mode());
     }
 }
@@ -126,7 +140,11 @@ async fn live(client: &Client, every: Duration, count: u64) -> Result<()> {
             Ok((status, members)) => {
                 let mut lines = picture(&status, &members);
                 lines.push(String::new());
-                lines.extend(degraded(&status).iter().map(|reason| format!("degraded: {reason}")));
+                lines.extend(
+                    degraded(&status)
+                        .iter()
+                        .map(|reason| format!("degraded: {reason}")),
+                );
                 lines
             }
             Err(error) => vec![format!("{error}")],
@@ -157,8 +175,13 @@ fn key(wait: Duration) -> io::Result<Key> {
     }
     Ok(match event::read()? {
         Event::Key(key) if key.kind == KeyEventKind::Press => {
-            let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-            if interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) { Key::Quit } else { Key::Redraw }
+            let interrupt =
+                key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+            if interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
+                Key::Quit
+            } else {
+                Key::Redraw
+            }
         }
         _ => Key::Redraw,
     })
@@ -172,7 +195,9 @@ mod tests {
     #[test]
     fn plain_lines_can_be_read_by_programs() {
         let lines = plain_lines(&sample("local", None));
-        assert!(lines[0].contains(" city=shenzhen mode=local ") && lines[0].ends_with("age_ms=400"));
+        assert!(
+            lines[0].contains(" city=shenzhen mode=local ") && lines[0].ends_with("age_ms=400")
+        );
         assert_eq!(lines.len(), 3);
         assert!(lines[1..].iter().all(|line| line.contains("degraded: ")));
     }

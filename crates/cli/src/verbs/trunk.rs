@@ -1,7 +1,12 @@
 //! `dialmesh trunk`.
 
 use crate::{
-    client::escaped, failure::Failure, names, output::Form, secrets, session::Session,
+    client::escaped,
+    failure::Failure,
+    names,
+    output::Form,
+    secrets,
+    session::Session,
     verbs::{Fields, nothing},
 };
 use anyhow::Result;
@@ -14,7 +19,9 @@ use std::{path::PathBuf, time::Duration};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Make a trunk; it is enabled at once.
-    #[command(after_help = "Examples:\n  dialmesh trunk add sz-ct --node shenzhen --address 203.0.113.7:5060 --channels 60 --cps 10\n  dialmesh trunk add sz-cm --node shenzhen --address 203.0.113.9:5060 --transport tcp --username dm01 --password-file sz-cm.password --register --codecs pcma")]
+    #[command(
+        after_help = "Examples:\n  dialmesh trunk add sz-ct --node shenzhen --address 203.0.113.7:5060 --channels 60 --cps 10\n  dialmesh trunk add sz-cm --node shenzhen --address 203.0.113.9:5060 --transport tcp --username dm01 --password-file sz-cm.password --register --codecs pcma"
+    )]
     Add(Box<Add>),
     /// List the trunks.
     #[command(after_help = "Examples:\n  dialmesh trunk ls")]
@@ -26,7 +33,9 @@ pub(crate) enum Verb {
         trunk: String,
     },
     /// Change a trunk: only what is given.
-    #[command(after_help = "Examples:\n  dialmesh trunk set sz-ct --channels 120 --cps 20\n  dialmesh trunk set sz-cm --username dm02 --password-file new.password")]
+    #[command(
+        after_help = "Examples:\n  dialmesh trunk set sz-ct --channels 120 --cps 20\n  dialmesh trunk set sz-cm --username dm02 --password-file new.password"
+    )]
     Set(Box<Set>),
     /// Let new calls use a trunk.
     #[command(after_help = "Examples:\n  dialmesh trunk enable sz-ct")]
@@ -155,11 +164,15 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             session.show(&client.patch(&path(&args.trunk).await?, &changes).await?)
         }
         Verb::Enable { trunk } => {
-            client.patch(&path(&trunk).await?, &json!({"enabled": true})).await?;
+            client
+                .patch(&path(&trunk).await?, &json!({"enabled": true}))
+                .await?;
             session.done(&format!("{trunk} is enabled"))
         }
         Verb::Disable { trunk } => {
-            client.patch(&path(&trunk).await?, &json!({"enabled": false})).await?;
+            client
+                .patch(&path(&trunk).await?, &json!({"enabled": false}))
+                .await?;
             session.done(&format!("{trunk} takes no new call"))
         }
         Verb::Rm { trunk } => {
@@ -175,7 +188,9 @@ fn credentials(username: Option<&String>, file: Option<&PathBuf>) -> Result<Opti
     match (username, file) {
         (Some(username), Some(file)) => {
             let password = secrets::read(file)?;
-            Ok(Some(json!({"username": username, "password": password.expose()})))
+            Ok(Some(
+                json!({"username": username, "password": password.expose()}),
+            ))
         }
         _ => Ok(None),
     }
@@ -183,7 +198,10 @@ fn credentials(username: Option<&String>, file: Option<&PathBuf>) -> Result<Opti
 
 fn request(args: Add, node: String) -> Result<TrunkRequest> {
     let mut fields = Fields::default();
-    fields.put("auth", credentials(args.username.as_ref(), args.password_file.as_ref())?)?;
+    fields.put(
+        "auth",
+        credentials(args.username.as_ref(), args.password_file.as_ref())?,
+    )?;
     fields.put("name", Some(args.name))?;
     fields.put("node", Some(node))?;
     fields.put("address", Some(args.address))?;
@@ -194,7 +212,10 @@ fn request(args: Add, node: String) -> Result<TrunkRequest> {
     fields.put("calls_per_second", args.cps)?;
     fields.put("codecs", (!args.codecs.is_empty()).then_some(args.codecs))?;
     fields.put("number_format", args.number_format)?;
-    fields.put("options_interval_seconds", args.options_interval.map(|every| every.as_secs()))?;
+    fields.put(
+        "options_interval_seconds",
+        args.options_interval.map(|every| every.as_secs()),
+    )?;
     fields.put("rank", args.rank)?;
     let request: TrunkRequest = serde_json::from_value(fields.object())?;
     match request.validate().first() {
@@ -208,7 +229,10 @@ fn request(args: Add, node: String) -> Result<TrunkRequest> {
 
 fn changes(args: &Set) -> Result<Value> {
     let mut fields = Fields::default();
-    fields.put("auth", credentials(args.username.as_ref(), args.password_file.as_ref())?)?;
+    fields.put(
+        "auth",
+        credentials(args.username.as_ref(), args.password_file.as_ref())?,
+    )?;
     fields.put("address", args.address.as_ref())?;
     fields.put("channels", args.channels)?;
     fields.put("calls_per_second", args.cps)?;
@@ -242,16 +266,29 @@ mod tests {
     #[test]
     fn a_trunk_is_what_was_given_and_defaults() {
         let trunk = add(&["203.0.113.7:5060", "--codecs", "pcma,pcmu", "--cps", "9"]).unwrap();
-        assert_eq!((trunk.calls_per_second, trunk.channels, trunk.codecs.len()), (9, 30, 2));
+        assert_eq!(
+            (trunk.calls_per_second, trunk.channels, trunk.codecs.len()),
+            (9, 30, 2)
+        );
         assert_eq!(trunk.codecs[0], domain::Codec::Pcma);
     }
 
     #[test]
     fn what_is_wrong_is_said_before_anything_is_sent() {
         let text = add(&["carrier.example"]).unwrap_err().to_string();
-        assert!(text.contains("address") && text.contains("203.0.113.7:5060"), "{text}");
-        for wrong in [["--codecs", "g729"], ["--username", "u"], ["--register", "--rank"]] {
-            assert!(add(&[&["203.0.113.7:5060"], &wrong[..]].concat()).is_err(), "{wrong:?}");
+        assert!(
+            text.contains("address") && text.contains("203.0.113.7:5060"),
+            "{text}"
+        );
+        for wrong in [
+            ["--codecs", "g729"],
+            ["--username", "u"],
+            ["--register", "--rank"],
+        ] {
+            assert!(
+                add(&[&["203.0.113.7:5060"], &wrong[..]].concat()).is_err(),
+                "{wrong:?}"
+            );
         }
     }
 }

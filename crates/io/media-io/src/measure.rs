@@ -11,10 +11,9 @@ pub(crate) struct Measures {
     unsent: Counter,
     overflowed: Counter,
     refused: [Counter; Refusal::ALL.len()],
-    cpu: Counter,
+    cpu: Gauge,
     legs: Gauge,
     told: Traffic,
-    told_cpu: Duration,
     told_legs: usize,
 }
 
@@ -43,8 +42,8 @@ impl Measures {
             "dialmesh_rtp_overflowed_total",
             "Packets that the system dropped before the relay read them; known when a leg ends."
         );
-        describe_counter!(
-            "dialmesh_rtp_relay_cpu_microseconds_total",
+        describe_gauge!(
+            "dialmesh_rtp_relay_cpu_seconds",
             "CPU time of the relay thread."
         );
         describe_gauge!("dialmesh_rtp_legs", "Open RTP legs.");
@@ -55,10 +54,9 @@ impl Measures {
             overflowed: counter!("dialmesh_rtp_overflowed_total"),
             refused: Refusal::ALL
                 .map(|r| counter!("dialmesh_rtp_refused_total", "reason" => r.name())),
-            cpu: counter!("dialmesh_rtp_relay_cpu_microseconds_total"),
+            cpu: gauge!("dialmesh_rtp_relay_cpu_seconds"),
             legs: gauge!("dialmesh_rtp_legs"),
             told: Traffic::default(),
-            told_cpu: Duration::ZERO,
             told_legs: 0,
         }
     }
@@ -78,8 +76,8 @@ impl Measures {
         for (n, counter) in self.refused.iter().enumerate() {
             add(counter, traffic.refused[n], self.told.refused[n]);
         }
-        self.cpu.increment((cpu - self.told_cpu).as_micros() as u64);
+        self.cpu.set(cpu.as_secs_f64());
         self.legs.increment(legs as f64 - self.told_legs as f64);
-        (self.told, self.told_cpu, self.told_legs) = (*traffic, cpu, legs);
+        (self.told, self.told_legs) = (*traffic, legs);
     }
 }
