@@ -3,13 +3,13 @@
 
 mod common;
 
-use common::{City, Founder, Screen, Sipp, free_port, until};
+use common::{City, Founder, Screen, Sipp, free_port, until, without_sha256};
 use dialmesh_http::auth::hash_token;
 use domain::{
     AgentAccount, AgentDisposition, AgentId, CallRecord, CallerId, CallerIdCaps, Campaign,
     CampaignId, CampaignState, Codec, DialLevel, Disposition, DispositionCode, DispositionFlags,
-    LeadProfile, MemberId, NewLead, NumberFormat, PacingMode, RegionId, Secret, SipTransport, Trunk,
-    TrunkAuth, TrunkId,
+    LeadProfile, MemberId, NewLead, NumberFormat, PacingMode, RegionId, Secret, SipTransport,
+    Trunk, TrunkAuth, TrunkId,
 };
 use ledger::{Change, DirectoryReply};
 use md5::{Digest as _, Md5};
@@ -19,7 +19,12 @@ use std::{path::Path, time::Duration};
 /// Carriers by the area code whose calls they get: the scenario, the disposition it must lead to,
 /// and the SIP status in the record.
 const CARRIERS: [(&str, &str, Disposition, u16); 5] = [
-    ("212", "carrier-challenge", Disposition::Agent(DispositionCode(0)), 200),
+    (
+        "212",
+        "carrier-challenge",
+        Disposition::Agent(DispositionCode(0)),
+        200,
+    ),
     ("310", "carrier-486", Disposition::Busy, 486),
     ("312", "carrier-404", Disposition::Unallocated, 404),
     ("415", "carrier-503", Disposition::CarrierFailure, 503),
@@ -44,7 +49,11 @@ fn campaign(region: RegionId) -> Campaign {
         attempts_max: 3,
         dispositions: vec![AgentDisposition {
             name: "sale".into(),
-            flags: DispositionFlags { contact: true, success: true, ..DispositionFlags::default() },
+            flags: DispositionFlags {
+                contact: true,
+                success: true,
+                ..DispositionFlags::default()
+            },
         }],
         default_disposition: DispositionCode(0),
         // A number is shown only where it is local: so each lead has one carrier.
@@ -62,7 +71,10 @@ fn trunk(node: MemberId, name: &str, port: u16) -> Trunk {
         transport: SipTransport::Udp,
         address: format!("127.0.0.1:{port}"),
         domain: String::new(),
-        auth: Some(TrunkAuth { username: "city".into(), password }),
+        auth: Some(TrunkAuth {
+            username: "city".into(),
+            password,
+        }),
         register: false,
         channels: 10,
         calls_per_second: 10,
@@ -89,15 +101,25 @@ async fn carriers(founder: &Founder, node: MemberId, folder: &Path) -> Vec<Sipp>
     for (area, scenario, ..) in CARRIERS {
         let port = free_port();
         carriers.push(Sipp::start(scenario, port, 1, &[], folder));
-        let reply = founder.change(Change::SetTrunk { trunk: trunk(node, scenario, port) }).await;
-        let DirectoryReply::Trunk(trunk) = reply else { panic!("{reply:?}") };
+        let reply = founder
+            .change(Change::SetTrunk {
+                trunk: trunk(node, scenario, port),
+            })
+            .await;
+        let DirectoryReply::Trunk(trunk) = reply else {
+            panic!("{reply:?}")
+        };
         let caller_id = CallerId {
             number: format!("+1{area}5550100").parse().unwrap(),
             trunk,
             caps: CallerIdCaps::default(),
             resting: false,
         };
-        founder.change(Change::SetCallerIds { caller_ids: vec![caller_id] }).await;
+        founder
+            .change(Change::SetCallerIds {
+                caller_ids: vec![caller_id],
+            })
+            .await;
     }
     carriers
 }
@@ -105,28 +127,46 @@ async fn carriers(founder: &Founder, node: MemberId, folder: &Path) -> Vec<Sipp>
 fn of_area<'a>(records: &'a [CallRecord], area: &str) -> &'a CallRecord {
     let number = lead(area).number;
     let found: Vec<_> = records.iter().filter(|r| r.number == number).collect();
-    assert_eq!(found.len(), 1, "one attempt and one record for {area}: {found:?}");
+    assert_eq!(
+        found.len(),
+        1,
+        "one attempt and one record for {area}: {found:?}"
+    );
     found[0]
 }
 
 /// Checks the response in the one `Proxy-Authorization` of SIPp's log (RFC 7616, 3.4.1).
 fn assert_right_digest(messages: &str) {
-    let line = messages.lines().find(|line| line.starts_with("Proxy-Authorization: Digest "));
+    let line = messages
+        .lines()
+        .find(|line| line.starts_with("Proxy-Authorization: Digest "));
     let line = line.expect("the challenge was answered");
     let get = |name: &str| {
         let parameters = line["Proxy-Authorization: Digest ".len()..].split(',');
         let mut pairs = parameters.filter_map(|p| p.trim().split_once('='));
-        let value = pairs.find(|(key, _)| *key == name).unwrap_or_else(|| panic!("{name}: {line}")).1;
+        let value = pairs
+            .find(|(key, _)| *key == name)
+            .unwrap_or_else(|| panic!("{name}: {line}"))
+            .1;
         value.trim_matches('"').to_owned()
     };
     let md5 = |text: String| -> String {
-        Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+        Md5::digest(text)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     };
-    assert_eq!((get("username"), get("realm")), ("city".into(), "carrier.example".into()));
+    assert_eq!(
+        (get("username"), get("realm")),
+        ("city".into(), "carrier.example".into())
+    );
     let secret = md5("city:carrier.example:geheim".into());
     let request = md5(format!("INVITE:{}", get("uri")));
     let [nonce, count, own, qop] = ["nonce", "nc", "cnonce", "qop"].map(get);
-    assert_eq!(get("response"), md5(format!("{secret}:{nonce}:{count}:{own}:{qop}:{request}")));
+    assert_eq!(
+        get("response"),
+        md5(format!("{secret}:{nonce}:{count}:{own}:{qop}:{request}"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,14 +174,27 @@ async fn sipp_as_carrier_and_as_phone() {
     let folder = tempfile::tempdir().unwrap();
     let (mesh_port, city_dir) = (free_port(), folder.path().join("city"));
     let founder = Founder::start(&folder.path().join("centre")).await;
-    let reply = founder.change(Change::SetRegion { id: None, name: "east".into() }).await;
-    let DirectoryReply::Region(region) = reply else { panic!("{reply:?}") };
+    let reply = founder
+        .change(Change::SetRegion {
+            id: None,
+            name: "east".into(),
+        })
+        .await;
+    let DirectoryReply::Region(region) = reply else {
+        panic!("{reply:?}")
+    };
     let node = founder.admit("city", region, mesh_port, &city_dir).await;
     let city = City::start("city", mesh_port, &city_dir);
     let mut carriers = carriers(&founder, node, folder.path()).await;
 
-    let reply = founder.change(Change::CreateCampaign { campaign: Box::new(campaign(region)) }).await;
-    let DirectoryReply::Campaign { id: campaign, .. } = reply else { panic!("{reply:?}") };
+    let reply = founder
+        .change(Change::CreateCampaign {
+            campaign: Box::new(campaign(region)),
+        })
+        .await;
+    let DirectoryReply::Campaign { id: campaign, .. } = reply else {
+        panic!("{reply:?}")
+    };
     let token = Secret::new("dmag_test");
     let agent = AgentAccount {
         id: AgentId(0),
@@ -153,39 +206,69 @@ async fn sipp_as_carrier_and_as_phone() {
         token_hash: hash_token(token.expose()),
         enabled: true,
     };
-    founder.change(Change::SetAgent { agent: Box::new(agent) }).await;
-    let reply = founder.change(Change::CreateList { campaign, name: "five".into() }).await;
-    let DirectoryReply::List(list) = reply else { panic!("{reply:?}") };
+    founder
+        .change(Change::SetAgent {
+            agent: Box::new(agent),
+        })
+        .await;
+    let reply = founder
+        .change(Change::CreateList {
+            campaign,
+            name: "five".into(),
+        })
+        .await;
+    let DirectoryReply::List(list) = reply else {
+        panic!("{reply:?}")
+    };
     let rows = CARRIERS.iter().map(|(area, ..)| lead(area)).collect();
     founder.import(region, list, campaign, rows).await;
     city.ready().await;
 
     // The phone registers with its digest, then takes the shift's call on the same port.
     let (phone_port, users) = (free_port(), folder.path().join("users.csv"));
-    std::fs::write(&users, "SEQUENTIAL\nli;[authentication username=li password=secret]\n").unwrap();
-    let registrar = format!("127.0.0.1:{}", city.agents);
+    std::fs::write(
+        &users,
+        "SEQUENTIAL\nli;[authentication username=li password=secret]\n",
+    )
+    .unwrap();
+    let registrar = format!("127.0.0.1:{}", without_sha256(city.agents, phone_port).await);
     let arguments = ["-inf", users.to_str().unwrap(), &registrar];
     let mut register = Sipp::start("agent-register", phone_port, 1, &arguments, folder.path());
     register.ends_well().await;
-    assert!(register.messages().contains("401"), "the phone was challenged");
+    assert!(
+        register.messages().contains("401"),
+        "the phone was challenged"
+    );
     let mut phone = Sipp::start("agent-phone", phone_port, 1, &[], folder.path());
 
     let mut screen = Screen::open(city.http, &token).await;
     screen.press(json!({"type": "log_in"})).await;
-    screen.wait("the shift's leg is up", |n| n["phone"] == "up").await;
+    screen
+        .wait("the shift's leg is up", |n| n["phone"] == "up")
+        .await;
     screen.press(json!({"type": "ready"})).await;
-    let run = Change::SetCampaignState { id: campaign, state: CampaignState::Running, if_match: None };
+    let run = Change::SetCampaignState {
+        id: campaign,
+        state: CampaignState::Running,
+        if_match: None,
+    };
     founder.change(run).await;
 
-    let call = screen.wait("a person is on the line", |n| n["type"] == "call").await;
+    let call = screen
+        .wait("a person is on the line", |n| n["type"] == "call")
+        .await;
     let attempt = call["attempt"].as_str().unwrap().to_owned();
     screen.press(json!({"type": "hang_up"})).await;
     screen.wait("wrap-up", |n| n["state"] == "wrap_up").await;
-    screen.press(json!({"type": "dispose", "disposition": "sale", "note": "by SIPp"})).await;
+    screen
+        .press(json!({"type": "dispose", "disposition": "sale", "note": "by SIPp"}))
+        .await;
 
-    until("every attempt is recorded", Duration::from_secs(60), async || {
-        (founder.records.lock().len() >= CARRIERS.len()).then_some(())
-    })
+    until(
+        "every attempt is recorded",
+        Duration::from_secs(60),
+        async || (founder.records.lock().len() >= CARRIERS.len()).then_some(()),
+    )
     .await;
     screen.press(json!({"type": "log_out"})).await;
     for sipp in carriers.iter_mut().chain([&mut phone]) {
@@ -200,21 +283,47 @@ async fn sipp_as_carrier_and_as_phone() {
         if status != 200 {
             assert_eq!(record.sip_status, status, "{scenario}: {record:?}");
         }
-        assert_eq!(record.caller_id, Some(format!("+1{area}5550100").parse().unwrap()));
-        let carrier = carriers.iter().find(|sipp| sipp.messages().contains(&record.sip_call_id));
-        assert!(carrier.is_some(), "{scenario} saw the Call-ID of the record");
+        assert_eq!(
+            record.caller_id,
+            Some(format!("+1{area}5550100").parse().unwrap())
+        );
+        let carrier = carriers
+            .iter()
+            .find(|sipp| sipp.messages().contains(&record.sip_call_id));
+        assert!(
+            carrier.is_some(),
+            "{scenario} saw the Call-ID of the record"
+        );
     }
     let talked = of_area(&records, "212");
     assert_eq!(talked.attempt.to_string(), attempt);
-    assert_eq!((talked.disposition_name.as_str(), talked.note.as_str()), ("sale", "by SIPp"));
-    assert!(talked.answered_at.is_some() && talked.bridged_at.is_some(), "{talked:?}");
+    assert_eq!(
+        (talked.disposition_name.as_str(), talked.note.as_str()),
+        ("sale", "by SIPp")
+    );
+    assert!(
+        talked.answered_at.is_some() && talked.bridged_at.is_some(),
+        "{talked:?}"
+    );
     // SIPp verified the digest that answered 401; of the one that answered 407 it only saw it.
-    assert!(carriers[0].messages().contains("401 Unauthorized"), "the carrier challenged");
+    assert!(
+        carriers[0].messages().contains("401 Unauthorized"),
+        "the carrier challenged"
+    );
     let seen = carriers[1].messages();
-    assert!(seen.contains("407 Proxy Authentication Required"), "the carrier challenged");
+    assert!(
+        seen.contains("407 Proxy Authentication Required"),
+        "the carrier challenged"
+    );
     assert_right_digest(&seen);
     let rang = of_area(&records, "713");
     let rung = rang.ended_at.since(rang.ringing_at.expect("it rang"));
-    assert!(rung >= Duration::from_secs(14), "it rang to the limit: {rung:?}");
-    assert!(carriers[4].messages().contains("\nCANCEL "), "the carrier saw CANCEL");
+    assert!(
+        rung >= Duration::from_secs(14),
+        "it rang to the limit: {rung:?}"
+    );
+    assert!(
+        carriers[4].messages().contains("\nCANCEL "),
+        "the carrier saw CANCEL"
+    );
 }

@@ -37,7 +37,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, requires = "exit_after")]
     report: bool,
     /// Agents in each city.
-    #[arg(long, value_name = "NUMBER", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=200))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=200))]
     agents: u16,
     /// Leads in all.
     #[arg(long, value_name = "NUMBER", default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]

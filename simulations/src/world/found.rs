@@ -362,8 +362,9 @@ async fn make_campaign(config: &WorldConfig, api: &Api) -> anyhow::Result<String
     let mut settings = json!({
         "name": CAMPAIGN,
         "rule_pack": "demo",
-        "pacing": "ratio",
-        "dial_level": 2.0,
+        // An agent reserved for each line: in a run this short a burst of answers at the start
+        // would cost a ratio controller the whole budget.
+        "pacing": "progressive",
         "ring_limit_seconds": 15,
         "wrap_up_limit_seconds": 30,
         // Nobody is tried twice within a short run.

@@ -215,7 +215,9 @@ impl Member {
         // The services hold this member and the endpoint holds the services: without this the
         // journal would stay open for as long as the process lives.
         for service in SERVICES {
-            self.0.endpoint.serve(service, |_, _: Bytes| async { Err(stopped()) });
+            self.0
+                .endpoint
+                .serve(service, |_, _: Bytes| async { Err(stopped()) });
         }
     }
 

@@ -11,7 +11,9 @@ use domain::{
     MemberId, Now, NumberFormat, PacingMode, RegionId, Secret, SessionId, SipTransport, Trunk,
     TrunkId, WallTime,
 };
-use engine::{DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Observed, Output, Side};
+use engine::{
+    DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Observed, Output, Side,
+};
 use media::{MediaCommand, MediaEvent};
 use media_io::{Relay, RelayConfig, RelayHandle};
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -116,7 +118,12 @@ impl Counts {
     }
     fn fail(&self, what: &str) {
         self.failed.fetch_add(1, Relaxed);
-        *self.failures.lock().unwrap_or_else(|p| p.into_inner()).entry(what.to_owned()).or_default() += 1;
+        *self
+            .failures
+            .lock()
+            .unwrap_or_else(|p| p.into_inner())
+            .entry(what.to_owned())
+            .or_default() += 1;
     }
 }
 
@@ -201,7 +208,14 @@ impl City {
             .name("engine".into())
             .spawn(move || running.run(&queue))
             .context("the engine's thread")?;
-        Ok(Self { events, counts, pairs, agent_address: plan.at(2), thread: Some(thread), _folder: folder })
+        Ok(Self {
+            events,
+            counts,
+            pairs,
+            agent_address: plan.at(2),
+            thread: Some(thread),
+            _folder: folder,
+        })
     }
 
     /// An agent's sign-in name and password.
@@ -219,17 +233,28 @@ impl City {
 
     pub(crate) fn begin_shifts(&self, agents: u32) {
         for agent in 1..=agents {
-            offer(&self.events, Event::Press(AgentId(agent), AgentCommand::LogIn));
+            offer(
+                &self.events,
+                Event::Press(AgentId(agent), AgentCommand::LogIn),
+            );
         }
     }
 
     pub(crate) fn run_campaign(&self) {
-        offer(&self.events, Event::Campaign(Box::new(campaign(CampaignState::Running))));
+        offer(
+            &self.events,
+            Event::Campaign(Box::new(campaign(CampaignState::Running))),
+        );
     }
 
     /// Of each leg that is up: what its far end told in SDP, and the node's own address.
     pub(crate) fn rtp_pairs(&self) -> Vec<Pair> {
-        self.pairs.lock().unwrap_or_else(|p| p.into_inner()).values().copied().collect()
+        self.pairs
+            .lock()
+            .unwrap_or_else(|p| p.into_inner())
+            .values()
+            .copied()
+            .collect()
     }
 }
 
@@ -275,7 +300,10 @@ struct Running {
 impl Running {
     fn run(mut self, queue: &Receiver<Event>) {
         loop {
-            let wait = self.engine.poll_timeout().map_or(IDLE, |(at, _)| at.since(now().monotonic).min(IDLE));
+            let wait = self
+                .engine
+                .poll_timeout()
+                .map_or(IDLE, |(at, _)| at.since(now().monotonic).min(IDLE));
             let mut next = match queue.recv_timeout(wait) {
                 Ok(event) => Some(event),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -293,7 +321,11 @@ impl Running {
                 self.take(event);
             }
             let now = now();
-            if self.engine.poll_timeout().is_some_and(|(at, _)| at <= now.monotonic) {
+            if self
+                .engine
+                .poll_timeout()
+                .is_some_and(|(at, _)| at <= now.monotonic)
+            {
                 self.engine.handle_timeout(now);
                 self.drain();
             }
@@ -303,13 +335,25 @@ impl Running {
     fn take(&mut self, event: Event) {
         match event {
             Event::Sip(side, TransportEvent::Received { flow, bytes }) => {
-                self.input(Input::Sip { side, flow, bytes: &bytes });
+                self.input(Input::Sip {
+                    side,
+                    flow,
+                    bytes: &bytes,
+                });
             }
             Event::Sip(side, TransportEvent::Closed { flow }) => {
-                self.input(Input::SipFlowLost { side, flow, closed: true });
+                self.input(Input::SipFlowLost {
+                    side,
+                    flow,
+                    closed: true,
+                });
             }
             Event::Sip(side, TransportEvent::SendFailed { flow }) => {
-                self.input(Input::SipFlowLost { side, flow, closed: false });
+                self.input(Input::SipFlowLost {
+                    side,
+                    flow,
+                    closed: false,
+                });
             }
             Event::Media(event) => self.input(Input::Media(event)),
             Event::Persisted(token) => self.input(Input::Persisted(token)),
@@ -328,7 +372,11 @@ impl Running {
     }
 
     fn press(&mut self, agent: AgentId, command: AgentCommand) {
-        self.input(Input::Agent { agent, request: RequestId(u64::from(agent.0)), command });
+        self.input(Input::Agent {
+            agent,
+            request: RequestId(u64::from(agent.0)),
+            command,
+        });
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -356,7 +404,9 @@ impl Running {
             }
         }
         if !notes.is_empty() {
-            self.attempts.append(notes, Durability::Written).expect("an entry is small");
+            self.attempts
+                .append(notes, Durability::Written)
+                .expect("an entry is small");
         }
         for output in outputs {
             self.output(output);
@@ -367,7 +417,12 @@ impl Running {
         match output {
             Output::Note(_) | Output::Applied(_) => {}
             Output::Persist { token, entry } => self.persist(token, entry),
-            Output::Transmit { side, flow, bytes, invite } => {
+            Output::Transmit {
+                side,
+                flow,
+                bytes,
+                invite,
+            } => {
                 let sockets = match side {
                     Side::Trunks => &self.trunks,
                     Side::Agents => &self.agents,
@@ -377,24 +432,48 @@ impl Running {
                     self.input_once(Input::Sent(attempt));
                 }
                 if sent.is_err() {
-                    self.owed.push_back(Input::SipFlowLost { side, flow, closed: false });
+                    self.owed.push_back(Input::SipFlowLost {
+                        side,
+                        flow,
+                        closed: false,
+                    });
                 }
             }
             Output::Media(command) => self.media(command),
-            Output::KeepAlive { region, session, sent_at } => {
-                self.owed.push_back(Input::SessionConfirmed { region, session, sent_at });
+            Output::KeepAlive {
+                region,
+                session,
+                sent_at,
+            } => {
+                self.owed.push_back(Input::SessionConfirmed {
+                    region,
+                    session,
+                    sent_at,
+                });
             }
             Output::AskFresh { sent_at, applied } => {
-                self.owed.push_back(Input::Fresh { sent_at, index: applied });
+                self.owed.push_back(Input::Fresh {
+                    sent_at,
+                    index: applied,
+                });
             }
-            Output::Claim { region, campaign, n, .. } => self.claim(region, campaign, n),
+            Output::Claim {
+                region,
+                campaign,
+                n,
+                ..
+            } => self.claim(region, campaign, n),
             Output::Notice { agent, notice } => self.notice(agent, &notice),
-            Output::Reply { result: Err(error), .. } => self.counts.fail(&error.code),
+            Output::Reply {
+                result: Err(error), ..
+            } => self.counts.fail(&error.code),
             Output::Reply { result: Ok(()), .. } => {}
             Output::Observed(Observed::Call(call::Observed::Joined { .. })) => {
                 self.counts.bridged.fetch_add(1, Relaxed);
             }
-            Output::Observed(Observed::Refused { rule }) => self.counts.fail(&format!("denied: {rule}")),
+            Output::Observed(Observed::Refused { rule }) => {
+                self.counts.fail(&format!("denied: {rule}"))
+            }
             Output::Observed(Observed::SentLate) => self.counts.fail("sent late"),
             Output::Observed(_) => {}
         }
@@ -402,11 +481,15 @@ impl Running {
 
     fn persist(&mut self, token: Option<PersistToken>, entry: Entry) {
         let bytes = encode(&entry);
-        if let Entry::Closed { outcome, record, .. } = &entry {
+        if let Entry::Closed {
+            outcome, record, ..
+        } = &entry
+        {
             match outcome {
-                CallOutcome::Dialed { disposition: Disposition::Agent(_), .. }
-                    if record.as_ref().is_some_and(|r| r.bridged_at.is_some()) =>
-                {
+                CallOutcome::Dialed {
+                    disposition: Disposition::Agent(_),
+                    ..
+                } if record.as_ref().is_some_and(|r| r.bridged_at.is_some()) => {
                     self.counts.completed.fetch_add(1, Relaxed);
                 }
                 CallOutcome::Dialed { disposition, .. } => self.counts.fail(disposition.name()),
@@ -420,7 +503,9 @@ impl Running {
                 events.send(Event::Persisted(token)).ok();
             }
         };
-        self.attempts.append_then(vec![bytes], Durability::Synced, done).expect("an entry is small");
+        self.attempts
+            .append_then(vec![bytes], Durability::Synced, done)
+            .expect("an entry is small");
     }
 
     fn media(&mut self, command: MediaCommand) {
@@ -453,37 +538,62 @@ impl Running {
                 session: SESSION,
                 campaign,
                 list: ListId(1),
-                number: format!("+1212{:07}", 2_000_000 + k).parse().expect("a number of New York"),
+                number: format!("+1212{:07}", 2_000_000 + k)
+                    .parse()
+                    .expect("a number of New York"),
                 zones: vec![domain::zones::find("America/New_York").expect("a zone of the tables")],
                 attempt_count: 1,
-                profile: LeadProfile { name: format!("Person {k}"), ..LeadProfile::default() },
+                profile: LeadProfile {
+                    name: format!("Person {k}"),
+                    ..LeadProfile::default()
+                },
             })
             .collect();
         self.given += n;
         let rest = leads.is_empty().then_some(Duration::from_secs(3_600));
-        self.owed.push_back(Input::Claimed { region, campaign, leads, rest });
+        self.owed.push_back(Input::Claimed {
+            region,
+            campaign,
+            leads,
+            rest,
+        });
     }
 
     /// The agents' habits: ready as soon as the leg is up, the disposition at once.
     fn notice(&mut self, agent: AgentId, notice: &AgentNotice) {
-        let AgentNotice::State(status) = notice else { return };
+        let AgentNotice::State(status) = notice else {
+            return;
+        };
         let command = match (&status.state, status.phone) {
             (AgentState::Paused(_), Phone::Up) => {
                 self.counts.ready.fetch_add(1, Relaxed);
                 AgentCommand::Ready
             }
-            (AgentState::WrapUp, _) => {
-                AgentCommand::Dispose { disposition: "sale".into(), note: String::new(), callback_at: None }
-            }
+            (AgentState::WrapUp, _) => AgentCommand::Dispose {
+                disposition: "sale".into(),
+                note: String::new(),
+                callback_at: None,
+            },
             _ => return,
         };
-        self.owed.push_back(Input::Agent { agent, request: RequestId(u64::from(agent.0)), command });
+        self.owed.push_back(Input::Agent {
+            agent,
+            request: RequestId(u64::from(agent.0)),
+            command,
+        });
     }
 
     fn take_directory(&mut self, plan: &Plan) {
         let copy = directory(plan);
-        self.input(Input::Directory { index: 5, changes: vec![DirectoryChange::Reset(Box::new(copy))] });
-        self.input(Input::SessionOpened { region: REGION, session: SESSION, ttl: TTL });
+        self.input(Input::Directory {
+            index: 5,
+            changes: vec![DirectoryChange::Reset(Box::new(copy))],
+        });
+        self.input(Input::SessionOpened {
+            region: REGION,
+            session: SESSION,
+            ttl: TTL,
+        });
     }
 }
 
@@ -509,7 +619,10 @@ fn campaign(state: CampaignState) -> Campaign {
         attempts_max: 3,
         dispositions: vec![AgentDisposition {
             name: "sale".into(),
-            flags: DispositionFlags { contact: true, ..DispositionFlags::default() },
+            flags: DispositionFlags {
+                contact: true,
+                ..DispositionFlags::default()
+            },
         }],
         default_disposition: DispositionCode(0),
         any_city_caller_id: true,
@@ -519,9 +632,14 @@ fn campaign(state: CampaignState) -> Campaign {
 
 fn directory(plan: &Plan) -> DirectoryCopy {
     let caller_id = |k| CallerId {
-        number: format!("+1212555{:04}", 100 + k).parse().expect("a number of New York"),
+        number: format!("+1212555{:04}", 100 + k)
+            .parse()
+            .expect("a number of New York"),
         trunk: TRUNK,
-        caps: CallerIdCaps { per_day: 1_000_000, per_hour: 1_000_000 },
+        caps: CallerIdCaps {
+            per_day: 1_000_000,
+            per_hour: 1_000_000,
+        },
         resting: false,
     };
     let agent = |k| {

@@ -34,19 +34,31 @@ impl Clock {
 fn spent(path: &str) -> Duration {
     let text = fs::read_to_string(path).unwrap_or_default();
     let fields = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum();
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|f| f.parse::<u64>().ok())
+        .sum();
     Duration::from_millis(ticks * 10)
 }
 
 /// Seconds of CPU of this process's threads since its start, by name, the largest first.
 pub(crate) fn threads() -> Vec<(String, f64)> {
     let mut by_name = BTreeMap::<String, Duration>::new();
-    for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+    for task in fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
         let name = read("comm").trim().to_owned();
         *by_name.entry(name).or_default() += spent(&task.path().join("stat").display().to_string());
     }
-    let mut all: Vec<_> = by_name.into_iter().map(|(name, cpu)| (name, cpu.as_secs_f64())).collect();
+    let mut all: Vec<_> = by_name
+        .into_iter()
+        .map(|(name, cpu)| (name, cpu.as_secs_f64()))
+        .collect();
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
     all.retain(|(_, cpu)| *cpu >= 0.1);
     all

@@ -21,7 +21,9 @@ struct Sipp {
 impl Sipp {
     fn start(scenario: &str, port: u16, media: u16, more: &[String]) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("a folder for SIPp")?;
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("sipp").join(format!("{scenario}.xml"));
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("sipp")
+            .join(format!("{scenario}.xml"));
         let output = File::create(folder.path().join("output")).context("SIPp's output")?;
         let child = Command::new("sipp")
             .arg("-sf")
@@ -73,8 +75,11 @@ impl Phones {
         writeln!(users, "SEQUENTIAL").context("the phones' file")?;
         for agent in 1..=plan.agents {
             let (login, password) = City::login(agent);
-            writeln!(users, "{login};[authentication username={login} password={password}]")
-                .context("the phones' file")?;
+            writeln!(
+                users,
+                "{login};[authentication username={login} password={password}]"
+            )
+            .context("the phones' file")?;
         }
         let arguments = [
             "-inf".to_owned(),
@@ -85,11 +90,25 @@ impl Phones {
             "40".to_owned(),
             city.agent_address().to_string(),
         ];
-        let mut register = Sipp::start("agent-register", plan.phones(), plan.phones_media(), &arguments)?;
+        let mut register = Sipp::start(
+            "agent-register",
+            plan.phones(),
+            plan.phones_media(),
+            &arguments,
+        )?;
         let status = register.child.wait().context("SIPp registers the phones")?;
         let why = || fs::read_to_string(register.file("errors")).unwrap_or_default();
-        ensure!(status.success(), "the phones were not registered: {status}\n{}", why());
-        Ok(Self(Sipp::start("agent-phone", plan.phones(), plan.phones_media(), &[])?))
+        ensure!(
+            status.success(),
+            "the phones were not registered: {status}\n{}",
+            why()
+        );
+        Ok(Self(Sipp::start(
+            "agent-phone",
+            plan.phones(),
+            plan.phones_media(),
+            &[],
+        )?))
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -104,7 +123,12 @@ pub(crate) struct Carrier(Sipp);
 impl Carrier {
     pub(crate) fn start(plan: &Plan) -> anyhow::Result<Self> {
         let arguments = ["-d".to_owned(), plan.talk_ms.to_string()];
-        let sipp = Sipp::start("carrier-bench", plan.carrier(), plan.carrier_media(), &arguments)?;
+        let sipp = Sipp::start(
+            "carrier-bench",
+            plan.carrier(),
+            plan.carrier_media(),
+            &arguments,
+        )?;
         // Its socket is bound at once; an INVITE before that would be sent again.
         std::thread::sleep(Duration::from_millis(500));
         Ok(Self(sipp))
@@ -116,7 +140,11 @@ impl Carrier {
 
     /// What SIPp itself counted, up to its last second.
     pub(crate) fn verdict(&self) -> String {
-        let count = |column| self.0.statistic(column).map_or("?".to_owned(), |n| n.to_string());
+        let count = |column| {
+            self.0
+                .statistic(column)
+                .map_or("?".to_owned(), |n| n.to_string())
+        };
         format!(
             "{} calls well, {} failed, {} retransmissions",
             count("SuccessfulCall(C)"),

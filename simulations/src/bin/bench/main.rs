@@ -18,7 +18,10 @@ use city::{City, Plan};
 use clap::{Parser, ValueEnum};
 use cpu::{Clock, load};
 use ends::{Carrier, Phones};
-use std::{process::ExitCode, time::{Duration, Instant}};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -102,7 +105,9 @@ fn staffed(plan: &Plan) -> anyhow::Result<(City, Phones)> {
     city.begin_shifts(plan.agents);
     let counts = city.counts();
     let all = u64::from(plan.agents);
-    wait_for("every agent's leg is up", Duration::from_secs(60), || counts.ready() >= all)?;
+    wait_for("every agent's leg is up", Duration::from_secs(60), || {
+        counts.ready() >= all
+    })?;
     Ok((city, phones))
 }
 
@@ -124,7 +129,11 @@ fn signalling(arguments: &Arguments) -> anyhow::Result<bool> {
 
     let before = load();
     let (began, completed, failed) = (Instant::now(), counts.completed(), counts.failed());
-    let clocks = [Clock::of_self(), Clock::of(carrier.id()), Clock::of(phones.id())];
+    let clocks = [
+        Clock::of_self(),
+        Clock::of(carrier.id()),
+        Clock::of(phones.id()),
+    ];
     let mut slowest = u64::MAX;
     let mut last = completed;
     for second in 1..=arguments.seconds {
@@ -141,19 +150,40 @@ fn signalling(arguments: &Arguments) -> anyhow::Result<bool> {
     let after = load();
     let rate = calls as f64 / span;
     let per_call = node.as_secs_f64() * 1000.0 / calls.max(1) as f64;
-    println!("signalling: one node (engine, SIP sockets, relay, journal) against SIPp; no mesh, no RTP");
-    println!("  answered, bridged, disposed   {calls} calls in {span:.1} s = {rate:.1} calls/s (slowest second {slowest})");
-    println!("  failures                      {failures} {}", counts.failures());
-    println!("  CPU of the node               {per_call:.3} ms a call ({:.1} % of one core)", node.as_secs_f64() / span * 100.0);
+    println!(
+        "signalling: one node (engine, SIP sockets, relay, journal) against SIPp; no mesh, no RTP"
+    );
+    println!(
+        "  answered, bridged, disposed   {calls} calls in {span:.1} s = {rate:.1} calls/s (slowest second {slowest})"
+    );
+    println!(
+        "  failures                      {failures} {}",
+        counts.failures()
+    );
+    println!(
+        "  CPU of the node               {per_call:.3} ms a call ({:.1} % of one core)",
+        node.as_secs_f64() / span * 100.0
+    );
     for (thread, share) in cpu::threads() {
         println!("    of all so far, {thread:<16} {share:.1} s");
     }
     let sipp = |cpu: Duration| cpu.as_secs_f64() / span * 100.0;
-    println!("  CPU of SIPp                   carrier {:.1} %, phones {:.1} % of one core", sipp(carrier_cpu), sipp(phones_cpu));
-    println!("  load of the machine           {before} before, {after} after, {} cores", cores());
+    println!(
+        "  CPU of SIPp                   carrier {:.1} %, phones {:.1} % of one core",
+        sipp(carrier_cpu),
+        sipp(phones_cpu)
+    );
+    println!(
+        "  load of the machine           {before} before, {after} after, {} cores",
+        cores()
+    );
     println!("  SIPp carrier                  {}", carrier.verdict());
     let good = rate >= f64::from(arguments.rate) && failures == 0 && per_call <= CPU_CALL_MS;
-    println!("  bar: >= {} calls/s, 0 failures, <= {CPU_CALL_MS} ms a call: {}", arguments.rate, word(good));
+    println!(
+        "  bar: >= {} calls/s, 0 failures, <= {CPU_CALL_MS} ms a call: {}",
+        arguments.rate,
+        word(good)
+    );
     drop(phones);
     Ok(good)
 }
@@ -171,7 +201,9 @@ fn media(arguments: &Arguments) -> anyhow::Result<bool> {
     let counts = city.counts();
     city.run_campaign();
     let all = u64::from(arguments.calls);
-    wait_for("every call is bridged", Duration::from_secs(60), || counts.bridged() >= all)?;
+    wait_for("every call is bridged", Duration::from_secs(60), || {
+        counts.bridged() >= all
+    })?;
     let mut ends = rtp::Ends::start(&city.rtp_pairs())?;
     std::thread::sleep(WARM_UP);
 
@@ -187,15 +219,39 @@ fn media(arguments: &Arguments) -> anyhow::Result<bool> {
     let live = counts.bridged() - counts.completed() - counts.failed();
     let per_call_second = node.as_secs_f64() * 1000.0 / (span * all as f64);
     let lost = heard.sent - heard.received.min(heard.sent);
-    println!("media: {all} bridged G.711 calls with RTP both ways, one node (engine, SIP sockets, relay, journal)");
-    println!("  bridged at the end            {live}, failures {} {}", counts.failed(), counts.failures());
-    println!("  RTP packets                   {} sent, {} received, {lost} lost, both directions", heard.sent, heard.received);
-    println!("  lateness of the RTP process   {:.1} ms at worst (the sender's, not the relay's)", heard.late_us as f64 / 1000.0);
-    println!("  CPU of the node               {per_call_second:.3} ms a bridged call-second ({:.1} % of one core)", node.as_secs_f64() / span * 100.0);
-    println!("  CPU of the RTP process        {:.1} % of one core", ends_cpu.as_secs_f64() / span * 100.0);
-    println!("  load of the machine           {before} before, {after} after, {} cores", cores());
+    println!(
+        "media: {all} bridged G.711 calls with RTP both ways, one node (engine, SIP sockets, relay, journal)"
+    );
+    println!(
+        "  bridged at the end            {live}, failures {} {}",
+        counts.failed(),
+        counts.failures()
+    );
+    println!(
+        "  RTP packets                   {} sent, {} received, {lost} lost, both directions",
+        heard.sent, heard.received
+    );
+    println!(
+        "  lateness of the RTP process   {:.1} ms at worst (the sender's, not the relay's)",
+        heard.late_us as f64 / 1000.0
+    );
+    println!(
+        "  CPU of the node               {per_call_second:.3} ms a bridged call-second ({:.1} % of one core)",
+        node.as_secs_f64() / span * 100.0
+    );
+    println!(
+        "  CPU of the RTP process        {:.1} % of one core",
+        ends_cpu.as_secs_f64() / span * 100.0
+    );
+    println!(
+        "  load of the machine           {before} before, {after} after, {} cores",
+        cores()
+    );
     let good = lost == 0 && live >= all && per_call_second <= CPU_CALL_SECOND_MS && heard.sent > 0;
-    println!("  bar: 0 lost, <= {CPU_CALL_SECOND_MS} ms a bridged call-second: {}", word(good));
+    println!(
+        "  bar: 0 lost, <= {CPU_CALL_SECOND_MS} ms a bridged call-second: {}",
+        word(good)
+    );
     drop((phones, carrier));
     Ok(good)
 }

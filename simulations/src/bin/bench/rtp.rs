@@ -57,7 +57,11 @@ impl Ends {
         }
         writeln!(orders, "speak")?;
         orders.flush()?;
-        Ok(Self { child, orders, answers })
+        Ok(Self {
+            child,
+            orders,
+            answers,
+        })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -100,7 +104,12 @@ impl End {
         // RTP version 2, payload type 8 (PCMA), then sequence, time, source (RFC 3550, 5.1).
         packet[..2].copy_from_slice(&[0x80, 8]);
         packet[8..12].copy_from_slice(&(place as u32 + 1).to_be_bytes());
-        Ok(Self { socket, node, packet, sequence: 0 })
+        Ok(Self {
+            socket,
+            node,
+            packet,
+            sequence: 0,
+        })
     }
 
     fn speak(&mut self, mark: u8) -> bool {
