@@ -253,7 +253,7 @@ impl Import {
     ) -> Result<(), Failure> {
         while let Some(row) = rows.next().await? {
             self.take(row, mapping, rejects).await?;
-            if rows.rows % 256 == 0 {
+            if rows.rows.is_multiple_of(256) {
                 self.progress(rows);
                 self.running.tell();
             }

@@ -218,6 +218,10 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     };
     shipping.start(&tasks);
     tasks.spawn(
+        "certificate",
+        renew(member.clone(), config.data_dir.clone(), renew_at),
+    );
+    tasks.spawn(
         "status",
         tell_status(member.clone(), events.clone(), readiness.clone()),
     );

@@ -12,7 +12,7 @@ struct Step {
     run: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 6] = [
     Step {
         name: "setup",
         run: setup::packages,
@@ -34,12 +34,8 @@ const STEPS: [Step; 7] = [
         run: clippy,
     },
     Step {
-        name: "unit",
-        run: unit,
-    },
-    Step {
-        name: "system",
-        run: system,
+        name: "test",
+        run: tests,
     },
 ];
 
@@ -96,44 +92,23 @@ fn clippy() -> Result<()> {
     ]))
 }
 
-/// Everything but the tests that start whole meshes, which want the machine to themselves.
-fn unit() -> Result<()> {
-    run(cargo().args(["build", "--package", "dialmesh", "--package", "simulations"]))?;
-    run(cargo().args(["test", "--workspace", "--exclude", "dialmesh"]))
+/// Every test of the workspace. Cargo runs one test binary at a time, so those that start whole
+/// meshes have the machine to themselves. One selection of packages for everything: another one
+/// would unify features differently and build every library again.
+fn tests() -> Result<()> {
+    run(cargo().args(["test", "--workspace"]))
 }
 
-/// Tests that start real processes: one at a time.
-fn system() -> Result<()> {
-    run(cargo().args([
-        "test",
-        "--package",
-        "dialmesh",
-        "--",
-        "--test-threads",
-        "1",
-        "--nocapture",
-    ]))
-}
-
-/// Builds and starts the demo.
+/// Builds and starts the demo. The whole workspace is built, since another selection of packages
+/// would unify features differently and build every library again.
 pub(crate) fn demo(args: &[String]) -> Result<()> {
-    run(cargo().args(["build", "--package", "dialmesh"]))?;
-    run(cargo()
-        .args(["run", "--quiet", "--package", "dialmesh", "--", "demo"])
-        .args(args))
+    run(cargo().args(["build", "--workspace", "--bins"]))?;
+    run(command("target/debug/dialmesh").arg("demo").args(args))
 }
 
 /// Builds in release and measures.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     setup::packages()?;
-    run(cargo().args([
-        "build",
-        "--release",
-        "--package",
-        "dialmesh",
-        "--package",
-        "simulations",
-    ]))?;
     run(cargo()
         .args([
             "run",

@@ -309,6 +309,19 @@ impl Screen {
         }
     }
 
+    /// Stays at the desk for a moment: whoever does not answer the node's pings is gone for it.
+    pub(crate) async fn sit(&mut self, span: Duration) {
+        let end = tokio::time::Instant::now() + span;
+        while let Ok(word) = tokio::time::timeout_at(end, self.next()).await {
+            self.heard.push(word);
+        }
+    }
+
+    /// What the node said and nobody waited for.
+    pub(crate) fn heard(&self) -> &[Value] {
+        &self.heard
+    }
+
     /// Waits for a notice; those before it are forgotten.
     pub(crate) async fn wait(&mut self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
         if let Some(place) = self.heard.iter().position(&is) {

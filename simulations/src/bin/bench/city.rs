@@ -328,6 +328,7 @@ impl Running {
             {
                 self.engine.handle_timeout(now);
                 self.drain();
+                self.settle();
             }
         }
     }
@@ -381,6 +382,11 @@ impl Running {
 
     fn input(&mut self, input: Input<'_>) {
         self.input_once(input);
+        self.settle();
+    }
+
+    /// Answers what the engine asked for.
+    fn settle(&mut self) {
         while let Some(input) = self.owed.pop_front() {
             self.input_once(input);
         }

@@ -2,9 +2,10 @@
 
 use crate::city::{City, Plan};
 use anyhow::{Context as _, ensure};
+use md5::{Digest as _, Md5};
 use std::{
     fs::{self, File},
-    io::Write as _,
+    net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -70,39 +71,10 @@ impl Drop for Sipp {
 pub(crate) struct Phones(Sipp);
 
 impl Phones {
+    /// Registers them from the port that SIPp then takes over: SIPp 3.6 takes a challenge's first
+    /// offer and knows MD5 only, where the registrar offers SHA-256 first (RFC 8760).
     pub(crate) fn start(plan: &Plan, city: &City) -> anyhow::Result<Self> {
-        let mut users = tempfile::NamedTempFile::new().context("the phones' file")?;
-        writeln!(users, "SEQUENTIAL").context("the phones' file")?;
-        for agent in 1..=plan.agents {
-            let (login, password) = City::login(agent);
-            writeln!(
-                users,
-                "{login};[authentication username={login} password={password}]"
-            )
-            .context("the phones' file")?;
-        }
-        let arguments = [
-            "-inf".to_owned(),
-            users.path().display().to_string(),
-            "-m".to_owned(),
-            plan.agents.to_string(),
-            "-r".to_owned(),
-            "40".to_owned(),
-            city.agent_address().to_string(),
-        ];
-        let mut register = Sipp::start(
-            "agent-register",
-            plan.phones(),
-            plan.phones_media(),
-            &arguments,
-        )?;
-        let status = register.child.wait().context("SIPp registers the phones")?;
-        let why = || fs::read_to_string(register.file("errors")).unwrap_or_default();
-        ensure!(
-            status.success(),
-            "the phones were not registered: {status}\n{}",
-            why()
-        );
+        register(plan, city.agent_address())?;
         Ok(Self(Sipp::start(
             "agent-phone",
             plan.phones(),
@@ -114,6 +86,63 @@ impl Phones {
     pub(crate) fn id(&self) -> u32 {
         self.0.child.id()
     }
+}
+
+fn register(plan: &Plan, registrar: SocketAddr) -> anyhow::Result<()> {
+    let here = SocketAddr::new(registrar.ip(), plan.phones());
+    let socket =
+        UdpSocket::bind(here).with_context(|| format!("binding the phones' port {here}"))?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    for agent in 1..=plan.agents {
+        let (login, password) = City::login(agent);
+        let request = |cseq: u32, authorization: &str| {
+            format!(
+                "REGISTER sip:{registrar} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{agent}r{cseq}\r\n\
+                 From: <sip:{login}@{registrar}>;tag={agent}\r\nTo: <sip:{login}@{registrar}>\r\n\
+                 Call-ID: register-{agent}\r\nCSeq: {cseq} REGISTER\r\nMax-Forwards: 70\r\n\
+                 Contact: <sip:{login}@{here}>\r\nExpires: 600\r\n{authorization}Content-Length: 0\r\n\r\n"
+            )
+        };
+        let challenged = ask(&socket, registrar, &request(1, ""), 401)?;
+        let challenge = |l: &&str| l.starts_with("WWW-Authenticate:") && l.contains("=MD5");
+        let line = challenged.lines().find(challenge);
+        let get = |name: &str| {
+            let (_, rest) = line?.split_once(&format!("{name}=\""))?;
+            rest.split_once('"').map(|(value, _)| value)
+        };
+        let realm = get("realm").context("a challenge has a realm")?;
+        let nonce = get("nonce").context("a challenge has a nonce")?;
+        let secret = md5(format!("{login}:{realm}:{password}"));
+        let what = md5(format!("REGISTER:sip:{registrar}"));
+        let response = md5(format!("{secret}:{nonce}:00000001:bench:auth:{what}"));
+        let authorization = format!(
+            "Authorization: Digest username=\"{login}\", realm=\"{realm}\", nonce=\"{nonce}\", \
+             uri=\"sip:{registrar}\", response=\"{response}\", algorithm=MD5, qop=auth, \
+             nc=00000001, cnonce=\"bench\"\r\n"
+        );
+        ask(&socket, registrar, &request(2, &authorization), 200)?;
+    }
+    Ok(())
+}
+
+fn md5(text: String) -> String {
+    let digest = Md5::digest(text);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Sends a request until it is answered, with that status.
+fn ask(socket: &UdpSocket, to: SocketAddr, request: &str, status: u16) -> anyhow::Result<String> {
+    let mut bytes = [0; 4_096];
+    for _ in 0..5 {
+        socket.send_to(request.as_bytes(), to)?;
+        if let Ok(length) = socket.recv(&mut bytes) {
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            let good = text.starts_with(&format!("SIP/2.0 {status} "));
+            ensure!(good, "a phone is not registered: {text}");
+            return Ok(text);
+        }
+    }
+    anyhow::bail!("the registrar at {to} does not answer")
 }
 
 /// The carrier.
