@@ -37,6 +37,8 @@ fn number(text: &str) -> PhoneNumber {
 enum Fate {
     Answers,
     Busy,
+    Unallocated,
+    Fails,
     RingsOn,
 }
 
@@ -44,6 +46,8 @@ fn fate(to: &str) -> Fate {
     match to.chars().last() {
         Some('1') => Fate::Busy,
         Some('2') => Fate::RingsOn,
+        Some('3') => Fate::Fails,
+        Some('4') => Fate::Unallocated,
         _ => Fate::Answers,
     }
 }
@@ -62,6 +66,9 @@ struct World {
     applied: u64,
     claims: u32,
     confirm: bool,
+    /// Leads of the region's group, handed out as they are claimed.
+    stock: Option<Vec<LeasedLead>>,
+    asked: Vec<u32>,
 }
 
 fn flow(local: &str, remote: &str) -> Flow {
@@ -159,6 +166,8 @@ impl World {
             applied: 0,
             claims: 0,
             confirm: true,
+            stock: None,
+            asked: Vec::new(),
         };
         world.input(Input::Directory {
             index: 5,
@@ -301,7 +310,10 @@ impl World {
                         .unwrap();
                 }
                 Output::KeepAlive { .. } | Output::AskFresh { .. } => {}
-                Output::Claim { n, .. } => self.claims += n,
+                Output::Claim { n, .. } => {
+                    self.claims += n;
+                    self.asked.push(n);
+                }
                 Output::Notice { notice, .. } => self.notices.push(notice),
                 Output::Reply { result, .. } => assert!(result.is_ok(), "{result:?}"),
                 Output::Applied(index) => self.applied = index,
@@ -316,6 +328,20 @@ impl World {
             self.now = self.now.plus(Duration::from_millis(20));
             self.engine.handle_timeout(self.now);
             self.drain();
+            for n in std::mem::take(&mut self.asked) {
+                let Some(stock) = &mut self.stock else {
+                    continue;
+                };
+                let given = stock.len().min(n as usize);
+                let leads: Vec<LeasedLead> = stock.drain(..given).collect();
+                let rest = (given < n as usize).then_some(Duration::from_secs(2));
+                self.input(Input::Claimed {
+                    region: REGION,
+                    campaign: CAMPAIGN,
+                    leads,
+                    rest,
+                });
+            }
             for side in [Side::Trunks, Side::Agents] {
                 let ua = if side == Side::Trunks {
                     &mut self.carrier
@@ -368,7 +394,19 @@ impl World {
     }
 
     fn lease(&mut self, last_digits: &[&str]) -> Vec<AttemptId> {
-        let leads: Vec<LeasedLead> = (last_digits.iter().enumerate())
+        let leads = Self::leads(last_digits);
+        let attempts = leads.iter().map(|lead| lead.attempt).collect();
+        self.input(Input::Claimed {
+            region: REGION,
+            campaign: CAMPAIGN,
+            leads,
+            rest: None,
+        });
+        attempts
+    }
+
+    fn leads(last_digits: &[&str]) -> Vec<LeasedLead> {
+        (last_digits.iter().enumerate())
             .map(|(place, digits)| LeasedLead {
                 lead: LeadId::new(REGION, place as u64 + 1),
                 attempt: AttemptId::new(REGION, 50, place as u32),
@@ -380,15 +418,7 @@ impl World {
                 attempt_count: 1,
                 profile: LeadProfile::default(),
             })
-            .collect();
-        let attempts = leads.iter().map(|lead| lead.attempt).collect();
-        self.input(Input::Claimed {
-            region: REGION,
-            campaign: CAMPAIGN,
-            leads,
-            rest: None,
-        });
-        attempts
+            .collect()
     }
 }
 
@@ -447,6 +477,8 @@ fn answer(ua: &mut Endpoint, now: Now, side: Side, event: SipEvent) {
                 ua.accept(now, call, Bytes::from(answer)).unwrap();
             }
             (Side::Trunks, Fate::Busy) => ua.reject(now, call, 486).unwrap(),
+            (Side::Trunks, Fate::Unallocated) => ua.reject(now, call, 404).unwrap(),
+            (Side::Trunks, Fate::Fails) => ua.reject(now, call, 503).unwrap(),
             (Side::Trunks, Fate::RingsOn) => ua.ringing(now, call).unwrap(),
         }
     }
@@ -577,4 +609,22 @@ fn an_agents_opt_out_binds_at_once() {
     world.lease(&["8000"]);
     world.run(Duration::from_secs(2));
     assert_eq!(world.invites.len(), 1, "never dialed again");
+}
+
+#[test]
+fn one_agent_reaches_every_lead_of_a_short_list() {
+    let mut world = World::new();
+    // An answer, two that fail at once, one more failure, and at the end one that rings on.
+    world.stock = Some(World::leads(&["8000", "8001", "8004", "8003", "8002"]));
+    world.shift();
+    world.run(Duration::from_secs(2));
+    world.press(AgentCommand::HangUp);
+    world.press(AgentCommand::Dispose {
+        disposition: "sale".into(),
+        note: String::new(),
+        callback_at: None,
+    });
+    world.run(Duration::from_secs(30));
+    assert_eq!(world.invites.len(), 5, "{:?}", world.closed);
+    assert_eq!(world.closed.len(), 5);
 }
