@@ -1,6 +1,11 @@
 //! SIPp as the carrier of a city and as an agent's phone, against the real node: its mesh, its
 //! journal, its sockets. SIPp shares no code with us.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
 mod common;
 
 use common::{City, Founder, Screen, Sipp, free_port, without_sha256};

@@ -113,7 +113,9 @@ impl Mapping {
     ) -> Result<PhoneNumber, RowProblem> {
         let text = fields.get(self.number).map_or("", |text| text.trim());
         let plain = text.trim_start_matches('\'');
-        let international = plain.starts_with(['+', '\u{ff0b}']) || plain.starts_with("00");
+        // `(+86) 138 ...`: the country stands in parentheses.
+        let first = plain.trim_start_matches(['(', '\u{ff08}', '\'', ' ']);
+        let international = first.starts_with(['+', '\u{ff0b}']) || first.starts_with("00");
         match country {
             Some(country) => Ok(numbering::parse(text, country)?),
             // The country is not looked at where the number names its own.

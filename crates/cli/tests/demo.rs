@@ -1,6 +1,11 @@
 //! `dialmesh demo` as a script runs it: real processes, real SIP and RTP, judged by its own report,
 //! which is made from the carrier's log.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
 use std::{
     process::Command,
     time::{Duration, Instant},

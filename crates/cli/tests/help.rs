@@ -1,5 +1,10 @@
 //! The binary as people meet it: help, exit codes, and errors that say what to do.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
 use std::{
     path::Path,
     process::{Command, Output, Stdio},

@@ -1,6 +1,11 @@
 //! A Prometheus of Debian's scrapes every member of a running mesh, and promtool finds nothing to
 //! complain about.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
 use serde_json::Value;
 use simulations::{
     population::{City, PopulationConfig},

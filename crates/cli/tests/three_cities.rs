@@ -2,6 +2,11 @@
 //! campaign: a node killed, a city cut off, the coordinator killed, the quorum lost. The judge is the
 //! carrier's log, which knows nothing of the mesh.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use simulations::{

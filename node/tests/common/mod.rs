@@ -34,7 +34,7 @@ pub(crate) fn free_port() -> u16 {
     loop {
         let udp = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
         let port = udp.local_addr().expect("it is bound").port();
-        if port % 2 == 0 && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if port.is_multiple_of(2) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }

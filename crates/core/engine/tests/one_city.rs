@@ -1,5 +1,10 @@
 //! One engine against a modelled carrier and a modelled phone, in virtual time.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, RequestId};
 use domain::{
