@@ -30,12 +30,17 @@ const RECORDS_BATCH: usize = 200;
 /// How often the journal's shipped beginning is forgotten.
 const FORGET: Duration = Duration::from_secs(10);
 
-/// The three queues, each by the index of its journal entry.
+/// The index of a journal entry, and a count: after a crash one entry may stand behind many
+/// attempts, those that were leased together.
+type Key = (u64, u64);
+
+/// The three queues, oldest entry first.
 #[derive(Debug, Default)]
 struct Queues {
-    outcomes: BTreeMap<u64, (Telling, CallOutcome)>,
-    records: BTreeMap<u64, Box<CallRecord>>,
-    opt_outs: BTreeMap<u64, DncEntry>,
+    pushed: u64,
+    outcomes: BTreeMap<Key, (Telling, CallOutcome)>,
+    records: BTreeMap<Key, Box<CallRecord>>,
+    opt_outs: BTreeMap<Key, DncEntry>,
 }
 
 impl Queues {
@@ -52,7 +57,7 @@ impl Queues {
         .into_iter()
         .flatten()
         .min()
-        .copied()
+        .map(|(index, _)| *index)
     }
 }
 
@@ -67,14 +72,16 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn push(&self, owed: Owed) {
         let mut queues = self.queues.lock();
+        queues.pushed += 1;
+        let key = (owed.index, queues.pushed);
         if let Some(outcome) = owed.outcome {
-            queues.outcomes.insert(owed.index, outcome);
+            queues.outcomes.insert(key, outcome);
         }
         if let Some(record) = owed.record {
-            queues.records.insert(owed.index, record);
+            queues.records.insert(key, record);
         }
         if let Some(entry) = owed.opt_out {
-            queues.opt_outs.insert(owed.index, entry);
+            queues.opt_outs.insert(key, entry);
         }
         drop(queues);
         self.changed.notify_waiters();
@@ -108,7 +115,7 @@ impl Outbox {
 }
 
 /// Outcomes that are told in one command, each with the index of its journal entry.
-type Batch = (RegionId, Telling, Vec<(u64, CallOutcome)>);
+type Batch = (RegionId, Telling, Vec<(Key, CallOutcome)>);
 
 /// Ships what is owed.
 #[derive(Clone)]
@@ -169,7 +176,7 @@ impl Shipping {
         Some((region, telling, batch))
     }
 
-    async fn tell(&self, region: RegionId, telling: Telling, batch: &[(u64, CallOutcome)]) -> bool {
+    async fn tell(&self, region: RegionId, telling: Telling, batch: &[(Key, CallOutcome)]) -> bool {
         let Some(group) = self.member.region(region) else {
             return false;
         };
@@ -227,7 +234,7 @@ impl Shipping {
     /// Takes told outcomes out; those refused as too early stay. True when all went.
     fn drop_all_but(
         &self,
-        batch: &[(u64, CallOutcome)],
+        batch: &[(Key, CallOutcome)],
         kept: &[(u32, ledger::OutcomeRefusal)],
     ) -> bool {
         let kept: BTreeSet<usize> = (kept.iter())
@@ -247,7 +254,7 @@ impl Shipping {
 
     async fn records(self) {
         loop {
-            let batch: Vec<(u64, Box<CallRecord>)> = {
+            let batch: Vec<(Key, Box<CallRecord>)> = {
                 let queues = self.outbox.queues.lock();
                 queues
                     .records
@@ -263,7 +270,7 @@ impl Shipping {
         }
     }
 
-    async fn ship(&self, batch: &[(u64, Box<CallRecord>)]) -> bool {
+    async fn ship(&self, batch: &[(Key, Box<CallRecord>)]) -> bool {
         let (coordinators, records) = self.member.directory().read(|directory| {
             let coordinators: Vec<_> = (directory.members())
                 .filter(|m| m.role == MemberRole::Coordinator && !m.removed)
@@ -312,7 +319,7 @@ impl Shipping {
 
     async fn opt_outs(self) {
         loop {
-            let batch: Vec<(u64, DncEntry)> = {
+            let batch: Vec<(Key, DncEntry)> = {
                 let queues = self.outbox.queues.lock();
                 queues
                     .opt_outs
@@ -328,7 +335,7 @@ impl Shipping {
         }
     }
 
-    async fn commit(&self, batch: &[(u64, DncEntry)]) -> bool {
+    async fn commit(&self, batch: &[(Key, DncEntry)]) -> bool {
         let add = batch.iter().map(|(_, entry)| *entry).collect();
         let change = Change::ChangeDnc {
             add,
@@ -389,5 +396,28 @@ impl Shipping {
             }
             self.attempts.forget_before(old.min(owed));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{AttemptId, Incarnation, LeadId};
+
+    #[test]
+    fn attempts_leased_together_are_all_owed() {
+        let outbox = Outbox::default();
+        for place in 0..5 {
+            let (lead, attempt) = (LeadId(place), AttemptId(u128::from(place)));
+            let telling = Telling::Settle(Incarnation(1), crate::journal::Trust::SameBoot);
+            outbox.push(Owed {
+                index: 7,
+                outcome: Some((telling, CallOutcome::Undialed { lead, attempt })),
+                record: None,
+                opt_out: None,
+            });
+        }
+        assert_eq!(outbox.len(), 5);
+        assert_eq!(outbox.queues.lock().oldest(), Some(7));
     }
 }
