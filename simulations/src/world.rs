@@ -554,6 +554,13 @@ impl World {
             )
             .await
             .is_ok();
+        if !(quiet && shipped) {
+            let cities = self
+                .status()
+                .await
+                .map(|status| format!("{:#?}", status.cities));
+            eprintln!("not settled (quiet: {quiet}, shipped: {shipped}): {cities:?}");
+        }
         let path = format!("/campaigns/{}/stats", self.campaign);
         let stats = self.api.get(&path).await.unwrap_or_default();
         self.dismiss_agents().await;
