@@ -103,7 +103,8 @@ fn tests() -> Result<()> {
 /// would unify features differently and build every library again.
 pub(crate) fn demo(args: &[String]) -> Result<()> {
     run(cargo().args(["build", "--workspace", "--bins"]))?;
-    run(command("target/debug/dialmesh").arg("demo").args(args))
+    let binary = root().join("target/debug/dialmesh");
+    run(command(&binary.to_string_lossy()).arg("demo").args(args))
 }
 
 /// Builds in release and measures.
