@@ -215,6 +215,7 @@ impl Wishes {
             Some(group) => group
                 .propose_again(&command, self.session_ttl)
                 .await
+                .inspect_err(|error| tracing::warn!(%region, %campaign, %error, "a claim's outcome is unknown"))
                 .map(|done| done.reply)
                 .ok(),
             None => None,

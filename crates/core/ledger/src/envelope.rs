@@ -74,6 +74,14 @@ impl Envelope {
     }
 }
 
+/// A value as the other side of a link reads it. Postcard writes what it can't read back
+/// (internally tagged enums), so every command and reply of the tests takes this way.
+#[cfg(test)]
+pub(crate) fn by_wire<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    let bytes = postcard::to_stdvec(value).expect("plain data always serialises into memory");
+    postcard::from_bytes(&bytes).expect("what is sent can be read")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Every rule of the directory, one test each.
 
 use super::*;
-use crate::{origin::Origin, region::DncRemoval};
+use crate::{envelope::by_wire, origin::Origin, region::DncRemoval};
 use domain::{
     AgentDisposition, CallerIdCaps, CampaignState, Codec, DialLevel, Disposition, DispositionCode,
     DispositionFlags, HomeMatch, Incarnation, MemberRole, NumberFormat, PacingMode, RetryRule,
@@ -70,7 +70,10 @@ impl World {
             index: self.index,
             wall: WallTime::from_millis(NOW),
         };
-        let reply = self.directory.apply(context, command, &mut self.events);
+        let reply = self
+            .directory
+            .apply(context, by_wire(&command), &mut self.events);
+        assert_eq!(by_wire(&reply), reply);
         if self.directory.dnc_len() < 100 {
             let copy = Directory::restore(&self.directory.snapshot()).unwrap();
             assert!(copy == self.directory, "a restored copy differs");

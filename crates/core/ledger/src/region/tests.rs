@@ -1,7 +1,10 @@
 //! Every rule of the region's ledger, one test each.
 
 use super::*;
-use crate::directory::{Change, DirectoryCommand};
+use crate::{
+    directory::{Change, DirectoryCommand},
+    envelope::by_wire,
+};
 use domain::{
     AgentDisposition, AttemptId, CallOutcome, CampaignState, DialLevel, Disposition,
     DispositionCode, DispositionFlags, DncEntry, DncSource, LeadProfile, NewLead, PacingMode,
@@ -134,7 +137,10 @@ impl World {
             index: self.index,
             wall: WallTime::from_millis(self.wall),
         };
-        let reply = self.ledger.apply(context, command, &mut self.events);
+        let reply = self
+            .ledger
+            .apply(context, by_wire(&command), &mut self.events);
+        assert_eq!(by_wire(&reply), reply);
         // Whatever happened: a restored copy is equal, indexes and counts included.
         if self.ledger.len() < 100 {
             let mut copy = RegionLedger::restore(&self.ledger.snapshot()).unwrap();

@@ -190,7 +190,7 @@ pub struct ImportTotals {
 
 /// Why a claim brought fewer leads than it asked for: the first thing to look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "why")]
+#[serde(rename_all = "snake_case")]
 pub enum Shortage {
     /// The region has not heard of the campaign.
     UnknownCampaign,
@@ -249,7 +249,7 @@ pub enum OutcomeRefusal {
 
 /// Why a command changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case", tag = "refusal")]
+#[serde(rename_all = "snake_case")]
 pub enum RegionRefusal {
     /// No such session, or it ended and nothing is left of it.
     #[error("session {session} is unknown or ended; open a new one")]
@@ -419,7 +419,7 @@ pub struct SessionView {
 
 /// Where a lead stands, for queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "standing", content = "detail")]
+#[serde(rename_all = "snake_case")]
 pub enum LeadStanding {
     /// May be claimed.
     Due,

@@ -14,6 +14,12 @@ use std::{
     time::Duration,
 };
 
+/// A value as the other side of a link reads it.
+fn by_wire<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+    let bytes = postcard::to_stdvec(value).expect("plain data always serialises into memory");
+    postcard::from_bytes(&bytes).expect("what is sent can be read")
+}
+
 pub(crate) const REGION: RegionId = RegionId(1);
 pub(crate) const CAMPAIGN: CampaignId = CampaignId(1);
 pub(crate) const T: Duration = Duration::from_secs(10);
@@ -332,7 +338,7 @@ impl World {
             index: self.ledger.applied() + 1,
             wall: self.wall(),
         };
-        let reply = self.ledger.apply(context, command, &mut events);
+        let reply = by_wire(&self.ledger.apply(context, by_wire(&command), &mut events));
         if let Some(outcome) = outcome {
             self.checks.outcome(&outcome, &reply)?;
         }
