@@ -444,8 +444,8 @@ impl Desk {
             "BYE" => {
                 let known = self.leg_of(&message).is_some();
                 self.reply(peer, &message, if known { 200 } else { 481 });
-                if known {
-                    self.end_leg();
+                if known && let Some(leg) = self.end_leg() {
+                    leg.stream.close(drop);
                 }
             }
             // We answer at once, so a CANCEL is always too late (RFC 3261 section 9.2).

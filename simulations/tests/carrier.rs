@@ -469,6 +469,37 @@ async fn an_answer_is_repeated_until_ack_and_the_person_hangs_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_caller_fell_silent_is_ended_by_the_network() {
+    let world = world(vec![rule("", Behaviour::AnswerNow)], |config| {
+        config.media_timeout_ms = 300;
+    })
+    .await;
+    let caller = Caller::new(&world).await;
+    let silent = UdpSocket::bind(LOOPBACK).await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let sdp = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
+    );
+    let invite = caller.request("INVITE", "8610000000", "quiet", 1, "");
+    caller.send(&invite.with_sdp(&sdp)).await;
+    let answer = caller.next_final().await;
+    assert_eq!(answer.status(), Some(200));
+    caller
+        .send(&caller.request("ACK", "8610000000", "quiet", 1, answer.to_tag()))
+        .await;
+    let bye = caller.next_final().await;
+    assert_eq!(bye.method(), Some("BYE"));
+    caller
+        .send(&Message::response(&bye, 200, "", caller.carrier))
+        .await;
+    world.carrier.stop().await;
+    let log = witness::read(&world.log).unwrap();
+    let by_network = |e: &Event| matches!(e, Event::Bye { by, .. } if by == "network");
+    assert_eq!(count(&log, by_network), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn limits_outages_and_strangers() {
     let world = world(vec![rule("", Behaviour::AnswerNow)], |config| {
         let trunk = &mut config.trunks[0];

@@ -10,7 +10,11 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt, io,
     net::{IpAddr, SocketAddr, UdpSocket},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -93,7 +97,7 @@ enum Command {
 #[derive(Clone)]
 pub struct RtpThread {
     commands: mpsc::Sender<Command>,
-    next: Arc<std::sync::atomic::AtomicU64>,
+    next: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for RtpThread {
@@ -109,6 +113,7 @@ pub struct RtpStream {
     thread: RtpThread,
     local: SocketAddr,
     hearing: Arc<Mutex<Hearing>>,
+    arrived: Arc<AtomicU64>,
 }
 
 impl RtpThread {
@@ -145,16 +150,16 @@ impl RtpThread {
         let socket = UdpSocket::bind((ip, 0))?;
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
-        let id = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.send(Command::Open(
-            id,
-            Box::new(Stream::new(socket, peer, program, Arc::clone(&hearing), id)),
-        ));
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let stream = Stream::new(socket, peer, program, Arc::clone(&hearing), id);
+        let arrived = Arc::clone(&stream.arrived);
+        self.send(Command::Open(id, Box::new(stream)));
         Ok(RtpStream {
             id,
             thread: self.clone(),
             local,
             hearing,
+            arrived,
         })
     }
 
@@ -188,6 +193,11 @@ impl RtpStream {
             .between(from, to)
     }
 
+    /// Packets that came from the peer so far.
+    pub fn arrived(&self) -> u64 {
+        self.arrived.load(Ordering::Relaxed)
+    }
+
     /// What was heard so far, shared.
     pub fn hearing(&self) -> Arc<Mutex<Hearing>> {
         Arc::clone(&self.hearing)
@@ -215,6 +225,7 @@ struct Stream {
     window: Vec<i16>,
     since_window: u32,
     hearing: Arc<Mutex<Hearing>>,
+    arrived: Arc<AtomicU64>,
 }
 
 /// RFC 3550 appendix A.3, as far as loss goes.
@@ -256,6 +267,7 @@ impl Stream {
             window: Vec::with_capacity(WINDOW),
             since_window: 0,
             hearing,
+            arrived: Arc::default(),
         }
     }
 
@@ -314,6 +326,7 @@ impl Stream {
             self.report.first_packet_ms = Some(waited.as_millis() as u64);
         }
         self.report.packets += 1;
+        self.arrived.fetch_add(1, Ordering::Relaxed);
         let in_order = self.count(sequence, ssrc);
         let Some(law) = Law::from_payload_type(payload_type) else {
             return;

@@ -24,6 +24,10 @@ pub struct CarrierConfig {
     /// Whether to open RTP for calls whose INVITE or ACK describes a session.
     #[serde(default = "yes")]
     pub media: bool,
+    /// Milliseconds without one RTP packet from the caller after which the network ends an
+    /// answered call; zero waits for ever. It is how a carrier sheds the calls of a dead dialer.
+    #[serde(default = "default_media_timeout")]
+    pub media_timeout_ms: u32,
     /// Minutes east of UTC: the hour of `answer_permille_by_hour` is counted there.
     #[serde(default)]
     pub utc_offset_minutes: i32,
@@ -97,6 +101,9 @@ pub struct TrunkConfig {
 fn default_seed() -> u64 {
     1
 }
+const fn default_media_timeout() -> u32 {
+    15_000
+}
 fn default_realm() -> String {
     "carrier.test".into()
 }
@@ -160,6 +167,7 @@ impl CarrierConfig {
             log: None,
             control: None,
             media: true,
+            media_timeout_ms: default_media_timeout(),
             utc_offset_minutes: 0,
             habits: Habits::default(),
             rules: Vec::new(),

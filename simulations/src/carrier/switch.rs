@@ -44,6 +44,8 @@ enum Timer {
     Retransmit,
     GiveUp,
     HangUp,
+    /// Whether the caller's media still comes.
+    Silence,
     Forget,
 }
 
@@ -83,12 +85,14 @@ struct Call {
     answered: Option<Instant>,
     interval: Duration,
     stream: Option<RtpStream>,
+    /// Packets that had come at the last look.
+    arrived: u64,
     law: Law,
     session: Option<Sdp>,
     early_sdp: bool,
     reinvite: Option<(u32, Vec<u8>)>,
     bye: Option<(Flow, Vec<u8>)>,
-    epochs: [u32; 6],
+    epochs: [u32; 7],
     closed: bool,
 }
 
@@ -410,12 +414,13 @@ impl Switch {
             answered: None,
             interval: T1,
             stream: None,
+            arrived: 0,
             law,
             session,
             early_sdp: false,
             reinvite: None,
             bye: None,
-            epochs: [0; 6],
+            epochs: [0; 7],
             closed: false,
             fate,
             invite,
@@ -482,6 +487,7 @@ impl Switch {
                 Timer::Retransmit => self.retransmit(now, id),
                 Timer::GiveUp => self.give_up(now, id),
                 Timer::HangUp => self.hang_up(now, id, "callee"),
+                Timer::Silence => self.listen(now, id),
                 Timer::Forget => {
                     let call = self.calls.remove(&id).expect("found above");
                     if self.by_key.get(&call.key) == Some(&id) {
@@ -528,6 +534,31 @@ impl Switch {
         }
     }
 
+    fn listen_later(&mut self, now: Instant, id: u64) {
+        let patience = Duration::from_millis(self.config.media_timeout_ms.into());
+        if self.calls[&id].stream.is_some() && !patience.is_zero() {
+            self.arm(id, Timer::Silence, now + patience);
+        }
+    }
+
+    /// Ends a call whose caller sent nothing since the last look.
+    fn listen(&mut self, now: Instant, id: u64) {
+        let call = self
+            .calls
+            .get_mut(&id)
+            .expect("timers of a call that lives");
+        let Some(stream) = call.stream.as_ref() else {
+            return;
+        };
+        let arrived = stream.arrived();
+        if arrived == call.arrived {
+            self.hang_up(now, id, "network");
+        } else {
+            call.arrived = arrived;
+            self.listen_later(now, id);
+        }
+    }
+
     fn retransmit(&mut self, now: Instant, id: u64) {
         let call = self
             .calls
@@ -570,6 +601,7 @@ impl Switch {
                 if let Some(at) = talk {
                     self.arm(id, Timer::HangUp, at.max(now));
                 }
+                self.listen_later(now, id);
             }
             Phase::Refused => self.rest(now, id),
             _ => return,

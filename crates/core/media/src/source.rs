@@ -12,7 +12,9 @@ pub struct SourceLock {
 }
 
 impl SourceLock {
-    /// Only `negotiated` itself; or, when `symmetric`, whichever port of that host speaks first.
+    /// Only `negotiated` itself; or, when `symmetric`, whichever port of that host speaks first,
+    /// until `negotiated` itself speaks: the first to speak may be a stream of another call that
+    /// nobody ended, still sent to a port that this leg got after a restart.
     pub fn new(negotiated: SocketAddr, symmetric: bool) -> Self {
         Self {
             negotiated,
@@ -23,19 +25,17 @@ impl SourceLock {
 
     /// Whether a packet from there may be looked at. Nothing is learned yet.
     pub fn admits(&self, from: SocketAddr) -> bool {
-        match self.latched {
-            Some(latched) => latched == from,
-            None if self.symmetric => from.ip() == self.negotiated.ip(),
-            None => from == self.negotiated,
-        }
+        from == self.negotiated
+            || match self.latched {
+                Some(latched) => latched == from,
+                None => self.symmetric && from.ip() == self.negotiated.ip(),
+            }
     }
 
-    /// A packet from an admitted source proved valid: from now on it is the only one. True the
-    /// first time.
-    pub fn latch(&mut self, from: SocketAddr) -> bool {
-        let first = self.latched.is_none();
-        self.latched.get_or_insert(from);
-        first
+    /// A packet from an admitted source proved valid: from now on it is the only one, but for the
+    /// negotiated one.
+    pub fn latch(&mut self, from: SocketAddr) {
+        self.latched = Some(from);
     }
 
     /// Where to send: the latched source of a symmetric peer, else what was negotiated.
@@ -71,8 +71,7 @@ mod tests {
         assert!(!lock.admits(addr("192.0.2.1:4002")));
         assert!(!lock.admits(addr("192.0.2.2:4000")));
         assert!(lock.admits(addr("192.0.2.1:4000")));
-        assert!(lock.latch(addr("192.0.2.1:4000")));
-        assert!(!lock.latch(addr("192.0.2.1:4000")));
+        lock.latch(addr("192.0.2.1:4000"));
         assert!(!lock.admits(addr("192.0.2.1:4002")));
     }
 
@@ -84,7 +83,12 @@ mod tests {
         assert!(lock.admits(addr("192.0.2.1:9")));
         lock.latch(addr("192.0.2.1:9"));
         assert_eq!(lock.target(), addr("192.0.2.1:9"));
-        assert!(!lock.admits(addr("192.0.2.1:4000")));
+        assert!(!lock.admits(addr("192.0.2.1:10")));
+        // The one agreed on wins, and keeps what it won.
+        assert!(lock.admits(addr("192.0.2.1:4000")));
+        lock.latch(addr("192.0.2.1:4000"));
+        assert_eq!(lock.target(), addr("192.0.2.1:4000"));
+        assert!(!lock.admits(addr("192.0.2.1:9")));
         assert!(lock.admits_rtcp(addr("192.0.2.1:4001")));
         assert!(!lock.admits_rtcp(addr("192.0.2.7:4001")));
         assert!(lock.is_for(addr("192.0.2.1:4000"), true));

@@ -117,13 +117,14 @@ impl Switch {
                 Timer::Retransmit,
                 Timer::GiveUp,
                 Timer::HangUp,
+                Timer::Silence,
             ],
         );
         self.calls.get_mut(&id).expect("a call that lives").phase = Phase::Over;
         self.arm(id, Timer::Forget, now + LIFETIME);
     }
 
-    /// The called side hangs up: BYE.
+    /// The called side, or the network for it, hangs up: BYE.
     pub(super) fn hang_up(&mut self, now: Instant, id: u64, how: &str) {
         self.close(now, id, how);
         let branch = self.random.token(16);
@@ -170,11 +171,12 @@ impl Switch {
         call.bye = Some((flow, bytes.clone()));
         call.phase = Phase::Leaving;
         call.interval = T1;
+        self.disarm(id, &[Timer::HangUp, Timer::Silence]);
         let entry = self.entry_of(self.calls.get(&id), flow, None);
         self.log(
             entry,
             Event::Bye {
-                by: "callee".into(),
+                by: how.into(),
                 unknown: false,
             },
         );

@@ -228,14 +228,22 @@ fn a_phone_is_latched_and_a_new_address_starts_anew() {
             .is_some()
     };
     assert!(send(&mut exchange, "192.0.2.2:61000", 1));
-    assert!(!send(&mut exchange, "192.0.2.2:4000", 2), "locked");
+    assert!(!send(&mut exchange, "192.0.2.2:61002", 2), "locked");
     let to = pass(&mut exchange, at(0), A, packet(1, 0, &[0; 160]))
         .unwrap()
         .0;
     assert_eq!(to, addr("192.0.2.2:61000"));
-    // The same offer again keeps the lock; a trunk's lock is exact.
+    // The same offer again keeps the lock.
     exchange.handle(at(0), phone).unwrap();
     assert!(send(&mut exchange, "192.0.2.2:61000", 3));
+    // The phone itself speaks: who was first is a stranger from then on.
+    assert!(send(&mut exchange, "192.0.2.2:4000", 4));
+    assert!(!send(&mut exchange, "192.0.2.2:61000", 5));
+    let to = pass(&mut exchange, at(0), A, packet(2, 0, &[0; 160]))
+        .unwrap()
+        .0;
+    assert_eq!(to, addr("192.0.2.2:4000"));
+    // A trunk's lock is exact.
     exchange.handle(at(0), remote(B, Codec::Pcma)).unwrap();
     assert!(!send(&mut exchange, "192.0.2.2:61000", 4));
 }
