@@ -36,6 +36,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long a leader with a quorum is looked for before a change is sent: an election's time.
+const QUORUM: Duration = Duration::from_secs(5);
 /// How long one change may take to be agreed on.
 const CHANGE: Duration = Duration::from_secs(10);
 /// Longer than freshness: how late the last node to be waited for may be.
@@ -81,10 +83,7 @@ pub(crate) fn unexpected(reply: &DirectoryReply) -> BackendError {
 pub(crate) fn not_proposed(error: &ProposeError) -> BackendError {
     match error {
         ProposeError::NoQuorum { .. } => BackendError::NoQuorum(error.to_string()),
-        ProposeError::UnknownOutcome { .. } => BackendError::Unavailable {
-            detail: format!("{error}; read the object before you send it again"),
-            retry_after: Duration::from_secs(2),
-        },
+        ProposeError::UnknownOutcome { .. } => BackendError::Unconfirmed(error.to_string()),
         ProposeError::TooLarge { .. }
         | ProposeError::Refused { .. }
         | ProposeError::Reply { .. } => BackendError::Internal(error.to_string()),
@@ -175,6 +174,10 @@ impl Backend {
             change,
         };
         let directory = self.member.directory();
+        // A leader that lost its quorum takes commands that it can't commit. Whoever asks is told
+        // before anything is written, so that a refusal is one and not a "perhaps".
+        (directory.linearizable_index(QUORUM).await)
+            .map_err(|error| BackendError::NoQuorum(error.to_string()))?;
         let committed = directory.propose_again(&command, CHANGE).await;
         let committed = committed.map_err(|error| not_proposed(&error))?;
         if let DirectoryReply::Rejected(rejection) = committed.reply {

@@ -15,11 +15,11 @@ pub use config::{NodeConfig, NodeConfigError};
 use agents::Desk;
 use anyhow::{Context, Result, bail};
 use consensus::Applied;
-use domain::{MemberRole, RegionId, Secret, SipTransport};
+use domain::{MemberRole, RegionId, Secret, SessionId, SipTransport};
 use engine::{Engine, EngineConfig, Side};
 use event::{Event, Events};
 use journal::Attempts;
-use ledger::{Change, DirectoryCommand, DirectoryEvent};
+use ledger::{Change, DirectoryCommand, DirectoryEvent, RegionCommand};
 use member::{Member, MemberConfig, STATUS, encode, save_peers};
 use mesh::{Identity, JoinInfo, JoinToken};
 use outbox::{Outbox, Shipping};
@@ -47,6 +47,8 @@ use wishes::Wishes;
 const WISHES: usize = 16_384;
 /// The member with the CA: the one that made the mesh.
 const CERTIFIER: domain::MemberId = domain::MemberId(1);
+/// How long the end of a session may take to be agreed on.
+const CLOSING: Duration = Duration::from_secs(2);
 /// How often the certificate's age is looked at.
 const RENEWAL_LOOK: Duration = Duration::from_secs(30);
 /// How long a renewal may take.
@@ -252,10 +254,15 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     println!("node {}: ready", config.name);
 
     shutdown.started().await;
-    drain(&config, &events, &outbox).await;
+    let settled = drain(&config, &events, &outbox).await;
+    let sessions = open_sessions(&events).await;
     events.put(Event::Stop).await;
     if engine_thread.join().is_err() {
         tracing::error!("the engine's thread panicked");
+    }
+    // The engine is gone: nothing can be dialed under them any more.
+    if settled {
+        close_sessions(&member, sessions).await;
     }
     member.shut_down().await;
     match shutdown.reason() {
@@ -480,20 +487,48 @@ async fn tell_status(member: Member, events: Events, readiness: Readiness) {
 }
 
 /// No new attempts; live calls go on until they end or the deadline comes; then what is owed is
-/// shipped as far as somebody takes it.
-async fn drain(config: &NodeConfig, events: &Events, outbox: &Outbox) {
+/// shipped as far as somebody takes it. True when nothing is left.
+async fn drain(config: &NodeConfig, events: &Events, outbox: &Outbox) -> bool {
     let (drained, done) = oneshot::channel();
     events.put(Event::Drain(drained)).await;
-    if tokio::time::timeout(config.drain, done).await.is_err() {
+    let over = tokio::time::timeout(config.drain, done).await.is_ok();
+    if !over {
         tracing::warn!(deadline = ?config.drain, "calls are still up at the drain's deadline; they are cut off");
     }
-    if tokio::time::timeout(Duration::from_secs(5), outbox.emptied())
+    let emptied = tokio::time::timeout(Duration::from_secs(5), outbox.emptied())
         .await
-        .is_err()
-    {
+        .is_ok();
+    if !emptied {
         tracing::info!(
             queued = outbox.len(),
             "what is still owed is shipped at the next start"
         );
+    }
+    over && emptied
+}
+
+/// The engine's sessions.
+async fn open_sessions(events: &Events) -> Vec<(RegionId, SessionId)> {
+    let (reply, answer) = oneshot::channel();
+    events.put(Event::Status(reply)).await;
+    let sessions = answer.await.map_or(Vec::new(), |status| status.sessions);
+    let open = |s: &domain::status::SessionStatus| Some((s.region, s.session?));
+    sessions.iter().filter_map(open).collect()
+}
+
+/// Ends the sessions of a node that owes nothing, so that nobody waits for them to expire. When
+/// no quorum takes it, they expire.
+async fn close_sessions(member: &Member, sessions: Vec<(RegionId, SessionId)>) {
+    for (region, session) in sessions {
+        let Some(group) = member.region(region) else {
+            continue;
+        };
+        let close = RegionCommand::CloseSession { session };
+        match group.propose_again(&close, CLOSING).await {
+            Ok(_) => tracing::info!(%region, %session, "session closed"),
+            Err(error) => {
+                tracing::info!(%region, %session, %error, "the session is left to expire")
+            }
+        }
     }
 }

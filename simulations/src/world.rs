@@ -559,7 +559,10 @@ impl World {
                 .status()
                 .await
                 .map(|status| format!("{:#?}", status.cities));
-            eprintln!("not settled (quiet: {quiet}, shipped: {shipped}): {cities:?}");
+            eprintln!(
+                "not settled (quiet: {quiet}, shipped: {shipped}): {:?}; {cities:?}",
+                self.carrier_stats()
+            );
         }
         let path = format!("/campaigns/{}/stats", self.campaign);
         let stats = self.api.get(&path).await.unwrap_or_default();

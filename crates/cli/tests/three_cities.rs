@@ -344,7 +344,7 @@ async fn the_quorum_is_lost(world: &mut World) -> Result<()> {
         began.elapsed()
     );
     ensure!(
-        problem.status == 503 && !problem.code.is_empty(),
+        problem.status == 503 && problem.code == "DM2401",
         "{problem}"
     );
     world.heal(None)?;
@@ -391,6 +391,13 @@ async fn judge(world: &mut World) -> Result<()> {
     Ok(())
 }
 
+/// A node that owes nothing leaves no session behind for others to wait for.
+async fn a_node_leaves(world: &mut World) -> Result<()> {
+    let said = world.stop("shenzhen", Duration::from_secs(15)).await?;
+    ensure!(said.contains("session closed"), "{said}");
+    Ok(())
+}
+
 async fn story() -> Result<()> {
     let mut world = World::build(config(), |step| println!("{step}")).await?;
     import_leads(&mut world).await?;
@@ -405,6 +412,7 @@ async fn story() -> Result<()> {
     the_coordinator_dies(&mut world).await?;
     the_quorum_is_lost(&mut world).await?;
     judge(&mut world).await?;
+    a_node_leaves(&mut world).await?;
     world.shut_down().await;
     Ok(())
 }
@@ -412,6 +420,6 @@ async fn story() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_campaign_through_everything() {
     if let Err(error) = story().await {
-        panic!("{error:?}");
+        panic!("{error:#}");
     }
 }

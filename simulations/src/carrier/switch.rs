@@ -32,8 +32,8 @@ use std::{
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
 const LIFETIME: Duration = Duration::from_secs(32);
-/// How long a network lets it ring.
-const RING_MAX: Duration = Duration::from_secs(180);
+/// How long a network lets it ring: as mobile networks do, a call that nobody gives up ends so.
+const RING_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {

@@ -109,6 +109,22 @@ impl World {
         Ok(())
     }
 
+    /// Stops a city's node in order; what it said to that.
+    ///
+    /// # Errors
+    /// There is no such city, or it does not end well in time.
+    pub async fn stop(&mut self, city: &str, patience: Duration) -> anyhow::Result<String> {
+        let place = self.place(city)?;
+        let process = &mut self.nodes[place].process;
+        let status = process.stop(patience).await;
+        anyhow::ensure!(
+            status.is_some_and(|status| status.success()),
+            "{city} ended with {status:?}; it said:\n{}",
+            process.tail(20)
+        );
+        Ok(process.tail(20))
+    }
+
     /// Whether a city's node runs.
     ///
     /// # Errors

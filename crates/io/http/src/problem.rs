@@ -117,6 +117,9 @@ codes! {
     /// Too many at a time.
     TooMany = "DM2403", TOO_MANY_REQUESTS, "Too many of these at a time.",
         "Close some and try again after the time in Retry-After.";
+    /// Sent to the mesh, not confirmed in time.
+    Unconfirmed = "DM2404", SERVICE_UNAVAILABLE, "The mesh did not confirm this in time: it may hold or not.",
+        "Send the same request again, with the same Idempotency-Key if it had one, until it is answered; count an opt-out as not effective until then.";
 
     /// Our fault.
     Internal = "DM2901", INTERNAL_SERVER_ERROR, "The server failed.",
@@ -294,6 +297,9 @@ pub enum BackendError {
     /// No quorum: nothing was changed.
     #[error("no quorum: {0}")]
     NoQuorum(String),
+    /// It may have been changed or not; nobody knows yet.
+    #[error("{0}")]
+    Unconfirmed(String),
     /// Not now.
     #[error("{detail}")]
     Unavailable {
@@ -338,6 +344,9 @@ impl From<BackendError> for Problem {
             BackendError::Limit { .. } => Self::new(Code::Limit, text),
             BackendError::NoQuorum(detail) => {
                 Self::new(Code::NoQuorum, detail).retry_after(Duration::from_secs(2))
+            }
+            BackendError::Unconfirmed(detail) => {
+                Self::new(Code::Unconfirmed, detail).retry_after(Duration::from_secs(2))
             }
             BackendError::Unavailable { retry_after, .. } => {
                 Self::new(Code::Unavailable, text).retry_after(retry_after)

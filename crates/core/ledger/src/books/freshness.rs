@@ -1,6 +1,5 @@
 //! When a do-not-call entry is effective.
 
-use super::at_least;
 use domain::{Instant, MemberId};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,8 +11,9 @@ pub struct EffectiveToken(u64);
 struct Member {
     /// The highest index its engine said it had applied.
     applied: u64,
-    /// δ(1+ρ) after the last request that was noted here, or after the election: what an earlier
-    /// answer allowed has surely ended by then.
+    /// δ after the last request that was noted here, or after the election. What an earlier answer
+    /// allowed has surely ended by then: nodes take ρ off δ, and ρ bounds the drift between any
+    /// two clocks, so nothing needs to be put on top here.
     fresh_until: Instant,
     /// Left the mesh: kept until its freshness has ended.
     removed: bool,
@@ -55,11 +55,11 @@ impl FreshnessBook {
     }
 
     /// This member became the directory's leader; `nodes` are all nodes of the mesh. Whatever they
-    /// were answered by earlier leaders ends within δ(1+ρ) from now.
+    /// were answered by earlier leaders ends within δ from now.
     pub fn elected(&mut self, now: Instant, nodes: impl IntoIterator<Item = MemberId>) {
         self.leading = true;
         self.waits.clear();
-        let fresh_until = now + at_least(self.freshness);
+        let fresh_until = now + self.freshness;
         let member = |id| {
             let member = Member {
                 applied: 0,
@@ -104,7 +104,7 @@ impl FreshnessBook {
         let Some(member) = self.members.get_mut(&node).filter(|m| !m.removed) else {
             return false;
         };
-        member.fresh_until = member.fresh_until.max(now + at_least(self.freshness));
+        member.fresh_until = member.fresh_until.max(now + self.freshness);
         self.applied(node, applied);
         true
     }
@@ -198,12 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn a_new_leader_waits_out_freshness_and_drift() {
+    fn a_new_leader_waits_out_freshness() {
         let mut book = book();
         let token = book.wait_effective(at(10), 7).unwrap();
-        assert_eq!(book.poll_timeout(), Some(at(30_600)));
-        assert!(book.poll(at(30_599)).is_empty());
-        assert_eq!(book.poll(at(30_600)), [(token, 7)]);
+        assert_eq!(book.poll_timeout(), Some(at(30_000)));
+        assert!(book.poll(at(29_999)).is_empty());
+        assert_eq!(book.poll(at(30_000)), [(token, 7)]);
     }
 
     #[test]
@@ -214,8 +214,8 @@ mod tests {
         let token = book.wait_effective(at(20_100), 7).unwrap();
         // It asks on and on, but by answers that demand index 7 or later.
         assert!(book.renewed(at(40_000), NODES[0], 3));
-        assert!(book.poll(at(50_599)).is_empty());
-        assert_eq!(book.poll(at(50_600)), [(token, 7)]);
+        assert!(book.poll(at(49_999)).is_empty());
+        assert_eq!(book.poll(at(50_000)), [(token, 7)]);
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
         assert!(!book.renewed(at(5), NODES[0], 9));
         let token = book.wait_effective(at(10), 7).unwrap();
         assert!(book.poll(at(10)).is_empty());
-        assert_eq!(book.poll(at(30_600)), [(token, 7)]);
+        assert_eq!(book.poll(at(30_000)), [(token, 7)]);
         let next = book.wait_effective(at(30_700), 8).unwrap();
         assert_eq!(book.poll(at(30_700)), [(next, 8)], "forgotten");
     }
