@@ -79,6 +79,8 @@ pub(crate) enum Event {
     /// No new attempts; the sender is told when nothing is live any more.
     Drain(oneshot::Sender<()>),
     OptOuts(Vec<DncEntry>),
+    /// Where phones were in an earlier run.
+    Phones(Vec<engine::PhoneAddress>),
     Stop,
 }
 

@@ -7,6 +7,7 @@ mod event;
 mod journal;
 mod observe;
 mod outbox;
+mod phones;
 mod shell;
 mod wishes;
 
@@ -23,6 +24,7 @@ use ledger::{Change, DirectoryCommand, DirectoryEvent, RegionCommand};
 use member::{Member, MemberConfig, STATUS, encode, save_peers};
 use mesh::{Identity, JoinInfo, JoinToken};
 use outbox::{Outbox, Shipping};
+use phones::Phones;
 use service::{
     clock, entropy,
     health::{Readiness, monitoring_router},
@@ -181,9 +183,14 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     move_if_needed(&member, &config).await;
 
     let readiness = Readiness::new();
-    let started = start_engine(
-        &config, &member, &readiness, &events, &attempts, &outbox, region,
-    )?;
+    let (view, known) = phones::open(&config.data_dir, clock::wall())?;
+    let phones = Phones::default();
+    let kept = Kept {
+        attempts: Arc::clone(&attempts),
+        outbox: Arc::clone(&outbox),
+        phones: phones.clone(),
+    };
+    let started = start_engine(&config, &member, &readiness, &events, kept, region)?;
     let (shell, wishes) = started;
     let (trunks, agents) = (
         shell.trunks.bound()[0].address,
@@ -199,6 +206,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         .context("the engine's thread cannot be started")?;
 
     events.put(Event::OptOuts(outbox.opt_outs())).await;
+    events.put(Event::Phones(known)).await;
+    tasks.spawn("phones", phones.keep(view));
     let served = Wishes {
         member: member.clone(),
         events: events.clone(),
@@ -338,6 +347,13 @@ async fn move_if_needed(member: &Member, config: &NodeConfig) {
     }
 }
 
+/// What the engine's thread leaves to others to keep.
+struct Kept {
+    attempts: Arc<Attempts>,
+    outbox: Arc<Outbox>,
+    phones: Phones,
+}
+
 type Started = (Shell, mpsc::Receiver<shell::Wish>);
 
 fn start_engine(
@@ -345,8 +361,7 @@ fn start_engine(
     member: &Member,
     readiness: &Readiness,
     events: &Events,
-    attempts: &Arc<Attempts>,
-    outbox: &Arc<Outbox>,
+    kept: Kept,
     region: RegionId,
 ) -> Result<Started> {
     let seed = entropy::seed()?;
@@ -425,10 +440,9 @@ fn start_engine(
         trunks,
         agents,
         relay,
-        attempts: Arc::clone(attempts),
+        kept,
         events: events.clone(),
         wishes,
-        outbox: Arc::clone(outbox),
         member: member.clone(),
         node: member.id(),
         pulse: readiness.pulse("engine", Duration::from_secs(10)),

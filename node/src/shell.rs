@@ -1,10 +1,10 @@
 //! The engine's thread: one queue in, sockets, relay, journal and tasks out.
 
 use crate::{
+    Kept,
     event::{Event, Events},
-    journal::{Attempts, Owed, Telling},
+    journal::{Owed, Telling},
     observe,
-    outbox::Outbox,
 };
 use call::{AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{AgentId, CampaignId, DncEntry, Instant, MemberId, Now, RegionId, SessionId};
@@ -16,7 +16,6 @@ use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc,
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError},
     },
@@ -51,10 +50,9 @@ pub(crate) struct Shell {
     pub(crate) trunks: SipSockets,
     pub(crate) agents: SipSockets,
     pub(crate) relay: RelayHandle,
-    pub(crate) attempts: Arc<Attempts>,
+    pub(crate) kept: Kept,
     pub(crate) events: Events,
     pub(crate) wishes: mpsc::Sender<Wish>,
-    pub(crate) outbox: Arc<Outbox>,
     pub(crate) member: member::Member,
     pub(crate) node: MemberId,
     pub(crate) pulse: Pulse,
@@ -226,7 +224,7 @@ impl Running {
             Event::Persisted { index, token, owed } => {
                 if let Some(mut owed) = owed {
                     owed.index = index;
-                    self.shell.outbox.push(*owed);
+                    self.shell.kept.outbox.push(*owed);
                 }
                 if let Some(token) = token {
                     self.input(now, Input::Persisted(token));
@@ -245,6 +243,7 @@ impl Running {
                 self.opt_outs = entries;
                 self.bind_opt_outs(now);
             }
+            Event::Phones(phones) => self.input(now, Input::Phones(phones)),
             Event::Stop => {}
         }
     }
@@ -338,7 +337,7 @@ impl Running {
             _ => true,
         });
         if !notes.is_empty()
-            && let Err(error) = self.shell.attempts.note(notes)
+            && let Err(error) = self.shell.kept.attempts.note(notes)
         {
             tracing::error!(%error, "an attempt cannot be noted; the process stops");
             std::process::abort();
@@ -410,6 +409,7 @@ impl Running {
                     drop(reply.send(result));
                 }
             }
+            Output::Phone { login, phone } => self.shell.kept.phones.tell(login, phone),
             Output::Applied(index) => self.wish(Wish::Applied(index)),
             Output::Observed(observed) => observe::observed(&observed),
         }
@@ -444,7 +444,7 @@ impl Running {
             Entry::Leased(_) | Entry::Dialing(_) | Entry::Disposed(_) => None,
         };
         let events = self.shell.events.clone();
-        let kept = self.shell.attempts.persist(entry, move |index| {
+        let kept = self.shell.kept.attempts.persist(entry, move |index| {
             events.put_blocking(Event::Persisted { index, token, owed });
         });
         if let Err(error) = kept {

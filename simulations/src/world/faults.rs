@@ -122,7 +122,7 @@ impl World {
             "{city} ended with {status:?}; it said:\n{}",
             process.tail(20)
         );
-        Ok(process.tail(20))
+        Ok(process.tail(200))
     }
 
     /// Whether a city's node runs.

@@ -1,7 +1,8 @@
 //! The machine itself: its parts, and how one input runs through them.
 
 use crate::{
-    DirectoryChange, EngineConfig, Input, Observed, Output, Rejected, Side, TimerName,
+    DirectoryChange, EngineConfig, Input, Observed, Output, PhoneAddress, Rejected, Side,
+    TimerName,
     callers::Ways,
     facts::{DirectoryCopy, Facts},
     hopper::Hoppers,
@@ -41,6 +42,8 @@ pub struct Engine {
     /// Caller IDs of this node's trunks: the trunk, and what choosing needs.
     pub(crate) candidates: (Vec<TrunkId>, Vec<CallerIdFacts>),
     pub(crate) candidates_stale: bool,
+    /// Phones of an earlier run whose agents the directory did not name yet, by login.
+    pub(crate) phones: BTreeMap<String, PhoneAddress>,
     pub(crate) caller_draws: Stream,
     /// Granted attempts whose INVITE is on its way to the kernel.
     pub(crate) grants: BTreeMap<AttemptId, Grant>,
@@ -95,6 +98,7 @@ impl Engine {
             ways: Ways::new(),
             candidates: (Vec::new(), Vec::new()),
             candidates_stale: false,
+            phones: BTreeMap::new(),
             caller_draws: seed.stream("caller-id"),
             grants: BTreeMap::new(),
             last_invite: BTreeMap::new(),
@@ -211,6 +215,7 @@ impl Engine {
                 self.permit.opt_out(entry.number, entry.scope);
                 self.forbid(now, entry.number);
             }
+            Input::Phones(phones) => self.remember_phones(now, phones),
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::Drain => self.begin_drain(now),
         }
@@ -385,6 +390,7 @@ impl Engine {
         if !enabled || self.agent_ua.set_user(&login, password).is_err() {
             self.agent_ua.remove_user(&login);
         }
+        self.restore_phone(now, &login);
         self.tell_calls(now, call::Input::Account(account));
         self.drain_ua(now, Side::Agents);
     }

@@ -166,6 +166,8 @@ pub enum Input<'a> {
     Sent(AttemptId),
     /// An opt-out of an earlier run that the directory may not have yet: binds this node.
     OptOut(DncEntry),
+    /// Where agents' phones were when an earlier run told of them last. Said once, at the start.
+    Phones(Vec<PhoneAddress>),
     /// So many outcomes and records wait to be shipped.
     Backlog(usize),
     /// No new attempts from here on; leads not dialed are given back.
@@ -264,10 +266,31 @@ pub enum Output {
         /// Done, or why not.
         result: Result<(), CommandError>,
     },
+    /// An agent's phone is somewhere else, or nowhere any more. Need not be durable: a phone
+    /// registers anew in minutes.
+    Phone {
+        /// Whose.
+        login: String,
+        /// Where; none when it is gone.
+        phone: Option<PhoneAddress>,
+    },
     /// Do-not-call up to this index binds this engine: ringing attempts cancelled, hoppers emptied.
     Applied(u64),
     /// For metrics.
     Observed(Observed),
+}
+
+/// Where an agent's phone registered, kept so that a restarted node can call it at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhoneAddress {
+    /// Its agent's login.
+    pub login: String,
+    /// The way there.
+    pub flow: sip::Flow,
+    /// Its Contact URI.
+    pub contact: Vec<u8>,
+    /// Until when.
+    pub expires: domain::WallTime,
 }
 
 /// What metrics want to know.

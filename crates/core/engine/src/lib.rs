@@ -15,12 +15,14 @@ mod facts;
 mod hopper;
 mod legs;
 mod lines;
+mod phones;
 mod records;
 mod signalling;
 mod status;
 
 pub use engine::Engine;
 pub use face::{
-    DirectoryChange, EngineConfig, Entry, Input, Observed, Output, Rejected, Side, TimerName,
+    DirectoryChange, EngineConfig, Entry, Input, Observed, Output, PhoneAddress, Rejected, Side,
+    TimerName,
 };
 pub use facts::DirectoryCopy;

@@ -396,10 +396,16 @@ impl Engine {
                     self.observe(Observed::TrunkHealth { trunk: id, up });
                 }
             }
-            SipEvent::Acknowledged { .. }
-            | SipEvent::Registered { .. }
-            | SipEvent::Unregistered { .. }
-            | SipEvent::CarrierRegistration { .. } => {}
+            SipEvent::Registered {
+                user,
+                flow,
+                expires,
+            } => self.phone_registered(now, user, flow, expires),
+            SipEvent::Unregistered { user } => self.output(Output::Phone {
+                login: user,
+                phone: None,
+            }),
+            SipEvent::Acknowledged { .. } | SipEvent::CarrierRegistration { .. } => {}
         }
     }
 

@@ -14,7 +14,9 @@ use domain::{
     NumberFormat, PacingMode, PhoneNumber, RegionId, Secret, SessionId, SipTransport, Trunk,
     TrunkAuth, TrunkId, WallTime,
 };
-use engine::{DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Output, Side};
+use engine::{
+    DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Output, PhoneAddress, Side,
+};
 use media::{MediaCommand, MediaEvent, PortRange};
 use sansio::Seed;
 use sip::{
@@ -74,6 +76,8 @@ struct World {
     /// Leads of the region's group, handed out as they are claimed.
     stock: Option<Vec<LeasedLead>>,
     asked: Vec<u32>,
+    /// Where the engine said phones are.
+    phones: BTreeMap<String, Option<PhoneAddress>>,
 }
 
 fn flow(local: &str, remote: &str) -> Flow {
@@ -133,7 +137,7 @@ fn campaign() -> Campaign {
 }
 
 impl World {
-    fn new() -> Self {
+    fn without_phone() -> Self {
         let engine = Engine::new(
             EngineConfig {
                 member: MemberId(2),
@@ -173,6 +177,7 @@ impl World {
             confirm: true,
             stock: None,
             asked: Vec::new(),
+            phones: BTreeMap::new(),
         };
         world.input(Input::Directory {
             index: 5,
@@ -183,6 +188,11 @@ impl World {
             session: SESSION,
             ttl: TTL,
         });
+        world
+    }
+
+    fn new() -> Self {
+        let mut world = Self::without_phone();
         let registration = Registration {
             flow: flow("10.0.2.1:5060", "10.0.0.1:5062"),
             domain: "10.0.0.1:5062".into(),
@@ -322,6 +332,7 @@ impl World {
                 Output::Notice { notice, .. } => self.notices.push(notice),
                 Output::Reply { result, .. } => assert!(result.is_ok(), "{result:?}"),
                 Output::Applied(index) => self.applied = index,
+                Output::Phone { login, phone } => _ = self.phones.insert(login, phone),
             }
         }
     }
@@ -528,6 +539,27 @@ fn an_answered_person_is_bridged_and_disposed() {
         ),
         (1, 1, 1)
     );
+}
+
+#[test]
+fn a_restarted_node_calls_a_phone_that_has_not_registered_again() {
+    let phone = World::new().phones["li"].clone().expect("it registered");
+    let is_called = |phones: Vec<PhoneAddress>| {
+        let mut world = World::without_phone();
+        world.input(Input::Phones(phones));
+        world.input(Input::ScreenAttached(AGENT));
+        world.press(AgentCommand::LogIn);
+        world.run(Duration::from_secs(1));
+        let up = |n: &AgentNotice| matches!(n, AgentNotice::State(s) if s.phone == call::Phone::Up);
+        world.notices.iter().any(up)
+    };
+    assert!(is_called(vec![phone.clone()]));
+    assert!(!is_called(Vec::new()), "nobody knows where it is");
+    let over = PhoneAddress {
+        expires: WallTime::from_millis(0),
+        ..phone
+    };
+    assert!(!is_called(vec![over]), "its registration is over");
 }
 
 #[test]

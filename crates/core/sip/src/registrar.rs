@@ -292,6 +292,34 @@ impl Registrar {
         self.granted(now, user, Change::Bound(granted))
     }
 
+    /// Takes back where a phone was before a restart. False when the user is unknown or has
+    /// registered since, or the time is over.
+    pub(crate) fn restore(
+        &mut self,
+        user: &str,
+        flow: Flow,
+        contact: &[u8],
+        left: Duration,
+        now: Instant,
+    ) -> bool {
+        let wanted = self.users.contains_key(user) && !self.bindings.contains_key(user);
+        if !wanted || left.is_zero() {
+            return false;
+        }
+        *self.flows.entry(flow).or_default() += 1;
+        self.bindings.insert(
+            user.to_owned(),
+            Binding {
+                flow,
+                contact: contact.to_vec(),
+                expires: now + left.min(self.config.max_expires),
+                call_id: Vec::new(),
+                cseq: 0,
+            },
+        );
+        true
+    }
+
     fn unbind(&mut self, now: Instant, user: &str) -> Outcome {
         let change = match self.release(user) {
             true => Change::Unbound,

@@ -19,7 +19,8 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct LogSettings {
-    /// Levels: `info`, or by module: `info,mesh=debug`.
+    /// Levels: `info`, or by module: `info,mesh=debug`. openraft and raft-engine say warnings only
+    /// unless they are named.
     pub level: String,
     /// How a line looks.
     pub format: LogFormat,
@@ -52,9 +53,14 @@ pub enum LogsError {
     AlreadyStarted,
 }
 
+/// Libraries that talk of their own insides at `info`; named in the level they say what is asked.
+const QUIET: [&str; 2] = ["openraft", "raft_engine"];
+
 fn filter(level: &str) -> Result<EnvFilter, LogsError> {
+    let quiet = QUIET.iter().filter(|library| !level.contains(*library));
+    let quiet: String = quiet.map(|library| format!("{library}=warn,")).collect();
     EnvFilter::builder()
-        .parse(level)
+        .parse(format!("{quiet}{level}"))
         .map_err(|error| LogsError::Filter {
             level: level.to_owned(),
             reason: error.to_string(),

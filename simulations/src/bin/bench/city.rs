@@ -421,7 +421,7 @@ impl Running {
 
     fn output(&mut self, output: Output) {
         match output {
-            Output::Note(_) | Output::Applied(_) => {}
+            Output::Note(_) | Output::Applied(_) | Output::Phone { .. } => {}
             Output::Persist { token, entry } => self.persist(token, entry),
             Output::Transmit {
                 side,

@@ -42,6 +42,25 @@ impl Endpoint {
         }
     }
 
+    /// Takes back where a phone was before a restart, for `left` of its registration. False when
+    /// the user is unknown or has registered since, or the flow was a connection, which is gone.
+    pub fn restore_binding(
+        &mut self,
+        now: Now,
+        user: &str,
+        flow: Flow,
+        contact: &[u8],
+        left: Duration,
+    ) -> bool {
+        let restored = !flow.is_reliable()
+            && (self.registrar.as_mut())
+                .is_some_and(|r| r.restore(user, flow, contact, left, now.monotonic));
+        if restored {
+            self.arm_bindings();
+        }
+        restored
+    }
+
     pub(super) fn registered(
         &mut self,
         flow: Flow,
