@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod audio;
 pub mod carrier;
+pub mod chaos;
 pub mod checker;
 pub mod control;
 pub mod link;

@@ -45,6 +45,12 @@ enum Task {
     Setup,
     /// Build the pages with npm, so that the next build embeds them.
     Web,
+    /// Break a mesh of real processes at random and judge what it dialed.
+    Chaos {
+        /// Passed to `dialmesh-chaos`; see `cargo xtask chaos -- --help`.
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
     /// Measure against the ceilings and peers of docs/testing.md, in release.
     Bench {
         /// Passed to the benchmark.
@@ -60,6 +66,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::check(),
         Task::Setup => setup::packages().and_then(|()| setup::web()),
         Task::Web => setup::build_web(),
+        Task::Chaos { args } => setup::web().and_then(|()| suite::chaos(&args)),
         Task::Bench { args } => suite::bench(&args),
     };
     match done {

@@ -107,6 +107,13 @@ pub(crate) fn demo(args: &[String]) -> Result<()> {
     run(command(&binary.to_string_lossy()).arg("demo").args(args))
 }
 
+/// Builds everything and breaks a mesh of real processes.
+pub(crate) fn chaos(args: &[String]) -> Result<()> {
+    run(cargo().args(["build", "--workspace", "--bins"]))?;
+    let binary = root().join("target/debug/dialmesh-chaos");
+    run(command(&binary.to_string_lossy()).args(args))
+}
+
 /// Builds in release and measures.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     setup::packages()?;

@@ -77,13 +77,39 @@ impl World {
     /// # Errors
     /// There is no wire in between, or no such member.
     pub fn cut(&mut self, member: &str) -> anyhow::Result<()> {
-        let link = self
-            .link
-            .as_ref()
-            .context("the world was built without a wire to cut")?;
-        link.cut(member)?;
+        self.wire()?.cut(member)?;
         self.crashes = true;
         Ok(())
+    }
+
+    /// These two members do not reach each other.
+    ///
+    /// # Errors
+    /// As [`World::cut`].
+    pub fn cut_pair(&mut self, a: &str, b: &str) -> anyhow::Result<()> {
+        self.wire()?.cut_pair(a, b)?;
+        self.crashes = true;
+        Ok(())
+    }
+
+    /// What `from` sends does not come to `to`; the other way is whole.
+    ///
+    /// # Errors
+    /// As [`World::cut`].
+    pub fn cut_one_way(&mut self, from: &str, to: &str) -> anyhow::Result<()> {
+        let fault = crate::link::Fault::CutOneWay {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        };
+        self.wire()?.apply(&fault)?;
+        self.crashes = true;
+        Ok(())
+    }
+
+    fn wire(&self) -> anyhow::Result<&crate::link::LinkHandle> {
+        self.link
+            .as_ref()
+            .context("the world was built without a wire to cut")
     }
 
     /// Undoes the cuts of a member; none: all.
@@ -91,11 +117,7 @@ impl World {
     /// # Errors
     /// As [`World::cut`].
     pub fn heal(&self, member: Option<&str>) -> anyhow::Result<()> {
-        let link = self
-            .link
-            .as_ref()
-            .context("the world was built without a wire to heal")?;
-        link.heal(member)
+        self.wire()?.heal(member)
     }
 
     /// SIGKILL for a city's node.
@@ -175,6 +197,51 @@ impl World {
     pub fn let_go(&self, city: &str) -> anyhow::Result<()> {
         self.node(city)?.process.let_go();
         Ok(())
+    }
+
+    /// SIGSTOP for any member.
+    ///
+    /// # Errors
+    /// There is no such member.
+    pub fn hold_member(&mut self, member: &str) -> anyhow::Result<()> {
+        if self.is_city(member) {
+            return self.hold(member);
+        }
+        self.coordinator.hold();
+        self.crashes = true;
+        Ok(())
+    }
+
+    /// SIGCONT for any member.
+    ///
+    /// # Errors
+    /// There is no such member.
+    pub fn let_member_go(&self, member: &str) -> anyhow::Result<()> {
+        if self.is_city(member) {
+            return self.let_go(member);
+        }
+        self.coordinator.let_go();
+        Ok(())
+    }
+
+    /// Whether a member is a city's node.
+    pub fn is_city(&self, member: &str) -> bool {
+        self.nodes.iter().any(|node| node.name() == member)
+    }
+
+    /// The cities' names.
+    pub fn cities(&self) -> Vec<String> {
+        self.nodes
+            .iter()
+            .map(|node| node.name().to_owned())
+            .collect()
+    }
+
+    /// Every member's name.
+    pub fn members(&self) -> Vec<String> {
+        let mut members = self.cities();
+        members.insert(0, COORDINATOR.to_owned());
+        members
     }
 
     /// SIGKILL for the coordinator.

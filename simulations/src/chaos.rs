@@ -1,0 +1,338 @@
+//! Trouble for a running mesh, drawn from one seed: processes killed and held, links cut whole, in
+//! part and one way, the quorum lost; opt-outs meanwhile. The judge is the carrier's log.
+
+mod script;
+
+pub use script::{Fault, kills, script};
+
+use crate::{
+    carrier::witness::{self, Event},
+    checker::{Check, Class, Verdict},
+    world::{Evidence, Problem, Wait, World, WorldConfig, holds, wall_ms},
+};
+use anyhow::Context as _;
+use sansio::{Seed, Stream};
+use serde_json::json;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// Session and do-not-call freshness of the run: the shortest allowed, so that much happens.
+pub const PERMIT: Duration = Duration::from_secs(5);
+/// Somebody who did not answer rests this long.
+const REST: Duration = Duration::from_secs(20);
+const ATTEMPTS_MAX: u32 = 3;
+/// How long a member that is whole again may need to dial.
+const BACK: Duration = Duration::from_secs(60);
+/// How long calls and records may need to come to their end after the last fault: networks let
+/// the calls of a dead node ring for a minute.
+const SETTLE: Duration = Duration::from_secs(120);
+
+/// A world for it.
+pub fn world(binary: &Path, seed: u64) -> WorldConfig {
+    let mut config = WorldConfig::new(binary, seed);
+    config.agents_per_city = 8;
+    config.session_ttl = PERMIT;
+    config.freshness = PERMIT;
+    config.campaign = json!({
+        "ring_limit_seconds": 15,
+        "talk_limit_seconds": 60,
+        "attempts_max": ATTEMPTS_MAX,
+        "retry": [
+            {"after": "no_answer", "delay_seconds": REST.as_secs(), "attempts_max": ATTEMPTS_MAX},
+            {"after": "busy", "delay_seconds": REST.as_secs(), "attempts_max": ATTEMPTS_MAX},
+            {"after": "unknown", "delay_seconds": REST.as_secs(), "attempts_max": ATTEMPTS_MAX},
+        ],
+    });
+    config
+}
+
+/// How many people a run of that length needs: so few that most are called again, so many that
+/// there is always somebody to call.
+pub fn people(length: Duration) -> usize {
+    100 + 5 * length.as_secs() as usize
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Every fault with the time since the start.
+    pub faults: Vec<(Duration, Fault)>,
+    /// From starting a killed process to its `/readyz`.
+    pub restarts: Vec<Duration>,
+    /// From healing a cut to the next INVITE there.
+    pub resumed: Vec<Duration>,
+    /// How long opt-outs took to be effective, whole or not.
+    pub opt_outs: Vec<Duration>,
+    /// Opt-outs that were refused, and accepted later.
+    pub refused: u32,
+    /// Cities alone: which, from and to (wall milliseconds).
+    alone: Vec<(String, i64, i64)>,
+}
+
+struct Run<'a, F> {
+    world: &'a mut World,
+    outcome: Outcome,
+    draws: Stream,
+    say: F,
+    began: Instant,
+    /// Numbers whose opt-out nobody confirmed yet.
+    owed: Vec<String>,
+}
+
+/// Runs a script; every member is whole again afterwards.
+///
+/// # Errors
+/// A member does not come back, or the world breaks.
+pub async fn run(
+    world: &mut World,
+    seed: u64,
+    script: Vec<Fault>,
+    say: impl FnMut(&str),
+) -> anyhow::Result<Outcome> {
+    let mut run = Run {
+        world,
+        outcome: Outcome::default(),
+        draws: Seed::from_u64(seed).stream("opt-outs"),
+        say,
+        began: Instant::now(),
+        owed: Vec::new(),
+    };
+    for fault in script {
+        run.fault(fault).await?;
+    }
+    run.settle_owed().await?;
+    Ok(run.outcome)
+}
+
+impl<F: FnMut(&str)> Run<'_, F> {
+    async fn fault(&mut self, fault: Fault) -> anyhow::Result<()> {
+        let at = self.began.elapsed();
+        (self.say)(&format!("{:>6.1} s  {fault}", at.as_secs_f64()));
+        self.outcome.faults.push((at, fault.clone()));
+        let from = wall_ms();
+        match &fault {
+            Fault::Kill { member, .. } => self.kill(member)?,
+            Fault::Hold { member, .. } => self.world.hold_member(member)?,
+            Fault::Cut { members, .. } => {
+                for member in members {
+                    self.world.cut(member)?;
+                }
+            }
+            Fault::CutPair { a, b, .. } => self.world.cut_pair(a, b)?,
+            Fault::CutOneWay { from, to, .. } => self.world.cut_one_way(from, to)?,
+        }
+        self.opt_out().await?;
+        tokio::time::sleep(
+            fault
+                .span()
+                .saturating_sub(self.began.elapsed().saturating_sub(at)),
+        )
+        .await;
+        let to = wall_ms();
+        match &fault {
+            Fault::Kill { member, .. } => {
+                let took = self.restart(member).await?;
+                self.outcome.restarts.push(took);
+            }
+            Fault::Hold { member, .. } => self.world.let_member_go(member)?,
+            Fault::Cut { members, .. } => {
+                let cities = members.iter().filter(|m| self.world.is_city(m));
+                let alone = cities
+                    .map(|city| (city.clone(), from, to))
+                    .collect::<Vec<_>>();
+                self.outcome.alone.extend(alone);
+                self.world.heal(None)?;
+            }
+            Fault::CutPair { .. } | Fault::CutOneWay { .. } => self.world.heal(None)?,
+        }
+        self.all_dial(matches!(fault, Fault::Cut { .. })).await
+    }
+
+    fn kill(&mut self, member: &str) -> anyhow::Result<()> {
+        if self.world.is_city(member) {
+            return self.world.kill(member);
+        }
+        self.world.kill_coordinator();
+        Ok(())
+    }
+
+    async fn restart(&mut self, member: &str) -> anyhow::Result<Duration> {
+        if self.world.is_city(member) {
+            return self.world.restart(member).await;
+        }
+        self.world.restart_coordinator().await
+    }
+
+    /// Every city dials again; how long that took is noted after a cut.
+    async fn all_dial(&mut self, note: bool) -> anyhow::Result<()> {
+        let from = wall_ms();
+        for city in self.world.cities() {
+            let what = format!("{city} dials again");
+            let took = self.world.until(&what, BACK, async |world| {
+                invites(world, &city, from, i64::MAX).is_ok_and(|n| n > 0)
+            });
+            let took = took.await?;
+            if note {
+                self.outcome.resumed.push(took);
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody wants to be left alone, called before or not; what is refused is asked again at
+    /// the end.
+    async fn opt_out(&mut self) -> anyhow::Result<()> {
+        let leads = self.world.leads();
+        let number = leads[self.draws.below(leads.len() as u32) as usize].clone();
+        let began = Instant::now();
+        let added = self.world.add_do_not_call(&number, Wait::Effective);
+        match tokio::time::timeout(PERMIT * 3, added).await {
+            Ok(Ok(_)) => self.outcome.opt_outs.push(began.elapsed()),
+            Ok(Err(error)) => {
+                // A coordinator that is down or held answers nothing; one that lives says why.
+                if let Some(problem) = error.downcast_ref::<Problem>() {
+                    anyhow::ensure!(problem.status == 503, "{problem}");
+                }
+                self.outcome.refused += 1;
+                self.owed.push(number);
+            }
+            Err(_) => {
+                self.outcome.refused += 1;
+                self.owed.push(number);
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle_owed(&mut self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + BACK;
+        for number in std::mem::take(&mut self.owed) {
+            while let Err(error) = self.world.add_do_not_call(&number, Wait::Effective).await {
+                anyhow::ensure!(
+                    Instant::now() < deadline,
+                    "an opt-out is refused for good: {error:#}"
+                );
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Median, 99th percentile and longest of some times.
+pub fn spread(times: &[Duration]) -> String {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    let at = |percent: usize| sorted[((sorted.len() - 1) * percent).div_ceil(100)];
+    match sorted.last() {
+        None => "none".to_owned(),
+        Some(longest) => format!(
+            "{} times: median {:.0?}, p99 {:.0?}, longest {longest:.0?}",
+            sorted.len(),
+            at(50),
+            at(99),
+        ),
+    }
+}
+
+/// INVITEs by a city's trunk within a span of wall time.
+///
+/// # Errors
+/// The carrier's log cannot be read.
+pub fn invites(world: &World, trunk: &str, from_ms: i64, to_ms: i64) -> anyhow::Result<usize> {
+    let log = witness::read(&world.carrier_log())?;
+    let counted = log.iter().filter(|entry| {
+        entry.trunk == trunk
+            && (from_ms..to_ms).contains(&entry.wall_ms)
+            && matches!(entry.event, Event::Invite { .. })
+    });
+    Ok(counted.count())
+}
+
+/// Ends the run and judges it by the carrier's log.
+///
+/// # Errors
+/// The evidence cannot be gathered.
+pub async fn judge(world: &mut World, outcome: &Outcome) -> anyhow::Result<Verdict> {
+    let mut evidence = world.finish(SETTLE).await.context("ending the run")?;
+    let again = [
+        Class::Busy,
+        Class::Unavailable,
+        Class::Cancelled,
+        Class::AnsweredAtCancel,
+        Class::Silent,
+    ];
+    let never = [
+        Class::Answered,
+        Class::Unallocated,
+        Class::Rejected,
+        Class::Failure,
+    ];
+    evidence.orders.gap = REST;
+    evidence.orders.gap_after = (again.into_iter())
+        .map(|class| (class, Some(REST)))
+        .collect();
+    evidence.orders.attempts_max = ATTEMPTS_MAX;
+    let mut verdict = evidence.judge(60)?;
+    verdict.checks.push(once_answered(&evidence, &never));
+    verdict.checks.push(alone(&evidence, outcome));
+    Ok(verdict)
+}
+
+/// Whoever was reached is not called again, unless the node died before it could tell.
+fn once_answered(evidence: &Evidence, never: &[Class]) -> Check {
+    let mut known = std::collections::BTreeMap::<&str, bool>::new();
+    let records: Vec<serde_json::Value> = (evidence.records.lines())
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect();
+    for record in &records {
+        if let Some(call) = record["sip_call_id"].as_str() {
+            known.insert(call, record["disposition"] != "unknown");
+        }
+    }
+    let dials = crate::checker::dials(&evidence.log);
+    let mut ended = std::collections::BTreeMap::<&str, i64>::new();
+    let mut check = holds("nobody who was reached is called again", true, String::new);
+    check.checked = 0;
+    for dial in &dials {
+        check.checked += 1;
+        if ended.contains_key(dial.number.as_str()) {
+            check.failures += 1;
+            check.examples.push(format!("call {}", dial.call_id));
+        }
+        let told = known.get(dial.call_id.as_str()).copied().unwrap_or(false);
+        if told && never.contains(&dial.class()) {
+            ended.insert(&dial.number, dial.ended_ns as i64);
+        }
+    }
+    check.examples.truncate(crate::checker::EXAMPLES);
+    check
+}
+
+/// A city that is alone sends its last INVITE before its permission ends.
+fn alone(evidence: &Evidence, outcome: &Outcome) -> Check {
+    let mut check = holds(
+        "a city alone stops before its permission ends",
+        true,
+        String::new,
+    );
+    check.checked = 0;
+    for (city, from, to) in &outcome.alone {
+        let end = from + PERMIT.as_millis() as i64;
+        check.checked += 1;
+        let late = evidence.log.iter().find(|entry| {
+            entry.trunk == *city
+                && (end..*to).contains(&entry.wall_ms)
+                && matches!(entry.event, Event::Invite { .. })
+        });
+        if let Some(entry) = late {
+            check.failures += 1;
+            check
+                .examples
+                .push(format!("{city}: {} ms after the cut", entry.wall_ms - from));
+        }
+    }
+    check
+}
