@@ -1,12 +1,13 @@
 //! The coordinator's configuration: parsed and validated whole before any port is bound.
 
-use domain::limits;
 use serde::Deserialize;
-use service::config::{ConfigError, Layers, duration};
+use service::{
+    config::{ConfigError, Layers},
+    sections::{MeshConfig, MonitoringConfig, OutOfBounds, ProtocolConfig},
+};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 /// Everything the coordinator is told by its operator.
@@ -31,17 +32,6 @@ pub struct CoordinatorConfig {
     pub log: service::logs::LogSettings,
 }
 
-/// The mesh endpoint.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MeshConfig {
-    /// The UDP address to bind.
-    pub listen: SocketAddr,
-    /// Where other members reach it; the bound address where absent.
-    #[serde(default)]
-    pub advertise: Option<SocketAddr>,
-}
-
 /// Admin API and console.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,41 +40,15 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
 }
 
-/// `/metrics`, `/livez`, `/readyz`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MonitoringConfig {
-    /// The TCP address to bind.
-    pub listen: SocketAddr,
-}
-
-/// Times of the mesh protocol; equal on every member.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProtocolConfig {
-    /// Session time to live T; 5 s to 5 min.
-    #[serde(default = "default_session_ttl", with = "duration")]
-    pub session_ttl: Duration,
-    /// Do-not-call freshness; 5 s to 5 min.
-    #[serde(default = "default_freshness", with = "duration")]
-    pub freshness: Duration,
-}
-
-impl Default for ProtocolConfig {
-    fn default() -> Self {
-        Self {
-            session_ttl: limits::SESSION_TTL,
-            freshness: limits::FRESHNESS,
-        }
-    }
-}
-
-fn default_session_ttl() -> Duration {
-    limits::SESSION_TTL
-}
-
-fn default_freshness() -> Duration {
-    limits::FRESHNESS
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CoordinatorConfigError {
+    /// A layer cannot be read.
+    #[error(transparent)]
+    Layers(#[from] ConfigError),
+    /// A value out of its bounds.
+    #[error(transparent)]
+    Bounds(#[from] OutOfBounds),
 }
 
 impl CoordinatorConfig {
@@ -92,7 +56,7 @@ impl CoordinatorConfig {
     ///
     /// # Errors
     /// The first problem, with place and remedy.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path) -> Result<Self, CoordinatorConfigError> {
         let layers = Layers::new()
             .with_file(path)?
             .with_environment(std::env::vars(), &service::config::NOT_SETTINGS);
@@ -101,6 +65,7 @@ impl CoordinatorConfig {
             .parent()
             .unwrap_or(Path::new("."))
             .join(&config.data_dir);
+        config.protocol.check(path)?;
         Ok(config)
     }
 }
@@ -108,6 +73,7 @@ impl CoordinatorConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn the_sample_is_valid() {

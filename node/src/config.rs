@@ -2,7 +2,10 @@
 
 use domain::limits;
 use serde::Deserialize;
-use service::config::{ConfigError, Layers, duration};
+use service::{
+    config::{ConfigError, Layers, duration},
+    sections::{MeshConfig, MonitoringConfig, OutOfBounds, ProtocolConfig},
+};
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -41,17 +44,6 @@ pub struct NodeConfig {
     pub log: service::logs::LogSettings,
 }
 
-/// The mesh endpoint.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MeshConfig {
-    /// The UDP address to bind.
-    pub listen: SocketAddr,
-    /// Where other members reach it; the bound address where absent.
-    #[serde(default)]
-    pub advertise: Option<SocketAddr>,
-}
-
 /// The agents' API.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,14 +53,6 @@ pub struct HttpConfig {
     /// Where agents reach it (`https://shenzhen.example`); `http://` and the bound address where absent.
     #[serde(default)]
     pub advertise: Option<String>,
-}
-
-/// `/metrics`, `/livez`, `/readyz`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MonitoringConfig {
-    /// The TCP address to bind.
-    pub listen: SocketAddr,
 }
 
 /// SIP.
@@ -110,27 +94,6 @@ pub struct PromptsConfig {
     pub safe_harbour: Option<PathBuf>,
 }
 
-/// Times of the mesh protocol; equal on every member.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProtocolConfig {
-    /// Session time to live T; 5 s to 5 min.
-    #[serde(default = "default_session_ttl", with = "duration")]
-    pub session_ttl: Duration,
-    /// Do-not-call freshness; 5 s to 5 min.
-    #[serde(default = "default_freshness", with = "duration")]
-    pub freshness: Duration,
-}
-
-impl Default for ProtocolConfig {
-    fn default() -> Self {
-        Self {
-            session_ttl: limits::SESSION_TTL,
-            freshness: limits::FRESHNESS,
-        }
-    }
-}
-
 fn default_drain() -> Duration {
     Duration::from_secs(600)
 }
@@ -139,32 +102,15 @@ fn default_realm() -> String {
     "dialmesh".to_owned()
 }
 
-fn default_session_ttl() -> Duration {
-    limits::SESSION_TTL
-}
-
-fn default_freshness() -> Duration {
-    limits::FRESHNESS
-}
-
-/// A value that is well formed but cannot be right.
+/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeConfigError {
     /// A layer cannot be read.
     #[error(transparent)]
     Layers(#[from] ConfigError),
     /// A value out of its bounds.
-    #[error("{file}: `{key}` is {value}; {remedy}")]
-    Bounds {
-        /// The file.
-        file: String,
-        /// The key.
-        key: &'static str,
-        /// What it is.
-        value: String,
-        /// What it should be.
-        remedy: &'static str,
-    },
+    #[error(transparent)]
+    Bounds(#[from] OutOfBounds),
 }
 
 impl NodeConfig {
@@ -195,11 +141,13 @@ impl NodeConfig {
     }
 
     fn validate(&self, path: &Path) -> Result<(), NodeConfigError> {
-        let refuse = |key, value: String, remedy| NodeConfigError::Bounds {
-            file: path.display().to_string(),
-            key,
-            value,
-            remedy,
+        let refuse = |key, value: String, remedy| {
+            NodeConfigError::Bounds(OutOfBounds {
+                file: path.display().to_string(),
+                key,
+                value,
+                remedy,
+            })
         };
         if self.name.is_empty() || self.name.len() > limits::NAME_BYTES {
             return Err(refuse(
@@ -217,19 +165,7 @@ impl NodeConfig {
                 remedy,
             ));
         }
-        let bounds = Duration::from_secs(5)..=Duration::from_secs(300);
-        for (key, value) in [
-            ("protocol.session_ttl", self.protocol.session_ttl),
-            ("protocol.freshness", self.protocol.freshness),
-        ] {
-            if !bounds.contains(&value) {
-                return Err(refuse(
-                    key,
-                    format!("{value:?}"),
-                    "give \"5s\" to \"5m\", equal on every member",
-                ));
-            }
-        }
+        self.protocol.check(path)?;
         if self.sip.trunk_listen == self.sip.agent_listen {
             let remedy = "give agents' phones a port of their own: strangers on the trunk's port get no answer";
             return Err(refuse(

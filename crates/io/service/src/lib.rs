@@ -13,6 +13,7 @@ pub mod health;
 pub mod listen;
 pub mod logs;
 pub mod metrics;
+pub mod sections;
 pub mod shutdown;
 pub mod spawn;
 
