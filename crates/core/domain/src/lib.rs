@@ -23,7 +23,7 @@ pub use campaign::{
     AgentDisposition, Campaign, CampaignState, DialLevel, Disposition, DispositionCode,
     DispositionFlags, PacingMode, RetryRule,
 };
-pub use do_not_call::{DncEntry, DncScope, DncSource};
+pub use do_not_call::{DncBaseId, DncBaseIdError, DncEntry, DncScope, DncSource};
 pub use id::{
     AgentId, AttemptId, CampaignId, Incarnation, LeadId, LegId, ListId, MemberId, RegionId,
     SessionId, TrunkId, ZoneId,

@@ -137,3 +137,8 @@ pub const CALLER_ID_CAP: u32 = 10_000;
 pub const PROMPT: Duration = Duration::from_secs(300);
 /// Voters of one Raft group.
 pub const VOTERS: usize = 5;
+/// Numbers in one do-not-call base file.
+pub const DNC_BASE_NUMBERS: u64 = 300_000_000;
+/// Bytes of the directory of a do-not-call base file: reached only by numbers that lie further apart
+/// than those of any country.
+pub const DNC_BASE_DIRECTORY_BYTES: usize = 256 * 1024 * 1024;

@@ -4,7 +4,10 @@ use domain::*;
 use permit::*;
 use std::{
     alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant as Clock},
 };
 
@@ -69,6 +72,14 @@ fn main() {
         };
         permit.dnc_mut().add(number(2 * n), scope, n);
     }
+    // Numbers asked for that are in the base alone: every eighth.
+    let base = (0..ROUNDS).filter(|n| n % 8 == 1).map(number).collect();
+    let about = base::BaseAbout {
+        source: "bench".into(),
+        built_at: WallTime::EPOCH,
+    };
+    let base = base::MemoryBase::of(&base, about).expect("few numbers");
+    permit.dnc_mut().set_base(Some(Arc::new(base)), 0);
     let callers: Vec<CallerId> = (0..100)
         .map(|n| CallerId {
             number: number(u64::MAX / 2 + n),

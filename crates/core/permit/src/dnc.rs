@@ -1,9 +1,14 @@
 //! A node's own copy of do-not-call: exact, and fast to ask.
 
-use crate::hash::LookUp;
-use domain::{CampaignId, DncScope, PhoneNumber, RegionId};
+use crate::{base::BaseLookup, hash::LookUp};
+use domain::{CampaignId, DncBaseId, DncScope, PhoneNumber, RegionId};
+use std::sync::Arc;
 
-/// Do-not-call entries, fed by the directory's events and by this node's own agents and callers.
+/// Do-not-call entries, fed by the directory's events and by this node's own agents and callers,
+/// in front of a base of national size.
+///
+/// A base never changes. What the directory learned since lies in front of it: entries added, and
+/// numbers *lifted* from the base. An entry wins over a lift, whichever came first.
 ///
 /// No false yes and no false no. Asking allocates nothing.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +19,11 @@ pub struct DncSet {
     scoped: LookUp<(PhoneNumber, DncScope), u64>,
     /// Opt-outs heard here that the directory has not yet confirmed. They bind at once.
     local: LookUp<(PhoneNumber, DncScope), ()>,
+    base: Option<Arc<dyn BaseLookup>>,
+    /// Up to which entry of the directory the base has everything in it.
+    taken_in: u64,
+    /// Numbers of the base that the directory has allowed again since, and by which entry.
+    lifted: LookUp<PhoneNumber, u64>,
     index: u64,
 }
 
@@ -28,12 +38,12 @@ impl DncSet {
         self.index
     }
 
-    /// How many entries, the unconfirmed ones too.
+    /// How many entries, the unconfirmed ones too, the base's not.
     pub fn len(&self) -> usize {
         self.mesh.len() + self.scoped.len() + self.local.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are none, apart from the base.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -68,7 +78,48 @@ impl DncSet {
         }
     }
 
-    /// Replaces every confirmed entry by these; unconfirmed ones stay.
+    /// Puts a base into use (or none), in one step: no look-up falls between two. The directory's
+    /// entries up to `taken_in` were folded into it: lifts among them are forgotten, since the base
+    /// knows better. Entries stay until [`DncSet::settle`].
+    pub fn set_base(&mut self, base: Option<Arc<dyn BaseLookup>>, taken_in: u64) {
+        self.base = base;
+        self.taken_in = taken_in;
+        self.lifted.retain(|_, at| *at > taken_in);
+    }
+
+    /// Which base is in use, for the call record.
+    pub fn base_id(&self) -> Option<DncBaseId> {
+        self.base.as_ref().map(|base| base.id())
+    }
+
+    /// Takes in that the directory's entry `index` allowed a number of the base again. Older news
+    /// than the base changes nothing.
+    pub fn lift(&mut self, number: PhoneNumber, index: u64) {
+        self.index = self.index.max(index);
+        if index > self.taken_in {
+            let known = self.lifted.entry(number).or_insert(index);
+            *known = index.max(*known);
+        }
+    }
+
+    /// Forgets an entry for everywhere, added by `added_by` or before, that the base covers by
+    /// itself. Returns whether it did: nothing changes for callers.
+    pub fn settle(&mut self, number: PhoneNumber, added_by: u64) -> bool {
+        let settled =
+            self.in_base(number) && self.mesh.get(&number).is_some_and(|at| *at <= added_by);
+        if settled {
+            self.mesh.remove(&number);
+        }
+        settled
+    }
+
+    fn in_base(&self, number: PhoneNumber) -> bool {
+        (self.base.as_ref())
+            .is_some_and(|base| base.contains(number) && !self.lifted.contains_key(&number))
+    }
+
+    /// Replaces every confirmed entry by these, and forgets lifts; unconfirmed entries and the base
+    /// stay.
     pub fn reset(
         &mut self,
         index: u64,
@@ -76,6 +127,7 @@ impl DncSet {
     ) {
         self.mesh.clear();
         self.scoped.clear();
+        self.lifted.clear();
         for (number, scope, added_by) in entries {
             self.add(number, scope, added_by);
         }
@@ -95,7 +147,7 @@ impl DncSet {
 
     /// Whether an attempt at this number, for this campaign and from this region, is forbidden.
     pub fn covers(&self, number: PhoneNumber, campaign: CampaignId, region: RegionId) -> bool {
-        if self.mesh.contains_key(&number) {
+        if self.mesh.contains_key(&number) || self.in_base(number) {
             return true;
         }
         let (campaign, region) = (DncScope::Campaign(campaign), DncScope::Region(region));
@@ -112,6 +164,9 @@ impl DncSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::base::{BaseAbout, MemoryBase};
+    use domain::WallTime;
 
     const CAMPAIGN: CampaignId = CampaignId(1);
     const REGION: RegionId = RegionId(2);
@@ -163,5 +218,76 @@ mod tests {
         set.add(number(1), DncScope::Mesh, 5);
         set.remove(number(1), DncScope::Mesh, 5, 6);
         assert!(!set.covers(number(1), CAMPAIGN, REGION));
+    }
+
+    fn base(last: &[u64]) -> Arc<MemoryBase> {
+        let about = BaseAbout {
+            source: "registry".into(),
+            built_at: WallTime::EPOCH,
+        };
+        let numbers = last.iter().map(|n| number(*n)).collect();
+        Arc::new(MemoryBase::of(&numbers, about).unwrap())
+    }
+
+    #[test]
+    fn a_base_stands_behind_the_entries() {
+        let mut set = DncSet::new();
+        let first = base(&[1, 2]);
+        set.set_base(Some(first.clone()), 10);
+        assert_eq!(set.base_id(), Some(first.id()));
+        let covers = |set: &DncSet, n| set.covers(number(n), CAMPAIGN, REGION);
+        assert!(covers(&set, 1) && covers(&set, 2) && !covers(&set, 3));
+        set.add(number(3), DncScope::Mesh, 11);
+        set.lift(number(1), 12);
+        assert!(!covers(&set, 1) && covers(&set, 3));
+        assert_eq!((set.index(), set.len()), (12, 1));
+        // Add wins, whichever came first, and its removal leaves the lift.
+        set.add(number(1), DncScope::Mesh, 12);
+        assert!(covers(&set, 1));
+        set.remove(number(1), DncScope::Mesh, 12, 13);
+        assert!(!covers(&set, 1));
+        // What was said here binds, lifted or not, and beyond the base that knew it too.
+        set.bind(number(1), DncScope::Mesh);
+        set.bind(number(2), DncScope::Mesh);
+        set.set_base(None, 0);
+        assert!(covers(&set, 1) && covers(&set, 2) && covers(&set, 3));
+        assert_eq!(set.base_id(), None);
+    }
+
+    #[test]
+    fn a_new_base_takes_entries_and_lifts_in_without_a_gap() {
+        let mut set = DncSet::new();
+        set.set_base(Some(base(&[1, 2, 3])), 10);
+        set.add(number(4), DncScope::Mesh, 11);
+        set.add(number(5), DncScope::Mesh, 12);
+        set.lift(number(1), 13);
+        set.lift(number(2), 14);
+        // Everything up to 13 was folded in: 1 is gone, 4 and 5 are there.
+        set.set_base(Some(base(&[2, 3, 4, 5])), 13);
+        let covered = |set: &DncSet| -> Vec<u64> {
+            (0..9)
+                .filter(|n| set.covers(number(*n), CAMPAIGN, REGION))
+                .collect()
+        };
+        assert_eq!(covered(&set), [3, 4, 5], "2 was lifted after");
+        set.lift(number(3), 13);
+        assert_eq!(covered(&set), [3, 4, 5], "old news");
+        assert!(
+            set.settle(number(4), 13) && !set.settle(number(5), 11),
+            "12 is later"
+        );
+        assert!(!set.settle(number(4), 13) && !set.settle(number(9), 13));
+        assert_eq!((covered(&set), set.len()), (vec![3, 4, 5], 1));
+        // An entry that the base does not have, or a lift hides, never settles.
+        set.add(number(2), DncScope::Mesh, 15);
+        set.add(number(9), DncScope::Mesh, 16);
+        assert!(!set.settle(number(2), 20) && !set.settle(number(9), 20));
+        assert_eq!(covered(&set), [2, 3, 4, 5]);
+        set.reset(20, []);
+        assert_eq!(
+            covered(&set),
+            [2, 3, 4, 5],
+            "the base stays, lifts come again"
+        );
     }
 }

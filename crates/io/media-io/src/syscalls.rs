@@ -1,5 +1,5 @@
 //! The system calls that the standard library does not have: epoll, eventfd, recvmmsg,
-//! sendmmsg, SO_MEMINFO, setpriority and two clocks. The only file of the workspace with `unsafe`.
+//! sendmmsg, SO_MEMINFO, setpriority and two clocks. With the map of a file in `storage`, the only `unsafe` of the workspace.
 #![allow(unsafe_code)]
 
 use domain::{Instant, limits};

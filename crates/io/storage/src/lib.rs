@@ -4,6 +4,8 @@
 //!   group commit. A failed write or fsync stops the process.
 //! - [`KeyValue`]: views that can be rebuilt, on sled or redb.
 //! - [`RecordStore`]: records found by key and by time (call records), durable.
+//! - [`DncBase`]: the do-not-call base, a file mapped into memory; [`DncBaseBuild`] builds it,
+//!   [`IncomingDncBase`] receives it, [`DncBaseSwap`] replaces it while it is asked.
 //! - [`DataDirLock`], [`ProcessEpoch`]: one process a directory, and which run of it this is.
 //!
 //! **Crash rules.** Bytes given to `write` survive the death of the process; bytes that a returned
@@ -12,6 +14,7 @@
 //! and are thrown away and rebuilt when behind or damaged.
 
 mod data_dir;
+mod dnc_base;
 mod journal;
 mod key_value;
 mod records;
@@ -19,6 +22,11 @@ mod redb_view;
 mod sled_view;
 
 pub use data_dir::{DataDirError, DataDirLock, EpochError, ProcessEpoch, write_atomically};
+pub use dnc_base::{
+    BuildError, BuildProgress, BuiltDncBase, DNC_BASE_SUFFIX, DncBase, DncBaseBuild, DncBaseError,
+    DncBaseSwap, IncomingDncBase, IncomingError, InvalidLine, ListCounts, RejectedLine,
+    SORT_MEMORY, SORT_MEMORY_MIN, dnc_base_path, dnc_bases, e164,
+};
 pub use journal::{
     Durability, Journal, JournalBatch, JournalError, JournalOptions, JournalStream, MAX_ENTRY_BYTES,
 };
