@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ledger", &["domain", "sansio", "numbering", "compliance"]),
-    ("storage", &["domain"]),
+    ("storage", &["domain", "permit"]),
     ("mesh", &["domain", "sansio"]),
     ("consensus", &["domain", "sansio", "mesh", "storage"]),
     (
@@ -57,10 +57,20 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Binaries hold wiring: they may know anything below them, and the one binary knows the roles.
-const WIRING: [&str; 5] = ["node", "coordinator", "simulations", "dialmesh", "xtask"];
-const WIRING_ARROWS: [(&str, &[&str]); 2] = [
+const WIRING: [&str; 7] = [
+    "node",
+    "coordinator",
+    "simulations",
+    "simulate",
+    "pacing-sim",
+    "dialmesh",
+    "xtask",
+];
+const WIRING_ARROWS: [(&str, &[&str]); 4] = [
     ("dialmesh", &["node", "coordinator", "simulations"]),
     ("simulations", &[]),
+    ("simulate", &["pacing-sim"]),
+    ("pacing-sim", &[]),
 ];
 
 /// Packages that touch the world. Core reaches none of them, not even through others.

@@ -74,6 +74,7 @@ impl RegionLedger {
         let Some(lease) =
             (self.leases.get(&lead)).filter(|lease| lease.attempt == outcome.attempt())
         else {
+            self.heard_late(lead, outcome);
             return Ok(Effect::Nothing);
         };
         let mut refundable = true;
@@ -93,6 +94,12 @@ impl RegionLedger {
         }
         match *outcome {
             CallOutcome::Undialed { .. } if !refundable => Err(OutcomeRefusal::NoProof),
+            // A crash leaves the network ringing or two people talking. Only the doubt's own end, or
+            // somebody who saw the call end, may free the number (mesh protocol, section 3.6).
+            CallOutcome::Dialed {
+                disposition: Disposition::Unknown,
+                ..
+            } if matches!(teller, Teller::Journal(..)) => Err(OutcomeRefusal::UnknownEnd),
             CallOutcome::Undialed { .. } => {
                 self.refund(lead);
                 Ok(Effect::Refunded)
@@ -110,6 +117,26 @@ impl RegionLedger {
                 Ok(Effect::Closed)
             }
         }
+    }
+
+    /// An abandonment told too late to be its attempt's end is true all the same: the gap after it
+    /// holds from when it is known (I5). A repeated one changes nothing.
+    fn heard_late(&mut self, lead: LeadSlot, outcome: &CallOutcome) {
+        if let CallOutcome::Dialed {
+            disposition: Disposition::Abandoned,
+            invited_at,
+            ..
+        } = *outcome
+        {
+            self.abandoned(lead, invited_at.min(self.clock()));
+        }
+    }
+
+    /// A call to the lead's number, dialed at `invited`, was abandoned.
+    fn abandoned(&mut self, lead: LeadSlot, invited: WallTime) {
+        let number = self.book.rows[lead as usize].number;
+        let last = self.book.abandoned.entry(number).or_default();
+        *last = seconds_up(invited).max(*last);
     }
 
     /// The attempt did not happen; the lead is due as it was before.
@@ -133,9 +160,7 @@ impl RegionLedger {
         self.release(lead);
         self.book.number_of(lead).attempted(invited);
         if disposition == Disposition::Abandoned {
-            let number = self.book.rows[lead as usize].number;
-            let last = self.book.abandoned.entry(number).or_default();
-            *last = seconds_up(invited).max(*last);
+            self.abandoned(lead, invited);
         }
         let next = self.due_again(
             &self.book.rows[lead as usize],

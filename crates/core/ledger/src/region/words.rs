@@ -245,6 +245,10 @@ pub enum OutcomeRefusal {
     /// The session has not ended: report instead.
     #[error("the session is still open; report instead of settling")]
     StillOpen,
+    /// A later run knows of the INVITE but not of its end: the network may still be working on it,
+    /// so the doubt runs its course. Drop it.
+    #[error("an end that is not known ends no doubt")]
+    UnknownEnd,
 }
 
 /// Why a command changed nothing.

@@ -290,6 +290,53 @@ fn a_journal_refunds_what_it_can_prove() {
     }
 }
 
+/// Found by the fault simulator: a process that died with a call in the air came back, told
+/// `Unknown`, and the number was dialed again while the network still worked on the first call.
+#[test]
+fn an_unknown_end_ends_no_doubt() {
+    for proof in [Proof::SameBoot, Proof::CleanStop, Proof::PowerLoss] {
+        let mut world = World::new(1);
+        let session = world.open(NODE, 1);
+        let lead = world.claim(session, 1, 1).remove(0);
+        world.open(NODE, 2);
+        let outcome = world.dialed(&lead, Disposition::Unknown);
+        let counts = world.settle(1, &[outcome], proof);
+        assert_eq!(counts.refused, [(0, OutcomeRefusal::UnknownEnd)]);
+        assert_eq!(world.standing(&lead), LeadStanding::InDoubt);
+        world.tick(doubt() + with_room());
+        let LeadStanding::Waiting(due) = world.standing(&lead) else {
+            panic!("{:?}", world.standing(&lead));
+        };
+        assert!(due >= WallTime::from_millis(NOON) + minutes(30));
+    }
+}
+
+/// A city cut off for longer than any doubt tells of an abandoned call when the region has long
+/// called it lost: the gap holds all the same.
+#[test]
+fn an_abandonment_told_after_the_doubt_still_keeps_its_gap() {
+    let mut world = World::new(1);
+    let session = world.open(NODE, 1);
+    let lead = world.claim(session, 1, 1).remove(0);
+    let outcome = world.dialed(&lead, Disposition::Abandoned);
+    world.expire(session);
+    assert_eq!(world.tick(doubt() + with_room()), 1);
+    for _ in 0..2 {
+        assert_eq!(world.report(session, &[outcome]).closed_before, 1);
+    }
+    let next = world.open(NODE, 2);
+    for (sequence, hours, expected) in [(1, 2, 0), (2, 60, 0), (3, 10, 1)] {
+        world.pass(minutes(60 * hours));
+        let leads = world.claim(next, 1, sequence);
+        assert_eq!(leads.len(), expected, "after {hours} more hours");
+    }
+}
+
+/// Longer than what an end by supersession adds to a doubt.
+fn with_room() -> Duration {
+    T * 2 + limits::TICK_MAX * 2
+}
+
 #[test]
 fn a_second_restart_forgets_no_doubt() {
     let mut world = World::new(2);

@@ -1,0 +1,562 @@
+//! The call center in virtual time: agents, lines and persons as events; the controller under test
+//! sees what it sees in the product.
+
+use crate::{
+    clairvoyant::{Clairvoyant, Truth},
+    measure::{Measure, Run},
+    population::{Population, Trouble, normals, unit},
+};
+use domain::Instant;
+use pacing::{Controller, Observation, Phase, View, Window};
+use sansio::{Seed, Stream};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    time::Duration,
+};
+
+/// Microseconds from the start of the run.
+pub(crate) type Time = u64;
+
+/// Seconds as [`Time`].
+pub(crate) fn time(seconds: f64) -> Time {
+    (seconds * 1e6) as Time
+}
+
+fn instant(at: Time) -> Instant {
+    Instant::from_nanos(at * 1000)
+}
+
+/// Who decides.
+#[derive(Debug)]
+pub enum Pacer {
+    /// A controller that sees what the product shows.
+    Controller(Box<dyn Controller>),
+    /// One that sees the future.
+    Clairvoyant(Clairvoyant),
+}
+
+/// One run to make.
+#[derive(Clone, Debug)]
+pub struct Setting<'a> {
+    /// The world.
+    pub population: &'a Population,
+    /// Agents at the start.
+    pub agents: usize,
+    /// Hours that are left out at the start.
+    pub warm_up: f64,
+    /// Hours that count.
+    pub hours: f64,
+    /// Where all chance comes from.
+    pub seed: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Answer(u32),
+    Screened(u32),
+    Ends(u32),
+    Patience(u32),
+    Talked(u32),
+    WrappedUp(u32),
+    Back(u32),
+    NewList,
+    WalkOut(u32),
+    Tick,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Duty {
+    Ready,
+    Talking,
+    Wrapping,
+    Away,
+}
+
+#[derive(Debug)]
+struct Agent {
+    duty: Duty,
+    since: Time,
+    /// When the talk and the wrap-up under way end.
+    talk_ends: Time,
+    free_at: Time,
+    break_at: Time,
+    /// Leaves after the present work, until then.
+    leaves: Option<Time>,
+    random: Stream,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Ringing,
+    Screening,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    began: Time,
+    stage: Stage,
+    /// When a person on it needs an agent, if one will.
+    needs: Option<Time>,
+    person: bool,
+    talk: f64,
+    wrap_up: f64,
+    /// Place among the active ones.
+    place: usize,
+    /// Still to be shown to the controller.
+    live: bool,
+    refused: bool,
+}
+
+/// A run under way.
+pub(crate) struct Center<'a> {
+    setting: &'a Setting<'a>,
+    now: Time,
+    events: BinaryHeap<Reverse<(Time, u64, Event)>>,
+    sequence: u64,
+    agents: Vec<Agent>,
+    ready: VecDeque<u32>,
+    lines: Vec<Line>,
+    spare: Vec<u32>,
+    active: Vec<u32>,
+    waiting: VecDeque<u32>,
+    leads: Stream,
+    world: Stream,
+    list: f64,
+    window: Window,
+    measure: Measure,
+    view: View,
+    changed: bool,
+    /// What the clairvoyant sees.
+    free: Vec<Time>,
+    needs: Vec<Time>,
+}
+
+/// Makes a run.
+pub fn simulate(setting: &Setting<'_>, pacer: &mut Pacer) -> Run {
+    let mut center = Center::new(setting);
+    let end = time((setting.warm_up + setting.hours) * 3600.0);
+    // In small teams each event counts; in large ones a look each quarter of a second is as good.
+    let eager = setting.agents <= 60;
+    while let Some(Reverse((at, _, event))) = center.events.pop() {
+        if at >= end {
+            break;
+        }
+        center.measure.pass(center.now, at);
+        center.now = at;
+        center.happen(event, pacer);
+        let more = matches!(center.events.peek(), Some(Reverse((next, ..))) if *next == at);
+        if event == Event::Tick || (eager && center.changed && !more) {
+            center.pace(pacer);
+            center.changed = false;
+        }
+    }
+    center.measure.pass(center.now, end);
+    center.measure.finish(setting)
+}
+
+impl<'a> Center<'a> {
+    fn new(setting: &'a Setting<'a>) -> Self {
+        let seed = Seed::from_u64(setting.seed);
+        let population = setting.population;
+        let agents = (0..setting.agents).map(|n| {
+            let mut random = seed.stream(&format!("agent {n}"));
+            Agent {
+                duty: Duty::Ready,
+                since: 0,
+                talk_ends: 0,
+                free_at: 0,
+                break_at: next_break(population, 0, &mut random),
+                leaves: None,
+                random,
+            }
+        });
+        let hours = Duration::from_secs_f64(population.window_hours * 3600.0);
+        let mut center = Self {
+            setting,
+            now: 0,
+            events: BinaryHeap::new(),
+            sequence: 0,
+            agents: agents.collect(),
+            ready: (0..setting.agents as u32).collect(),
+            lines: vec![],
+            spare: vec![],
+            active: vec![],
+            waiting: VecDeque::new(),
+            leads: seed.stream("leads"),
+            world: seed.stream("world"),
+            list: 1.0,
+            window: Window::new(population.budget_permille, hours),
+            measure: Measure::new(setting),
+            view: View::default(),
+            changed: false,
+            free: vec![],
+            needs: vec![],
+        };
+        center.at(0, Event::NewList);
+        center.at(0, Event::Tick);
+        for (n, out) in population.walk_outs.iter().enumerate() {
+            center.at(time(out.at_hours * 3600.0), Event::WalkOut(n as u32));
+        }
+        center
+    }
+
+    fn at(&mut self, when: Time, event: Event) {
+        self.sequence += 1;
+        self.events.push(Reverse((when, self.sequence, event)));
+    }
+
+    /// The share of persons who would answer a line begun now.
+    fn answer_rate(&self) -> f64 {
+        let population = self.setting.population;
+        let hour = (self.now / 3_600_000_000) as usize % population.profile.len();
+        (population.answer_rate * population.profile[hour] * self.list).min(0.98)
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        let hours = self.now as f64 / 3.6e9;
+        let spells = &self.setting.population.spells;
+        let within = |s: &&crate::population::Spell| {
+            (s.at_hours..s.at_hours + s.minutes / 60.0).contains(&hours)
+        };
+        spells.iter().find(within).map(|spell| spell.kind)
+    }
+
+    fn happen(&mut self, event: Event, pacer: &mut Pacer) {
+        match event {
+            Event::Tick => {
+                let every = if self.setting.agents <= 60 { 0.5 } else { 0.25 };
+                self.at(self.now + time(every), Event::Tick);
+            }
+            Event::NewList => {
+                let (a, b) = (self.world.next_u64(), self.world.next_u64());
+                let sd = self.setting.population.list_sd;
+                self.list = (sd * normals(a, b).0 - sd * sd / 2.0).exp();
+                let mean = self.setting.population.list_minutes * 60.0;
+                let wait = -mean * (1.0 - unit(self.world.next_u64())).ln();
+                self.at(self.now + time(wait), Event::NewList);
+            }
+            Event::WalkOut(n) => self.walk_out(n as usize),
+            Event::Answer(id) if self.lines[id as usize].live => {
+                self.lines[id as usize].stage = Stage::Screening;
+                let after = time(self.setting.population.screening);
+                self.at(self.now + after, Event::Screened(id));
+                self.changed = true;
+            }
+            Event::Screened(id) if self.lines[id as usize].live => self.screened(id, pacer),
+            Event::Ends(id) if self.lines[id as usize].live => {
+                let line = self.lines[id as usize];
+                let after = self.since(line.began);
+                self.leave_active(id);
+                self.spare.push(id);
+                self.changed = true;
+                // A refusal by the carrier says nothing of persons.
+                if !line.refused {
+                    self.tell(pacer, Observation::Unanswered { after });
+                }
+            }
+            Event::Patience(id) => self.impatient(id, pacer),
+            Event::Talked(agent) => self.talked(agent, pacer),
+            Event::WrappedUp(agent) => self.wrapped_up(agent, pacer),
+            Event::Back(agent) => {
+                let mut random = self.agents[agent as usize].random.clone();
+                let next = next_break(self.setting.population, self.now, &mut random);
+                let back = &mut self.agents[agent as usize];
+                back.random = random;
+                back.break_at = next;
+                back.leaves = None;
+                self.measure.staffed += 1;
+                self.becomes_ready(agent);
+            }
+            // The line was given up before. Its place is used again only now, after its last event.
+            Event::Answer(id) | Event::Screened(id) | Event::Ends(id) => self.spare.push(id),
+        }
+    }
+
+    fn since(&self, began: Time) -> Duration {
+        Duration::from_micros(self.now - began)
+    }
+
+    fn tell(&mut self, pacer: &mut Pacer, observation: Observation) {
+        self.changed = true;
+        if let Pacer::Controller(controller) = pacer {
+            controller.observe(instant(self.now), observation);
+        }
+    }
+
+    fn screened(&mut self, id: u32, pacer: &mut Pacer) {
+        let line = self.lines[id as usize];
+        let after = self.since(line.began);
+        if !line.person {
+            self.leave_active(id);
+            self.spare.push(id);
+            self.tell(pacer, Observation::Screened { after });
+            return;
+        }
+        self.window.note_answer(instant(self.now));
+        self.measure.answer(self.now);
+        self.leave_active(id);
+        self.tell(pacer, Observation::Answered { after });
+        if let Some(agent) = self.ready.pop_front() {
+            self.join(agent, id);
+            self.spare.push(id);
+        } else {
+            self.waiting.push_back(id);
+            let limit = time(self.setting.population.answer_limit);
+            self.at(self.now + limit, Event::Patience(id));
+        }
+    }
+
+    fn impatient(&mut self, id: u32, pacer: &mut Pacer) {
+        self.spare.push(id);
+        let Some(at) = self.waiting.iter().position(|waits| *waits == id) else {
+            return;
+        };
+        self.waiting.remove(at);
+        self.window.note_abandoned(instant(self.now));
+        self.measure.abandon(self.now);
+        self.tell(pacer, Observation::Abandoned);
+    }
+
+    fn join(&mut self, agent: u32, id: u32) {
+        let line = self.lines[id as usize];
+        self.measure
+            .joined(self.now, self.agents[agent as usize].since);
+        let (talk, wrap_up) = (time(line.talk), time(line.wrap_up));
+        let busy = &mut self.agents[agent as usize];
+        busy.duty = Duty::Talking;
+        busy.since = self.now;
+        busy.talk_ends = self.now + talk;
+        busy.free_at = self.now + talk + wrap_up;
+        self.measure.busy += 1;
+        self.at(self.now + talk, Event::Talked(agent));
+    }
+
+    fn talked(&mut self, agent: u32, pacer: &mut Pacer) {
+        let lasted = self.since(self.agents[agent as usize].since);
+        let wrapping = &mut self.agents[agent as usize];
+        wrapping.duty = Duty::Wrapping;
+        wrapping.since = self.now;
+        let ends = wrapping.free_at;
+        self.at(ends, Event::WrappedUp(agent));
+        self.tell(pacer, Observation::Talked { lasted });
+    }
+
+    fn wrapped_up(&mut self, id: u32, pacer: &mut Pacer) {
+        let lasted = self.since(self.agents[id as usize].since);
+        self.measure.busy -= 1;
+        let agent = &mut self.agents[id as usize];
+        let back = match agent.leaves {
+            Some(back) => Some(back),
+            None if self.now >= agent.break_at => {
+                let (a, b) = (agent.random.next_u64(), agent.random.next_u64());
+                let length = self.setting.population.breaks.at(normals(a, b).0);
+                Some(self.now + time(length))
+            }
+            None => None,
+        };
+        let ready = back.is_none();
+        if let Some(back) = back {
+            self.goes(id, back);
+        } else {
+            self.becomes_ready(id);
+        }
+        self.tell(pacer, Observation::WrappedUp { lasted, ready });
+    }
+
+    fn goes(&mut self, id: u32, back: Time) {
+        self.agents[id as usize].duty = Duty::Away;
+        self.measure.staffed -= 1;
+        self.at(back.max(self.now + 1), Event::Back(id));
+    }
+
+    fn becomes_ready(&mut self, id: u32) {
+        let agent = &mut self.agents[id as usize];
+        agent.duty = Duty::Ready;
+        agent.since = self.now;
+        self.changed = true;
+        if let Some(person) = self.waiting.pop_front() {
+            self.join(id, person);
+        } else {
+            self.ready.push_back(id);
+        }
+    }
+
+    fn walk_out(&mut self, n: usize) {
+        let out = self.setting.population.walk_outs[n];
+        let back = self.now + time(out.minutes * 60.0);
+        let leave = (out.share * self.agents.len() as f64).round() as usize;
+        for id in 0..leave.min(self.agents.len()) as u32 {
+            match self.agents[id as usize].duty {
+                Duty::Ready => {
+                    self.ready.retain(|ready| *ready != id);
+                    self.goes(id, back);
+                }
+                Duty::Talking | Duty::Wrapping => self.agents[id as usize].leaves = Some(back),
+                Duty::Away => {}
+            }
+        }
+        self.changed = true;
+    }
+
+    fn dial(&mut self) {
+        let population = self.setting.population;
+        // Always as many draws a lead: the n-th lead is the same one under every controller.
+        let draw: [u64; 6] = std::array::from_fn(|_| self.leads.next_u64());
+        let (ring, talk) = normals(draw[1], draw[2]);
+        let (wrap_up, _) = normals(draw[3], draw[4]);
+        let trouble = self.trouble();
+        let heard = trouble.is_none();
+        let person = heard && unit(draw[0]) < self.answer_rate();
+        let machine = heard && !person && unit(draw[5]) < population.machine_share;
+        let rings = population.ring.at(ring).min(population.ring_limit);
+        let answers = self.now + time(population.post_dial_delay + rings);
+        let line = Line {
+            began: self.now,
+            stage: Stage::Ringing,
+            needs: person.then_some(answers + time(population.screening)),
+            person,
+            talk: population.talk.at(talk),
+            wrap_up: population.wrap_up.at(wrap_up),
+            place: self.active.len(),
+            live: true,
+            refused: trouble == Some(Trouble::Outage),
+        };
+        let id = self.place(line);
+        self.active.push(id);
+        self.measure.dial(self.now);
+        if trouble == Some(Trouble::Outage) {
+            self.at(self.now + 300_000, Event::Ends(id));
+        } else if person || machine {
+            self.at(answers, Event::Answer(id));
+        } else {
+            let ends = population.post_dial_delay + population.ring_limit;
+            self.at(self.now + time(ends), Event::Ends(id));
+        }
+    }
+
+    fn place(&mut self, line: Line) -> u32 {
+        if let Some(id) = self.spare.pop() {
+            self.lines[id as usize] = line;
+            return id;
+        }
+        self.lines.push(line);
+        self.lines.len() as u32 - 1
+    }
+
+    fn leave_active(&mut self, id: u32) {
+        let place = self.lines[id as usize].place;
+        self.active.swap_remove(place);
+        if let Some(moved) = self.active.get(place) {
+            self.lines[*moved as usize].place = place;
+        }
+        self.lines[id as usize].live = false;
+    }
+
+    fn look(&mut self) {
+        let now = self.now;
+        let age = |since: Time| Duration::from_micros(now - since);
+        let view = &mut self.view;
+        view.ready = self.ready.len() as u32;
+        view.waiting = self.waiting.len() as u32;
+        view.on_call.clear();
+        view.wrap_up.clear();
+        view.lines.clear();
+        for agent in &self.agents {
+            match agent.duty {
+                Duty::Talking => view.on_call.push(age(agent.since)),
+                Duty::Wrapping if agent.leaves.is_none() => view.wrap_up.push(age(agent.since)),
+                _ => {}
+            }
+        }
+        let population = self.setting.population;
+        let minimum = time(population.post_dial_delay + population.ring_min);
+        let delay = time(population.post_dial_delay);
+        for id in &self.active {
+            let line = self.lines[*id as usize];
+            let passed = now - line.began;
+            let screening = line.stage == Stage::Screening;
+            view.lines.push(pacing::Line {
+                phase: match screening {
+                    true => Phase::Screening,
+                    false if passed >= delay => Phase::Ringing,
+                    false => Phase::Dialing,
+                },
+                age: age(line.began),
+                cancellable: !screening && passed >= minimum,
+            });
+        }
+        view.budget = Some(self.window.budget(instant(now)));
+    }
+
+    fn pace(&mut self, pacer: &mut Pacer) {
+        let now = instant(self.now);
+        self.look();
+        let launch = match pacer {
+            Pacer::Controller(controller) => {
+                while let Some(place) = controller.give_up(now, &self.view) {
+                    self.give_up(place, controller.as_mut());
+                }
+                controller.lines(now, &self.view)
+            }
+            Pacer::Clairvoyant(clairvoyant) => {
+                while clairvoyant.one_more(&self.truth()) {
+                    self.dial();
+                }
+                0
+            }
+        };
+        for _ in 0..launch {
+            self.dial();
+        }
+    }
+
+    fn give_up(&mut self, place: usize, controller: &mut dyn Controller) {
+        let id = self.active[place];
+        assert!(
+            self.view.lines[place].cancellable,
+            "only what may be given up"
+        );
+        let after = self.since(self.lines[id as usize].began);
+        self.leave_active(id);
+        self.measure.given_up(self.now);
+        controller.observe(instant(self.now), Observation::GivenUp { after });
+        self.look();
+    }
+
+    fn truth(&mut self) -> Truth<'_> {
+        let (now, limit) = (self.now, time(self.setting.population.answer_limit));
+        let rate = self.answer_rate();
+        self.free.clear();
+        for agent in &self.agents {
+            let stays = agent.leaves.is_none() && agent.free_at < agent.break_at;
+            match agent.duty {
+                Duty::Ready => self.free.push(0),
+                Duty::Talking | Duty::Wrapping if stays => {
+                    self.free.push((agent.free_at - now).saturating_sub(limit));
+                }
+                _ => {}
+            }
+        }
+        self.needs.clear();
+        let lines = self.active.iter().map(|id| &self.lines[*id as usize]);
+        let needs = lines.filter_map(|line| line.needs.map(|at| at.saturating_sub(now)));
+        self.needs.extend(needs);
+        Truth {
+            rate,
+            left: self.window.left(instant(now)) as f32 / 1000.0,
+            answers: self.measure.answers_in_all,
+            waiting: self.waiting.len(),
+            free: &self.free,
+            needs: &self.needs,
+        }
+    }
+}
+
+fn next_break(population: &Population, now: Time, random: &mut Stream) -> Time {
+    if population.break_every <= 0.0 {
+        return Time::MAX;
+    }
+    let wait = -population.break_every * 60.0 * (1.0 - unit(random.next_u64())).ln();
+    now + time(wait)
+}

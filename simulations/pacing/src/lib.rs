@@ -1,0 +1,300 @@
+//! A call center in virtual time, to measure pacing controllers against each other.
+//!
+//! The product's own controllers ([`pacing::Controller`]: progressive, ratio, predictive) see here
+//! exactly the [`pacing::View`], observations and budget window that they see in a node. Around
+//! them stands a discrete-event model of persons, lines and agents, not the node's call machines:
+//! a day of 500 agents takes seconds, and nothing but pacing differs between two runs. All
+//! controllers of a seed meet the same leads in the same order, the same breaks and the same
+//! spells. What the model leaves out: trunk limits, leads running out, callbacks, campaigns that
+//! share agents, nodes that share calls.
+
+#![forbid(unsafe_code)]
+
+mod baselines;
+mod center;
+mod clairvoyant;
+mod measure;
+mod population;
+mod report;
+
+pub use baselines::{Issabel, Method, Samuelson, Vicidial};
+pub use center::{Pacer, Setting, simulate};
+pub use clairvoyant::{Clairvoyant, Truth};
+pub use measure::{Interval, Run};
+pub use population::{Population, Spell, Spread, Trouble, WalkOut};
+pub use report::Cell;
+
+use anyhow::Context as _;
+use domain::{DialLevel, PacingMode};
+use std::{
+    path::PathBuf,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// Every controller, in the order of the tables.
+pub const CONTROLLERS: [&str; 10] = [
+    "progressive",
+    "ratio",
+    "vicidial-ratio",
+    "vicidial-hard-limit",
+    "vicidial-average",
+    "vicidial-tapered",
+    "issabel",
+    "samuelson",
+    "predictive",
+    "clairvoyant",
+];
+
+/// Teams of the table.
+const TEAMS: [usize; 6] = [5, 10, 20, 50, 100, 500];
+/// Answer rates of the table.
+const RATES: [f64; 3] = [0.1, 0.3, 0.5];
+
+/// Measures pacing controllers in a simulated call center.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PacingArgs {
+    /// Answer rates over the day, distributions, breaks, spells: a TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub population: Option<PathBuf>,
+    /// Agents.
+    #[arg(long, default_value_t = 10)]
+    pub agents: usize,
+    /// The share of lines that a person answers, as a fraction; the population's when not given.
+    #[arg(long, visible_alias = "answer-rate")]
+    pub answer: Option<f64>,
+    /// A controller's name, several with commas, or `all`.
+    #[arg(long, default_value = "predictive", value_delimiter = ',')]
+    pub controller: Vec<String>,
+    /// Hours that count; after a warm-up of a third of them, at least eight.
+    #[arg(long)]
+    pub hours: Option<f64>,
+    /// How many seeds.
+    #[arg(long, default_value_t = 4)]
+    pub seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    pub from: u64,
+    /// Lines for each agent: what `ratio` keeps to and what `predictive` does not pass.
+    #[arg(long, default_value_t = 10.0)]
+    pub dial_level: f64,
+    /// One JSON line for each run instead of a summary.
+    #[arg(long)]
+    pub json: bool,
+    /// The table of 5 to 500 agents and answer rates of 10, 30 and 50 %.
+    #[arg(long)]
+    pub table: bool,
+    /// Utilisation by controller as an SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// So many random populations, one run each: whether any passes its budget by more than a call.
+    #[arg(long, value_name = "N", conflicts_with_all = ["table", "population"])]
+    pub random: Option<u64>,
+}
+
+const EXAMPLES: &str = "Examples:
+  pacing --agents 10 --answer 0.3 --controller all    every controller beside each other
+  pacing --table --controller predictive --json       the whole table, a JSON line a run
+  pacing --random 1000                                does any random population pass its budget?";
+
+/// Runs what was asked and prints it.
+pub fn run(args: PacingArgs) -> anyhow::Result<()> {
+    anyhow::ensure!(args.agents > 0, "--agents must be above zero");
+    anyhow::ensure!(args.seeds > 0, "--seeds must be above zero");
+    anyhow::ensure!(
+        (1.0..=10.0).contains(&args.dial_level),
+        "--dial-level is 1 to 10 lines an agent"
+    );
+    let names = names(&args.controller)?;
+    if let Some(n) = args.random {
+        return random(&args, &names, n);
+    }
+    let mut population = match &args.population {
+        Some(path) => Population::read(path)?,
+        None => Population::default(),
+    };
+    if let Some(answer) = args.answer {
+        anyhow::ensure!(
+            (0.0..=1.0).contains(&answer),
+            "--answer is a fraction: 0.3 is 30 %"
+        );
+        population.answer_rate = answer;
+    }
+    let cells: Vec<(usize, f64)> = if args.table {
+        TEAMS
+            .iter()
+            .flat_map(|team| RATES.iter().map(|rate| (*team, *rate)))
+            .collect()
+    } else {
+        vec![(args.agents, population.answer_rate)]
+    };
+    let mut jobs = vec![];
+    for (agents, answer_rate) in cells {
+        for name in &names {
+            for seed in args.from..args.from + args.seeds {
+                let population = Population {
+                    answer_rate,
+                    ..population.clone()
+                };
+                let hours = args.hours.unwrap_or_else(|| usual_hours(agents));
+                jobs.push(Job {
+                    name,
+                    population,
+                    agents,
+                    hours,
+                    seed,
+                });
+            }
+        }
+    }
+    let runs = all(&jobs, args.dial_level, args.json)?;
+    let cells = Cell::of(&runs);
+    if !args.json {
+        print!("{}", report::text(&cells));
+    }
+    if let Some(path) = &args.plot {
+        std::fs::write(path, report::svg(&cells))
+            .with_context(|| format!("plot {} cannot be written", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A controller by its name.
+pub fn pacer(name: &str, population: &Population, level: f64) -> Option<Pacer> {
+    let level = DialLevel((level * 100.0).round() as u16);
+    let product = |mode| Pacer::Controller(pacing::controller(mode, level));
+    let vicidial = |method, level| Pacer::Controller(Box::new(Vicidial::new(method, level)));
+    Some(match name {
+        "progressive" => product(PacingMode::Progressive),
+        "ratio" => product(PacingMode::Ratio),
+        "predictive" => product(PacingMode::Predictive),
+        "vicidial-ratio" => vicidial(Method::Ratio, 2.0),
+        "vicidial-hard-limit" => vicidial(Method::HardLimit, 1.0),
+        "vicidial-average" => vicidial(Method::Average, 1.0),
+        "vicidial-tapered" => vicidial(Method::Tapered, 1.0),
+        "issabel" => Pacer::Controller(Box::new(Issabel::default())),
+        "samuelson" => Pacer::Controller(Box::new(Samuelson::default())),
+        "clairvoyant" => Pacer::Clairvoyant(Clairvoyant::new(population)),
+        _ => return None,
+    })
+}
+
+fn names(asked: &[String]) -> anyhow::Result<Vec<String>> {
+    if asked.iter().any(|name| name == "all") {
+        return Ok(CONTROLLERS.map(str::to_owned).to_vec());
+    }
+    for name in asked {
+        anyhow::ensure!(
+            CONTROLLERS.contains(&name.as_str()),
+            "there is no controller {name:?}; there are {}",
+            CONTROLLERS.join(", ")
+        );
+    }
+    Ok(asked.to_vec())
+}
+
+/// Long enough for intervals that say something: small teams need more hours.
+fn usual_hours(agents: usize) -> f64 {
+    match agents {
+        0..=7 => 160.0,
+        8..=15 => 120.0,
+        16..=30 => 80.0,
+        31..=70 => 40.0,
+        71..=200 => 24.0,
+        _ => 8.0,
+    }
+}
+
+#[derive(Debug)]
+struct Job<'a> {
+    name: &'a str,
+    population: Population,
+    agents: usize,
+    hours: f64,
+    seed: u64,
+}
+
+impl Job<'_> {
+    fn run(&self, level: f64) -> Run {
+        // Fixed ratios above one line an agent only abandon; two is what is commonly set.
+        let level = if self.name == "ratio" {
+            level.min(2.0)
+        } else {
+            level
+        };
+        let mut pacer = pacer(self.name, &self.population, level).expect("names were checked");
+        let setting = Setting {
+            population: &self.population,
+            agents: self.agents,
+            warm_up: (self.hours / 3.0).max(8.0),
+            hours: self.hours,
+            seed: self.seed,
+        };
+        Run {
+            controller: self.name.to_owned(),
+            ..simulate(&setting, &mut pacer)
+        }
+    }
+}
+
+/// Runs all jobs, on every processor, and gives their results in the jobs' order.
+fn all(jobs: &[Job<'_>], level: f64, json: bool) -> anyhow::Result<Vec<Run>> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(vec![None; jobs.len()]);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let run = job.run(level);
+                    if json {
+                        println!("{}", serde_json::json!(run));
+                    }
+                    let place = jobs.iter().position(|other| std::ptr::eq(other, job));
+                    let mut done = done.lock().expect("no run panics while it holds the lock");
+                    done[place.expect("a job of the list")] = Some(run);
+                }
+            });
+        }
+    });
+    let done = done.into_inner().context("a run panicked")?;
+    done.into_iter()
+        .map(|run| run.context("a run is missing"))
+        .collect()
+}
+
+/// One run in each of so many random populations.
+fn random(args: &PacingArgs, names: &[String], n: u64) -> anyhow::Result<()> {
+    let hours = args.hours.unwrap_or(30.0);
+    let mut jobs = vec![];
+    for name in names {
+        for seed in args.from..args.from + n {
+            let mut random = sansio::Seed::from_u64(seed).stream("population");
+            let agents = 2 + random.below(30) as usize;
+            let population = Population::random(&mut random, hours * 4.0 / 3.0);
+            jobs.push(Job {
+                name,
+                population,
+                agents,
+                hours,
+                seed,
+            });
+        }
+    }
+    let runs = all(&jobs, args.dial_level, args.json)?;
+    for name in names {
+        let of = || runs.iter().filter(|run| run.controller == *name);
+        let worst = of().max_by(|a, b| a.over_budget_calls.total_cmp(&b.over_budget_calls));
+        let over = of().filter(|run| run.over_budget_calls > 1.0).count();
+        if let Some(worst) = worst {
+            println!(
+                "{name}: {over} of {n} populations over budget by more than a call; worst {:.2} calls (seed {})",
+                worst.over_budget_calls, worst.seed
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! What must hold in every run.
+
+use pacing_sim::{
+    Pacer, Population, Run, Setting, Spell, Spread, Trouble, WalkOut, pacer, simulate,
+};
+use sansio::Seed;
+
+fn run(name: &str, population: &Population, agents: usize, hours: f64, seed: u64) -> Run {
+    let mut pacer: Pacer = pacer(name, population, 10.0).expect("a known name");
+    let setting = Setting {
+        population,
+        agents,
+        warm_up: 4.0,
+        hours,
+        seed,
+    };
+    simulate(&setting, &mut pacer)
+}
+
+#[test]
+fn equal_seeds_give_equal_runs() {
+    let population = Population::default();
+    for name in pacing_sim::CONTROLLERS {
+        let text = |seed| format!("{:?}", run(name, &population, 6, 2.0, seed));
+        assert_eq!(text(7), text(7), "{name}");
+        assert_ne!(text(7), text(8), "{name}");
+    }
+}
+
+#[test]
+fn one_line_an_agent_abandons_nobody() {
+    let run = run("progressive", &Population::default(), 10, 8.0, 1);
+    assert_eq!(run.abandonment_whole, 0.0);
+    // 12 s for an answer of each three and a third lines, 25 s for the others: some 59 %.
+    assert!((0.55..0.63).contains(&run.utilisation), "{run:?}");
+}
+
+#[test]
+fn predictive_wins_a_fifth_within_the_budget() {
+    let population = Population::default();
+    let one = run("progressive", &population, 10, 24.0, 3);
+    let ahead = run("predictive", &population, 10, 24.0, 3);
+    assert!(
+        ahead.utilisation > one.utilisation + 0.15,
+        "{one:?} {ahead:?}"
+    );
+    assert!(ahead.over_budget_calls <= 1.0, "{ahead:?}");
+    assert!(ahead.abandonment_whole <= 0.0301, "{ahead:?}");
+}
+
+#[test]
+fn no_random_population_passes_its_budget_by_more_than_a_call() {
+    for seed in 0..24u64 {
+        let mut random = Seed::from_u64(seed).stream("population");
+        let agents = 2 + random.below(20) as usize;
+        let population = Population::random(&mut random, 8.0);
+        let run = run("predictive", &population, agents, 4.0, seed);
+        assert!(run.over_budget_calls <= 1.0, "{run:?} {population:?}");
+    }
+}
+
+#[test]
+fn all_agents_leaving_in_the_middle_of_it_is_survived() {
+    let population = Population {
+        walk_outs: (5..12)
+            .map(|hour| WalkOut {
+                at_hours: f64::from(hour),
+                share: 1.0,
+                minutes: 10.0,
+            })
+            .collect(),
+        ..Population::default()
+    };
+    for (agents, seed) in [(5, 1), (20, 2), (50, 3)] {
+        let run = run("predictive", &population, agents, 8.0, seed);
+        assert!(run.over_budget_calls <= 1.0, "{run:?}");
+        assert!(run.utilisation > 0.6, "{run:?}");
+    }
+}
+
+#[test]
+fn a_silent_carrier_does_not_end_in_a_flood() {
+    let spell = |kind, at_hours| Spell {
+        kind,
+        at_hours,
+        minutes: 15.0,
+    };
+    let population = Population {
+        spells: vec![spell(Trouble::Silence, 6.0), spell(Trouble::Outage, 8.0)],
+        ..Population::default()
+    };
+    for seed in 1..4 {
+        let run = run("predictive", &population, 20, 8.0, seed);
+        assert!(run.over_budget_calls <= 1.0, "{run:?}");
+    }
+}
+
+#[test]
+fn machines_are_learned_and_cost_no_budget() {
+    let population = Population {
+        machine_share: 0.4,
+        screening: 2.0,
+        talk: Spread::lognormal(60.0, 1.0),
+        ..Population::default()
+    };
+    let run = run("predictive", &population, 10, 12.0, 5);
+    assert!(
+        run.over_budget_calls <= 1.0 && run.utilisation > 0.6,
+        "{run:?}"
+    );
+}

@@ -1,0 +1,280 @@
+//! Proposals on their way into the logs, and what the checkers say to each entry.
+
+use crate::{
+    checkers::Checkers,
+    defect::Defect,
+    leaders::Answer,
+    seen::Happening,
+    violation::{Checked, Invariant},
+    world::{CAMPAIGNS, Event, Which, World},
+};
+use domain::{CallOutcome, Disposition, Incarnation};
+use ledger::{
+    Change, DirectoryCommand, DirectoryEvent, DirectoryReply, OutcomeRefusal, RegionCommand,
+    RegionEvent, RegionRefusal, RegionReply, SessionEnd, Shortage,
+};
+
+type Asker = Option<(usize, Incarnation)>;
+
+impl World {
+    /// Where a proposal that came to `voter` goes: true when it can be committed here.
+    fn commits_here(&mut self, which: Which, voter: usize) -> bool {
+        self.leader(which) == Some(voter) && self.has_quorum(voter)
+    }
+
+    /// A stale leader's or follower's proposals are forwarded, or lost.
+    fn forwards_to(&mut self, which: Which, hops: u8) -> Option<usize> {
+        self.saw(Happening::ForwardedProposals);
+        let forwards = self.chance(500);
+        self.leader(which).filter(|_| forwards && hops < 2)
+    }
+
+    pub(crate) fn proposed(
+        &mut self,
+        voter: usize,
+        command: Box<RegionCommand>,
+        asker: Asker,
+        hops: u8,
+    ) -> Checked {
+        let paused_until = self.voters[voter].paused_until;
+        let event = |voter, hops| Event::Propose {
+            voter,
+            command: command.clone(),
+            asker,
+            hops,
+        };
+        if paused_until > self.now {
+            let wakes = event(voter, hops);
+            self.after(paused_until - self.now, wakes);
+            return Ok(());
+        }
+        if self.commits_here(Which::Region, voter) {
+            let reply = self.commit_by(voter, &command)?;
+            if let Some((node, run)) = asker {
+                self.tell(voter, node, run, Answer::Applied(*command, reply));
+            }
+        } else if let Some(leader) = self.forwards_to(Which::Region, hops) {
+            let forwarded = event(leader, hops + 1);
+            self.send(voter, leader, forwarded);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn proposed_to_directory(
+        &mut self,
+        voter: usize,
+        command: Box<DirectoryCommand>,
+        asker: Asker,
+        hops: u8,
+    ) -> Checked {
+        let paused_until = self.voters[voter].paused_until;
+        let event = |voter, hops| Event::ProposeDirectory {
+            voter,
+            command: command.clone(),
+            asker,
+            hops,
+        };
+        if paused_until > self.now {
+            let wakes = event(voter, hops);
+            self.after(paused_until - self.now, wakes);
+            return Ok(());
+        }
+        if self.commits_here(Which::Directory, voter) {
+            let reply = self.commit_directory_by(Some(voter), &command)?;
+            if let Some((node, run)) = asker
+                && let Change::ChangeDnc { add, .. } = &command.change
+                && let Some(entry) = add.first()
+            {
+                self.tell(voter, node, run, Answer::OptOut(entry.number, reply));
+            }
+        } else if let Some(leader) = self.forwards_to(Which::Directory, hops) {
+            let forwarded = event(leader, hops + 1);
+            self.send(voter, leader, forwarded);
+        }
+        Ok(())
+    }
+
+    /// Commits an entry of the region at the run's beginning, when nobody leads yet.
+    pub(crate) fn commit(&mut self, leader: Option<usize>, command: &RegionCommand) -> Checked {
+        self.commit_by(leader.unwrap_or(0), command).map(drop)
+    }
+
+    fn commit_by(
+        &mut self,
+        leader: usize,
+        command: &RegionCommand,
+    ) -> Result<RegionReply, crate::violation::Violation> {
+        let wall = self.voter_wall(leader);
+        let done = self.region.commit(wall, command);
+        let (now, index) = (self.now, self.region.last());
+        self.trace.note(now, &[index, done.hash], || {
+            format!("  region {index}: {command:?} -> {:?}", done.reply)
+        });
+        self.follow(Which::Region, leader, u64::MAX)?;
+        self.saw(Happening::LogEntries);
+        self.checkers.region_entry(now, command, &done.reply)?;
+        self.checkers.region_events(now, &done.events)?;
+        let region = &self.region.witness;
+        self.checkers.disposition.balance(region, &CAMPAIGNS)?;
+        if index.is_multiple_of(8) {
+            self.checkers.bounds.sessions(region, &CAMPAIGNS)?;
+        }
+        Ok(done.reply)
+    }
+
+    /// Commits an entry of the directory at the run's beginning.
+    pub(crate) fn commit_directory(
+        &mut self,
+        leader: Option<usize>,
+        command: &DirectoryCommand,
+    ) -> Checked {
+        self.commit_directory_by(leader, command).map(drop)
+    }
+
+    fn commit_directory_by(
+        &mut self,
+        leader: Option<usize>,
+        command: &DirectoryCommand,
+    ) -> Result<DirectoryReply, crate::violation::Violation> {
+        let wall = self.voter_wall(leader.unwrap_or(0));
+        let done = self.directory.commit(wall, command);
+        let (now, index) = (self.now, self.directory.last());
+        self.trace.note(now, &[index, done.hash], || {
+            format!("  directory {index}: {command:?} -> {:?}", done.reply)
+        });
+        self.saw(Happening::LogEntries);
+        if let Some(leader) = leader {
+            self.follow(Which::Directory, leader, u64::MAX)?;
+        }
+        if let DirectoryReply::Dnc {
+            added,
+            renewed,
+            removed,
+            kept,
+            ..
+        } = done.reply
+        {
+            let seen = &mut self.checkers.seen;
+            seen.saw_many(Happening::DncAdded, u64::from(added + renewed));
+            seen.saw_many(Happening::DncRemoved, u64::from(removed));
+            seen.saw_many(Happening::DncKept, u64::from(kept));
+        }
+        for event in &done.events {
+            if let DirectoryEvent::Dnc { added, removed, .. } = event {
+                for gone in removed {
+                    let key = (gone.number, gone.scope);
+                    self.checkers.dnc.removed(key, index);
+                }
+                if let Some(leader) = leader {
+                    self.wait_effective(leader, added);
+                }
+            }
+        }
+        self.told.push(done.events);
+        if leader.is_some() {
+            for i in 0..self.nodes.len() {
+                self.replicate(i);
+            }
+        }
+        Ok(done.reply)
+    }
+}
+
+impl Checkers {
+    /// One entry of the region's log and its answer.
+    fn region_entry(&mut self, now: u64, command: &RegionCommand, reply: &RegionReply) -> Checked {
+        match (command, reply) {
+            (
+                RegionCommand::Report { outcomes, .. } | RegionCommand::Settle { outcomes, .. },
+                RegionReply::Reported(counts),
+            ) => {
+                for outcome in outcomes {
+                    self.disposition.outcome(outcome, counts, &mut self.seen)?;
+                    if counts.refused.is_empty() {
+                        self.abandonment(now, outcome);
+                    }
+                }
+                for (_, refusal) in &counts.refused {
+                    match refusal {
+                        OutcomeRefusal::NoProof => self.seen.saw(Happening::NoProof),
+                        OutcomeRefusal::StillOpen | OutcomeRefusal::UnknownEnd => {
+                            self.seen.saw(Happening::StillInDoubt);
+                        }
+                        OutcomeRefusal::UnknownLead | OutcomeRefusal::OtherSession => {}
+                    }
+                }
+                Ok(())
+            }
+            (RegionCommand::Report { .. } | RegionCommand::Settle { .. }, other) => {
+                Err(Invariant::I7.broken(format!("an outcome was answered {other:?}")))
+            }
+            (RegionCommand::Claim { n, .. }, RegionReply::Claimed { leads, shortage }) => {
+                if matches!(shortage, Some(Shortage::WindowClosed { .. })) {
+                    self.seen.saw(Happening::WindowShut);
+                }
+                for lead in leads {
+                    self.disposition.claimed(lead.attempt, lead.number);
+                    self.attempts.claimed(now, lead.attempt);
+                }
+                self.seen
+                    .saw_many(Happening::Claims, u64::from(!leads.is_empty()));
+                self.bounds.claimed(*n, leads.len())
+            }
+            (
+                RegionCommand::ExpireSession { .. },
+                RegionReply::Refused(RegionRefusal::StaleLeader { .. }),
+            ) => {
+                self.seen.saw(Happening::StaleExpiries);
+                Ok(())
+            }
+            (RegionCommand::Facts(_), RegionReply::FactsTaken { .. }) => {
+                self.seen.saw(Happening::FactsForwarded);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The region was told how an attempt ended that really was abandoned.
+    fn abandonment(&mut self, now: u64, outcome: &CallOutcome) {
+        let attempt = outcome.attempt();
+        if matches!(outcome, CallOutcome::Dialed { .. })
+            && let Some((number, invited)) = self.attempts.was_abandoned(attempt)
+        {
+            self.attempts.abandoned(now, number, invited);
+        }
+    }
+
+    fn region_events(&mut self, now: u64, events: &[RegionEvent]) -> Checked {
+        for event in events {
+            match event {
+                RegionEvent::AttemptsLost(lost) => {
+                    self.seen
+                        .saw_many(Happening::DoubtsEnded, lost.len() as u64);
+                    for lost in lost {
+                        self.disposition.lost(lost.attempt)?;
+                    }
+                }
+                RegionEvent::SessionOpened { .. } => self.seen.saw(Happening::Opened),
+                RegionEvent::SessionEnded { session, end, .. } => {
+                    self.session.ended(now, *session);
+                    self.seen.saw(match end {
+                        SessionEnd::Expired => Happening::Expired,
+                        SessionEnd::Superseded => Happening::Superseded,
+                        SessionEnd::Closed => Happening::Closed,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a node says of an attempt that was abandoned.
+pub(crate) fn told_disposition(disposition: Disposition, defect: Option<Defect>) -> Disposition {
+    if disposition == Disposition::Abandoned && defect == Some(Defect::AbandonmentHidden) {
+        return Disposition::NoAnswer;
+    }
+    disposition
+}

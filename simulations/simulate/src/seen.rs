@@ -1,0 +1,121 @@
+//! How often what is tested really happened: a swarm in which nothing happens proves nothing.
+
+macro_rules! happenings {
+    ($($name:ident, $text:literal;)+) => {
+        /// Something worth counting.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "each has its words beside it")]
+        pub enum Happening { $($name,)+ }
+
+        impl Happening {
+            /// Every one, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// In words.
+            pub const fn words(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+happenings! {
+    LogEntries, "entries committed";
+    Snapshots, "snapshots restored in mid-run";
+    Elections, "elections";
+    LateDeposed, "leaders deposed late";
+    RoundsFailed, "quorum rounds that failed";
+    ForwardedProposals, "proposals that met no leader";
+    Partitions, "partitions";
+    OneWayPartitions, "partitions one way";
+    Clogs, "clogged links";
+    Lost, "messages lost";
+    Repeated, "messages repeated";
+    Pauses, "pauses";
+    LongPauses, "pauses longer than T";
+    Crashes, "crashes in the same boot";
+    PowerLosses, "power losses";
+    WritesLost, "journal writes lost";
+    CleanStops, "stops in order";
+    RestartsInDoubt, "restarts with attempts in doubt";
+    VoterRestarts, "voters restarted";
+    VoterPauses, "voters paused";
+    CalendarJumps, "calendar jumps";
+    Slumbers, "whole mesh asleep for hours";
+    Opened, "sessions opened";
+    Expired, "sessions expired";
+    Superseded, "sessions superseded";
+    Closed, "sessions closed in order";
+    StaleExpiries, "expiries of earlier leaders refused";
+    Claims, "claims answered with leads";
+    ClaimsAgain, "claims answered again";
+    WindowShut, "claims while windows were shut";
+    Invites, "INVITEs";
+    Answered, "calls answered";
+    LateSends, "INVITEs cancelled at once after a pause";
+    TrunkStalls, "INVITEs held back by a stalled trunk";
+    Drains, "drains at the end of validity";
+    RingingCancelled, "ringing attempts cancelled";
+    OutcomesClosed, "outcomes taken";
+    Refunds, "attempts refunded";
+    NoProof, "refunds refused after power loss";
+    StillInDoubt, "unknown ends that left the doubt standing";
+    DoubtsEnded, "doubts that ran out";
+    LateOutcomes, "outcomes known before or too late";
+    Abandoned, "abandoned calls";
+    DncAdded, "do-not-call entries added";
+    DncRemoved, "do-not-call entries removed";
+    DncKept, "removals that met a renewed entry";
+    OptOuts, "opt-outs heard at a node";
+    Effective, "entries answered as effective";
+    CopyReset, "copies of do-not-call replaced by a snapshot";
+    CampaignChanges, "campaign changes";
+    FactsForwarded, "facts forwarded to the region";
+    DeniedSession, "denied: session ending";
+    DeniedFresh, "denied: copy not fresh";
+    DeniedDnc, "denied: do-not-call";
+    DeniedWindow, "denied: window closed";
+    DeniedCaps, "denied: caller ID's cap";
+    ChannelsFull, "trunk full";
+    RateFull, "trunk at its rate";
+    DialableAtEnd, "leads dialable again at the end";
+}
+
+/// Counts of one run or of many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen([u64; Happening::ALL.len()]);
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self([0; Happening::ALL.len()])
+    }
+}
+
+impl Seen {
+    /// How often.
+    pub const fn count(&self, of: Happening) -> u64 {
+        self.0[of as usize]
+    }
+
+    /// Once more.
+    pub(crate) fn saw(&mut self, of: Happening) {
+        self.0[of as usize] += 1;
+    }
+
+    /// So many more.
+    pub(crate) fn saw_many(&mut self, of: Happening, n: u64) {
+        self.0[of as usize] += n;
+    }
+
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine += theirs;
+        }
+    }
+
+    /// Each with its count, in order.
+    pub fn all(&self) -> impl Iterator<Item = (Happening, u64)> + '_ {
+        Happening::ALL.iter().map(|of| (*of, self.count(*of)))
+    }
+}
