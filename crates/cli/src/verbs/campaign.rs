@@ -73,7 +73,7 @@ pub(crate) struct Create {
     #[arg(long)]
     region: Vec<String>,
     /// How lines are launched (progressive when not given).
-    #[arg(long, value_parser = ["progressive", "ratio"])]
+    #[arg(long, value_parser = ["progressive", "ratio", "predictive"])]
     pacing: Option<String>,
     /// Lines for each ready agent with --pacing ratio, 1.0 to 10.0.
     #[arg(long, requires = "pacing")]

@@ -12,6 +12,9 @@ pub enum PacingMode {
     Progressive,
     /// `dial_level` lines for each ready agent.
     Ratio,
+    /// As many lines as the abandonment budget allows, from the ages of lines, talks and wrap-ups;
+    /// at most `dial_level` for each agent on shift.
+    Predictive,
 }
 
 /// Lines per ready agent, in hundredths: `DialLevel(150)` is 1.5. An integer, since replicas must

@@ -494,6 +494,7 @@ impl Engine {
                     if matches!(observed, call::Observed::Agent { .. }) && !self.draining {
                         self.timers.arm(TimerName::Pace, now.monotonic);
                     }
+                    self.learn(now, &observed);
                     self.observe(Observed::Call(observed));
                 }
             }

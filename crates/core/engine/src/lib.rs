@@ -13,6 +13,7 @@ mod engine;
 mod face;
 mod facts;
 mod hopper;
+mod learning;
 mod legs;
 mod lines;
 mod phones;

@@ -2,16 +2,17 @@
 
 use crate::{
     Engine, Entry, Observed, Output, TimerName,
+    learning::window,
     legs::{Leg, Owner},
 };
 use call::{AttemptState, CancelReason, DialFacts};
 use domain::{
-    AttemptId, CallRecord, Campaign, CampaignId, CampaignState, Disposition, LeasedLead, LegId,
-    Now, PhoneNumber, RegionId, limits,
+    AttemptId, CallRecord, Campaign, CampaignId, CampaignState, Disposition, Instant, LeasedLead,
+    LegId, Now, PhoneNumber, RegionId, limits,
 };
 use numbering::locality;
-use pacing::{Controller, Limits, View, hopper};
-use std::{sync::Arc, time::Duration};
+use pacing::{Controller, Limits, View, Window, hopper};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How often pacing looks when nothing else happens.
 const PACE: Duration = Duration::from_millis(50);
@@ -21,6 +22,10 @@ const PACE: Duration = Duration::from_millis(50);
 pub(crate) struct Pace {
     pub(crate) controller: Box<dyn Controller>,
     pub(crate) rate: hopper::DialRate,
+    /// What was abandoned over the rule pack's window; none without a pack.
+    pub(crate) window: Option<Window>,
+    /// When the lines that are out, and not yet answered by a person, were begun.
+    pub(crate) begun: BTreeMap<AttemptId, Instant>,
 }
 
 impl Pace {
@@ -28,6 +33,8 @@ impl Pace {
         Self {
             controller: pacing::controller(campaign.pacing, campaign.dial_level),
             rate: hopper::DialRate::default(),
+            window: window(campaign),
+            begun: BTreeMap::new(),
         }
     }
 }
@@ -37,11 +44,16 @@ impl Engine {
     pub(crate) fn campaign_changed(&mut self, now: Now, campaign: Arc<Campaign>) {
         let id = campaign.id;
         let known = self.facts.campaigns.insert(id, Arc::clone(&campaign));
+        let same_pack = (known.as_ref()).is_some_and(|old| old.rule_pack == campaign.rule_pack);
         let same = known.is_some_and(|old| {
             old.pacing == campaign.pacing && old.dial_level == campaign.dial_level
         });
-        if !same {
-            self.paces.insert(id, Pace::of(&campaign));
+        if !(same && same_pack) {
+            let mut pace = Pace::of(&campaign);
+            if let Some(old) = self.paces.remove(&id) {
+                pace.follow(old, same_pack);
+            }
+            self.paces.insert(id, pace);
         }
         if campaign.state != CampaignState::Running {
             let leads = self.hoppers.take_if(|lead| lead.campaign == id);
@@ -68,7 +80,7 @@ impl Engine {
     }
 
     fn pace_campaign(&mut self, now: Now, campaign: &Arc<Campaign>) {
-        let view = view_of(self.calls.pacing_view(campaign.id, now));
+        let mut view = view_of(self.calls.pacing_view(campaign.id, now));
         let (channels, calls) = self.room(now);
         let limits = Limits {
             channels,
@@ -78,6 +90,7 @@ impl Engine {
         let Some(pace) = self.paces.get_mut(&campaign.id) else {
             return;
         };
+        view.budget = (pace.window.as_mut()).map(|window| window.budget(now.monotonic));
         let wish = pace.controller.lines(now.monotonic, &view);
         let dials = pace.rate.dials(now.monotonic);
         self.refill(now, campaign, &view, wish, dials);
@@ -277,6 +290,7 @@ impl Engine {
         }
         if let Some(pace) = self.paces.get_mut(&campaign.id) {
             pace.rate.note(now.monotonic);
+            pace.begun.insert(attempt, now.monotonic);
         }
         self.count_attempt(campaign.id);
         self.grants.insert(attempt, grant);
@@ -431,9 +445,12 @@ fn view_of(view: call::PacingView) -> View {
             .map(|line| pacing::Line {
                 phase: phase(line.phase),
                 age: line.age,
+                // The call center does not yet say since when a line rings.
+                cancellable: false,
             })
             .collect(),
         waiting: view.waiting,
         lines_elsewhere: view.lines_elsewhere,
+        budget: None,
     }
 }

@@ -23,6 +23,7 @@ impl Engine {
     pub(crate) fn closed(&mut self, now: Now, end: Box<AttemptEnd>) {
         let attempt = end.lease.attempt;
         self.count_closed(&end);
+        self.learn_end(now, &end);
         let delay = end
             .dialed
             .as_ref()

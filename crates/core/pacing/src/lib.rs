@@ -4,15 +4,19 @@
 //! [`Limits`] says how many may be launched: free channels, the trunk's calls a second
 //! ([`RateLimiter`]) and the leads at hand. [`hopper::wanted`] says how many leads to hold ready.
 
+mod budget;
 mod governor;
 pub mod hopper;
+mod predictive;
 mod progressive;
 mod ratio;
 
 #[cfg(test)]
 mod scenarios;
 
+pub use budget::{Budget, Window};
 pub use governor::{Limits, RateLimiter};
+pub use predictive::{Binding, Predictive, Price, Projection};
 pub use progressive::Progressive;
 pub use ratio::Ratio;
 
@@ -37,6 +41,8 @@ pub struct Line {
     pub phase: Phase,
     /// How long ago it was begun.
     pub age: Duration,
+    /// Whether it may be given up: unanswered, and the law's minimum ring has passed.
+    pub cancellable: bool,
 }
 
 /// One campaign at one node, as a controller sees it.
@@ -56,6 +62,8 @@ pub struct View {
     pub waiting: u32,
     /// Outstanding lines of other campaigns that may take the same ready agents.
     pub lines_elsewhere: u32,
+    /// What may still be abandoned; none when it is not known.
+    pub budget: Option<Budget>,
 }
 
 impl View {
@@ -75,10 +83,59 @@ impl View {
     }
 }
 
+/// What became of a line, a talk, a wrap-up: from these a controller learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// A person answered and needs an agent.
+    Answered {
+        /// After how long, from the line's begin to the end of screening.
+        after: Duration,
+    },
+    /// A line ended without a person: no answer, busy. Failures of the trunk or the carrier say
+    /// nothing of persons and are not told.
+    Unanswered {
+        /// After how long.
+        after: Duration,
+    },
+    /// Something answered that turned out to be no person: a machine, a fax.
+    Screened {
+        /// After how long.
+        after: Duration,
+    },
+    /// We gave a line up; how it would have ended stays unknown.
+    GivenUp {
+        /// After how long.
+        after: Duration,
+    },
+    /// A person who answered found no agent within the limit.
+    Abandoned,
+    /// An agent's talk ended.
+    Talked {
+        /// How long it was.
+        lasted: Duration,
+    },
+    /// An agent's wrap-up ended.
+    WrappedUp {
+        /// How long it was.
+        lasted: Duration,
+        /// Whether the agent is ready now; false for a break or log-out that was not announced.
+        ready: bool,
+    },
+}
+
 /// Decides how many lines a campaign launches.
 pub trait Controller: fmt::Debug + Send {
     /// How many lines to launch now. Called at every change of the view and at least each second.
     fn lines(&mut self, now: Instant, view: &View) -> u32;
+
+    /// The place in `view.lines` of a line that has become too risky to let ring on; it must be
+    /// one that is cancellable. Asked until there is none, before [`Controller::lines`].
+    fn give_up(&mut self, _now: Instant, _view: &View) -> Option<usize> {
+        None
+    }
+
+    /// Something ended. Told once each, as it happens.
+    fn observe(&mut self, _now: Instant, _observation: Observation) {}
 }
 
 /// The controller of a pacing mode.
@@ -86,5 +143,6 @@ pub fn controller(mode: PacingMode, level: DialLevel) -> Box<dyn Controller> {
     match mode {
         PacingMode::Progressive => Box::new(Progressive),
         PacingMode::Ratio => Box::new(Ratio::new(level)),
+        PacingMode::Predictive => Box::new(Predictive::new(level)),
     }
 }

@@ -11,6 +11,7 @@ pub(crate) fn lines(n: u32) -> Vec<Line> {
     let line = Line {
         phase: Phase::Ringing,
         age: Duration::from_secs(3),
+        cancellable: false,
     };
     vec![line; n as usize]
 }
@@ -101,6 +102,7 @@ impl Population {
                     Phase::Dialing
                 },
                 age: age(line.began),
+                cancellable: false,
             });
         }
         view
@@ -232,6 +234,7 @@ fn run(mode: PacingMode, level: DialLevel, plan: Plan) -> String {
                     assert!(view.outstanding() <= view.ready + view.reserved);
                 }
                 PacingMode::Ratio => assert!(view.outstanding() <= level.lines(view.ready)),
+                PacingMode::Predictive => assert!(view.outstanding() <= level.lines(view.agents())),
             }
         }
         if second % 10 == 0 {

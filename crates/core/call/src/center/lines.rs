@@ -46,7 +46,7 @@ impl CallCenter {
             return Err(Rejected::NotRunning(campaign.id));
         }
         let reserved = match campaign.pacing {
-            PacingMode::Ratio => None,
+            PacingMode::Ratio | PacingMode::Predictive => None,
             PacingMode::Progressive => Some(
                 self.ready
                     .longest(campaign.id)

@@ -18,6 +18,9 @@ pub enum PacingMode {
     Progressive,
     /// `dial_level` lines for each ready agent.
     Ratio,
+    /// As many lines as the abandonment budget allows; at most `dial_level` for each agent on
+    /// shift.
+    Predictive,
 }
 
 /// One of the campaign's own dispositions.
@@ -248,6 +251,7 @@ impl CampaignSettings {
             pacing: match self.pacing {
                 PacingMode::Progressive => domain::PacingMode::Progressive,
                 PacingMode::Ratio => domain::PacingMode::Ratio,
+                PacingMode::Predictive => domain::PacingMode::Predictive,
             },
             dial_level: DialLevel((self.dial_level * 100.0).round() as u16),
             ring_limit: Duration::from_secs(self.ring_limit_seconds),
@@ -288,6 +292,7 @@ impl From<&domain::Campaign> for CampaignSettings {
             pacing: match campaign.pacing {
                 domain::PacingMode::Progressive => PacingMode::Progressive,
                 domain::PacingMode::Ratio => PacingMode::Ratio,
+                domain::PacingMode::Predictive => PacingMode::Predictive,
             },
             dial_level: f64::from(campaign.dial_level.0) / 100.0,
             ring_limit_seconds: campaign.ring_limit.as_secs(),

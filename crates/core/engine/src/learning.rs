@@ -1,0 +1,103 @@
+//! What pacing learns from calls: answers, ends, talks, abandonments.
+
+use crate::{Engine, lines::Pace};
+use call::{AttemptEnd, AttemptState};
+use compliance::RulePack;
+use domain::{AgentState, Campaign, Disposition, Now};
+use pacing::{Observation, Window};
+
+/// An empty window of the campaign's rule pack; none when there is no such pack, so that nothing
+/// is dialed ahead.
+pub(crate) fn window(campaign: &Campaign) -> Option<Window> {
+    let rule = RulePack::by_name(&campaign.rule_pack)?.abandonment;
+    Some(Window::new(rule.budget_permille, rule.window))
+}
+
+impl Pace {
+    /// The pace of a changed campaign: what was dialed and abandoned stays known. Another rule
+    /// pack counts anew, as its window may be longer than what was kept.
+    pub(crate) fn follow(&mut self, old: Self, same_pack: bool) {
+        self.rate = old.rate;
+        self.begun = old.begun;
+        if same_pack {
+            self.window = old.window;
+        }
+    }
+}
+
+impl Engine {
+    /// The call center told of a move.
+    pub(crate) fn learn(&mut self, now: Now, observed: &call::Observed) {
+        let at = now.monotonic;
+        match *observed {
+            call::Observed::Attempt {
+                attempt,
+                campaign,
+                to: AttemptState::WaitingForAgent | AttemptState::Bridged,
+            } => {
+                let Some(pace) = self.paces.get_mut(&campaign) else {
+                    return;
+                };
+                // Who waited first and was bridged then answered once.
+                if let Some(began) = pace.begun.remove(&attempt) {
+                    let after = at.since(began);
+                    if let Some(window) = &mut pace.window {
+                        window.note_answer(at);
+                    }
+                    pace.controller.observe(at, Observation::Answered { after });
+                }
+            }
+            call::Observed::Abandoned { campaign, .. } => {
+                let Some(pace) = self.paces.get_mut(&campaign) else {
+                    return;
+                };
+                if let Some(window) = &mut pace.window {
+                    window.note_abandoned(at);
+                }
+                pace.controller.observe(at, Observation::Abandoned);
+            }
+            _ => {}
+        }
+    }
+
+    /// An attempt ended.
+    pub(crate) fn learn_end(&mut self, now: Now, end: &AttemptEnd) {
+        let at = now.monotonic;
+        let away = end.agent.is_some_and(|agent| {
+            self.calls.agent_status(agent).is_none_or(|status| {
+                matches!(status.state, AgentState::Paused(_) | AgentState::LoggedOut)
+            })
+        });
+        let Some(pace) = self.paces.get_mut(&end.lease.campaign) else {
+            return;
+        };
+        if let Some(bridged) = end.bridged_at {
+            let lasted = end.ended_at.since(bridged);
+            pace.controller.observe(at, Observation::Talked { lasted });
+            let (lasted, ready) = (end.closed_at.since(end.ended_at), !away);
+            pace.controller
+                .observe(at, Observation::WrappedUp { lasted, ready });
+        }
+        let Some(began) = pace.begun.remove(&end.lease.attempt) else {
+            return;
+        };
+        let after = at.since(began);
+        let observation = match end.disposition {
+            Disposition::NoAnswer
+            | Disposition::Busy
+            | Disposition::Unallocated
+            | Disposition::PoweredOff
+            | Disposition::OutOfService
+            | Disposition::Rejected => Observation::Unanswered { after },
+            Disposition::Machine | Disposition::Fax => Observation::Screened { after },
+            Disposition::Cancelled => Observation::GivenUp { after },
+            // Says nothing of persons, or was told when it happened.
+            Disposition::CarrierFailure
+            | Disposition::TrunkFailure
+            | Disposition::Unknown
+            | Disposition::Abandoned
+            | Disposition::Agent(_) => return,
+        };
+        pace.controller.observe(at, observation);
+    }
+}
