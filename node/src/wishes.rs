@@ -4,6 +4,7 @@ use crate::{
     event::{Event, Events},
     shell::Wish,
 };
+use consensus::ProposeError;
 use domain::{CampaignId, Incarnation, Instant, RegionId, SessionId};
 use ledger::{RegionCommand, RegionRefusal, RegionReply, Shortage};
 use member::{KeepAlive, Member};
@@ -211,15 +212,7 @@ impl Wishes {
             n,
             sequence,
         };
-        let reply = match self.member.region(region) {
-            Some(group) => group
-                .propose_again(&command, self.session_ttl)
-                .await
-                .inspect_err(|error| tracing::warn!(%region, %campaign, %error, "a claim's outcome is unknown"))
-                .map(|done| done.reply)
-                .ok(),
-            None => None,
-        };
+        let reply = self.ask_for_leads(region, &command).await;
         let (leads, rest) = match reply {
             Some(RegionReply::Claimed { leads, shortage }) => {
                 (leads, shortage.and_then(|s| rest_after(&s)))
@@ -234,7 +227,7 @@ impl Wishes {
                 tracing::warn!(%region, %campaign, ?other, "a claim brought no leads");
                 (Vec::new(), Some(Duration::from_secs(2)))
             }
-            // Unknown: leads that were leased all the same are in doubt until the session ends.
+            // Nothing was leased.
             None => (Vec::new(), Some(Duration::from_secs(1))),
         };
         self.events
@@ -245,6 +238,27 @@ impl Wishes {
                 rest,
             })
             .await;
+    }
+}
+
+impl Wishes {
+    /// The region's answer to a claim; none when it certainly leased nothing. A claim whose fate
+    /// is unknown is sent again: the region knows it by its sequence and gives the leads that it
+    /// leased then, which would otherwise stay leased for as long as the session lives.
+    async fn ask_for_leads(&self, region: RegionId, claim: &RegionCommand) -> Option<RegionReply> {
+        loop {
+            let group = self.member.region(region)?;
+            match group.propose_again(claim, self.session_ttl).await {
+                Ok(done) => return Some(done.reply),
+                Err(error @ ProposeError::UnknownOutcome { .. }) => {
+                    tracing::info!(%region, %error, "a claim is sent again");
+                }
+                Err(error) => {
+                    tracing::warn!(%region, %error, "a claim was not taken");
+                    return None;
+                }
+            }
+        }
     }
 }
 
