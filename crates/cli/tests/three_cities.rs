@@ -10,7 +10,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use simulations::{
-    carrier::witness::{self, Event},
+    chaos::invites,
     checker::Class,
     population::{BadRow, City, Population, PopulationConfig, Writing},
     world::{Problem, Wait, World, WorldConfig, at_least, wall_ms},
@@ -199,17 +199,6 @@ async fn check_rejects(
         "{reasons:?}"
     );
     Ok(())
-}
-
-/// Opens calls counted by trunk and wall time.
-fn invites(world: &World, trunk: &str, from_ms: i64, to_ms: i64) -> Result<usize> {
-    let log = witness::read(&world.carrier_log())?;
-    let counted = log.iter().filter(|entry| {
-        entry.trunk == trunk
-            && (from_ms..to_ms).contains(&entry.wall_ms)
-            && matches!(entry.event, Event::Invite { .. })
-    });
-    Ok(counted.count())
 }
 
 async fn until_dialing(world: &World, city: &str, why: &str) -> Result<Duration> {
