@@ -51,7 +51,7 @@ pub fn world(binary: &Path, seed: u64) -> WorldConfig {
 /// How many people a run of that length needs: so few that most are called again, so many that
 /// there is always somebody to call.
 pub fn people(length: Duration) -> usize {
-    100 + 5 * length.as_secs() as usize
+    100 + 7 * length.as_secs() as usize
 }
 
 /// What came of it.

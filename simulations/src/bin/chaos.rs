@@ -59,8 +59,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let mut world = World::build(config, |step| println!("{step}")).await?;
     let csv = world.folder().join("leads.csv");
     let length = match arguments.kills {
-        // A kill takes a few seconds until every city dials again.
-        Some(times) => Duration::from_secs(16) * times,
+        // A kill takes several seconds until every city dials again, and there are four members.
+        Some(times) => Duration::from_secs(40) * times,
         None => Duration::from_secs(60) * u32::try_from(arguments.minutes)?,
     };
     let people = chaos::people(length);
