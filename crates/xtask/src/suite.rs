@@ -94,9 +94,10 @@ fn clippy() -> Result<()> {
 
 /// Every test of the workspace. Cargo runs one test binary at a time, so those that start whole
 /// meshes have the machine to themselves. One selection of packages for everything: another one
-/// would unify features differently and build every library again.
+/// would unify features differently and build every library again. All of them run, whatever fails:
+/// one run tells everything that is broken.
 fn tests() -> Result<()> {
-    run(cargo().args(["test", "--workspace"]))
+    run(cargo().args(["test", "--workspace", "--no-fail-fast"]))
 }
 
 /// Builds and starts the demo. The whole workspace is built, since another selection of packages

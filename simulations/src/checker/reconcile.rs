@@ -94,16 +94,18 @@ fn is_system(name: &str) -> bool {
 }
 
 /// The dispositions that are true of a call that ended so at the carrier. `unknown` (a crash hid
-/// the end) is true of every one where crashes were part of the run.
+/// the end) is true of every one where crashes were part of the run. `cancelled` is true of a
+/// failure that crossed the mesh's CANCEL: no CANCEL may leave before a provisional response, so
+/// the carrier need not have seen one.
 const fn true_of(class: Class) -> &'static [&'static str] {
     match class {
         Class::Answered => &["agent", "abandoned", "machine", "fax"],
         Class::AnsweredAtCancel => &["no_answer", "cancelled", "agent", "abandoned", "machine"],
         Class::Busy => &["busy"],
         Class::Unallocated => &["unallocated"],
-        Class::Unavailable => &["no_answer", "powered_off", "out_of_service"],
+        Class::Unavailable => &["no_answer", "powered_off", "out_of_service", "cancelled"],
         Class::Rejected => &["rejected"],
-        Class::Failure => &["carrier_failure", "trunk_failure"],
+        Class::Failure => &["carrier_failure", "trunk_failure", "cancelled"],
         Class::Cancelled => &["no_answer", "cancelled"],
         Class::Silent => &["no_answer", "carrier_failure", "trunk_failure", "cancelled"],
     }
