@@ -79,6 +79,11 @@ pub(crate) enum Event {
     /// No new attempts; the sender is told when nothing is live any more.
     Drain(oneshot::Sender<()>),
     OptOuts(Vec<DncEntry>),
+    /// The directory took opt-outs of this node as its entry `index`.
+    OptOutsTaken {
+        entries: Vec<DncEntry>,
+        index: u64,
+    },
     /// Where phones were in an earlier run.
     Phones(Vec<engine::PhoneAddress>),
     Stop,

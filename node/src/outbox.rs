@@ -353,7 +353,10 @@ impl Shipping {
             .propose_again(&DirectoryCommand::from(change), PROPOSAL)
             .await;
         match done.map(|done| done.reply) {
-            Ok(ledger::DirectoryReply::Dnc { .. }) => {
+            Ok(ledger::DirectoryReply::Dnc { index, .. }) => {
+                let entries = batch.iter().map(|(_, entry)| *entry).collect();
+                let taken = Event::OptOutsTaken { entries, index };
+                self.events.put(taken).await;
                 let mut queues = self.outbox.queues.lock();
                 for (index, _) in batch {
                     queues.opt_outs.remove(index);

@@ -243,6 +243,9 @@ impl Running {
                 self.opt_outs = entries;
                 self.bind_opt_outs(now);
             }
+            Event::OptOutsTaken { entries, index } => {
+                self.input(now, Input::OptOutsTaken { entries, index });
+            }
             Event::Phones(phones) => self.input(now, Input::Phones(phones)),
             Event::Stop => {}
         }

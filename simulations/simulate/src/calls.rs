@@ -198,10 +198,13 @@ impl World {
             looks_after,
         } = leaving;
         let mut stands = true;
+        let looks_at_window = !self.options.has(Defect::WindowAtClaimOnly);
         if let Some(grant) = grant
             && looks_after
         {
-            let after = self.nodes[i].permit.after_send(now.monotonic, &grant);
+            let pack = RulePack::by_name(RULE_PACK).expect("the release has the pack");
+            let open = || !looks_at_window || may_dial_at(pack, &lead.zones, now.wall).is_ok();
+            let after = self.nodes[i].permit.after_send(now, &grant, open);
             stands = after == AfterSend::InTime;
         }
         let (call, most) = self.rings_at(i, &lead);
@@ -227,8 +230,9 @@ impl World {
         let gap_from_claim = self.options.has(Defect::GapFromClaim);
         let node = &mut self.nodes[i];
         if now.wall > invited {
-            // It left later than it was checked: the rate counts from here.
+            // It left later than it was checked: rate and caps count from here.
             node.sent.push(now.monotonic);
+            node.journal.show(caller.number, now.wall);
         }
         // The time of the last datagram that really left.
         let invited = match gap_from_claim {

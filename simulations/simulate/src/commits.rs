@@ -82,10 +82,9 @@ impl World {
         if self.commits_here(Which::Directory, voter) {
             let reply = self.commit_directory_by(Some(voter), &command)?;
             if let Some((node, run)) = asker
-                && let Change::ChangeDnc { add, .. } = &command.change
-                && let Some(entry) = add.first()
+                && let (Change::ChangeDnc { .. }, Some(origin)) = (&command.change, command.origin)
             {
-                self.tell(voter, node, run, Answer::OptOut(entry.number, reply));
+                self.tell(voter, node, run, Answer::OptOut(origin.sequence, reply));
             }
         } else if let Some(leader) = self.forwards_to(Which::Directory, hops) {
             let forwarded = event(leader, hops + 1);

@@ -73,7 +73,7 @@ defects! {
     /// 3.7: a node does not ask its permit about its session.
     NoSessionCheck, "no-session-check", "3.7", [I1, I2];
     /// 3.7: a node does not look at the clock after sending.
-    NoCheckAfterSend, "no-check-after-send", "3.7", [I1, I2, I3];
+    NoCheckAfterSend, "no-check-after-send", "3.7, I4", [I1, I2, I3, I4];
     /// 3.7: unanswered attempts ring on when validity ends.
     RingsOn, "rings-on", "3.7", [I1, I2, I3];
     /// 3.8: an INVITE is written behind unsent bytes and leaves when the trunk's link wakes up.

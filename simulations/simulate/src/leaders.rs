@@ -52,7 +52,7 @@ pub(crate) enum Answer {
     Permit(PermitInput),
     Applied(RegionCommand, RegionReply),
     /// The number of an opt-out, and what the directory answered.
-    OptOut(PhoneNumber, DirectoryReply),
+    OptOut(u64, DirectoryReply),
     SessionGone(SessionId),
     /// Not from a leader: the rest of a send that something held up.
     Send(Box<Leaving>),

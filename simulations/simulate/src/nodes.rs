@@ -474,7 +474,7 @@ impl World {
             Answer::SessionGone(session) => self.lose_session(i, session),
             Answer::Send(leaving) => self.invite(i, *leaving)?,
             Answer::Applied(command, reply) => self.applied(i, command, reply),
-            Answer::OptOut(number, reply) => self.opt_out_answered(i, number, &reply),
+            Answer::OptOut(sequence, reply) => self.opt_out_answered(i, sequence, &reply),
         }
         Ok(())
     }
@@ -557,13 +557,15 @@ impl World {
         }
     }
 
-    fn opt_out_answered(&mut self, i: usize, number: PhoneNumber, reply: &DirectoryReply) {
+    fn opt_out_answered(&mut self, i: usize, sequence: u64, reply: &DirectoryReply) {
         let DirectoryReply::Dnc { index, .. } = reply else {
             return;
         };
         let node = &mut self.nodes[i];
-        for opt_out in node.opt_outs.iter_mut().filter(|o| o.number == number) {
+        let asked = (node.opt_outs.iter_mut()).find(|o| o.sequence == sequence);
+        if let Some(opt_out) = asked.filter(|o| o.index.is_none()) {
             opt_out.index = Some(*index);
+            (node.permit).opt_out_confirmed(opt_out.number, DncScope::Mesh, *index);
         }
         self.take_over(i);
     }
@@ -573,10 +575,14 @@ impl World {
         let node = &mut self.nodes[i];
         let reached = node.reached;
         let done = |o: &OptOut| o.index.is_some_and(|index| index <= reached);
-        for opt_out in node.opt_outs.iter().filter(|o| done(o)) {
-            self.checkers.dnc.taken_over(i, opt_out.number);
+        let (over, waiting): (Vec<_>, _) = node.opt_outs.iter().partition(|o| done(o));
+        node.opt_outs = waiting;
+        for opt_out in over {
+            // Said twice: the second one binds until the directory has that too.
+            if !(node.opt_outs.iter()).any(|o| o.number == opt_out.number) {
+                self.checkers.dnc.taken_over(i, opt_out.number);
+            }
         }
-        node.opt_outs.retain(|o| !done(o));
     }
 }
 

@@ -215,6 +215,11 @@ impl Engine {
                 self.permit.opt_out(entry.number, entry.scope);
                 self.forbid(now, entry.number);
             }
+            Input::OptOutsTaken { entries, index } => {
+                for entry in entries {
+                    (self.permit).opt_out_confirmed(entry.number, entry.scope, index);
+                }
+            }
             Input::Phones(phones) => self.remember_phones(now, phones),
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::Drain => self.begin_drain(now),

@@ -166,6 +166,13 @@ pub enum Input<'a> {
     Sent(AttemptId),
     /// An opt-out of an earlier run that the directory may not have yet: binds this node.
     OptOut(DncEntry),
+    /// The directory took opt-outs of this node as its entry `index`.
+    OptOutsTaken {
+        /// Which.
+        entries: Vec<DncEntry>,
+        /// The directory's index.
+        index: u64,
+    },
     /// Where agents' phones were when an earlier run told of them last. Said once, at the start.
     Phones(Vec<PhoneAddress>),
     /// So many outcomes and records wait to be shipped.

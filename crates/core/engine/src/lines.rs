@@ -357,7 +357,15 @@ impl Engine {
         let Some(grant) = self.grants.remove(&attempt) else {
             return;
         };
-        if self.permit.after_send(now.monotonic, &grant) == permit::AfterSend::Cancel {
+        let (lease, campaigns) = (self.calls.lease(attempt), &self.facts.campaigns);
+        let open = || {
+            // An attempt that has ended meanwhile rings nowhere.
+            let Some(lease) = lease else { return true };
+            (campaigns.get(&lease.campaign))
+                .and_then(|campaign| compliance::RulePack::by_name(&campaign.rule_pack))
+                .is_some_and(|pack| compliance::may_dial_at(pack, &lease.zones, now.wall).is_ok())
+        };
+        if self.permit.after_send(now, &grant, open) == permit::AfterSend::Cancel {
             self.observe(Observed::SentLate);
             self.cancel(now, attempt, CancelReason::SentLate);
         }

@@ -73,6 +73,8 @@ struct World {
     applied: u64,
     claims: u32,
     confirm: bool,
+    /// How long the process stands still between an INVITE's datagram and the next look at the clock.
+    pause: Duration,
     /// Leads of the region's group, handed out as they are claimed.
     stock: Option<Vec<LeasedLead>>,
     asked: Vec<u32>,
@@ -175,6 +177,7 @@ impl World {
             applied: 0,
             claims: 0,
             confirm: true,
+            pause: Duration::ZERO,
             stock: None,
             asked: Vec::new(),
             phones: BTreeMap::new(),
@@ -231,6 +234,7 @@ impl World {
                     if let Some(attempt) = invite {
                         assert!(self.noted.contains(&attempt), "noted before it is sent");
                         self.invites.push((self.now.monotonic, attempt));
+                        self.now = self.now.plus(self.pause);
                         self.engine.handle(self.now, Input::Sent(attempt)).unwrap();
                     }
                     let back = Flow {
@@ -625,6 +629,30 @@ fn without_confirmation_the_last_invite_leaves_before_validity_ends() {
         world.engine.status(world.now).mode,
         domain::status::NodeMode::Local
     );
+}
+
+#[test]
+fn a_pause_over_the_windows_end_cancels_what_left_meanwhile() {
+    // 21:00 in Shanghai, when the window of the `china` pack closes.
+    let closing = WallTime::from_millis(1_795_352_400_000);
+    for (pause, expected) in [(200, Disposition::NoAnswer), (600, Disposition::Cancelled)] {
+        let mut world = World::new();
+        let mut campaign = campaign();
+        campaign.rule_pack = "china".into();
+        let changes = vec![DirectoryChange::Campaign(Arc::new(campaign))];
+        world.input(Input::Directory { index: 6, changes });
+        world.shift();
+        world.now.wall = closing - Duration::from_millis(500);
+        world.pause = Duration::from_millis(pause);
+        let attempts = world.lease(&["8002"]);
+        world.run(Duration::from_millis(100));
+        assert_eq!(world.invites.len(), 1, "the window is open");
+        world.run(Duration::from_secs(60));
+        assert_eq!(world.closed[&attempts[0]].0, expected, "{pause} ms");
+        world.lease(&["8012"]);
+        world.run(Duration::from_secs(5));
+        assert_eq!(world.invites.len(), 1, "and now it is closed");
+    }
 }
 
 #[test]

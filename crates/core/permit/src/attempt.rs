@@ -1,6 +1,8 @@
 //! What is asked before an INVITE, and the two answers.
 
-use domain::{AttemptId, CallerId, CampaignId, Instant, PhoneNumber, RegionId, SessionId, TrunkId};
+use domain::{
+    AttemptId, CallerId, CampaignId, Instant, PhoneNumber, RegionId, SessionId, TrunkId, WallTime,
+};
 
 /// An attempt that is about to be dialed.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,8 @@ pub struct Grant {
     pub session: SessionId,
     /// The number shown, against whose caps the attempt is counted.
     pub caller_id: PhoneNumber,
+    /// When it was judged, by the calendar.
+    pub checked_at: WallTime,
     /// The directory index at which do-not-call was checked.
     pub dnc_index: u64,
     /// The rule pack's version.

@@ -96,6 +96,20 @@ impl CapsBook {
         Ok(())
     }
 
+    /// What was counted at `counted` left at `at`, after a pause: a rolling cap counts from there.
+    pub(crate) fn left(&mut self, number: PhoneNumber, counted: WallTime, at: WallTime) {
+        let (counted, at) = (counted.as_secs(), at.as_secs());
+        let Some(times) = self.times.get_mut(&number).filter(|_| counted < at) else {
+            return;
+        };
+        // Counted later than asked where the calendar had been set back: then nothing to move.
+        if let Ok(found) = times.binary_search(&counted) {
+            times.remove(found);
+            let last = times.back().map_or(at, |last| at.max(*last));
+            times.push_back(last);
+        }
+    }
+
     /// The last attempt counted did not leave after all.
     pub(crate) fn give_back(&mut self, number: PhoneNumber) {
         if let Some(times) = self.times.get_mut(&number) {
@@ -150,6 +164,25 @@ mod tests {
         assert_eq!(times[0], at(10));
         assert_eq!(at(10) + Duration::from_secs(DAY as u64), at(DAY + 10));
         assert_eq!(book.take(number, CAPS, at(DAY + 10)), Ok(()));
+    }
+
+    #[test]
+    fn a_pause_before_the_send_counts_from_the_send() {
+        let (mut book, number) = known();
+        book.take(number, CAPS, at(0)).unwrap();
+        book.take(number, CAPS, at(1)).unwrap();
+        book.left(number, at(0), at(20));
+        assert_eq!(book.counts(number, at(20)), (2, 2));
+        assert_eq!(book.take(number, CAPS, at(HOUR)), Err(CapReached::Hour));
+        assert_eq!(book.take(number, CAPS, at(HOUR + 1)), Ok(()));
+        assert_eq!(
+            book.take(number, CAPS, at(HOUR + 19)),
+            Err(CapReached::Hour)
+        );
+        assert_eq!(book.take(number, CAPS, at(HOUR + 20)), Ok(()));
+        // Times that were never counted move nothing.
+        book.left(number, at(7), at(2 * HOUR));
+        assert_eq!(book.counts(number, at(HOUR + 20)), (2, 4));
     }
 
     #[test]

@@ -17,14 +17,31 @@ pub struct DncSet {
     mesh: LookUp<PhoneNumber, u64>,
     /// Entries for a campaign or region.
     scoped: LookUp<(PhoneNumber, DncScope), u64>,
-    /// Opt-outs heard here that the directory has not yet confirmed. They bind at once.
-    local: LookUp<(PhoneNumber, DncScope), ()>,
+    /// Opt-outs heard here. They bind at once, and until this copy holds what the directory made
+    /// of them. An entry of somebody else's for the same number is no substitute, since it may be
+    /// removed for reasons older than this opt-out.
+    local: LookUp<(PhoneNumber, DncScope), Heard>,
     base: Option<Arc<dyn BaseLookup>>,
     /// Up to which entry of the directory the base has everything in it.
     taken_in: u64,
     /// Numbers of the base that the directory has allowed again since, and by which entry.
     lifted: LookUp<PhoneNumber, u64>,
     index: u64,
+}
+
+/// Opt-outs of one number and scope that were heard here.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    /// How many the directory has not answered.
+    waiting: u32,
+    /// The latest entry that it made of one.
+    told: u64,
+}
+
+impl Heard {
+    const fn is_over(self, index: u64) -> bool {
+        self.waiting == 0 && self.told <= index
+    }
 }
 
 impl DncSet {
@@ -51,7 +68,7 @@ impl DncSet {
     /// Takes in an entry that the directory's entry `index` added or renewed.
     pub fn add(&mut self, number: PhoneNumber, scope: DncScope, index: u64) {
         self.index = self.index.max(index);
-        self.local.remove(&(number, scope));
+        self.release(number, scope, index);
         let known = match scope {
             DncScope::Mesh => self.mesh.entry(number).or_insert(index),
             _ => self.scoped.entry((number, scope)).or_insert(index),
@@ -63,6 +80,7 @@ impl DncSet {
     /// entry `index`. An entry added later stays, and so does an unconfirmed one.
     pub fn remove(&mut self, number: PhoneNumber, scope: DncScope, added_by: u64, index: u64) {
         self.index = self.index.max(index);
+        self.release(number, scope, added_by);
         match scope {
             DncScope::Mesh => {
                 if self.mesh.get(&number).is_some_and(|at| *at <= added_by) {
@@ -131,17 +149,42 @@ impl DncSet {
         for (number, scope, added_by) in entries {
             self.add(number, scope, added_by);
         }
+        self.local.retain(|_, heard| !heard.is_over(index));
         self.index = index;
     }
 
     /// An agent's or a called person's opt-out binds this node before any commit.
     pub fn bind(&mut self, number: PhoneNumber, scope: DncScope) {
-        let known = match scope {
-            DncScope::Mesh => self.mesh.contains_key(&number),
-            _ => self.scoped.contains_key(&(number, scope)),
+        self.local.entry((number, scope)).or_default().waiting += 1;
+    }
+
+    /// The directory took one opt-out of this node as its entry `index`: one call for each
+    /// [`DncSet::bind`]. It binds here by itself until this copy holds that entry, or a later word
+    /// of the directory on it.
+    pub fn confirm(&mut self, number: PhoneNumber, scope: DncScope, index: u64) {
+        let here = match scope {
+            DncScope::Mesh => self.mesh.get(&number),
+            _ => self.scoped.get(&(number, scope)),
         };
-        if !known {
-            self.local.insert((number, scope), ());
+        let reached = if self.index > index { index } else { 0 };
+        let reached = here.map_or(reached, |at| reached.max(*at));
+        if let Some(heard) = self.local.get_mut(&(number, scope)) {
+            heard.waiting = heard.waiting.saturating_sub(1);
+            heard.told = heard.told.max(index);
+        }
+        self.release(number, scope, reached);
+    }
+
+    /// The directory's word up to `index` on a number is here.
+    fn release(&mut self, number: PhoneNumber, scope: DncScope, index: u64) {
+        let key = (number, scope);
+        if !self.local.is_empty()
+            && self
+                .local
+                .get(&key)
+                .is_some_and(|heard| heard.is_over(index))
+        {
+            self.local.remove(&key);
         }
     }
 
@@ -215,9 +258,66 @@ mod tests {
         }
         set.remove(number(1), DncScope::Mesh, 2, 4);
         assert!(set.covers(number(1), CAMPAIGN, REGION), "an older removal");
+        // Somebody else's entry comes and goes: the directory has not heard of ours yet.
         set.add(number(1), DncScope::Mesh, 5);
         set.remove(number(1), DncScope::Mesh, 5, 6);
+        assert!(set.covers(number(1), CAMPAIGN, REGION), "not ours");
+        // Ours is entry 7, and an administrator removes that.
+        set.confirm(number(1), DncScope::Mesh, 7);
+        assert!(set.covers(number(1), CAMPAIGN, REGION), "on its way");
+        set.add(number(1), DncScope::Mesh, 7);
+        assert_eq!(set.len(), 3, "the directory's word alone, once it is here");
+        set.remove(number(1), DncScope::Mesh, 7, 8);
         assert!(!set.covers(number(1), CAMPAIGN, REGION));
+    }
+
+    #[test]
+    fn an_opt_out_is_released_by_whatever_of_the_directory_comes_first() {
+        let bound = || {
+            let mut set = DncSet::new();
+            set.bind(number(1), DncScope::Mesh);
+            set
+        };
+        let covers = |set: &DncSet| set.covers(number(1), CAMPAIGN, REGION);
+        // The answer comes after the entry, and after its removal.
+        let mut set = bound();
+        set.add(number(1), DncScope::Mesh, 7);
+        set.remove(number(1), DncScope::Mesh, 7, 8);
+        assert!(covers(&set));
+        set.confirm(number(1), DncScope::Mesh, 7);
+        assert!(!covers(&set), "the directory has spoken since");
+        // A snapshot from before it, and one from after it.
+        let mut set = bound();
+        set.confirm(number(1), DncScope::Mesh, 7);
+        set.reset(6, []);
+        assert!(covers(&set));
+        set.reset(9, []);
+        assert!(!covers(&set));
+        // Said again while the first is on its way: each has its own answer.
+        for bound_before in [true, false] {
+            let mut set = bound();
+            if bound_before {
+                set.bind(number(1), DncScope::Mesh);
+            }
+            set.confirm(number(1), DncScope::Mesh, 7);
+            if !bound_before {
+                set.bind(number(1), DncScope::Mesh);
+            }
+            set.add(number(1), DncScope::Mesh, 7);
+            set.remove(number(1), DncScope::Mesh, 7, 8);
+            assert!(covers(&set));
+            set.confirm(number(1), DncScope::Mesh, 10);
+            set.add(number(1), DncScope::Mesh, 10);
+            set.remove(number(1), DncScope::Mesh, 10, 11);
+            assert!(!covers(&set));
+        }
+        // A campaign's opt-out goes the same way.
+        let scope = DncScope::Campaign(CAMPAIGN);
+        let mut set = DncSet::new();
+        set.bind(number(1), scope);
+        set.add(number(1), scope, 3);
+        set.confirm(number(1), scope, 3);
+        assert_eq!(set.len(), 1);
     }
 
     fn base(last: &[u64]) -> Arc<MemoryBase> {

@@ -221,6 +221,11 @@ impl Permit {
         self.dnc.bind(number, scope);
     }
 
+    /// The directory took such an opt-out as its entry `index`.
+    pub fn opt_out_confirmed(&mut self, number: PhoneNumber, scope: DncScope, index: u64) {
+        self.dnc.confirm(number, scope, index);
+    }
+
     /// The whole copy was replaced by a snapshot of the directory at `index`. Nothing is trusted
     /// until the next freshness answer.
     pub fn directory_reset(
@@ -381,6 +386,7 @@ impl Permit {
             region: attempt.region,
             session: attempt.session,
             caller_id: caller.number,
+            checked_at: now.wall,
             dnc_index: self.dnc.index(),
             rule_pack_version: attempt.rule_pack_version,
             valid_until,
@@ -394,10 +400,17 @@ impl Permit {
         self.counts.granted -= 1;
     }
 
-    /// The INVITE left; `now` was read after that. Half of the guard is for pauses like this one:
-    /// what left within it may stand, since validity had not ended.
-    pub fn after_send(&mut self, now: Instant, grant: &Grant) -> AfterSend {
-        if now + limits::SEND_GUARD / 2 < grant.valid_until {
+    /// The INVITE left; `now` was read after that, and `window_open` must judge by it. Half of the
+    /// guard is for pauses like this one: what left within it may stand, since validity had not
+    /// ended. The window needs no guard: open before the send and after it, it was open at it.
+    pub fn after_send(
+        &mut self,
+        now: Now,
+        grant: &Grant,
+        window_open: impl FnOnce() -> bool,
+    ) -> AfterSend {
+        (self.caps).left(grant.caller_id, grant.checked_at, now.wall);
+        if now.monotonic + limits::SEND_GUARD / 2 < grant.valid_until && window_open() {
             return AfterSend::InTime;
         }
         self.counts.late += 1;

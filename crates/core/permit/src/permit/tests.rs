@@ -165,11 +165,14 @@ fn a_pause_between_check_and_send_cancels() {
     let id = caller_id();
     let mut permit = valid();
     let grant = permit.check(now(2000), &attempt(&id), || true).unwrap();
-    let left = |permit: &mut Permit, at| permit.after_send(now(at).monotonic, &grant);
+    let left = |permit: &mut Permit, at| permit.after_send(now(at), &grant, || true);
     assert_eq!(left(&mut permit, 2001), AfterSend::InTime);
     assert_eq!(left(&mut permit, 28_399), AfterSend::InTime);
     assert_eq!(left(&mut permit, 28_400), AfterSend::Cancel);
-    assert_eq!(permit.counts().late, 1);
+    // Everything valid for long, but the window closed while the process stood still.
+    let closed = permit.after_send(now(2001), &grant, || false);
+    assert_eq!(closed, AfterSend::Cancel);
+    assert_eq!(permit.counts().late, 2);
 }
 
 #[test]
