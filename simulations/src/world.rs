@@ -14,6 +14,7 @@ pub mod process;
 pub mod status;
 
 pub use api::{Api, Problem};
+pub use desks::Account;
 pub use evidence::{Evidence, at_least, holds};
 pub use faults::{DncAnswer, Wait, add_do_not_call, wall_ms};
 pub use process::Process;
@@ -104,6 +105,8 @@ pub struct WorldConfig {
     pub channels: u32,
     /// New calls a second on a trunk.
     pub calls_per_second: u32,
+    /// Where every city's trunk leads; the simulated carrier's own where none is given.
+    pub trunk: Option<SocketAddr>,
     /// An agent hangs up after so long, in milliseconds: shortest and longest.
     pub talk_ms: (u32, u32),
     /// An agent's wrap-up in milliseconds: shortest and longest.
@@ -130,6 +133,7 @@ impl WorldConfig {
             habits: brisk(),
             channels: 200,
             calls_per_second: 50,
+            trunk: None,
             talk_ms: (3_000, 7_000),
             wrap_up_ms: (300, 1_500),
             pause_permille: 10,
@@ -219,6 +223,16 @@ impl Node {
     /// `/metrics`, `/livez`, `/readyz`.
     pub fn monitoring(&self) -> SocketAddr {
         self.monitoring
+    }
+
+    /// Where its agents' phones register.
+    pub fn agent_sip(&self) -> SocketAddr {
+        self.agent_sip
+    }
+
+    /// Its process, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.id()
     }
 
     /// Its id as a member.
@@ -330,6 +344,11 @@ impl World {
     /// The cities' nodes.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The coordinator's process, while it runs.
+    pub fn coordinator_process_id(&self) -> Option<u32> {
+        self.coordinator.id()
     }
 
     /// Where the coordinator's `/metrics` is.

@@ -118,16 +118,18 @@ pub(crate) fn chaos(args: &[String]) -> Result<()> {
 /// Builds in release and measures.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
     setup::packages()?;
-    run(cargo()
-        .args([
-            "run",
-            "--release",
-            "--quiet",
-            "--package",
-            "simulations",
-            "--bin",
-            "bench",
-            "--",
-        ])
-        .args(args))
+    run(cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "simulations",
+        "--package",
+        "dialmesh",
+        "--bin",
+        "bench",
+        "--bin",
+        "dialmesh",
+    ]))?;
+    let binary = root().join("target/release/bench");
+    run(command(&binary.to_string_lossy()).args(args))
 }

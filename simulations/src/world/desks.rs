@@ -10,6 +10,23 @@ use reqwest::Method;
 use serde_json::json;
 use std::time::Duration;
 
+/// What a new agent is given.
+#[derive(Clone)]
+pub struct Account {
+    /// Signs in with this.
+    pub login: String,
+    /// The phone's password.
+    pub sip_password: String,
+    /// Opens the agents' API.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Account({})", self.login)
+    }
+}
+
 /// One place of work.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -40,7 +57,11 @@ impl World {
         seated.map(drop).with_context(|| self.agents_trouble())
     }
 
-    async fn seat(&self, city: usize, number: usize) -> anyhow::Result<Desk> {
+    /// Makes the account of a city's agent.
+    ///
+    /// # Errors
+    /// The API refuses.
+    pub async fn open_account(&self, city: usize, number: usize) -> anyhow::Result<Account> {
         let node = &self.nodes[city];
         let login = format!("{}-{number:02}", node.city.name);
         let name = format!("Agent {number} of {}", node.city.name);
@@ -53,7 +74,19 @@ impl World {
             let text = made[key].as_str().map(str::to_owned);
             text.with_context(|| format!("the new agent {login} has no {key}"))
         };
-        let phone = PhoneConfig::new(&login, &secret("sip_password")?, node.agent_sip);
+        let (sip_password, token) = (secret("sip_password")?, secret("token")?);
+        Ok(Account {
+            login,
+            sip_password,
+            token,
+        })
+    }
+
+    async fn seat(&self, city: usize, number: usize) -> anyhow::Result<Desk> {
+        let node = &self.nodes[city];
+        let account = self.open_account(city, number).await?;
+        let login = account.login;
+        let phone = PhoneConfig::new(&login, &account.sip_password, node.agent_sip);
         let phone = Phone::start(phone, self.rtp.clone()).await?;
         let url = format!("ws://{}/agent/v1/socket", node.http);
         let config = AgentConfig {
@@ -61,7 +94,7 @@ impl World {
             talk_ms: self.config.talk_ms,
             wrap_up_ms: self.config.wrap_up_ms,
             pause_permille: self.config.pause_permille,
-            ..AgentConfig::new(&login, &secret("token")?, &url)
+            ..AgentConfig::new(&login, &account.token, &url)
         };
         let agent = Agent::start(config, phone.clone(), self.agent_log.clone());
         Ok(Desk {

@@ -326,14 +326,16 @@ async fn set_up_dialing(
         let address: SocketAddr = carrier
             .addr(&node.city.name)
             .context("a trunk has an address")?;
+        let auth = json!({"username": node.city.name, "password": password(config, &node.city)});
         let trunk = json!({
             "name": format!("{} carrier", node.city.name),
             "node": node.id,
-            "address": address.to_string(),
-            "auth": {"username": node.city.name, "password": password(config, &node.city)},
+            "address": config.trunk.unwrap_or(address).to_string(),
+            "auth": config.trunk.map_or(auth, |_| Value::Null),
             "channels": config.channels,
             "calls_per_second": config.calls_per_second,
-            "options_interval_seconds": 5,
+            // What is not the simulated carrier need not answer OPTIONS.
+            "options_interval_seconds": if config.trunk.is_some() { 0 } else { 5 },
         });
         let trunk = ask(api, Method::POST, "/trunks", &trunk).await?;
         node.trunk = trunk["id"]

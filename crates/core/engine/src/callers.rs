@@ -97,13 +97,16 @@ impl Engine {
         let usable = (self.facts.trunks.values())
             .filter_map(|trunk| Some((trunk, self.ways.get(&trunk.id)?)))
             .filter(|(trunk, way)| trunk.enabled && way.up);
-        usable.fold((0, 0), |(channels, calls), (trunk, way)| {
+        let (channels, calls) = usable.fold((0, 0), |(channels, calls), (trunk, way)| {
             let free = trunk.channels.saturating_sub(self.legs.channels(trunk.id));
             (
                 channels + free,
                 calls + way.rate.available(now.monotonic).min(free),
             )
-        })
+        });
+        // A line without a port would take a lead and an agent, and let both go again.
+        let ports = u32::try_from(self.ports.rested(now.monotonic)).unwrap_or(u32::MAX);
+        (channels.min(ports), calls.min(ports))
     }
 
     /// The most local caller ID of a trunk that takes a call now; none means do not dial.

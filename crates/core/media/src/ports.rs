@@ -153,6 +153,11 @@ impl PortPool {
         self.used.len()
     }
 
+    /// How many may be taken now.
+    pub fn rested(&self, now: Instant) -> usize {
+        self.free.partition_point(|(rested, _)| *rested <= now)
+    }
+
     /// How many are free or resting.
     pub fn idle(&self) -> usize {
         self.free.len()
@@ -210,7 +215,11 @@ mod tests {
             for (take, which, wait) in steps {
                 now = now + Duration::from_millis(wait);
                 if take {
-                    if let Some(port) = pool.take(now) {
+                    let rested = pool.rested(now);
+                    prop_assert!(rested <= pool.idle());
+                    let taken = pool.take(now);
+                    prop_assert_eq!(taken.is_some(), rested > 0);
+                    if let Some(port) = taken {
                         prop_assert!(!held.contains(&port));
                         if let Some(at) = back.remove(&port) {
                             prop_assert!(now.since(at) >= DRAIN);

@@ -45,8 +45,18 @@ fn spent(path: &str) -> Duration {
 
 /// Seconds of CPU of this process's threads since its start, by name, the largest first.
 pub(crate) fn threads() -> Vec<(String, f64)> {
+    let mut all: Vec<_> = (threads_of(std::process::id()).into_iter())
+        .map(|(name, cpu)| (name, cpu.as_secs_f64()))
+        .collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    all.retain(|(_, cpu)| *cpu >= 0.1);
+    all
+}
+
+/// CPU of a process's threads since its start, by name.
+pub(crate) fn threads_of(process: u32) -> BTreeMap<String, Duration> {
     let mut by_name = BTreeMap::<String, Duration>::new();
-    for task in fs::read_dir("/proc/self/task")
+    for task in fs::read_dir(format!("/proc/{process}/task"))
         .into_iter()
         .flatten()
         .flatten()
@@ -55,13 +65,7 @@ pub(crate) fn threads() -> Vec<(String, f64)> {
         let name = read("comm").trim().to_owned();
         *by_name.entry(name).or_default() += spent(&task.path().join("stat").display().to_string());
     }
-    let mut all: Vec<_> = by_name
-        .into_iter()
-        .map(|(name, cpu)| (name, cpu.as_secs_f64()))
-        .collect();
-    all.sort_by(|a, b| b.1.total_cmp(&a.1));
-    all.retain(|(_, cpu)| *cpu >= 0.1);
-    all
+    by_name
 }
 
 /// The machine's load of the last minute.

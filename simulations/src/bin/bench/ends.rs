@@ -1,6 +1,6 @@
 //! SIPp at both ends: the carrier, and the agents' phones.
 
-use crate::city::{City, Plan};
+use crate::city::Plan;
 use anyhow::{Context as _, ensure};
 use md5::{Digest as _, Md5};
 use std::{
@@ -73,8 +73,12 @@ pub(crate) struct Phones(Sipp);
 impl Phones {
     /// Registers them from the port that SIPp then takes over: SIPp 3.6 takes a challenge's first
     /// offer and knows MD5 only, where the registrar offers SHA-256 first (RFC 8760).
-    pub(crate) fn start(plan: &Plan, city: &City) -> anyhow::Result<Self> {
-        register(plan, city.agent_address())?;
+    pub(crate) fn start(
+        plan: &Plan,
+        registrar: SocketAddr,
+        logins: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        register(plan, registrar, logins)?;
         Ok(Self(Sipp::start(
             "agent-phone",
             plan.phones(),
@@ -88,13 +92,16 @@ impl Phones {
     }
 }
 
-fn register(plan: &Plan, registrar: SocketAddr) -> anyhow::Result<()> {
+fn register(
+    plan: &Plan,
+    registrar: SocketAddr,
+    logins: impl IntoIterator<Item = (String, String)>,
+) -> anyhow::Result<()> {
     let here = SocketAddr::new(registrar.ip(), plan.phones());
     let socket =
         UdpSocket::bind(here).with_context(|| format!("binding the phones' port {here}"))?;
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-    for agent in 1..=plan.agents {
-        let (login, password) = City::login(agent);
+    for (agent, (login, password)) in logins.into_iter().enumerate() {
         let request = |cseq: u32, authorization: &str| {
             format!(
                 "REGISTER sip:{registrar} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{agent}r{cseq}\r\n\

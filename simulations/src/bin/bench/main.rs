@@ -7,11 +7,16 @@
 //! the bench at once, where a node would ask its groups, and outcomes are counted where a node
 //! would ship them. **What is outside**: SIPp as the carrier, SIPp as the agents' phones, and, for
 //! media, one process that speaks RTP for all of them.
+//!
+//! `--which whole` measures the shipped program instead: a coordinator and one city's node as
+//! processes of their own, with leases, do-not-call, outcomes and call records going over the mesh,
+//! and agents at the node's WebSocket.
 
 mod city;
 mod cpu;
 mod ends;
 mod rtp;
+mod whole;
 
 use anyhow::{Context as _, ensure};
 use city::{City, Plan};
@@ -30,6 +35,8 @@ enum Which {
     Signalling,
     /// Calls that stay bridged while RTP flows both ways.
     Media,
+    /// As `signalling`, through a whole mesh of processes: a coordinator and one city's node.
+    Whole,
 }
 
 /// One node against SIPp.
@@ -39,24 +46,27 @@ struct Arguments {
     /// What to measure.
     #[arg(long, value_enum, default_value = "signalling")]
     which: Which,
-    /// Answered calls a second to reach (signalling).
+    /// Answered calls a second to reach (signalling, whole).
     #[arg(long, default_value_t = 300)]
     rate: u32,
     /// Bridged calls (media).
     #[arg(long, default_value_t = 200)]
     calls: u32,
-    /// Agents on shift (signalling); each call occupies one for about 0.3 s.
+    /// Agents on shift (signalling, whole); each call occupies one for about 0.3 s.
     #[arg(long, default_value_t = 200)]
     agents: u32,
     /// Seconds measured, after a warm-up of 3.
     #[arg(long, default_value_t = 30)]
     seconds: u64,
-    /// Milliseconds from answer to the carrier's BYE (signalling).
+    /// Milliseconds from answer to the carrier's BYE (signalling, whole).
     #[arg(long, default_value_t = 100)]
     talk_ms: u32,
     /// First of the ports used on loopback: SIP, then RTP from 1000 above it.
     #[arg(long, default_value_t = 21_000)]
     port: u16,
+    /// The program `dialmesh` (whole); the one beside this program when not given.
+    #[arg(long, value_name = "FILE")]
+    dialmesh: Option<std::path::PathBuf>,
     /// Internal: be the process that speaks RTP.
     #[arg(long, hide = true)]
     rtp_ends: bool,
@@ -73,10 +83,13 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = if arguments.rtp_ends {
         rtp::speak().map(|()| true)
+    } else if arguments.which == Which::Whole {
+        whole::run(&arguments).await
     } else {
         tokio::task::block_in_place(|| match arguments.which {
             Which::Signalling => signalling(&arguments),
             Which::Media => media(&arguments),
+            Which::Whole => unreachable!("it was taken before"),
         })
     };
     match done {
@@ -101,7 +114,8 @@ fn wait_for(what: &str, limit: Duration, mut is: impl FnMut() -> bool) -> anyhow
 /// Phones registered, agents logged in and ready.
 fn staffed(plan: &Plan) -> anyhow::Result<(City, Phones)> {
     let city = City::start(plan)?;
-    let phones = Phones::start(plan, &city)?;
+    let logins = (1..=plan.agents).map(City::login);
+    let phones = Phones::start(plan, city.agent_address(), logins)?;
     city.begin_shifts(plan.agents);
     let counts = city.counts();
     let all = u64::from(plan.agents);
