@@ -11,11 +11,11 @@ use dialmesh_http::{
     auth::{Caller, Principal},
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
-        Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest, Campaign,
-        CampaignSettings, CampaignStats, DncCheck, DncImportOptions, DncRemoval, DncRequest,
-        DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
-        LeadFilter, Member as MemberView, Operation, Page, PageQuery, Region, RegionRequest,
-        Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
+        AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
+        Campaign, CampaignSettings, CampaignStats, DncCheck, DncImportOptions, DncRemoval,
+        DncRequest, DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated,
+        JoinTokenRequest, Lead, LeadFilter, Member as MemberView, Operation, Page, PageQuery,
+        Region, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
     },
     events::Events,
     problem::{BackendError, FieldError},
@@ -239,6 +239,9 @@ impl AdminBackend for Desk {
     }
     async fn regions(&self, query: PageQuery) -> Answer<Page<Region>> {
         members::regions(&self.0, &query)
+    }
+    async fn audit_heads(&self, query: PageQuery) -> Answer<Page<AuditHead>> {
+        members::audit_heads(&self.0, &query)
     }
     async fn create_region(&self, by: &Caller, request: RegionRequest) -> Answer<Region> {
         members::create_region(&self.0, by, request).await

@@ -9,8 +9,8 @@ use dialmesh_http::{
     admin::Answer,
     auth::Caller,
     dto::{
-        HomeRule, HomeRules, JoinToken, JoinTokenCreated, JoinTokenRequest, Member, Page,
-        PageQuery, Region, RegionRequest,
+        AuditHead, HomeRule, HomeRules, JoinToken, JoinTokenCreated, JoinTokenRequest, Member,
+        Page, PageQuery, Region, RegionRequest,
     },
     problem::{BackendError, FieldError},
 };
@@ -54,6 +54,18 @@ pub(crate) async fn remove(backend: &Backend, by: &Caller, id: MemberId) -> Answ
 pub(crate) fn regions(backend: &Backend, query: &PageQuery) -> Answer<Page<Region>> {
     backend.member.directory().read(|directory| {
         page(directory.regions().map(|r| (r.id, r)), query).map(|page| page.map(Region::from))
+    })
+}
+
+pub(crate) fn audit_heads(backend: &Backend, query: &PageQuery) -> Answer<Page<AuditHead>> {
+    let view = |head: &ledger::AuditHead| AuditHead {
+        node: head.member,
+        sequence: head.sequence,
+        hash: head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        told_at: head.at.into(),
+    };
+    backend.member.directory().read(|directory| {
+        page(directory.audit_heads().map(|h| (h.member, h)), query).map(|page| page.map(view))
     })
 }
 

@@ -230,6 +230,7 @@ fn unknown(lost: LostAttempt, now: WallTime) -> CallRecord {
         agent_leg: None,
         rule_pack: String::new(),
         dnc_index: 0,
+        permission: None,
         note: String::new(),
     }
 }

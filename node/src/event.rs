@@ -84,6 +84,8 @@ pub(crate) enum Event {
         entries: Vec<DncEntry>,
         index: u64,
     },
+    /// When caller IDs were shown in earlier runs.
+    Shown(crate::audit::Shown),
     /// Where phones were in an earlier run.
     Phones(Vec<engine::PhoneAddress>),
     Stop,

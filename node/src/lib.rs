@@ -1,6 +1,7 @@
 //! A city's process: configuration and wiring, nothing else.
 
 mod agents;
+mod audit;
 pub mod config;
 mod directory;
 mod event;
@@ -15,6 +16,7 @@ pub use config::{NodeConfig, NodeConfigError};
 
 use agents::Desk;
 use anyhow::{Context, Result, bail};
+use audit::Audit;
 use consensus::Applied;
 use domain::{MemberRole, RegionId, Secret, SessionId, SipTransport};
 use engine::{Engine, EngineConfig, Side};
@@ -185,12 +187,16 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     let readiness = Readiness::new();
     let (view, known) = phones::open(&config.data_dir, clock::wall())?;
     let phones = Phones::default();
+    let anchor = (member.directory()).read(|directory| directory.audit_head(member.id()));
+    let anchor = anchor.map(|(sequence, hash)| permit::audit::Head { sequence, hash });
+    let (audit, head, shown) = Audit::open(&config.data_dir, member.id(), anchor, clock::wall())?;
     let kept = Kept {
+        audit: audit.clone(),
         attempts: Arc::clone(&attempts),
         outbox: Arc::clone(&outbox),
         phones: phones.clone(),
     };
-    let started = start_engine(&config, &member, &readiness, &events, kept, region)?;
+    let started = start_engine(&config, &member, &readiness, &events, kept, region, head)?;
     let (shell, wishes) = started;
     let (trunks, agents) = (
         shell.trunks.bound()[0].address,
@@ -205,6 +211,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         .spawn(move || shell::run(shell, &queue))
         .context("the engine's thread cannot be started")?;
 
+    events.put(Event::Shown(shown)).await;
+    tasks.spawn("audit", audit.clone().keep(member.clone()));
     events.put(Event::OptOuts(outbox.opt_outs())).await;
     events.put(Event::Phones(known)).await;
     tasks.spawn("phones", phones.keep(view));
@@ -273,6 +281,9 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     if settled {
         close_sessions(&member, sessions).await;
     }
+    tokio::time::timeout(CLOSING, audit.anchor(&member, &mut 0))
+        .await
+        .ok();
     member.shut_down().await;
     match shutdown.reason() {
         Some(Reason::Failed(why)) => bail!(why),
@@ -349,6 +360,7 @@ async fn move_if_needed(member: &Member, config: &NodeConfig) {
 
 /// What the engine's thread leaves to others to keep.
 struct Kept {
+    audit: Audit,
     attempts: Arc<Attempts>,
     outbox: Arc<Outbox>,
     phones: Phones,
@@ -363,6 +375,7 @@ fn start_engine(
     events: &Events,
     kept: Kept,
     region: RegionId,
+    audit: permit::audit::Head,
 ) -> Result<Started> {
     let seed = entropy::seed()?;
     let sockets = |side: Side, address: SocketAddr| {
@@ -431,6 +444,7 @@ fn start_engine(
             realm: config.sip.realm.clone(),
             freshness: config.protocol.freshness,
             safe_harbour,
+            audit,
         },
         seed,
     );

@@ -23,6 +23,8 @@ use storage::ProcessEpoch;
 use tokio::sync::Notify;
 
 const AGAIN: Duration = Duration::from_millis(500);
+/// Outcomes and records may gather so long while others are on their way.
+const GATHER: Duration = Duration::from_millis(50);
 const PROPOSAL: Duration = Duration::from_secs(5);
 const SHIPMENT: Duration = Duration::from_secs(10);
 /// Records in one shipment.
@@ -138,6 +140,14 @@ impl Shipping {
         tasks.spawn("forget_shipped", self.forget());
     }
 
+    /// Lets some gather before they are told, unless the process is about to end: each telling is
+    /// a commit, and a commit costs more than what is in it.
+    async fn gather(&self) {
+        if !self.shutdown.has_started() {
+            tokio::time::sleep(GATHER).await;
+        }
+    }
+
     /// Waits for more, or for a while after a failure.
     async fn pause(&self, failed: bool) {
         if failed {
@@ -159,6 +169,8 @@ impl Shipping {
             };
             if batch.is_none() || failed {
                 self.pause(failed).await;
+            } else if batch.is_some_and(|(_, _, batch)| batch.len() < limits::OUTCOME_BATCH) {
+                self.gather().await;
             }
         }
     }
@@ -270,6 +282,8 @@ impl Shipping {
             let failed = !batch.is_empty() && !self.ship(&batch).await;
             if batch.is_empty() || failed {
                 self.pause(failed).await;
+            } else if batch.len() < RECORDS_BATCH {
+                self.gather().await;
             }
         }
     }

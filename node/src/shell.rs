@@ -246,6 +246,7 @@ impl Running {
             Event::OptOutsTaken { entries, index } => {
                 self.input(now, Input::OptOutsTaken { entries, index });
             }
+            Event::Shown(times) => self.input(now, Input::Shown(times)),
             Event::Phones(phones) => self.input(now, Input::Phones(phones)),
             Event::Stop => {}
         }
@@ -331,14 +332,25 @@ impl Running {
         while let Some(output) = self.shell.engine.poll_output() {
             outputs.push(output);
         }
-        let mut notes = Vec::new();
+        let (mut notes, mut lines) = (Vec::new(), Vec::new());
         outputs.retain_mut(|output| match output {
+            Output::Audit(line) => {
+                lines.push(std::mem::take(line));
+                false
+            }
             Output::Note(entry) => {
                 notes.push(std::mem::replace(entry, Entry::Leased(Vec::new())));
                 false
             }
             _ => true,
         });
+        if let Err(error) = self.shell.kept.audit.write(&lines) {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "why an attempt is permitted cannot be written; the process stops"
+            );
+            std::process::abort();
+        }
         if !notes.is_empty()
             && let Err(error) = self.shell.kept.attempts.note(notes)
         {
@@ -352,7 +364,7 @@ impl Running {
 
     fn output(&mut self, output: Output) {
         match output {
-            Output::Note(_) => unreachable!("notes were written before"),
+            Output::Note(_) | Output::Audit(_) => unreachable!("they were written before"),
             Output::Persist { token, entry } => self.persist(token, entry),
             Output::Transmit {
                 side,

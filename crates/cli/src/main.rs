@@ -19,7 +19,8 @@ use clap_complete::Shell;
 use session::Session;
 use std::{io, process::ExitCode};
 use verbs::{
-    agent, call, campaign, config, dnc, explain, lead, number, region, status, token, top, trunk,
+    agent, audit, call, campaign, config, dnc, explain, lead, number, region, status, token, top,
+    trunk,
 };
 
 const AFTER: &str = "Examples:
@@ -127,6 +128,12 @@ enum Noun {
         after_help = "Examples:\n  dialmesh cdr export --campaign autumn --file autumn.csv"
     )]
     Cdr(call::Records),
+    /// Why calls were permitted, and that nobody changed it since.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh audit why att_0001000000000000000c00000000\n  dialmesh audit verify --online /var/lib/dialmesh/audit"
+    )]
+    Audit(audit::Verb),
     /// Which meshes this user speaks to.
     #[command(
         subcommand,
@@ -201,6 +208,7 @@ async fn ask(noun: Noun, session: &Session) -> Result<()> {
         Noun::Agent(verb) => agent::run(verb, session).await,
         Noun::Call(verb) => call::run(verb, session).await,
         Noun::Cdr(verb) => call::records(verb, session).await,
+        Noun::Audit(verb) => audit::run(verb, session).await,
         other => anyhow::bail!("{other:?} does not speak to the admin API"),
     }
 }

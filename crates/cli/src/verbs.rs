@@ -1,6 +1,7 @@
 //! The verbs, a file for each noun.
 
 pub(crate) mod agent;
+pub(crate) mod audit;
 pub(crate) mod call;
 pub(crate) mod campaign;
 pub(crate) mod config;

@@ -7,7 +7,7 @@ use crate::{
 };
 use domain::{
     AgentId, AttemptId, CallOutcome, Campaign, CampaignId, Disposition, DispositionCode, Instant,
-    LeadId, LeasedLead, LegId, Now, PhoneNumber, SessionId, TrunkId, WallTime,
+    LeadId, LeasedLead, LegId, Now, Permission, PhoneNumber, SessionId, TrunkId, WallTime,
 };
 use sansio::transitions::Table;
 use serde::{Deserialize, Serialize};
@@ -157,6 +157,8 @@ pub struct DialFacts {
     pub rule_pack: String,
     /// The directory index at which do-not-call was checked.
     pub dnc_index: u64,
+    /// The rest of why it was allowed.
+    pub permission: Option<Permission>,
 }
 
 /// What must be durable before an agent is told that a disposition is set (I7). After a crash it

@@ -114,6 +114,7 @@ impl AttemptEnd {
                 |facts| facts.rule_pack.clone(),
             ),
             dnc_index: dialed.map_or(0, |facts| facts.dnc_index),
+            permission: dialed.and_then(|facts| facts.permission.clone()),
             note: self.note.clone(),
         })
     }

@@ -30,7 +30,7 @@ pub use id::{
 };
 pub use lead::{CallOutcome, LeadProfile, LeasedLead, NewLead};
 pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
-pub use record::{CallRecord, LegStats};
+pub use record::{CallRecord, LegStats, Permission};
 pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};
 pub use secret::Secret;
 pub use time::{Instant, Now, WallTime};

@@ -2,7 +2,7 @@
 
 use crate::{
     AgentId, AttemptId, CampaignId, Disposition, LeadId, ListId, MemberId, PhoneNumber, RegionId,
-    SessionId, TrunkId, WallTime,
+    SessionId, TrunkId, WallTime, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,17 @@ pub struct LegStats {
     pub jitter_us: u32,
     /// Packets refused for their source, version or payload type.
     pub refused: u64,
+}
+
+/// Why an attempt was permitted, beside what its call record says anyway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permission {
+    /// Its place in the node's audit chain, from 1.
+    pub sequence: u64,
+    /// Every time zone in which the number may lie: the calling window was open in each.
+    pub zones: Vec<ZoneId>,
+    /// For how much longer session and do-not-call copy were valid, in milliseconds.
+    pub valid_for_ms: u32,
 }
 
 /// One attempt from lease to end. Written once, when the attempt is closed.
@@ -78,6 +89,8 @@ pub struct CallRecord {
     pub rule_pack: String,
     /// Why it was allowed: the directory index at which do-not-call was checked.
     pub dnc_index: u64,
+    /// Why it was allowed: the rest; none where nothing was dialed, or a crash hid it.
+    pub permission: Option<Permission>,
     /// A note from the agent, at most [`crate::limits::NOTE_BYTES`].
     pub note: String,
 }

@@ -47,6 +47,7 @@ pub struct Engine {
     pub(crate) caller_draws: Stream,
     /// Granted attempts whose INVITE is on its way to the kernel.
     pub(crate) grants: BTreeMap<AttemptId, Grant>,
+    pub(crate) audit: permit::audit::Head,
     /// When the last INVITE datagram of each live attempt left.
     pub(crate) last_invite: BTreeMap<AttemptId, WallTime>,
     /// The agent's side of each bridge that ended.
@@ -101,6 +102,7 @@ impl Engine {
             phones: BTreeMap::new(),
             caller_draws: seed.stream("caller-id"),
             grants: BTreeMap::new(),
+            audit: config.audit,
             last_invite: BTreeMap::new(),
             bridge_figures: BTreeMap::new(),
             endings: BTreeMap::new(),
@@ -221,6 +223,11 @@ impl Engine {
                 }
             }
             Input::Phones(phones) => self.remember_phones(now, phones),
+            Input::Shown(times) => {
+                for (number, times) in times {
+                    self.permit.caps_mut().restore(number, times);
+                }
+            }
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::Drain => self.begin_drain(now),
         }

@@ -1,15 +1,16 @@
 //! What goes into [`crate::Engine`] and what comes out.
 
 use crate::facts::DirectoryCopy;
+use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentAccount, AgentId, AttemptId, CallOutcome, CallRecord, CallerId, Campaign, CampaignId,
     DncEntry, DncScope, Instant, LeadId, LeasedLead, MemberId, PhoneNumber, RegionId, SessionId,
-    Trunk, TrunkId,
+    Trunk, TrunkId, WallTime,
 };
 use media::{MediaCommand, MediaEvent};
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Which of a node's two SIP user agents: carriers never share a port with agents' phones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +44,8 @@ pub struct EngineConfig {
     pub freshness: Duration,
     /// The abandonment message, if there is one.
     pub safe_harbour: Option<media::PromptId>,
+    /// Where this node's audit chain ends.
+    pub audit: permit::audit::Head,
 }
 
 /// A change of the directory, as the node's copy of it applied it.
@@ -175,6 +178,9 @@ pub enum Input<'a> {
     },
     /// Where agents' phones were when an earlier run told of them last. Said once, at the start.
     Phones(Vec<PhoneAddress>),
+    /// When earlier runs of this node showed its caller IDs, within the last day at least. Said
+    /// once, at the start, before any lead comes.
+    Shown(BTreeMap<PhoneNumber, Vec<WallTime>>),
     /// So many outcomes and records wait to be shipped.
     Backlog(usize),
     /// No new attempts from here on; leads not dialed are given back.
@@ -211,6 +217,9 @@ pub enum Entry {
 pub enum Output {
     /// Append to the journal, without waiting for the disk. Written before anything later leaves.
     Note(Entry),
+    /// Append to the audit chain, without waiting for the disk. Written before anything later
+    /// leaves.
+    Audit(Bytes),
     /// Append to the journal; durable before anyone is told. With a token: say
     /// [`Input::Persisted`] then.
     Persist {
@@ -226,7 +235,7 @@ pub enum Output {
         /// Where to.
         flow: sip::Flow,
         /// What.
-        bytes: bytes::Bytes,
+        bytes: Bytes,
         /// The attempt whose first INVITE this is: answered by [`Input::Sent`].
         invite: Option<AttemptId>,
     },
@@ -297,7 +306,7 @@ pub struct PhoneAddress {
     /// Its Contact URI.
     pub contact: Vec<u8>,
     /// Until when.
-    pub expires: domain::WallTime,
+    pub expires: WallTime,
 }
 
 /// What metrics want to know.

@@ -5,10 +5,11 @@ use crate::{
     learning::window,
     legs::{Leg, Owner},
 };
+use bytes::Bytes;
 use call::{AttemptState, CancelReason, DialFacts};
 use domain::{
     AttemptId, CallRecord, Campaign, CampaignId, CampaignState, Disposition, Instant, LeasedLead,
-    LegId, Now, PhoneNumber, RegionId, limits,
+    LegId, Now, Permission, PhoneNumber, RegionId, limits,
 };
 use numbering::locality;
 use pacing::{Controller, Limits, View, Window, hopper};
@@ -281,8 +282,16 @@ impl Engine {
             sip_call_id,
             rule_pack: pack.to_string(),
             dnc_index: grant.dnc_index,
+            permission: Some(Permission {
+                sequence: self.audit.sequence + 1,
+                zones,
+                valid_for_ms: u32::try_from(grant.valid_until.since(now.monotonic).as_millis())
+                    .unwrap_or(u32::MAX),
+            }),
         };
         let record = self.unknown_end(now, attempt, &facts);
+        let line = Bytes::from(self.audit.seal(&record));
+        self.output(Output::Audit(line));
         self.output(Output::Note(Entry::Dialing(Box::new(record))));
         if let Some(way) = self.ways.get_mut(&trunk.id) {
             way.rate.take(now.monotonic);
@@ -348,6 +357,7 @@ impl Engine {
             agent_leg: None,
             rule_pack: facts.rule_pack.clone(),
             dnc_index: facts.dnc_index,
+            permission: facts.permission.clone(),
             note: String::new(),
         }
     }

@@ -68,6 +68,8 @@ struct World {
     closed: BTreeMap<AttemptId, (Disposition, Option<domain::CallRecord>)>,
     undialed: Vec<AttemptId>,
     noted: Vec<AttemptId>,
+    audit: permit::audit::Verifier,
+    permitted: Vec<String>,
     invites: Vec<(Instant, AttemptId)>,
     opt_outs: usize,
     applied: u64,
@@ -152,6 +154,7 @@ impl World {
                 realm: "dialmesh".into(),
                 freshness: TTL,
                 safe_harbour: None,
+                audit: permit::audit::Head::first(MemberId(2)),
             },
             Seed::from_u64(1),
         );
@@ -172,6 +175,8 @@ impl World {
             closed: BTreeMap::new(),
             undialed: Vec::new(),
             noted: Vec::new(),
+            audit: permit::audit::Verifier::new(permit::audit::Head::first(MemberId(2))),
+            permitted: Vec::new(),
             invites: Vec::new(),
             opt_outs: 0,
             applied: 0,
@@ -233,6 +238,8 @@ impl World {
                 } => {
                     if let Some(attempt) = invite {
                         assert!(self.noted.contains(&attempt), "noted before it is sent");
+                        let permitted = self.permitted.contains(&attempt.to_string());
+                        assert!(permitted, "why is written before it is sent");
                         self.invites.push((self.now.monotonic, attempt));
                         self.now = self.now.plus(self.pause);
                         self.engine.handle(self.now, Input::Sent(attempt)).unwrap();
@@ -256,6 +263,10 @@ impl World {
                     .unwrap();
                 }
                 Output::Note(Entry::Dialing(record)) => self.noted.push(record.attempt),
+                Output::Audit(line) => {
+                    let line = self.audit.line(&line).expect("a chain without a flaw");
+                    self.permitted.push(line.attempt);
+                }
                 Output::Note(_) => {}
                 Output::Persist { token, entry } => {
                     match entry {

@@ -69,6 +69,8 @@ pub struct Directory {
     lists: BTreeMap<ListId, List>,
     trunks: BTreeMap<TrunkId, Trunk>,
     caller_ids: BTreeMap<PhoneNumber, CallerId>,
+    /// One head a member.
+    audit: BTreeMap<MemberId, AuditHead>,
     agents: BTreeMap<AgentId, AgentAccount>,
     dnc: BTreeMap<(PhoneNumber, DncScope), DncRow>,
     answers: BTreeMap<MemberId, Answers<DirectoryReply>>,
@@ -226,6 +228,18 @@ impl Directory {
         .any(|scope| self.dnc.contains_key(&(number, scope)))
     }
 
+    /// The head of a member's audit chain: the last line's number and SHA-256.
+    pub fn audit_head(&self, member: MemberId) -> Option<(u64, [u8; 32])> {
+        self.audit
+            .get(&member)
+            .map(|head| (head.sequence, head.hash))
+    }
+
+    /// The heads of all audit chains.
+    pub fn audit_heads(&self) -> impl Iterator<Item = &AuditHead> {
+        self.audit.values()
+    }
+
     /// Everything a node's engine starts from.
     pub fn facts(&self) -> DirectoryFacts {
         DirectoryFacts {
@@ -296,6 +310,11 @@ impl Directory {
                 expires_at,
             } => self.add_api_token(hash, name, role, scopes, expires_at),
             Change::RevokeApiToken { id } => self.revoke_api_token(id),
+            Change::AnchorAudit {
+                member,
+                sequence,
+                hash,
+            } => self.anchor_audit(member, sequence, hash),
         }
     }
 }

@@ -13,8 +13,9 @@ mod rules;
 
 pub use books::{EffectiveToken, FreshnessBook, KeepAliveRefusal, SessionBook, TickBook};
 pub use directory::{
-    ApiToken, Change, Directory, DirectoryCommand, DirectoryEvent, DirectoryFacts, DirectoryReply,
-    Fact, JoinToken, List, MeshId, NewMember, Rejection, Role, TokenHash, TokenId, TokenScope,
+    ApiToken, AuditHead, Change, Directory, DirectoryCommand, DirectoryEvent, DirectoryFacts,
+    DirectoryReply, Fact, JoinToken, List, MeshId, NewMember, Rejection, Role, TokenHash, TokenId,
+    TokenScope,
 };
 pub use origin::Origin;
 pub use region::{

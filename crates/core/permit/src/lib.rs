@@ -5,6 +5,7 @@
 //! [`Permit::after_send`] with the clock read once more (mesh protocol, section 3.7).
 
 mod attempt;
+pub mod audit;
 pub mod base;
 mod caps;
 mod dnc;

@@ -50,6 +50,7 @@ fn api() -> OpenApiRouter<AdminState> {
         .routes(routes!(mesh::members))
         .routes(routes!(mesh::member, mesh::remove_member))
         .routes(routes!(mesh::regions, mesh::create_region))
+        .routes(routes!(mesh::audit_heads))
         .routes(routes!(mesh::home_rules, mesh::set_home_rules))
         .routes(routes!(mesh::join_tokens, mesh::create_join_token))
         .routes(routes!(mesh::revoke_join_token))

@@ -13,7 +13,7 @@ mod status;
 mod time;
 mod trunk;
 
-pub use call::{Call, CallFilter, ExportFormat, ExportQuery, LegQuality, Numbers};
+pub use call::{Call, CallFilter, CallPermission, ExportFormat, ExportQuery, LegQuality, Numbers};
 pub use campaign::{
     AgentDisposition, Campaign, CampaignSettings, CampaignStats, IdleReason, PacingMode, Retry,
 };
@@ -23,8 +23,8 @@ pub use do_not_call::{
 };
 pub use lead::{ImportOptions, Lead, LeadFilter};
 pub use mesh::{
-    HomeRule, HomeRules, HomeWhen, JoinToken, JoinTokenCreated, JoinTokenRequest, Member, Region,
-    RegionRequest,
+    AuditHead, HomeRule, HomeRules, HomeWhen, JoinToken, JoinTokenCreated, JoinTokenRequest,
+    Member, Region, RegionRequest,
 };
 pub use operation::{Operation, OperationState};
 pub use page::{Page, PageQuery};

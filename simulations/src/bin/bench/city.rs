@@ -21,6 +21,7 @@ use sansio::Seed;
 use sip_transport::{Limits, Listener, SipSockets, TransportEvent};
 use std::{
     collections::{BTreeMap, VecDeque},
+    io::Write as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
@@ -183,6 +184,7 @@ impl City {
                 realm: "dialmesh".into(),
                 freshness: TTL,
                 safe_harbour: None,
+                audit: permit::audit::Head::first(MEMBER),
             },
             Seed::from_u64(1),
         );
@@ -194,6 +196,7 @@ impl City {
             agents,
             relay,
             attempts: journal.stream("attempts")?,
+            audit: std::fs::File::create(folder.path().join("audit"))?,
             _journal: journal,
             events: events.clone(),
             counts: Arc::clone(&counts),
@@ -286,6 +289,7 @@ struct Running {
     agents: SipSockets,
     relay: RelayHandle,
     attempts: JournalStream,
+    audit: std::fs::File,
     _journal: Journal,
     events: SyncSender<Event>,
     counts: Arc<Counts>,
@@ -403,12 +407,15 @@ impl Running {
     fn drain(&mut self) {
         let mut outputs = Vec::new();
         let mut notes = Vec::new();
+        let mut lines = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Note(entry) => notes.push(encode(&entry)),
+                Output::Audit(line) => lines.extend_from_slice(&line),
                 output => outputs.push(output),
             }
         }
+        self.audit.write_all(&lines).expect("the audit chain");
         if !notes.is_empty() {
             self.attempts
                 .append(notes, Durability::Written)
@@ -421,7 +428,7 @@ impl Running {
 
     fn output(&mut self, output: Output) {
         match output {
-            Output::Note(_) | Output::Applied(_) | Output::Phone { .. } => {}
+            Output::Note(_) | Output::Audit(_) | Output::Applied(_) | Output::Phone { .. } => {}
             Output::Persist { token, entry } => self.persist(token, entry),
             Output::Transmit {
                 side,

@@ -1,8 +1,8 @@
 //! Members, join tokens, regions, home rules, trunks, caller IDs.
 
 use super::{
-    Directory, DirectoryReply, Fact, JoinToken, MeshId, NewMember, Rejection, TokenHash, TokenId,
-    checks,
+    AuditHead, Directory, DirectoryReply, Fact, JoinToken, MeshId, NewMember, Rejection, TokenHash,
+    TokenId, checks,
 };
 use domain::{
     CallerId, HomeMatch, HomeRule, Member, MemberId, MemberRole, PhoneNumber, Region, RegionId,
@@ -162,6 +162,34 @@ impl Directory {
             .expect("it was found above"))
         .used_by = Some(member);
         Ok(DirectoryReply::Joined { member, mesh })
+    }
+
+    /// Keeps the head of a member's audit chain.
+    pub(super) fn anchor_audit(&mut self, member: MemberId, sequence: u64, hash: [u8; 32]) -> Done {
+        self.living_member(member)?;
+        let at = self.clock;
+        let head = AuditHead {
+            member,
+            sequence,
+            hash,
+            at,
+        };
+        match self.audit.get(&member) {
+            Some(known) if known.sequence > sequence => Err(Rejection::new(
+                "sequence",
+                format!("is {sequence}, and {} was told before", known.sequence),
+            )),
+            Some(known) if known.sequence == sequence && known.hash != hash => Err(Rejection::new(
+                "hash",
+                format!(
+                    "of line {sequence} is not the one told before: the chain was written anew"
+                ),
+            )),
+            _ => {
+                self.audit.insert(member, head);
+                Ok(DirectoryReply::Done)
+            }
+        }
     }
 
     /// A member that is not removed.

@@ -291,6 +291,29 @@ pub enum Change {
         /// Which.
         id: TokenId,
     },
+    /// Keeps the head of a node's audit chain. It only moves on: an earlier one is refused, and so
+    /// is another hash for the same line.
+    AnchorAudit {
+        /// Whose chain.
+        member: MemberId,
+        /// Its last line's number, from 1.
+        sequence: u64,
+        /// Its last line's SHA-256.
+        hash: [u8; 32],
+    },
+}
+
+/// The head of a node's audit chain, as it was last told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditHead {
+    /// Whose chain.
+    pub member: MemberId,
+    /// Its last line's number.
+    pub sequence: u64,
+    /// Its last line's SHA-256.
+    pub hash: [u8; 32],
+    /// When it was told.
+    pub at: WallTime,
 }
 
 /// Why a change was refused. Nothing of it was done.

@@ -4,11 +4,11 @@ use crate::{
     auth::{Caller, Principal},
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
-        Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest, Campaign,
-        CampaignSettings, CampaignStats, DncCheck, DncImportOptions, DncRemoval, DncRequest,
-        DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
-        LeadFilter, Member, Operation, Page, PageQuery, Region, RegionRequest, Status, TokenIssued,
-        Trunk, TrunkPatch, TrunkRequest,
+        AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
+        Campaign, CampaignSettings, CampaignStats, DncCheck, DncImportOptions, DncRemoval,
+        DncRequest, DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated,
+        JoinTokenRequest, Lead, LeadFilter, Member, Operation, Page, PageQuery, Region,
+        RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
     },
     problem::{BackendError, BodyError},
 };
@@ -57,6 +57,8 @@ pub trait AdminBackend: Send + Sync + 'static {
     async fn remove_member(&self, by: &Caller, id: MemberId) -> Answer<()>;
     /// Regions, by id.
     async fn regions(&self, page: PageQuery) -> Answer<Page<Region>>;
+    /// Heads of the nodes' audit chains, by node.
+    async fn audit_heads(&self, page: PageQuery) -> Answer<Page<AuditHead>>;
     /// Makes a region.
     async fn create_region(&self, by: &Caller, request: RegionRequest) -> Answer<Region>;
     /// The map from numbers to home regions.

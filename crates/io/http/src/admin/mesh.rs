@@ -4,8 +4,8 @@ use super::AdminState;
 use crate::{
     auth::Caller,
     dto::{
-        HomeRules, JoinToken, JoinTokenCreated, JoinTokenRequest, Member, Page, PageQuery, Region,
-        RegionRequest, Status,
+        AuditHead, HomeRules, JoinToken, JoinTokenCreated, JoinTokenRequest, Member, Page,
+        PageQuery, Region, RegionRequest, Status,
     },
     extract::{Json, Path, Query},
     problem::Problem,
@@ -67,6 +67,18 @@ pub(super) async fn regions(
 ) -> Result<axum::Json<Page<Region>>, Problem> {
     page.check()?;
     Ok(axum::Json(state.backend.regions(page).await?))
+}
+
+/// Heads of the nodes' audit chains: what `dialmesh audit verify` compares files with.
+#[utoipa::path(get, path = "/audit/heads", tag = "mesh", operation_id = "list_audit_heads",
+    params(PageQuery), security(("bearer" = ["supervisor"])),
+    responses((status = 200, description = "A page.", body = Page<AuditHead>)))]
+pub(super) async fn audit_heads(
+    State(state): State<AdminState>,
+    Query(page): Query<PageQuery>,
+) -> Result<axum::Json<Page<AuditHead>>, Problem> {
+    page.check()?;
+    Ok(axum::Json(state.backend.audit_heads(page).await?))
 }
 
 /// Makes a region.

@@ -3,7 +3,7 @@
 use super::{PageQuery, Timestamp};
 use domain::{
     AgentId, AttemptId, CallRecord, CampaignId, LeadId, LegStats, ListId, MemberId, RegionId,
-    TrunkId,
+    SessionId, TrunkId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -98,6 +98,44 @@ pub struct Call {
     pub agent_leg: Option<LegQuality>,
     /// The agent's note.
     pub note: String,
+    /// Why it was permitted; none where nothing was dialed, or a crash hid it.
+    #[serde(default)]
+    pub permission: Option<CallPermission>,
+}
+
+/// Why an attempt was permitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CallPermission {
+    /// Its line in the audit chain of the node that dialed.
+    pub sequence: u64,
+    /// The node's session that held the lead's lease.
+    #[schema(value_type = String)]
+    pub session: SessionId,
+    /// For how much longer session and do-not-call copy were valid, in milliseconds.
+    pub valid_for_ms: u32,
+    /// The directory's entry up to which do-not-call was known; none covered the number.
+    pub dnc_index: u64,
+    /// The rule pack and its version.
+    pub rule_pack: String,
+    /// Where the number may lie: the calling window was open in each of these time zones.
+    pub zones: Vec<String>,
+}
+
+impl CallPermission {
+    fn of(record: &CallRecord) -> Option<Self> {
+        let permission = record.permission.as_ref()?;
+        let name = |zone: &domain::ZoneId| {
+            domain::zones::name(*zone).map_or_else(|| zone.to_string(), str::to_owned)
+        };
+        Some(Self {
+            sequence: permission.sequence,
+            session: record.session,
+            valid_for_ms: permission.valid_for_ms,
+            dnc_index: record.dnc_index,
+            rule_pack: record.rule_pack.clone(),
+            zones: permission.zones.iter().map(name).collect(),
+        })
+    }
 }
 
 impl From<&CallRecord> for Call {
@@ -127,6 +165,7 @@ impl From<&CallRecord> for Call {
             carrier_leg: record.carrier_leg.as_ref().map(Into::into),
             agent_leg: record.agent_leg.as_ref().map(Into::into),
             note: record.note.clone(),
+            permission: CallPermission::of(record),
         }
     }
 }

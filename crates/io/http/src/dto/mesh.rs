@@ -23,6 +23,20 @@ impl Validate for RegionRequest {
     }
 }
 
+/// The head of a node's audit chain, as the directory keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditHead {
+    /// Whose chain.
+    #[schema(value_type = String, example = "mem_00000002")]
+    pub node: MemberId,
+    /// Number of the last line that was told, from 1.
+    pub sequence: u64,
+    /// Its SHA-256 in hex.
+    pub hash: String,
+    /// When it was told.
+    pub told_at: Timestamp,
+}
+
 /// A region: the unit of lead ownership.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Region {

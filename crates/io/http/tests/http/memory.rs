@@ -159,6 +159,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         agent_leg: None,
         rule_pack: "us-federal/1".to_owned(),
         dnc_index: 12,
+        permission: None,
         note: "=cmd()".to_owned(),
     }
 }
@@ -227,6 +228,15 @@ impl AdminBackend for Memory {
         let state = self.state();
         let all = state.regions.iter().map(|r| (r.id.to_string(), r.into()));
         Ok(paged(all, &page))
+    }
+    async fn audit_heads(&self, page: PageQuery) -> Answer<Page<AuditHead>> {
+        let head = AuditHead {
+            node: MemberId(2),
+            sequence: 7,
+            hash: "00".repeat(32),
+            told_at: WallTime::EPOCH.into(),
+        };
+        Ok(paged([(head.node.to_string(), head)].into_iter(), &page))
     }
     async fn create_region(&self, by: &Caller, request: RegionRequest) -> Answer<Region> {
         let mut state = self.change(by, "create_region")?;

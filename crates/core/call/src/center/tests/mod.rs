@@ -88,6 +88,7 @@ pub(super) fn facts(now: Now) -> DialFacts {
         sip_call_id: "call".into(),
         rule_pack: "us-federal".into(),
         dnc_index: 5,
+        permission: None,
     }
 }
 
