@@ -89,7 +89,7 @@ impl Audit {
             tracing::error!(
                 here = head.sequence,
                 directory = known.sequence,
-                "the audit chain here is shorter than the directory has seen it; keep the folder as evidence and see docs/runbooks/audit.md"
+                "the audit chain here is shorter than the directory has seen it; keep the folder as evidence and see \"The audit chain\" in docs/operating.md"
             );
         }
         let shown = shown(&files, now)?;
@@ -179,7 +179,7 @@ impl Audit {
                 *told = head.sequence;
                 tracing::error!(
                     ?other,
-                    "the directory knows another audit chain of this node; keep the folder as evidence and see docs/runbooks/audit.md"
+                    "the directory knows another audit chain of this node; keep the folder as evidence and see \"The audit chain\" in docs/operating.md"
                 );
             }
             Err(error) => tracing::debug!(%error, "the audit chain's head waits for the directory"),

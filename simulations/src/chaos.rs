@@ -229,7 +229,7 @@ pub fn spread(times: &[Duration]) -> String {
     match sorted.last() {
         None => "none".to_owned(),
         Some(longest) => format!(
-            "{} times: median {:.0?}, p99 {:.0?}, longest {longest:.0?}",
+            "{} times: median {:.1?}, p99 {:.1?}, longest {longest:.1?}",
             sorted.len(),
             at(50),
             at(99),

@@ -600,7 +600,12 @@ impl World {
                 .collect(),
             ..crate::checker::Orders::default()
         };
+        let mut audit = Vec::new();
+        for node in &self.nodes {
+            audit.push((node.id.clone(), self.audit_chain(node)?));
+        }
         Ok(Evidence {
+            audit,
             log: crate::carrier::witness::read(&self.carrier_log())?,
             agents: AgentLog::read(&self.folder().join("agents.jsonl"))?,
             records,
@@ -609,6 +614,24 @@ impl World {
             crashes: self.crashes,
             settled: quiet && shipped,
         })
+    }
+
+    /// What a node's audit files say, in order.
+    fn audit_chain(&self, node: &Node) -> anyhow::Result<Vec<u8>> {
+        let folder = self.folder().join("data").join(node.name()).join("audit");
+        let entries =
+            std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
+        let mut files = entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<std::io::Result<Vec<_>>>()?;
+        files.sort();
+        let mut text = Vec::new();
+        for file in files {
+            text.extend(
+                std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?,
+            );
+        }
+        Ok(text)
     }
 
     async fn is_quiet(&self) -> bool {

@@ -3,9 +3,11 @@
 use crate::{
     agent::AgentEntry,
     carrier::witness::Entry,
-    checker::{Check, Claims, Orders, Verdict, acknowledged, audio, judge, reconcile},
+    checker::{Check, Claims, Orders, Verdict, acknowledged, audio, dials, judge, reconcile},
 };
+use permit::audit::{Head, Verifier};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Talks shorter than this are not listened to: the ear needs two windows on each side.
 const LEAST_TALK_MS: u64 = 1_500;
@@ -23,6 +25,8 @@ pub struct Evidence {
     pub stats: Value,
     /// What must not be broken, as far as the world knows; the caller adds the retry rule.
     pub orders: Orders,
+    /// Each node's id and the lines of its audit chain, as its files have them.
+    pub audit: Vec<(String, Vec<u8>)>,
     /// Whether processes were killed or cut off, so that `unknown` is an honest end.
     pub crashes: bool,
     /// Whether every call came to its end and every record to the coordinator in time.
@@ -52,7 +56,50 @@ impl Evidence {
             || "some were still under way".to_owned(),
         ));
         verdict.checks.push(self.within_budget());
+        verdict.checks.push(self.permitted());
         Ok(verdict)
+    }
+
+    /// Every attempt that the carrier saw has its line in a node's audit chain, and the chains have
+    /// no flaw.
+    fn permitted(&self) -> Check {
+        let mut check = holds(
+            "every dial is in an audit chain without a flaw",
+            true,
+            String::new,
+        );
+        check.checked = 0;
+        let mut permitted = BTreeSet::new();
+        let mut broken = |example: String| {
+            check.failures += 1;
+            check.examples.push(example);
+        };
+        for (node, text) in &self.audit {
+            let Ok(id) = node.parse() else {
+                broken(format!("{node} is no member"));
+                continue;
+            };
+            let mut verifier = Verifier::new(Head::first(id));
+            for line in text.split_inclusive(|byte| *byte == b'\n') {
+                match verifier.line(line) {
+                    Ok(line) => _ = permitted.insert(line.attempt),
+                    Err(flaw) => {
+                        broken(format!("{node}: {flaw}"));
+                        break;
+                    }
+                }
+            }
+        }
+        let dials = dials(&self.log);
+        for dial in dials.iter().filter(|dial| !dial.attempt.is_empty()) {
+            check.checked += 1;
+            if !permitted.contains(&dial.attempt) {
+                check.failures += 1;
+                check.examples.push(format!("{} has no line", dial.attempt));
+            }
+        }
+        check.examples.truncate(crate::checker::EXAMPLES);
+        check
     }
 
     /// Abandonment by the records: live answers that no agent took, against the pack's budget.
