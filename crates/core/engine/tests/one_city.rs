@@ -667,6 +667,21 @@ fn a_pause_over_the_windows_end_cancels_what_left_meanwhile() {
 }
 
 #[test]
+fn what_an_earlier_run_showed_counts_against_the_caps() {
+    // The caller ID may be shown 100 times an hour.
+    for (shown, expected) in [(99, 1), (100, 0)] {
+        let mut world = World::new();
+        let times = vec![world.now.wall - Duration::from_secs(600); shown];
+        let shown = BTreeMap::from([(number("+861088880001"), times)]);
+        world.input(Input::Shown(shown));
+        world.shift();
+        world.lease(&["8002"]);
+        world.run(Duration::from_secs(1));
+        assert_eq!(world.invites.len(), expected);
+    }
+}
+
+#[test]
 fn an_agents_opt_out_binds_at_once() {
     let mut world = World::new();
     world.shift();
