@@ -20,8 +20,11 @@ const TALKS_SEEN: u32 = 20;
 const LINES_SEEN: u32 = 60;
 /// A line is given up when its risk passes the price so many times.
 const TOO_RISKY: f32 = 2.5;
-/// The budget must hold with everybody walking out now, save in one case of a thousand.
-const DEVIATIONS: f32 = 3.0;
+/// The budget must hold with everybody walking out now, save in one case of ten thousand.
+const DEVIATIONS: f32 = 4.0;
+/// So many times the answers that the models expect are reckoned with: a better list than those
+/// before it is noticed only once it has been called.
+const SURPRISE: f32 = 1.5;
 
 /// What a predictive controller thinks, for operators who ask why it dials as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -112,7 +115,8 @@ impl Predictive {
     /// in moments with twice the usual number of answers to come. A smaller one makes the guard
     /// bind just when most agents are ready, which costs more than a point of utilisation.
     fn reserve(&self) -> f32 {
-        2.0 * self.usual + 5.0 * self.usual.sqrt() + 4.0
+        let usual = 2.0 * SURPRISE * self.usual;
+        usual + DEVIATIONS * usual.sqrt() + 4.0
     }
 
     /// Brings models and price up to this moment. None when the budget allows nothing.
@@ -196,7 +200,8 @@ impl Predictive {
 
     /// Whether the budget outlasts all agents leaving, with what is out now.
     fn kept(&self, left: f32) -> bool {
-        self.coming.0 + DEVIATIONS * self.coming.1.sqrt() + 1.0 <= left
+        let (mean, variance) = (SURPRISE * self.coming.0, SURPRISE * self.coming.1);
+        mean + DEVIATIONS * variance.sqrt() + 1.0 <= left
     }
 
     /// Adds new lines to the outlook while they may be launched, at most `most`.
