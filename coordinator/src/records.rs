@@ -18,7 +18,7 @@ use std::{path::Path, sync::Arc};
 use storage::{Record, RecordCursor, RecordError, RecordOrder, RecordPage, RecordStore};
 
 /// Version of a record's bytes in the store.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Records read from the store at a time.
 const PAGE: usize = 1_000;
 /// Records looked at for one page of a filtered list; the next page goes on from there.

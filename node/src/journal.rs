@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use storage::{Durability, Journal, JournalError, JournalStream, ProcessEpoch};
 
 /// Version of what is written.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The stream's name.
 const STREAM: &str = "attempts";
 /// Bytes read at a time at start.

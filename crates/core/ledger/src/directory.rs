@@ -28,7 +28,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 1,
+    version: 2,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -69,11 +69,11 @@ pub struct Directory {
     lists: BTreeMap<ListId, List>,
     trunks: BTreeMap<TrunkId, Trunk>,
     caller_ids: BTreeMap<PhoneNumber, CallerId>,
-    /// One head a member.
-    audit: BTreeMap<MemberId, AuditHead>,
     agents: BTreeMap<AgentId, AgentAccount>,
     dnc: BTreeMap<(PhoneNumber, DncScope), DncRow>,
     answers: BTreeMap<MemberId, Answers<DirectoryReply>>,
+    /// One head a member. Since version 2; last, so that version 1 reads as an empty map here.
+    audit: BTreeMap<MemberId, AuditHead>,
 }
 
 impl Directory {
@@ -377,7 +377,14 @@ impl Replicated for Directory {
     }
 
     fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
-        ENVELOPE.open(bytes)
+        match bytes.get(1) {
+            Some(1) => (Envelope {
+                version: 1,
+                ..ENVELOPE
+            })
+            .open_shorter(bytes, &[0]),
+            _ => ENVELOPE.open(bytes),
+        }
     }
 
     fn reset_event(&self) -> DirectoryEvent {

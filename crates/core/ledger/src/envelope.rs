@@ -45,6 +45,16 @@ impl Envelope {
 
     /// The body from framed bytes.
     pub(crate) fn open<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, RestoreError> {
+        self.open_shorter(bytes, &[])
+    }
+
+    /// The body from framed bytes of an earlier version, to which the fields at its end were added
+    /// since: `missing` is what they are encoded as.
+    pub(crate) fn open_shorter<T: DeserializeOwned>(
+        self,
+        bytes: &[u8],
+        missing: &[u8],
+    ) -> Result<T, RestoreError> {
         let fail = |why: String| RestoreError {
             what: self.what,
             why,
@@ -57,6 +67,14 @@ impl Envelope {
         }
         match framed {
             [kind, version, body @ ..] if (*kind, *version) == (self.kind, self.version) => {
+                // Snapshots are large: only those of an earlier version are copied.
+                let longer;
+                let body = if missing.is_empty() {
+                    body
+                } else {
+                    longer = [body, missing].concat();
+                    &longer
+                };
                 let (value, rest) = postcard::take_from_bytes(body)
                     .map_err(|error| fail(format!("the body does not decode: {error}")))?;
                 if rest.is_empty() {

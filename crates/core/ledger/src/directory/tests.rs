@@ -714,3 +714,22 @@ fn resets_carry_everything_an_engine_needs() {
     assert_eq!((facts.campaigns.len(), facts.dnc.len()), (1, 1));
     assert_eq!(facts.mesh, Some(MeshId(7)));
 }
+
+#[test]
+fn the_head_of_an_audit_chain_only_moves_on() {
+    let mut world = World::new();
+    let anchor = |member, sequence, byte| Change::AnchorAudit {
+        member: MemberId(member),
+        sequence,
+        hash: [byte; 32],
+    };
+    assert_eq!(world.ok(anchor(1, 5, 7)), DirectoryReply::Done);
+    assert_eq!(world.directory.audit_head(MemberId(1)), Some((5, [7; 32])));
+    // Said again, and further on.
+    world.ok(anchor(1, 5, 7));
+    world.ok(anchor(1, 9, 8));
+    assert_eq!(world.no(anchor(1, 8, 8)).field, "sequence");
+    assert_eq!(world.no(anchor(1, 9, 7)).field, "hash");
+    assert_eq!(world.no(anchor(99, 1, 1)).field, "member");
+    assert_eq!(world.directory.audit_heads().count(), 1);
+}
