@@ -62,7 +62,7 @@ struct Arguments {
     #[arg(long, default_value_t = 100)]
     talk_ms: u32,
     /// First of the ports used on loopback: SIP, then RTP from 1000 above it.
-    #[arg(long, default_value_t = 21_000)]
+    #[arg(long, default_value_t = 9_000)]
     port: u16,
     /// The program `dialmesh` (whole); the one beside this program when not given.
     #[arg(long, value_name = "FILE")]
