@@ -61,8 +61,8 @@ struct Arguments {
     /// Milliseconds from answer to the carrier's BYE (signalling, whole).
     #[arg(long, default_value_t = 100)]
     talk_ms: u32,
-    /// First of the ports used on loopback: SIP, then RTP from 1000 above it.
-    #[arg(long, default_value_t = 9_000)]
+    /// First of the SIP ports used on loopback; the next eight are taken too.
+    #[arg(long, default_value_t = 8_000)]
     port: u16,
     /// The program `dialmesh` (whole); the one beside this program when not given.
     #[arg(long, value_name = "FILE")]
