@@ -158,7 +158,8 @@ impl Attempts {
         self.stream.append(entries, Durability::Written).map(drop)
     }
 
-    /// Writes an entry durably; `done` hears its index once `fdatasync` returned.
+    /// Writes an entry durably; `done` hears its index once `fdatasync` returned, which ends of calls
+    /// that come within a few milliseconds share.
     ///
     /// # Errors
     /// The entry is too large.
@@ -169,7 +170,7 @@ impl Attempts {
     ) -> Result<(), JournalError> {
         let bytes = encode(&Kept::Of(entry));
         self.stream
-            .append_then(vec![bytes], Durability::Synced, done)
+            .append_then(vec![bytes], Durability::SyncedSoon, done)
             .map(drop)
     }
 

@@ -23,6 +23,9 @@ use verbs::{
     trunk,
 };
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const AFTER: &str = "Examples:
   dialmesh demo
   dialmesh coordinator init --config coordinator.toml

@@ -54,6 +54,8 @@ pub struct Engine {
     pub(crate) bridge_figures: BTreeMap<AttemptId, LegStats>,
     pub(crate) endings: BTreeMap<AttemptId, Ending>,
     pub(crate) timers: Timers<TimerName>,
+    /// When pacing last looked.
+    pub(crate) paced: Option<Instant>,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) tally: Tally,
     pub(crate) refused: BTreeMap<&'static str, u64>,
@@ -107,6 +109,7 @@ impl Engine {
             bridge_figures: BTreeMap::new(),
             endings: BTreeMap::new(),
             timers: Timers::default(),
+            paced: None,
             outputs: VecDeque::new(),
             tally: Tally::default(),
             refused: BTreeMap::new(),
@@ -462,7 +465,7 @@ impl Engine {
                     });
                 }
                 PermitOutput::Drain { region, .. } => self.stop_dialing(now, region),
-                PermitOutput::Resumed { .. } => self.timers.arm(TimerName::Pace, now.monotonic),
+                PermitOutput::Resumed { .. } => self.pace_soon(now),
             }
         }
     }
@@ -504,7 +507,7 @@ impl Engine {
                 }
                 call::Output::Observed(observed) => {
                     if matches!(observed, call::Observed::Agent { .. }) && !self.draining {
-                        self.timers.arm(TimerName::Pace, now.monotonic);
+                        self.pace_soon(now);
                     }
                     self.learn(now, &observed);
                     self.observe(Observed::Call(observed));

@@ -17,6 +17,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How often pacing looks when nothing else happens.
 const PACE: Duration = Duration::from_millis(50);
+/// The least time between two looks: what is launched by one look shares its writes.
+const PACE_GAP: Duration = Duration::from_millis(10);
 
 /// One campaign's pacing.
 #[derive(Debug)]
@@ -62,7 +64,14 @@ impl Engine {
         }
         self.hoppers.wake();
         self.tell_calls(now, call::Input::Campaign(campaign));
-        self.timers.arm(TimerName::Pace, now.monotonic);
+        self.pace_soon(now);
+    }
+
+    /// Something changed that pacing should know of.
+    pub(crate) fn pace_soon(&mut self, now: Now) {
+        let next = self.paced.map_or(now.monotonic, |last| last + PACE_GAP);
+        self.timers
+            .arm(TimerName::Pace, next.max(now.monotonic));
     }
 
     /// Looks at every running campaign: asks for leads, launches lines.
@@ -70,6 +79,7 @@ impl Engine {
         if self.draining {
             return;
         }
+        self.paced = Some(now.monotonic);
         self.timers.arm(TimerName::Pace, now.monotonic + PACE);
         let running: Vec<Arc<Campaign>> = (self.facts.campaigns.values())
             .filter(|campaign| campaign.state == CampaignState::Running)
@@ -171,7 +181,7 @@ impl Engine {
         });
         self.give_back(bad);
         self.hoppers.put(campaign, good);
-        self.timers.arm(TimerName::Pace, now.monotonic);
+        self.pace_soon(now);
     }
 
     /// Dials the next lead of a campaign. False when it is of no use to try another now.

@@ -12,7 +12,7 @@ mod ticket;
 use crate::{
     auth::{bearer, hash_token},
     extract,
-    limits::AGENT_FRAME_BYTES,
+    limits::{AGENT_FRAME_BYTES, AGENT_READ_BYTES},
     problem::{Code, Problem},
 };
 use async_trait::async_trait;
@@ -111,6 +111,8 @@ async fn socket(
     Ok(upgrade
         .max_message_size(AGENT_FRAME_BYTES)
         .max_frame_size(AGENT_FRAME_BYTES)
+        // The library zeroes the whole of it at every read; commands are short.
+        .read_buffer_size(AGENT_READ_BYTES)
         .on_upgrade(move |socket| async move {
             socket::serve(socket, agent, backend).await;
             drop(permit);

@@ -30,6 +30,8 @@ pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub const CALLER_IDS: usize = 1_000;
 /// Bytes of one frame from an agent's screen.
 pub const AGENT_FRAME_BYTES: usize = 16 * 1024;
+/// Bytes read at once from an agent's screen.
+pub const AGENT_READ_BYTES: usize = 2 * 1024;
 /// Notices and replies waiting for one agent's screen; a screen that lets them pile up is closed.
 pub const AGENT_QUEUE: usize = 64;
 /// Screens attached at a time, over all agents.

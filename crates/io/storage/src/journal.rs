@@ -43,6 +43,8 @@ pub enum Durability {
     Written,
     /// Covered by a returned `fdatasync`: survives a power cut.
     Synced,
+    /// As [`Durability::Synced`], but may be 5 ms later, so that many share one `fdatasync`.
+    SyncedSoon,
 }
 
 /// The journal cannot be opened or read.
@@ -339,7 +341,8 @@ impl Journal {
     }
 
     /// Hands a batch to the writer. `done` runs on the writer's thread once the batch has come as
-    /// far as `durability` says; keep it short. Waits while 4096 batches are queued.
+    /// far as `durability` says; keep it short. Each kind of durability is told in the order of
+    /// submission. Waits while 4096 batches are queued.
     pub fn submit(
         &self,
         batch: JournalBatch,

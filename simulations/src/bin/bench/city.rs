@@ -517,7 +517,7 @@ impl Running {
             }
         };
         self.attempts
-            .append_then(vec![bytes], Durability::Synced, done)
+            .append_then(vec![bytes], Durability::SyncedSoon, done)
             .expect("an entry is small");
     }
 

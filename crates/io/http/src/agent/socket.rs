@@ -71,7 +71,11 @@ pub(super) async fn serve(socket: WebSocket, agent: AgentId, backend: Arc<dyn Ag
 type Sink = SplitSink<WebSocket, Message>;
 
 async fn write(sink: &mut Sink, message: Message) -> Result<(), End> {
-    match time::timeout(AGENT_WRITE, sink.send(message)).await {
+    in_time(sink.send(message)).await
+}
+
+async fn in_time(sending: impl Future<Output = Result<(), axum::Error>>) -> Result<(), End> {
+    match time::timeout(AGENT_WRITE, sending).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(End::Left),
         Err(_) => Err(End::Slow),
@@ -90,7 +94,8 @@ async fn close(sink: &mut Sink, end: End) {
     }
 }
 
-/// Everything towards the screen, one frame after the other.
+/// Everything towards the screen, one frame after the other; what waits at the same time leaves in
+/// one piece.
 async fn forward(
     sink: &mut Sink,
     mut notices: mpsc::Receiver<AgentNotice>,
@@ -99,22 +104,43 @@ async fn forward(
     let mut pings = time::interval(AGENT_PING);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let message = tokio::select! {
+        let first = tokio::select! {
             // A reply before the notice of what it caused.
             biased;
-            Some(reply) = replies.recv() => Message::text(reply.to_string()),
-            notice = notices.recv() => match notice.map(|n| serde_json::to_string(&n)) {
-                Some(Ok(text)) => Message::text(text),
-                Some(Err(error)) => {
-                    tracing::error!(%error, "a notice cannot be written as JSON");
-                    continue;
-                }
+            Some(reply) = replies.recv() => Some(of_reply(&reply)),
+            notice = notices.recv() => match notice {
+                Some(notice) => of_notice(&notice),
                 None => return End::Dropped,
             },
-            _ = pings.tick() => Message::Ping(Bytes::new()),
+            _ = pings.tick() => Some(Message::Ping(Bytes::new())),
         };
-        if let Err(end) = write(sink, message).await {
+        let all = async {
+            let mut next = first;
+            while let Some(message) = next {
+                sink.feed(message).await?;
+                next = match replies.try_recv() {
+                    Ok(reply) => Some(of_reply(&reply)),
+                    Err(_) => notices.try_recv().ok().and_then(|n| of_notice(&n)),
+                };
+            }
+            sink.flush().await
+        };
+        if let Err(end) = in_time(all).await {
             return end;
+        }
+    }
+}
+
+fn of_reply(reply: &Value) -> Message {
+    Message::text(reply.to_string())
+}
+
+fn of_notice(notice: &AgentNotice) -> Option<Message> {
+    match serde_json::to_string(notice) {
+        Ok(text) => Some(Message::text(text)),
+        Err(error) => {
+            tracing::error!(%error, "a notice cannot be written as JSON");
+            None
         }
     }
 }

@@ -170,6 +170,39 @@ fn concurrent_submissions_are_written_in_groups() {
 }
 
 #[test]
+fn what_may_wait_for_its_sync_holds_up_nothing_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let (told, heard) = mpsc::channel();
+    let submit = |index: u64, durability| {
+        let told = told.clone();
+        let mut batch = JournalBatch::new();
+        batch.append(1, index, bytes("an entry")).unwrap();
+        journal.submit(batch, durability, move || told.send(index).unwrap());
+    };
+    // Alone: nothing else brings the sync.
+    submit(1, Durability::SyncedSoon);
+    assert_eq!(heard.recv(), Ok(1));
+    // A sync that another needs covers those before it.
+    submit(2, Durability::SyncedSoon);
+    submit(3, Durability::SyncedSoon);
+    submit(4, Durability::Synced);
+    let first: Vec<_> = (0..3).map(|_| heard.recv().unwrap()).collect();
+    assert_eq!(first, [2, 3, 4]);
+    // More than one group of them, each told in its turn.
+    for index in 5..10_000 {
+        submit(index, Durability::SyncedSoon);
+    }
+    for index in 5..10_000 {
+        assert_eq!(heard.recv(), Ok(index));
+    }
+    // The end of the journal brings it too.
+    submit(10_000, Durability::SyncedSoon);
+    drop(journal);
+    assert_eq!(heard.try_recv(), Ok(10_000));
+}
+
+#[test]
 fn old_files_are_purged_and_nothing_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let options = JournalOptions {

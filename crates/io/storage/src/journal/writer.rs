@@ -7,9 +7,12 @@ use std::{
     collections::BTreeMap,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Changes written at once at most: bounds the wait of the first of them.
@@ -17,10 +20,13 @@ const GROUP_CHANGES: usize = 8192;
 /// Bytes written at once at most.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
+/// How long [`Durability::SyncedSoon`] may wait for a sync that others need too.
+const SOON: Duration = Duration::from_millis(5);
+
 pub(super) struct Submission {
     pub(super) batch: JournalBatch,
     pub(super) durability: Durability,
-    pub(super) done: Box<dyn FnOnce() + Send>,
+    pub(super) done: Done,
 }
 
 /// Ends the process: what is on the disk is not known any more.
@@ -40,15 +46,29 @@ pub(super) fn spawn(
     std::thread::Builder::new()
         .name("journal-writer".into())
         .spawn(move || {
-            while let Ok(first) = receiver.recv() {
+            let mut owing = Owing::default();
+            loop {
+                let first = match owing.due {
+                    None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                    Some(due) => {
+                        receiver.recv_timeout(due.saturating_duration_since(Instant::now()))
+                    }
+                };
+                let ended = matches!(first, Err(RecvTimeoutError::Disconnected));
+                if ended && owing.done.is_empty() {
+                    return;
+                }
                 let mut group = Group::default();
-                group.take(first);
+                if let Ok(first) = first {
+                    group.take(first);
+                }
                 while !group.is_full() {
                     match receiver.try_recv() {
                         Ok(next) => group.take(next),
                         Err(_) => break,
                     }
                 }
+                group.sync |= ended || owing.is_due();
                 // The engine panics when a sync fails.
                 let written = catch_unwind(AssertUnwindSafe(|| group.write(&shared)));
                 match written {
@@ -56,11 +76,25 @@ pub(super) fn spawn(
                     Ok(Err(e)) => fatal(&e),
                     Err(_) => fatal("the engine panicked"),
                 }
-                for done in group.done {
-                    done();
-                }
+                group.tell(&mut owing);
             }
         })
+}
+
+type Done = Box<dyn FnOnce() + Send>;
+
+/// Submissions that are written and may wait a moment for a sync that others need too.
+#[derive(Default)]
+struct Owing {
+    done: Vec<Done>,
+    /// When the sync is made for them alone.
+    due: Option<Instant>,
+}
+
+impl Owing {
+    fn is_due(&self) -> bool {
+        self.done.len() >= GROUP_CHANGES || self.due.is_some_and(|due| due <= Instant::now())
+    }
 }
 
 #[derive(Default)]
@@ -68,7 +102,7 @@ struct Group {
     changes: Vec<Change>,
     bytes: usize,
     sync: bool,
-    done: Vec<Box<dyn FnOnce() + Send>>,
+    done: Vec<(Durability, Done)>,
 }
 
 impl Group {
@@ -85,7 +119,23 @@ impl Group {
             .sum::<usize>();
         self.changes.extend(submission.batch.changes);
         self.sync |= submission.durability == Durability::Synced;
-        self.done.push(submission.done);
+        self.done.push((submission.durability, submission.done));
+    }
+
+    /// Tells who has what was asked for; the others are owed it.
+    fn tell(self, owing: &mut Owing) {
+        if self.sync {
+            owing.due = None;
+            owing.done.drain(..).for_each(|done| done());
+        }
+        for (durability, done) in self.done {
+            if durability == Durability::SyncedSoon && !self.sync {
+                owing.due.get_or_insert_with(|| Instant::now() + SOON);
+                owing.done.push(done);
+            } else {
+                done();
+            }
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -100,7 +150,7 @@ impl Group {
             stage(&mut log, &mut bounds, shared, change).map_err(|e| e.to_string())?;
         }
         if log.is_empty() {
-            // An empty batch is a barrier: what came before it is written; sync if asked.
+            // An empty batch is a barrier: what came before it is written; sync if asked or owed.
             if self.sync {
                 shared.engine.sync().map_err(|e| e.to_string())?;
             }
