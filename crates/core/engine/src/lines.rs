@@ -70,8 +70,7 @@ impl Engine {
     /// Something changed that pacing should know of.
     pub(crate) fn pace_soon(&mut self, now: Now) {
         let next = self.paced.map_or(now.monotonic, |last| last + PACE_GAP);
-        self.timers
-            .arm(TimerName::Pace, next.max(now.monotonic));
+        self.timers.arm(TimerName::Pace, next.max(now.monotonic));
     }
 
     /// Looks at every running campaign: asks for leads, launches lines.

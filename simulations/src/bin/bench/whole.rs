@@ -23,7 +23,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -40,6 +40,8 @@ struct Seen {
     ready: AtomicU64,
     disposed: AtomicU64,
     refused: AtomicU64,
+    /// The measuring is over: screens that go are no news.
+    over: AtomicBool,
 }
 
 fn program(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
@@ -178,6 +180,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         word(good)
     );
     drop(phones);
+    seen.over.store(true, Relaxed);
     world.shut_down().await;
     Ok(good)
 }
@@ -200,7 +203,9 @@ async fn seat(world: &World, plan: &Plan, seen: &Arc<Seen>) -> anyhow::Result<Ph
         let url = format!("ws://{}/agent/v1/socket", node.http());
         let seen = Arc::clone(seen);
         tokio::spawn(async move {
-            if let Err(error) = work(&url, &account.token, &seen).await {
+            if let Err(error) = work(&url, &account.token, &seen).await
+                && !seen.over.load(Relaxed)
+            {
                 eprintln!("{}: {error:#}", account.login);
             }
         });
