@@ -19,6 +19,11 @@ pub(crate) enum Gate {
 pub(crate) struct Rules(&'static RulePack);
 
 impl Rules {
+    /// Whether they are for simulated telephone networks only.
+    pub(crate) fn simulated_only(&self) -> bool {
+        self.0.simulated_only
+    }
+
     /// The pack of that name, if this release has one.
     pub(crate) fn of(name: &str) -> Option<Self> {
         RulePack::by_name(name).map(Self)

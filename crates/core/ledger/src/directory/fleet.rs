@@ -308,6 +308,7 @@ impl Directory {
                 "a trunk needs at least one channel and one call a second; disable it instead";
             return Err(Rejection::new("trunk.channels", why));
         }
+        self.check_campaigns_of(&trunk)?;
         if (self.trunks.values()).any(|t| t.name == trunk.name && t.id != trunk.id) {
             return Err(Rejection::new("trunk.name", "is taken by another trunk"));
         }

@@ -5,10 +5,26 @@ use crate::{
     region::{DncFact, DncRemoval},
     rules::Rules,
 };
-use domain::{Campaign, CampaignId, CampaignState, DncEntry, ListId, limits};
-use std::time::Duration;
+use domain::{Campaign, CampaignId, CampaignState, DncEntry, ListId, Trunk, limits};
+use std::{net::IpAddr, time::Duration};
 
 type Done = Result<DirectoryReply, Rejection>;
+
+/// Whether a campaign is dialing by rules for simulated networks.
+fn is_simulation(campaign: &Campaign) -> bool {
+    campaign.state == CampaignState::Running
+        && Rules::of(&campaign.rule_pack).is_some_and(|rules| rules.simulated_only())
+}
+
+/// Whether a trunk leads to the node's own machine, where simulated carriers are.
+fn leads_home(trunk: &Trunk) -> bool {
+    let host = (trunk.address.rsplit_once(':')).map_or(trunk.address.as_str(), |(host, _)| host);
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
 
 /// What is asked of a campaign's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +196,42 @@ impl Directory {
             ..campaign
         };
         self.check_campaign(&campaign)?;
+        self.check_network(&campaign)?;
         Ok(self.keep_campaign(campaign, facts))
+    }
+
+    /// A rule pack that lets everything through never meets a real network.
+    fn check_network(&self, campaign: &Campaign) -> Result<(), Rejection> {
+        if !is_simulation(campaign) {
+            return Ok(());
+        }
+        match self.trunks.values().find(|trunk| !leads_home(trunk)) {
+            None => Ok(()),
+            Some(trunk) => {
+                let why = format!(
+                    "{} is for simulated networks only, and trunk {} leads to {}; choose another \
+                     pack, or remove the trunk",
+                    campaign.rule_pack, trunk.name, trunk.address
+                );
+                Err(Rejection::new("campaign.rule_pack", why))
+            }
+        }
+    }
+
+    /// The same, seen from a trunk that is about to be kept.
+    pub(super) fn check_campaigns_of(&self, trunk: &Trunk) -> Result<(), Rejection> {
+        let running = |campaign: &&Campaign| is_simulation(campaign);
+        match self.campaigns.values().find(running) {
+            Some(campaign) if !leads_home(trunk) => {
+                let why = format!(
+                    "leads to a real network while campaign {} runs by the rule pack {}, which is \
+                     for simulated ones only; stop the campaign first",
+                    campaign.name, campaign.rule_pack
+                );
+                Err(Rejection::new("trunk.address", why))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn set_campaign_state(
@@ -210,6 +261,7 @@ impl Directory {
             version: known.version + 1,
             ..known.clone()
         };
+        self.check_network(&campaign)?;
         Ok(self.keep_campaign(campaign, facts))
     }
 
