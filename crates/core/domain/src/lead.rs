@@ -1,7 +1,8 @@
 //! Leads: a person and number to call.
 
 use crate::{
-    AttemptId, CampaignId, Disposition, LeadId, ListId, PhoneNumber, SessionId, WallTime, ZoneId,
+    AttemptId, CampaignId, Disposition, DncBaseId, LeadId, ListId, PhoneNumber, SessionId,
+    WallTime, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -76,20 +77,34 @@ pub enum CallOutcome {
         /// A promised callback, which overrides the retry rule.
         callback_at: Option<WallTime>,
     },
+    /// Never dialed, since the do-not-call base covers the number: the attempt is refunded, and the
+    /// lead rests for as long as that base is in use.
+    Listed {
+        /// The lead.
+        lead: LeadId,
+        /// The reserved attempt.
+        attempt: AttemptId,
+        /// The base that the node asked.
+        base: DncBaseId,
+    },
 }
 
 impl CallOutcome {
     /// The attempt it is about.
     pub const fn attempt(&self) -> AttemptId {
         match self {
-            Self::Undialed { attempt, .. } | Self::Dialed { attempt, .. } => *attempt,
+            Self::Undialed { attempt, .. }
+            | Self::Dialed { attempt, .. }
+            | Self::Listed { attempt, .. } => *attempt,
         }
     }
 
     /// The lead it is about.
     pub const fn lead(&self) -> LeadId {
         match self {
-            Self::Undialed { lead, .. } | Self::Dialed { lead, .. } => *lead,
+            Self::Undialed { lead, .. } | Self::Dialed { lead, .. } | Self::Listed { lead, .. } => {
+                *lead
+            }
         }
     }
 }

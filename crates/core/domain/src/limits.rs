@@ -139,6 +139,8 @@ pub const PROMPT: Duration = Duration::from_secs(300);
 pub const VOTERS: usize = 5;
 /// Numbers in one do-not-call base file.
 pub const DNC_BASE_NUMBERS: u64 = 300_000_000;
+/// Do-not-call bases that the directory knows: the one in use, and others on their way.
+pub const DNC_BASES: usize = 8;
 /// Bytes of the directory of a do-not-call base file: reached only by numbers that lie further apart
 /// than those of any country.
 pub const DNC_BASE_DIRECTORY_BYTES: usize = 256 * 1024 * 1024;

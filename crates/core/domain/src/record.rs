@@ -1,8 +1,8 @@
 //! Call records: what is kept of each attempt.
 
 use crate::{
-    AgentId, AttemptId, CampaignId, Disposition, LeadId, ListId, MemberId, PhoneNumber, RegionId,
-    SessionId, TrunkId, WallTime, ZoneId,
+    AgentId, AttemptId, CampaignId, Disposition, DncBaseId, LeadId, ListId, MemberId, PhoneNumber,
+    RegionId, SessionId, TrunkId, WallTime, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -93,4 +93,7 @@ pub struct CallRecord {
     pub permission: Option<Permission>,
     /// A note from the agent, at most [`crate::limits::NOTE_BYTES`].
     pub note: String,
+    /// Why it was allowed: the do-not-call base that was asked. Last: formats before it read as
+    /// none here.
+    pub dnc_base: Option<DncBaseId>,
 }

@@ -4,6 +4,7 @@
 //! Secrets never come here: tokens as BLAKE3 hashes of 32 bytes, computed by the proposer. (Trunk
 //! passwords do, since every node of a city needs them; [`domain::Secret`] keeps them from print.)
 
+mod bases;
 mod checks;
 mod fleet;
 mod people;
@@ -18,8 +19,9 @@ use crate::{
     region::DncFact,
 };
 use domain::{
-    AgentAccount, AgentId, CallerId, Campaign, CampaignId, DncEntry, DncScope, DncSource, HomeRule,
-    ListId, Member, MemberId, PhoneNumber, Region, RegionId, Trunk, TrunkId, WallTime,
+    AgentAccount, AgentId, CallerId, Campaign, CampaignId, DncBaseId, DncEntry, DncScope,
+    DncSource, HomeRule, ListId, Member, MemberId, PhoneNumber, Region, RegionId, Trunk, TrunkId,
+    WallTime,
 };
 use sansio::{ApplyContext, Replicated, RestoreError};
 use serde::{Deserialize, Serialize};
@@ -28,7 +30,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 2,
+    version: 3,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -72,8 +74,12 @@ pub struct Directory {
     agents: BTreeMap<AgentId, AgentAccount>,
     dnc: BTreeMap<(PhoneNumber, DncScope), DncRow>,
     answers: BTreeMap<MemberId, Answers<DirectoryReply>>,
-    /// One head a member. Since version 2; last, so that version 1 reads as an empty map here.
+    /// One head a member. Since version 2; version 1 reads as an empty map here.
     audit: BTreeMap<MemberId, AuditHead>,
+    /// Do-not-call bases. Since version 3, and read as none from earlier ones.
+    bases: BTreeMap<DncBaseId, StagedDncBase>,
+    /// The one in use. Since version 3; read as none from earlier ones.
+    base: Option<DncBaseId>,
 }
 
 impl Directory {
@@ -228,6 +234,21 @@ impl Directory {
         .any(|scope| self.dnc.contains_key(&(number, scope)))
     }
 
+    /// The do-not-call bases known, by hash.
+    pub fn dnc_bases(&self) -> impl Iterator<Item = &StagedDncBase> {
+        self.bases.values()
+    }
+
+    /// A do-not-call base.
+    pub fn dnc_base(&self, id: DncBaseId) -> Option<&StagedDncBase> {
+        self.bases.get(&id)
+    }
+
+    /// The do-not-call base in use.
+    pub const fn dnc_base_in_use(&self) -> Option<DncBaseId> {
+        self.base
+    }
+
     /// The head of a member's audit chain: the last line's number and SHA-256.
     pub fn audit_head(&self, member: MemberId) -> Option<(u64, [u8; 32])> {
         self.audit
@@ -254,6 +275,7 @@ impl Directory {
             caller_ids: self.caller_ids.values().copied().collect(),
             agents: self.agents.values().cloned().collect(),
             dnc: self.dnc().collect(),
+            dnc_base: self.base,
         }
     }
 
@@ -315,6 +337,10 @@ impl Directory {
                 sequence,
                 hash,
             } => self.anchor_audit(member, sequence, hash),
+            Change::StageDncBase { base } => self.stage_base(base),
+            Change::HoldDncBase { member, id } => self.hold_base(member, id),
+            Change::UseDncBase { id, force, reason } => self.use_base(id, force, &reason, facts),
+            Change::DropDncBase { id } => self.drop_base(id),
         }
     }
 }
@@ -377,14 +403,17 @@ impl Replicated for Directory {
     }
 
     fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
-        match bytes.get(1) {
-            Some(1) => (Envelope {
-                version: 1,
-                ..ENVELOPE
-            })
-            .open_shorter(bytes, &[0]),
-            _ => ENVELOPE.open(bytes),
-        }
+        let missing: &[u8] = match bytes.get(1) {
+            Some(1) => &[0, 0, 0],
+            Some(2) => &[0, 0],
+            _ => return ENVELOPE.open(bytes),
+        };
+        let version = bytes[1];
+        (Envelope {
+            version,
+            ..ENVELOPE
+        })
+        .open_shorter(bytes, missing)
     }
 
     fn reset_event(&self) -> DirectoryEvent {

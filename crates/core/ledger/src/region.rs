@@ -35,8 +35,8 @@ pub use words::*;
 
 use book::{Book, LeadSlot, NONE};
 use domain::{
-    Campaign, CampaignId, DncScope, Incarnation, LeadId, LeasedLead, ListId, MemberId, PhoneNumber,
-    RegionId, SessionId, WallTime,
+    Campaign, CampaignId, DncBaseId, DncScope, Incarnation, LeadId, LeasedLead, ListId, MemberId,
+    PhoneNumber, RegionId, SessionId, WallTime,
 };
 use sansio::{ApplyContext, Replicated, RestoreError};
 use serde::{Deserialize, Serialize};
@@ -88,6 +88,8 @@ pub struct RegionLedger {
     /// The longest ring and talk limits ever heard of a campaign, added up.
     longest: BTreeMap<CampaignId, Duration>,
     facts_index: u64,
+    /// The do-not-call base in use.
+    base: Option<DncBaseId>,
     /// Do-not-call entries that concern this region, with the directory index that added them.
     dnc: BTreeMap<(PhoneNumber, DncScope), u64>,
     sessions: BTreeMap<SessionId, Session>,
@@ -115,6 +117,7 @@ impl RegionLedger {
             campaigns: BTreeMap::new(),
             longest: BTreeMap::new(),
             facts_index: 0,
+            base: None,
             dnc: BTreeMap::new(),
             sessions: BTreeMap::new(),
             nodes: BTreeMap::new(),
@@ -154,6 +157,11 @@ impl RegionLedger {
     /// The directory index up to which facts have come.
     pub const fn facts_index(&self) -> u64 {
         self.facts_index
+    }
+
+    /// The do-not-call base that this region knows to be in use.
+    pub const fn dnc_base(&self) -> Option<DncBaseId> {
+        self.base
     }
 
     /// How many leads there are.
@@ -324,6 +332,10 @@ impl Replicated for RegionLedger {
                 after,
                 elapsed,
             } => self.tick(leadership, after, elapsed, events),
+            RegionCommand::DncBase {
+                directory_index,
+                base,
+            } => self.use_base(directory_index, base, events),
         };
         result.unwrap_or_else(RegionReply::Refused)
     }

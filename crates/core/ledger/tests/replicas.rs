@@ -287,8 +287,11 @@ fn region_snapshots_keep_their_bytes() {
         Step::Claim(1, 1),
     ];
     let (bytes, _) = run(&steps, |_| false);
-    golden("region-v1.bin", &bytes);
+    golden("region-v2.bin", &bytes);
     let ledger = RegionLedger::restore(&bytes).unwrap();
+    let first = include_bytes!("../testdata/region-v1.bin");
+    let first = RegionLedger::restore(first).expect("the version before is read");
+    assert!(first == ledger, "without a do-not-call base");
     let stats = ledger.stats(CAMPAIGN);
     assert!(
         stats.in_doubt > 0 && stats.leased > 0 && stats.waiting > 0,
@@ -367,11 +370,16 @@ fn directory_snapshots_keep_their_bytes() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v2.bin", &bytes);
+    golden("directory-v3.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let first = include_bytes!("../testdata/directory-v1.bin");
-    let first = Directory::restore(first).expect("the release before is read");
-    assert!(first == directory, "without audit heads");
+    let earlier: [&[u8]; 2] = [
+        include_bytes!("../testdata/directory-v1.bin"),
+        include_bytes!("../testdata/directory-v2.bin"),
+    ];
+    for bytes in earlier {
+        let earlier = Directory::restore(bytes).expect("versions before are read");
+        assert!(earlier == directory, "without audit heads and bases");
+    }
     assert!(
         RegionLedger::restore(&bytes).is_err(),
         "another machine's bytes"

@@ -733,3 +733,134 @@ fn the_head_of_an_audit_chain_only_moves_on() {
     assert_eq!(world.no(anchor(99, 1, 1)).field, "member");
     assert_eq!(world.directory.audit_heads().count(), 1);
 }
+
+fn base(n: u8) -> NewDncBase {
+    NewDncBase {
+        id: DncBaseId([n; 32]),
+        file_bytes: 4096,
+        count: 1000,
+        source: "a registry".into(),
+        built_at: wall(0),
+    }
+}
+
+fn use_base(n: Option<u8>, force: bool, reason: &str) -> Change {
+    Change::UseDncBase {
+        id: n.map(|n| DncBaseId([n; 32])),
+        force,
+        reason: reason.into(),
+    }
+}
+
+#[test]
+fn a_base_is_used_once_every_node_holds_it() {
+    let mut world = World::new();
+    let id = DncBaseId([1; 32]);
+    assert_eq!(world.no(use_base(Some(1), true, "")).field, "id");
+    world.ok(Change::StageDncBase { base: base(1) });
+    // Said again it changes nothing; described otherwise it is refused.
+    world.ok(Change::StageDncBase { base: base(1) });
+    let other = NewDncBase {
+        count: 999,
+        ..base(1)
+    };
+    assert_eq!(world.no(Change::StageDncBase { base: other }).field, "base");
+    let why = world.no(use_base(Some(1), false, "")).why;
+    assert!(why.contains("oakland") && why.contains("force"), "{why}");
+    let held = |member| Change::HoldDncBase { member, id };
+    assert_eq!(world.no(held(MemberId(9))).field, "member");
+    world.ok(held(MemberId(2)));
+    let DirectoryReply::DncBase { index } = world.ok(use_base(Some(1), false, "")) else {
+        panic!("another answer");
+    };
+    assert_eq!((index, world.index), (world.directory.dnc_index(), index));
+    assert_eq!(world.directory.dnc_base_in_use(), Some(id));
+    assert_eq!(world.directory.facts().dnc_base, Some(id));
+    let told = DirectoryEvent::Changed {
+        index,
+        facts: vec![Fact::DncBase(Some(id))],
+    };
+    assert_eq!(world.events.last(), Some(&told));
+    // Another, by force; then none, with a reason.
+    assert_eq!(world.no(Change::DropDncBase { id }).field, "id");
+    world.ok(Change::StageDncBase { base: base(2) });
+    world.ok(use_base(Some(2), true, ""));
+    world.ok(Change::DropDncBase { id });
+    assert_eq!(world.no(held(MemberId(2))).field, "id");
+    assert_eq!(world.no(use_base(None, false, " ")).field, "reason");
+    world.ok(use_base(None, false, "withdrawn"));
+    assert_eq!(world.directory.dnc_base_in_use(), None);
+}
+
+#[test]
+fn bases_have_bounds() {
+    let mut world = World::new();
+    let numbers = |count| Change::StageDncBase {
+        base: NewDncBase { count, ..base(100) },
+    };
+    assert_eq!(world.no(numbers(0)).field, "base.count");
+    let over = world.no(numbers(limits::DNC_BASE_NUMBERS + 1));
+    assert_eq!(over.limit, Some(limits::DNC_BASE_NUMBERS));
+    for n in 0..limits::DNC_BASES as u8 {
+        world.ok(Change::StageDncBase { base: base(n) });
+    }
+    let over = world.no(Change::StageDncBase { base: base(99) });
+    assert_eq!(
+        (over.field.as_str(), over.limit),
+        ("bases", Some(limits::DNC_BASES as u64))
+    );
+}
+
+#[test]
+fn rules_for_simulations_never_meet_a_real_network() {
+    let mut world = World::new();
+    let state = |state| Change::SetCampaignState {
+        id: CampaignId(1),
+        state,
+        if_match: None,
+    };
+    let set = |address: &str, id| Change::SetTrunk {
+        trunk: Trunk {
+            id: TrunkId(id),
+            address: address.into(),
+            ..trunk("carrier")
+        },
+    };
+    world.ok(Change::CreateCampaign {
+        campaign: Box::new(Campaign {
+            rule_pack: "demo".into(),
+            ..campaign("a show")
+        }),
+    });
+    world.ok(set("198.51.100.1:5060", 0));
+    let refused = world.no(state(CampaignState::Running));
+    assert_eq!(refused.field, "campaign.rule_pack");
+    assert!(refused.why.contains("carrier"), "{}", refused.why);
+    for home in ["127.0.0.7:5060", "[::1]:5060", "localhost:5060"] {
+        world.ok(set(home, 1));
+    }
+    world.ok(state(CampaignState::Running));
+    for real in [
+        "198.51.100.1:5060",
+        "[2001:db8::1]:5060",
+        "sip.example.net:5060",
+    ] {
+        assert_eq!(world.no(set(real, 1)).field, "trunk.address");
+    }
+    // By rules for real networks it may go anywhere, and so may the trunk once the show is over.
+    world.ok(state(CampaignState::Paused));
+    world.ok(set("198.51.100.1:5060", 1));
+    assert_eq!(
+        world.no(state(CampaignState::Running)).field,
+        "campaign.rule_pack"
+    );
+    let known = world.directory.campaign(CampaignId(1)).unwrap().clone();
+    world.ok(Change::SetCampaign {
+        campaign: Box::new(Campaign {
+            rule_pack: "us-federal".into(),
+            ..known
+        }),
+        if_match: None,
+    });
+    world.ok(state(CampaignState::Running));
+}

@@ -5,11 +5,12 @@ use crate::{
     region::{DncFact, DncRemoval},
 };
 use domain::{
-    AgentAccount, AgentId, CallerId, Campaign, CampaignId, CampaignState, DncEntry, HomeRule,
-    ListId, Member, MemberId, MemberRole, PhoneNumber, Region, RegionId, Trunk, TrunkId, WallTime,
+    AgentAccount, AgentId, CallerId, Campaign, CampaignId, CampaignState, DncBaseId, DncEntry,
+    HomeRule, ListId, Member, MemberId, MemberRole, PhoneNumber, Region, RegionId, Trunk, TrunkId,
+    WallTime,
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 /// Names one mesh for ever; drawn at its founding.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -301,6 +302,58 @@ pub enum Change {
         /// Its last line's SHA-256.
         hash: [u8; 32],
     },
+    /// Makes a do-not-call base known, which a coordinator holds: every node fetches it.
+    StageDncBase {
+        /// The base.
+        base: NewDncBase,
+    },
+    /// A member holds a base, whole and verified.
+    HoldDncBase {
+        /// Who.
+        member: MemberId,
+        /// Which.
+        id: DncBaseId,
+    },
+    /// Puts a base into use, or none. From this entry on no node dials without it.
+    UseDncBase {
+        /// Which; none takes the present one out of use.
+        id: Option<DncBaseId>,
+        /// Although some nodes do not hold it yet: they dial nobody until they do.
+        force: bool,
+        /// Why; must not be empty when the base is taken out of use.
+        reason: String,
+    },
+    /// Forgets a base that is not in use.
+    DropDncBase {
+        /// Which.
+        id: DncBaseId,
+    },
+}
+
+/// A do-not-call base, as its builder describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDncBase {
+    /// The hash that names it.
+    pub id: DncBaseId,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// Its numbers; at most [`domain::limits::DNC_BASE_NUMBERS`].
+    pub count: u64,
+    /// Where they came from.
+    pub source: String,
+    /// When it was built.
+    pub built_at: WallTime,
+}
+
+/// A do-not-call base that the directory knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedDncBase {
+    /// As it was described.
+    pub base: NewDncBase,
+    /// When it was made known.
+    pub staged_at: WallTime,
+    /// Members that hold it, whole and verified.
+    pub holders: BTreeSet<MemberId>,
 }
 
 /// The head of a node's audit chain, as it was last told.
@@ -394,6 +447,11 @@ pub enum DirectoryReply {
     },
     /// Refused.
     Rejected(Rejection),
+    /// Another do-not-call base is in use.
+    DncBase {
+        /// Wait for this index to be effective.
+        index: u64,
+    },
 }
 
 /// One thing that changed, with its full value now.
@@ -423,6 +481,8 @@ pub enum Fact {
     Agent(Box<AgentAccount>),
     /// An agent who is gone.
     AgentRemoved(AgentId),
+    /// The do-not-call base that is in use from here on.
+    DncBase(Option<DncBaseId>),
 }
 
 /// Everything a node's engine starts from.
@@ -450,6 +510,8 @@ pub struct DirectoryFacts {
     pub agents: Vec<AgentAccount>,
     /// Do-not-call entries.
     pub dnc: Vec<DncFact>,
+    /// The do-not-call base in use.
+    pub dnc_base: Option<DncBaseId>,
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

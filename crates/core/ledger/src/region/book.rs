@@ -31,6 +31,33 @@ pub(super) enum LeadState {
     Finished(Disposition),
 }
 
+/// What forbids a lead's number: bits of one byte, the first of which is the flag that it was once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Blocked(u8);
+
+impl Blocked {
+    /// A do-not-call entry of the directory.
+    pub(super) const ENTRY: u8 = 1;
+    /// The do-not-call base in use, as a node found.
+    pub(super) const BASE: u8 = 2;
+
+    /// With a bit set or not.
+    pub(super) const fn with(self, bit: u8, set: bool) -> Self {
+        Self(if set { self.0 | bit } else { self.0 & !bit })
+    }
+
+    /// Whether a bit is set.
+    pub(super) const fn by(self, bit: u8) -> bool {
+        self.0 & bit != 0
+    }
+
+    /// Whether any bit is set.
+    pub(super) const fn any(self) -> bool {
+        self.0 != 0
+    }
+}
+
 /// One lead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Row {
@@ -47,8 +74,8 @@ pub(super) struct Row {
     /// The set of time zones; 0 is the empty one.
     pub(super) zones: u16,
     pub(super) state: LeadState,
-    /// A do-not-call entry covers it.
-    pub(super) blocked: bool,
+    /// By do-not-call.
+    pub(super) blocked: Blocked,
 }
 
 /// One number, across leads and campaigns.
@@ -172,7 +199,7 @@ pub struct RegionStats {
     pub leased: u64,
     /// Their session ended and the attempt's end is not known.
     pub in_doubt: u64,
-    /// Not dialable: a do-not-call entry covers them.
+    /// Not dialable: a do-not-call entry or the base covers them.
     pub blocked_dnc: u64,
     /// Not dialable: no time zone is known.
     pub no_zone: u64,
@@ -326,7 +353,7 @@ impl Book {
             LeadState::Leased => Place::Leased,
             LeadState::InDoubt => Place::InDoubt,
             LeadState::Finished(disposition) => Place::Finished(finished_key(disposition)),
-            LeadState::Waiting if row.blocked => Place::Blocked,
+            LeadState::Waiting if row.blocked.any() => Place::Blocked,
             LeadState::Waiting if row.zones == 0 => Place::NoZone,
             LeadState::Waiting if row.due <= self.clock => Place::Due,
             LeadState::Waiting => Place::Waiting,
@@ -399,6 +426,16 @@ impl Book {
         change(row);
         row.due = within_reach(row.due);
         self.place(lead);
+    }
+
+    /// Takes a bit of [`Blocked`] off every row: one look at each.
+    pub(super) fn forget(&mut self, bit: u8) {
+        for lead in 0..self.rows.len() as LeadSlot {
+            let blocked = self.rows[lead as usize].blocked;
+            if blocked.by(bit) {
+                self.change(lead, |row| row.blocked = blocked.with(bit, false));
+            }
+        }
     }
 
     /// The number of a lead.

@@ -2,10 +2,10 @@
 
 use super::{
     DncFact, DncRemoval, Facts, RegionCommand, RegionEvent, RegionLedger, RegionRefusal,
-    RegionReply,
+    RegionReply, book::Blocked,
 };
 use crate::directory::Directory;
-use domain::{Campaign, DncScope, PhoneNumber, limits};
+use domain::{Campaign, DncBaseId, DncScope, PhoneNumber, limits};
 
 impl RegionLedger {
     pub(super) fn facts(
@@ -59,6 +59,28 @@ impl RegionLedger {
         })
     }
 
+    /// Another do-not-call base is in use: what nodes found in the one before is asked anew.
+    pub(super) fn use_base(
+        &mut self,
+        directory_index: u64,
+        base: Option<DncBaseId>,
+        events: &mut Vec<RegionEvent>,
+    ) -> Result<RegionReply, RegionRefusal> {
+        if directory_index < self.facts_index {
+            return Err(RegionRefusal::StaleFacts {
+                got: directory_index,
+                have: self.facts_index,
+            });
+        }
+        self.facts_index = directory_index;
+        if self.base != base {
+            self.base = base;
+            self.book.forget(Blocked::BASE);
+        }
+        events.push(RegionEvent::FactsTaken { directory_index });
+        Ok(RegionReply::FactsTaken { directory_index })
+    }
+
     fn concerns_us(&self, scope: DncScope) -> bool {
         !matches!(scope, DncScope::Region(region) if region != self.region)
     }
@@ -86,7 +108,8 @@ impl RegionLedger {
     fn recheck(&mut self, number: PhoneNumber) {
         for lead in self.book.leads_of(number) {
             let row = &self.book.rows[lead as usize];
-            let blocked = self.dnc_covers(number, row.campaign);
+            let covered = self.dnc_covers(number, row.campaign);
+            let blocked = row.blocked.with(Blocked::ENTRY, covered);
             if blocked != row.blocked {
                 self.book.change(lead, |row| row.blocked = blocked);
             }
@@ -94,8 +117,8 @@ impl RegionLedger {
     }
 }
 
-/// The commands that bring a region up to what the directory says now: every campaign that
-/// differs, every do-not-call entry that is missing, renewed or gone. None when nothing differs.
+/// The commands that bring a region up to what the directory says now: the do-not-call base in use
+/// and every campaign that differ, every do-not-call entry that is missing, renewed or gone. None when nothing differs.
 ///
 /// For a new leader of a region; it compares the whole sets. In steady state the events of the
 /// directory carry the same facts one by one.
@@ -122,6 +145,11 @@ pub fn catch_up(directory: &Directory, region: &RegionLedger) -> Vec<RegionComma
         })
         .collect();
     let mut commands = Vec::new();
+    let base = directory.dnc_base_in_use();
+    let use_base = (base != region.base).then_some(RegionCommand::DncBase {
+        directory_index,
+        base,
+    });
     // Entries go in before campaigns, which may start dialing.
     for added in added.chunks(limits::DNC_BATCH) {
         commands.push(Facts {
@@ -141,12 +169,11 @@ pub fn catch_up(directory: &Directory, region: &RegionLedger) -> Vec<RegionComma
             ..Facts::default()
         });
     }
-    (commands.into_iter())
-        .map(|facts| {
-            RegionCommand::Facts(Facts {
-                directory_index,
-                ..facts
-            })
+    let facts = (commands.into_iter()).map(|facts| {
+        RegionCommand::Facts(Facts {
+            directory_index,
+            ..facts
         })
-        .collect()
+    });
+    use_base.into_iter().chain(facts).collect()
 }

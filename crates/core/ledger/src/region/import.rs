@@ -2,7 +2,7 @@
 
 use super::{
     ImportState, ImportTotals, RegionLedger, RegionRefusal, RegionReply, RowOutcome, RowRefusal,
-    book::{LeadState, NONE, Row},
+    book::{Blocked, LeadState, NONE, Row},
 };
 use domain::{CampaignId, ListId, NewLead, limits};
 
@@ -107,7 +107,7 @@ impl RegionLedger {
             attempts: 0,
             zones,
             state: LeadState::Waiting,
-            blocked: self.dnc_covers(row.number, campaign),
+            blocked: Blocked::default().with(Blocked::ENTRY, self.dnc_covers(row.number, campaign)),
         };
         self.book.add(row.number, new, &row.profile);
         RowOutcome::Accepted(lead)

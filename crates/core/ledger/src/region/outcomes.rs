@@ -3,7 +3,7 @@
 
 use super::{
     OutcomeCounts, OutcomeRefusal, Proof, RegionLedger, RegionRefusal, RegionReply,
-    book::{LeadSlot, LeadState, Row, seconds_up},
+    book::{Blocked, LeadSlot, LeadState, Row, seconds_up},
 };
 use domain::{CallOutcome, Disposition, Incarnation, MemberId, SessionId, WallTime, limits};
 
@@ -93,7 +93,9 @@ impl RegionLedger {
             }
         }
         match *outcome {
-            CallOutcome::Undialed { .. } if !refundable => Err(OutcomeRefusal::NoProof),
+            CallOutcome::Undialed { .. } | CallOutcome::Listed { .. } if !refundable => {
+                Err(OutcomeRefusal::NoProof)
+            }
             // A crash leaves the network ringing or two people talking. Only the doubt's own end, or
             // somebody who saw the call end, may free the number (mesh protocol, section 3.6).
             CallOutcome::Dialed {
@@ -102,6 +104,16 @@ impl RegionLedger {
             } if matches!(teller, Teller::Journal(..)) => Err(OutcomeRefusal::UnknownEnd),
             CallOutcome::Undialed { .. } => {
                 self.refund(lead);
+                Ok(Effect::Refunded)
+            }
+            CallOutcome::Listed { base, .. } => {
+                self.refund(lead);
+                // What an older base said is asked of the one in use.
+                if self.base == Some(base) {
+                    (self.book).change(lead, |row| {
+                        row.blocked = row.blocked.with(Blocked::BASE, true);
+                    });
+                }
                 Ok(Effect::Refunded)
             }
             CallOutcome::Dialed {

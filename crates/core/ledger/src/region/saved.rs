@@ -7,7 +7,8 @@ use super::{
 };
 use crate::envelope::Envelope;
 use domain::{
-    Campaign, CampaignId, DncScope, Incarnation, ListId, MemberId, PhoneNumber, RegionId, SessionId,
+    Campaign, CampaignId, DncBaseId, DncScope, Incarnation, ListId, MemberId, PhoneNumber,
+    RegionId, SessionId,
 };
 use sansio::RestoreError;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use std::{collections::BTreeMap, time::Duration};
 const ENVELOPE: Envelope = Envelope {
     what: "region ledger",
     kind: b'R',
-    version: 1,
+    version: 2,
 };
 
 /// What is not kept: indexes and counts, which follow from the rest.
@@ -40,6 +41,8 @@ type Rest = (
     BTreeMap<MemberId, Incarnation>,
     BTreeMap<LeadSlot, Lease>,
     BTreeMap<ListId, ImportState>,
+    // Since version 2, and read as none from version 1.
+    Option<DncBaseId>,
 );
 
 pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
@@ -59,12 +62,20 @@ pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
             &ledger.nodes,
             &ledger.leases,
             &ledger.imports,
+            &ledger.base,
         ),
     })
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
-    let saved: Saved<SavedBook, Rest> = ENVELOPE.open(bytes)?;
+    let saved: Saved<SavedBook, Rest> = match bytes.get(1) {
+        Some(1) => (Envelope {
+            version: 1,
+            ..ENVELOPE
+        })
+        .open_shorter(bytes, &[0])?,
+        _ => ENVELOPE.open(bytes)?,
+    };
     let fail = |why: String| RestoreError {
         what: ENVELOPE.what,
         why,
@@ -86,6 +97,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
         ledger.nodes,
         ledger.leases,
         ledger.imports,
+        ledger.base,
     ) = saved.rest;
     let leads: Vec<_> = ledger.leases.keys().copied().collect();
     for lead in leads {

@@ -1,8 +1,9 @@
 //! What is said to a region's ledger, and what it answers.
 
 use domain::{
-    AttemptId, CallOutcome, Campaign, CampaignId, Disposition, DncEntry, DncScope, Incarnation,
-    LeadId, LeadProfile, LeasedLead, ListId, MemberId, NewLead, PhoneNumber, SessionId, WallTime,
+    AttemptId, CallOutcome, Campaign, CampaignId, Disposition, DncBaseId, DncEntry, DncScope,
+    Incarnation, LeadId, LeadProfile, LeasedLead, ListId, MemberId, NewLead, PhoneNumber,
+    SessionId, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -141,6 +142,13 @@ pub enum RegionCommand {
         /// Passed since the leader saw that one applied, drift taken off; at most
         /// [`domain::limits::TICK_MAX`] counts.
         elapsed: Duration,
+    },
+    /// Says which do-not-call base is in use, by the directory.
+    DncBase {
+        /// The directory index of which it is true. Never goes back.
+        directory_index: u64,
+        /// Which; none when there is none.
+        base: Option<DncBaseId>,
     },
 }
 

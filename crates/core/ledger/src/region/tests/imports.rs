@@ -247,3 +247,58 @@ fn catching_up_brings_exactly_the_difference() {
     assert!(!world.ledger.dnc_covers(number(7000), CAMPAIGN));
     assert_eq!(world.ledger.stats(CAMPAIGN).blocked_dnc, 3);
 }
+
+#[test]
+fn what_a_node_found_in_the_base_rests_until_another_is_in_use() {
+    let (first, second) = (DncBaseId([1; 32]), DncBaseId([2; 32]));
+    let in_use = |directory_index, base| RegionCommand::DncBase {
+        directory_index,
+        base,
+    };
+    let listed = |lead: &LeasedLead, base| CallOutcome::Listed {
+        lead: lead.lead,
+        attempt: lead.attempt,
+        base,
+    };
+    let mut world = World::new(2);
+    world.apply(in_use(10, Some(first)));
+    assert_eq!(world.ledger.dnc_base(), Some(first));
+    let session = world.open(NODE, 1);
+    let leads = world.claim(session, 2, 1);
+    // The attempt is given back, and nobody is asked again.
+    let outcomes = [listed(&leads[0], first), listed(&leads[1], second)];
+    assert_eq!(world.report(session, &outcomes).refunded, 2);
+    assert_eq!(world.standing(&leads[0]), LeadStanding::DoNotCall);
+    assert_eq!(world.ledger.lead(leads[0].lead).unwrap().attempts, 0);
+    assert_eq!(
+        world.standing(&leads[1]),
+        LeadStanding::Due,
+        "another base's word"
+    );
+    assert_eq!(world.ledger.stats(CAMPAIGN).blocked_dnc, 1);
+    // An entry comes and goes: the base still covers it.
+    world.apply(RegionCommand::Facts(Facts {
+        directory_index: 11,
+        dnc_added: vec![dnc(0, DncScope::Mesh, 11)],
+        ..Facts::default()
+    }));
+    world.apply(RegionCommand::Facts(Facts {
+        directory_index: 12,
+        dnc_removed: vec![DncRemoval {
+            number: number(0),
+            scope: DncScope::Mesh,
+            index: 11,
+        }],
+        ..Facts::default()
+    }));
+    assert_eq!(world.standing(&leads[0]), LeadStanding::DoNotCall);
+    assert!(matches!(
+        world.apply(in_use(9, Some(second))),
+        RegionReply::Refused(RegionRefusal::StaleFacts { .. })
+    ));
+    world.apply(in_use(13, Some(first)));
+    assert_eq!(world.standing(&leads[0]), LeadStanding::DoNotCall);
+    world.apply(in_use(14, Some(second)));
+    assert_eq!(world.standing(&leads[0]), LeadStanding::Due, "asked anew");
+    assert_eq!(world.ledger.stats(CAMPAIGN).blocked_dnc, 0);
+}
