@@ -6,8 +6,8 @@ use crate::{
     notice::{CallCard, CallEnd, DispositionChoice},
 };
 use domain::{
-    AgentId, AttemptId, CallOutcome, Campaign, CampaignId, Disposition, DispositionCode, Instant,
-    LeadId, LeasedLead, LegId, Now, Permission, PhoneNumber, SessionId, TrunkId, WallTime,
+    AgentId, AttemptId, CallOutcome, Campaign, CampaignId, Disposition, DispositionCode, DncBaseId,
+    Instant, LeadId, LeasedLead, LegId, Now, Permission, PhoneNumber, SessionId, TrunkId, WallTime,
 };
 use sansio::transitions::Table;
 use serde::{Deserialize, Serialize};
@@ -159,6 +159,8 @@ pub struct DialFacts {
     pub dnc_index: u64,
     /// The rest of why it was allowed.
     pub permission: Option<Permission>,
+    /// The do-not-call base that was asked.
+    pub dnc_base: Option<DncBaseId>,
 }
 
 /// What must be durable before an agent is told that a disposition is set (I7). After a crash it

@@ -115,6 +115,7 @@ impl AttemptEnd {
             ),
             dnc_index: dialed.map_or(0, |facts| facts.dnc_index),
             permission: dialed.and_then(|facts| facts.permission.clone()),
+            dnc_base: dialed.and_then(|facts| facts.dnc_base),
             note: self.note.clone(),
         })
     }

@@ -3,6 +3,7 @@
 use crate::{
     DirectoryChange, EngineConfig, Input, Observed, Output, PhoneAddress, Rejected, Side,
     TimerName,
+    bases::Bases,
     callers::Ways,
     facts::{DirectoryCopy, Facts},
     hopper::Hoppers,
@@ -53,6 +54,7 @@ pub struct Engine {
     /// The agent's side of each bridge that ended.
     pub(crate) bridge_figures: BTreeMap<AttemptId, LegStats>,
     pub(crate) endings: BTreeMap<AttemptId, Ending>,
+    pub(crate) bases: Bases,
     pub(crate) timers: Timers<TimerName>,
     /// When pacing last looked.
     pub(crate) paced: Option<Instant>,
@@ -108,6 +110,7 @@ impl Engine {
             last_invite: BTreeMap::new(),
             bridge_figures: BTreeMap::new(),
             endings: BTreeMap::new(),
+            bases: Bases::default(),
             timers: Timers::default(),
             paced: None,
             outputs: VecDeque::new(),
@@ -231,6 +234,8 @@ impl Engine {
                     self.permit.caps_mut().restore(number, times);
                 }
             }
+            Input::DncBaseHere(base) => self.base_here(now, base),
+            Input::DncBaseGone(id) => self.base_gone(id),
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::Drain => self.begin_drain(now),
         }
@@ -339,6 +344,7 @@ impl Engine {
                     self.forbid(now, entry.number);
                 }
             }
+            DirectoryChange::DncBase(base) => self.base_required(now, base, index),
             DirectoryChange::Reset(copy) => self.reset(now, index, *copy),
         }
     }
@@ -350,6 +356,7 @@ impl Engine {
             caller_ids,
             agents,
             dnc,
+            dnc_base,
         } = copy;
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())
             .filter(|id| !trunks.iter().any(|trunk| trunk.id == *id))
@@ -371,6 +378,7 @@ impl Engine {
             .iter()
             .map(|(entry, added_by)| (entry.number, entry.scope, *added_by));
         self.permit.directory_reset(now, index, entries);
+        self.base_required(now, dnc_base, index);
         self.drain_permit(now);
         for trunk in trunks {
             self.trunk_changed(now, trunk);

@@ -5,10 +5,11 @@ use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentAccount, AgentId, AttemptId, CallOutcome, CallRecord, CallerId, Campaign, CampaignId,
-    DncEntry, DncScope, Instant, LeadId, LeasedLead, MemberId, PhoneNumber, RegionId, SessionId,
-    Trunk, TrunkId, WallTime,
+    DncBaseId, DncEntry, DncScope, Instant, LeadId, LeasedLead, MemberId, PhoneNumber, RegionId,
+    SessionId, Trunk, TrunkId, WallTime,
 };
 use media::{MediaCommand, MediaEvent};
+use permit::base::BaseLookup;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -73,6 +74,8 @@ pub enum DirectoryChange {
         /// Gone.
         removed: Vec<(PhoneNumber, DncScope, u64)>,
     },
+    /// Another do-not-call base is in use, or none.
+    DncBase(Option<DncBaseId>),
     /// Everything, after a start or a snapshot.
     Reset(Box<DirectoryCopy>),
 }
@@ -181,6 +184,11 @@ pub enum Input<'a> {
     /// When earlier runs of this node showed its caller IDs, within the last day at least. Said
     /// once, at the start, before any lead comes.
     Shown(BTreeMap<PhoneNumber, Vec<WallTime>>),
+    /// A do-not-call base is at this node, whole: it answers from the moment that the directory puts
+    /// it into use. Said again, it takes the place of the same one.
+    DncBaseHere(Arc<dyn BaseLookup>),
+    /// A do-not-call base that is not in use is about to be deleted.
+    DncBaseGone(DncBaseId),
     /// So many outcomes and records wait to be shipped.
     Backlog(usize),
     /// No new attempts from here on; leads not dialed are given back.

@@ -2,8 +2,8 @@
 
 use call::Account;
 use domain::{
-    AgentAccount, AgentId, CallerId, Campaign, CampaignId, DncEntry, MemberId, PhoneNumber, Trunk,
-    TrunkId,
+    AgentAccount, AgentId, CallerId, Campaign, CampaignId, DncBaseId, DncEntry, MemberId,
+    PhoneNumber, Trunk, TrunkId,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,6 +20,8 @@ pub struct DirectoryCopy {
     pub agents: Vec<AgentAccount>,
     /// Do-not-call entries with the index that added each.
     pub dnc: Vec<(DncEntry, u64)>,
+    /// The do-not-call base in use.
+    pub dnc_base: Option<DncBaseId>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.

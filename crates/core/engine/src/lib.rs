@@ -8,6 +8,7 @@
 //! **One input, then drain outputs until `None`, then look at the timeout.** Outputs are in
 //! order: a [`Output::Note`] or [`Output::Persist`] is written before anything after it leaves.
 
+mod bases;
 mod callers;
 mod engine;
 mod face;

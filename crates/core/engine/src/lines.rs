@@ -90,6 +90,10 @@ impl Engine {
     }
 
     fn pace_campaign(&mut self, now: Now, campaign: &Arc<Campaign>) {
+        // Nobody may be dialed: leads wait in their hoppers.
+        if !self.permit.dnc().is_whole() {
+            return;
+        }
         let mut view = view_of(self.calls.pacing_view(campaign.id, now));
         let (channels, calls) = self.room(now);
         let limits = Limits {
@@ -291,6 +295,7 @@ impl Engine {
             sip_call_id,
             rule_pack: pack.to_string(),
             dnc_index: grant.dnc_index,
+            dnc_base: grant.dnc_base,
             permission: Some(Permission {
                 sequence: self.audit.sequence + 1,
                 zones,
@@ -367,6 +372,7 @@ impl Engine {
             rule_pack: facts.rule_pack.clone(),
             dnc_index: facts.dnc_index,
             permission: facts.permission.clone(),
+            dnc_base: facts.dnc_base,
             note: String::new(),
         }
     }

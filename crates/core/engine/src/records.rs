@@ -90,12 +90,19 @@ impl Engine {
         self.output(Output::Persist { token: None, entry });
     }
 
-    /// Gives leads back that were never dialed.
+    /// Gives leads back that were never dialed. The region does not know the do-not-call base: it is
+    /// told of leads that this covers, or it would lease them again and again.
     pub(crate) fn give_back(&mut self, leads: Vec<LeasedLead>) {
         for lease in leads {
-            let outcome = CallOutcome::Undialed {
-                lead: lease.lead,
-                attempt: lease.attempt,
+            let (lead, attempt) = (lease.lead, lease.attempt);
+            let dnc = self.permit.dnc();
+            let outcome = match dnc.base_id().filter(|_| dnc.is_listed(lease.number)) {
+                Some(base) => CallOutcome::Listed {
+                    lead,
+                    attempt,
+                    base,
+                },
+                None => CallOutcome::Undialed { lead, attempt },
             };
             self.output(Output::Persist {
                 token: None,

@@ -67,6 +67,7 @@ struct World {
     notices: Vec<AgentNotice>,
     closed: BTreeMap<AttemptId, (Disposition, Option<domain::CallRecord>)>,
     undialed: Vec<AttemptId>,
+    listed: Vec<(AttemptId, domain::DncBaseId)>,
     noted: Vec<AttemptId>,
     audit: permit::audit::Verifier,
     permitted: Vec<String>,
@@ -174,6 +175,7 @@ impl World {
             notices: Vec::new(),
             closed: BTreeMap::new(),
             undialed: Vec::new(),
+            listed: Vec::new(),
             noted: Vec::new(),
             audit: permit::audit::Verifier::new(permit::audit::Head::first(MemberId(2))),
             permitted: Vec::new(),
@@ -285,6 +287,9 @@ impl World {
                                 assert!(before.is_none(), "one disposition an attempt");
                             } else {
                                 self.undialed.push(outcome.attempt());
+                            }
+                            if let domain::CallOutcome::Listed { attempt, base, .. } = outcome {
+                                self.listed.push((attempt, base));
                             }
                         }
                         Entry::OptOut(_) => self.opt_outs += 1,
@@ -496,6 +501,7 @@ fn directory() -> DirectoryCopy {
             enabled: true,
         }],
         dnc: Vec::new(),
+        dnc_base: None,
     }
 }
 
@@ -612,6 +618,59 @@ fn do_not_call_cancels_what_rings_and_empties_the_hopper() {
     world.run(Duration::from_secs(5));
     assert_eq!(world.closed[&attempts[0]].0, Disposition::Cancelled);
     assert_eq!(world.invites.len(), 1);
+}
+
+fn base_of(digits: &[&str]) -> Arc<permit::base::MemoryBase> {
+    let numbers = digits.iter().map(|d| number(&format!("+861380013{d}")));
+    let about = permit::base::BaseAbout {
+        source: "a registry".into(),
+        built_at: WallTime::EPOCH,
+    };
+    Arc::new(permit::base::MemoryBase::of(&numbers.collect(), about).unwrap())
+}
+
+#[test]
+fn the_base_in_use_is_asked_and_without_it_nobody_is_dialed() {
+    use permit::base::BaseLookup as _;
+    let mut world = World::new();
+    world.shift();
+    let (first, second) = (base_of(&["8012"]), base_of(&["8022"]));
+    let require = |index, base| Input::Directory {
+        index,
+        changes: vec![DirectoryChange::DncBase(base)],
+    };
+    // Put into use before it is here: leads wait.
+    world.input(require(6, Some(first.id())));
+    assert_eq!(world.applied, 6);
+    let attempts = world.lease(&["8002", "8012"]);
+    world.run(Duration::from_secs(2));
+    assert!(world.invites.is_empty() && world.undialed.is_empty());
+    world.input(Input::DncBaseHere(first.clone()));
+    assert_eq!(world.undialed, [attempts[1]], "given back from the hopper");
+    assert_eq!(world.listed, [(attempts[1], first.id())]);
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.invites.len(), 1);
+    // One step to another that is here already: what rings and is in it is cancelled.
+    world.undialed.clear();
+    let ringing = base_of(&["8002"]);
+    world.input(Input::DncBaseHere(ringing.clone()));
+    world.input(Input::DncBaseHere(second.clone()));
+    assert_eq!(world.applied, 6);
+    world.input(require(7, Some(ringing.id())));
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.closed[&attempts[0]].0, Disposition::Cancelled);
+    // A lead that comes later is given back at once.
+    world.closed.clear();
+    world.input(require(8, Some(second.id())));
+    let attempts = world.lease(&["8022"]);
+    assert_eq!(world.listed.last(), Some(&(attempts[0], second.id())));
+    // Out of use again.
+    world.input(Input::DncBaseGone(second.id()));
+    world.input(require(9, None));
+    let before = world.invites.len();
+    world.lease(&["8022"]);
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.invites.len(), before + 1);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What is asked before an INVITE, and the two answers.
 
 use domain::{
-    AttemptId, CallerId, CampaignId, Instant, PhoneNumber, RegionId, SessionId, TrunkId, WallTime,
+    AttemptId, CallerId, CampaignId, DncBaseId, Instant, PhoneNumber, RegionId, SessionId, TrunkId,
+    WallTime,
 };
 
 /// An attempt that is about to be dialed.
@@ -40,6 +41,8 @@ pub struct Grant {
     pub checked_at: WallTime,
     /// The directory index at which do-not-call was checked.
     pub dnc_index: u64,
+    /// The do-not-call base that was asked.
+    pub dnc_base: Option<DncBaseId>,
     /// The rule pack's version.
     pub rule_pack_version: u32,
     /// Validity of session and freshness ends: an INVITE that left later must be cancelled.
@@ -67,8 +70,11 @@ pub enum Denial {
     /// I3: the copy of do-not-call is not fresh, or will not be within the guard.
     #[error("the copy of do-not-call is not fresh")]
     NotFresh,
+    /// I3: the do-not-call base that the directory has put into use is not here.
+    #[error("the do-not-call base in use is not at this node yet")]
+    NoDncBase,
     /// I3: the number must not be called.
-    #[error("a do-not-call entry covers the number")]
+    #[error("a do-not-call entry or the base covers the number")]
     DoNotCall,
     /// I4: the window is closed in a zone where the number may lie.
     #[error("outside the calling window")]
@@ -103,6 +109,7 @@ impl Denial {
             Self::OtherSession { .. } => "other_session",
             Self::SessionEnding => "session_ending",
             Self::NotFresh => "not_fresh",
+            Self::NoDncBase => "no_dnc_base",
             Self::DoNotCall => "do_not_call",
             Self::WindowClosed => "window_closed",
             Self::OtherTrunk { .. } => "other_trunk",

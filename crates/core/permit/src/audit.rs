@@ -143,6 +143,10 @@ pub struct Line {
     pub zones: Vec<String>,
     /// The directory's entry up to which do-not-call was known, and did not name the number.
     pub dnc_index: u64,
+    /// The do-not-call base that was asked, and did not hold the number; absent when none was in
+    /// use.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub dnc_base: String,
 }
 
 impl Line {
@@ -166,6 +170,9 @@ impl Line {
                 .map(|zone| zones::name(*zone).map_or_else(|| zone.to_string(), str::to_owned))
                 .collect(),
             dnc_index: record.dnc_index,
+            dnc_base: record
+                .dnc_base
+                .map_or_else(String::new, |id| id.to_string()),
         }
     }
 }
@@ -418,6 +425,7 @@ mod tests {
             agent_leg: None,
             rule_pack: "china 2026-11-21".into(),
             dnc_index: 12,
+            dnc_base: None,
             permission: Some(Permission {
                 sequence,
                 zones: vec![zones::find("Asia/Shanghai").unwrap()],

@@ -22,6 +22,8 @@ pub struct DncSet {
     /// removed for reasons older than this opt-out.
     local: LookUp<(PhoneNumber, DncScope), Heard>,
     base: Option<Arc<dyn BaseLookup>>,
+    /// The base that the directory has put into use.
+    required: Option<DncBaseId>,
     /// Up to which entry of the directory the base has everything in it.
     taken_in: u64,
     /// Numbers of the base that the directory has allowed again since, and by which entry.
@@ -105,7 +107,24 @@ impl DncSet {
         self.lifted.retain(|_, at| *at > taken_in);
     }
 
-    /// Which base is in use, for the call record.
+    /// Takes in which base the directory has put into use, by its entry `index`.
+    pub fn require(&mut self, base: Option<DncBaseId>, index: u64) {
+        self.index = self.index.max(index);
+        self.required = base;
+    }
+
+    /// The base that the directory has put into use.
+    pub const fn required(&self) -> Option<DncBaseId> {
+        self.required
+    }
+
+    /// Whether the base that is asked here is the one that the directory has put into use. Without
+    /// it this copy is not whole, and nobody may be dialed by it.
+    pub fn is_whole(&self) -> bool {
+        self.required == self.base_id()
+    }
+
+    /// Which base is asked here, for the call record.
     pub fn base_id(&self) -> Option<DncBaseId> {
         self.base.as_ref().map(|base| base.id())
     }
@@ -129,6 +148,11 @@ impl DncSet {
             self.mesh.remove(&number);
         }
         settled
+    }
+
+    /// Whether the base covers a number, whatever entries say.
+    pub fn is_listed(&self, number: PhoneNumber) -> bool {
+        self.in_base(number)
     }
 
     fn in_base(&self, number: PhoneNumber) -> bool {

@@ -210,9 +210,10 @@ impl Permit {
         &self.freshness
     }
 
-    /// Whether attempts in a region may be made now, as far as session and freshness go.
+    /// Whether attempts in a region may be made now, as far as session and do-not-call copy go.
     pub fn may_dial(&self, now: Instant, region: RegionId) -> bool {
         self.freshness.may_send(now)
+            && self.dnc.is_whole()
             && (self.session(region)).is_some_and(|lease| lease.may_send(now))
     }
 
@@ -324,7 +325,7 @@ impl Permit {
     /// [`Permit::unsent`].
     ///
     /// The order: session there, lease of this session, session valid with guard, freshness valid
-    /// with guard, do-not-call, calling window, caller ID's trunk, its rest, its caps. Allocates
+    /// with guard, do-not-call base here, do-not-call, calling window, caller ID's trunk, its rest, its caps. Allocates
     /// nothing.
     pub fn check(
         &mut self,
@@ -360,6 +361,9 @@ impl Permit {
         if !self.freshness.may_send(now.monotonic) {
             return Err(Denial::NotFresh);
         }
+        if !self.dnc.is_whole() {
+            return Err(Denial::NoDncBase);
+        }
         if (self.dnc).covers(attempt.number, attempt.campaign, attempt.region) {
             return Err(Denial::DoNotCall);
         }
@@ -388,6 +392,7 @@ impl Permit {
             caller_id: caller.number,
             checked_at: now.wall,
             dnc_index: self.dnc.index(),
+            dnc_base: self.dnc.base_id(),
             rule_pack_version: attempt.rule_pack_version,
             valid_until,
         })

@@ -129,6 +129,40 @@ fn every_rule_denies_by_its_name_in_its_order() {
 }
 
 #[test]
+fn without_the_base_in_use_nobody_is_dialed() {
+    use crate::base::{BaseAbout, MemoryBase};
+    use std::sync::Arc;
+    let id = caller_id();
+    let mut permit = valid();
+    let about = BaseAbout {
+        source: "registry".into(),
+        built_at: WallTime::EPOCH,
+    };
+    let listed = ["+14155550177".parse().unwrap()].into();
+    let base = Arc::new(MemoryBase::of(&listed, about).unwrap());
+    let base_id = crate::base::BaseLookup::id(&*base);
+    let ask = |permit: &mut Permit, number: &str| {
+        let mut attempt = attempt(&id);
+        attempt.number = number.parse().unwrap();
+        let grant = permit.check(now(2000), &attempt, || true);
+        grant.map_or_else(|denial| Err(denial.rule()), |grant| Ok(grant.dnc_base))
+    };
+    assert_eq!(ask(&mut permit, "+14155550134"), Ok(None));
+    permit.dnc_mut().require(Some(base_id), 6);
+    assert_eq!(ask(&mut permit, "+14155550134"), Err("no_dnc_base"));
+    assert!(!permit.may_dial(now(2000).monotonic, REGION));
+    permit.dnc_mut().set_base(Some(base.clone()), 6);
+    assert_eq!(ask(&mut permit, "+14155550134"), Ok(Some(base_id)));
+    assert_eq!(ask(&mut permit, "+14155550177"), Err("do_not_call"));
+    assert!(permit.may_dial(now(2000).monotonic, REGION));
+    // Out of use: the base that is still here does not count any more, but answers until it goes.
+    permit.dnc_mut().require(None, 7);
+    assert_eq!(ask(&mut permit, "+14155550134"), Err("no_dnc_base"));
+    permit.dnc_mut().set_base(None, 7);
+    assert_eq!(ask(&mut permit, "+14155550177"), Ok(None));
+}
+
+#[test]
 fn freshness_is_needed_with_the_guard_to_spare() {
     let id = caller_id();
     let mut permit = valid();

@@ -89,6 +89,7 @@ pub(super) fn facts(now: Now) -> DialFacts {
         rule_pack: "us-federal".into(),
         dnc_index: 5,
         permission: None,
+        dnc_base: None,
     }
 }
 
