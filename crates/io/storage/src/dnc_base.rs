@@ -269,6 +269,26 @@ pub fn dnc_bases(dir: &Path) -> io::Result<Vec<DncBaseId>> {
     Ok(found)
 }
 
+/// Takes a file in that somebody wrote, somewhere on the file system of `dir`, as base `id`: checks
+/// every byte and puts it durably in its place.
+///
+/// # Errors
+/// [`DncBaseError`], also for another base than `id`; the file stays where it is.
+pub fn adopt_dnc_base(written: &Path, dir: &Path, id: DncBaseId) -> Result<DncBase, DncBaseError> {
+    let base = DncBase::open_verified(written)?;
+    if base.id() != id {
+        return Err(DncBaseError::Misnamed {
+            file: written.into(),
+            id: base.id(),
+        });
+    }
+    let path = put_in_place(&base.file, written, dir, base.id()).map_err(|source| {
+        let file = written.into();
+        DncBaseError::Io { file, source }
+    })?;
+    DncBase::open(&path)
+}
+
 /// Makes a written file durable under its name: sync, read-only, rename, sync of the folder.
 fn put_in_place(file: &File, written: &Path, dir: &Path, id: DncBaseId) -> io::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;

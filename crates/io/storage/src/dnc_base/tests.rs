@@ -414,3 +414,24 @@ fn a_foreign_tail_is_refused() {
     }
     assert_eq!(left(here.path()), [""; 0]);
 }
+
+#[test]
+fn an_uploaded_file_is_taken_in_whole_and_as_what_it_is_said_to_be() {
+    let (there, here) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let base = sevens(there.path(), 500_000);
+    let bytes = fs::read(base.path()).unwrap();
+    let upload = here.path().join("upload");
+    let other = DncBaseId([7; 32]);
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    for (bytes, id) in [(&bytes, other), (&flipped, base.id())] {
+        fs::write(&upload, bytes).unwrap();
+        assert!(adopt_dnc_base(&upload, here.path(), id).is_err());
+        assert_eq!(left(here.path()), ["upload"], "nothing was put in place");
+    }
+    fs::write(&upload, &bytes).unwrap();
+    let adopted = adopt_dnc_base(&upload, here.path(), base.id()).unwrap();
+    assert_eq!(adopted.count(), 500_000);
+    assert_eq!(dnc_bases(here.path()).unwrap(), [base.id()]);
+    assert!(!upload.exists());
+}
