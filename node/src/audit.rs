@@ -354,6 +354,7 @@ mod tests {
             agent_leg: None,
             rule_pack: "china 2026-11-21".into(),
             dnc_index: 12,
+            dnc_base: None,
             permission: Some(Permission {
                 sequence,
                 zones: Vec::new(),

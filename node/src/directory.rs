@@ -31,6 +31,7 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         caller_ids: facts.caller_ids.clone(),
         agents: facts.agents.clone(),
         dnc: facts.dnc.iter().copied().map(entry).collect(),
+        dnc_base: facts.dnc_base,
     }))
 }
 
@@ -43,6 +44,7 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::CallerIdsRemoved(numbers) => DirectoryChange::CallerIdsRemoved(numbers),
         Fact::Agent(agent) => DirectoryChange::Agent(agent),
         Fact::AgentRemoved(id) => DirectoryChange::AgentRemoved(id),
+        Fact::DncBase(id) => DirectoryChange::DncBase(id),
         Fact::Mesh(_) | Fact::Member(_) | Fact::Region(_) | Fact::HomeRules(_) | Fact::List(_) => {
             return None;
         }

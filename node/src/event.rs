@@ -2,10 +2,12 @@
 
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken};
 use domain::{
-    AgentId, CampaignId, DncEntry, Instant, LeasedLead, RegionId, SessionId, status::NodeStatus,
+    AgentId, CampaignId, DncBaseId, DncEntry, Instant, LeasedLead, RegionId, SessionId,
+    status::NodeStatus,
 };
 use engine::{DirectoryChange, Side};
 use media::MediaEvent;
+use permit::base::BaseLookup;
 use std::{
     sync::{
         Arc,
@@ -86,6 +88,10 @@ pub(crate) enum Event {
     },
     /// When caller IDs were shown in earlier runs.
     Shown(crate::audit::Shown),
+    /// A do-not-call base is at this node, whole.
+    DncBaseHere(Arc<dyn BaseLookup>),
+    /// A do-not-call base is about to be deleted.
+    DncBaseGone(DncBaseId),
     /// Where phones were in an earlier run.
     Phones(Vec<engine::PhoneAddress>),
     Stop,

@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod bases;
 pub mod config;
 mod directory;
 mod event;
@@ -213,6 +214,13 @@ pub async fn run(config: NodeConfig) -> Result<()> {
 
     events.put(Event::Shown(shown)).await;
     tasks.spawn("audit", audit.clone().keep(member.clone()));
+    let bases = bases::Bases {
+        member: member.clone(),
+        events: events.clone(),
+        dir: config.data_dir.join("dnc"),
+        gate: readiness.gate("do_not_call_base"),
+    };
+    tasks.spawn("do_not_call_bases", bases.keep());
     events.put(Event::OptOuts(outbox.opt_outs())).await;
     events.put(Event::Phones(known)).await;
     tasks.spawn("phones", phones.keep(view));

@@ -246,6 +246,8 @@ impl Running {
             Event::OptOutsTaken { entries, index } => {
                 self.input(now, Input::OptOutsTaken { entries, index });
             }
+            Event::DncBaseHere(base) => self.input(now, Input::DncBaseHere(base)),
+            Event::DncBaseGone(id) => self.input(now, Input::DncBaseGone(id)),
             Event::Shown(times) => self.input(now, Input::Shown(times)),
             Event::Phones(phones) => self.input(now, Input::Phones(phones)),
             Event::Stop => {}

@@ -14,4 +14,7 @@ mod voters;
 
 pub use ask::{AskError, KeepAlive};
 pub use member::{Member, MemberConfig, MemberError, peers_of, save_peers};
-pub use protocol::{RECORDS, RecordsReply, STATUS, decode, encode};
+pub use protocol::{
+    DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, NOT_HERE, RECORDS, RecordsReply,
+    STATUS, decode, encode,
+};

@@ -1,7 +1,7 @@
 //! What members ask each other beside Raft: one service each, postcard bodies behind a version.
 
 use bytes::Bytes;
-use domain::{RegionId, SessionId};
+use domain::{DncBaseId, RegionId, SessionId};
 use mesh::{ServiceError, ServiceId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -17,6 +17,32 @@ pub(crate) const EFFECTIVE: ServiceId = ServiceId::new(35, "effective");
 pub const RECORDS: ServiceId = ServiceId::new(36, "records");
 /// A node tells the coordinator how it is: [`domain::status::NodeStatus`] to nothing.
 pub const STATUS: ServiceId = ServiceId::new(37, "status");
+
+/// A node asks a coordinator for the end of a do-not-call base: its [`DncBaseId`] to
+/// [`DncBaseTail`].
+pub const DNC_BASE_TAIL: ServiceId = ServiceId::new(38, "dnc_base_tail");
+/// A node asks for a piece of one: [`DncBaseChunk`] to its bytes as they are.
+pub const DNC_BASE_CHUNK: ServiceId = ServiceId::new(39, "dnc_base_chunk");
+/// Error code of a do-not-call base that is not here.
+pub const NOT_HERE: u16 = 3;
+
+/// What the receiver of a do-not-call base needs first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DncBaseTail {
+    /// Bytes of the whole file.
+    pub file_bytes: u64,
+    /// The hashes of all chunks, and the footer.
+    pub tail: Vec<u8>,
+}
+
+/// One chunk of a do-not-call base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DncBaseChunk {
+    /// Which base.
+    pub id: DncBaseId,
+    /// Counted from 0.
+    pub chunk: u32,
+}
 
 /// What every member answers.
 pub(crate) const SERVICES: [ServiceId; 4] = [KEEP_ALIVE, FRESHNESS, APPLIED, EFFECTIVE];

@@ -207,6 +207,22 @@ impl Member {
     async fn forward(&self, region: &RegionGroup, applied: Applied<DirectoryEvent>) -> bool {
         let id = region.group.read(RegionLedger::region);
         for event in applied.events {
+            let base = match &event {
+                DirectoryEvent::Changed { facts, .. } => facts.iter().find_map(|fact| match fact {
+                    Fact::DncBase(base) => Some(*base),
+                    _ => None,
+                }),
+                _ => None,
+            };
+            if let Some(base) = base {
+                let command = RegionCommand::DncBase {
+                    directory_index: applied.index,
+                    base,
+                };
+                if !region.propose(command).await {
+                    return false;
+                }
+            }
             let facts = match event {
                 DirectoryEvent::Reset(_) => return false,
                 DirectoryEvent::Changed { index, facts } => Facts {
