@@ -1,8 +1,14 @@
 //! What lies behind the admin API: one face, each subject in a file of its own.
 
 use crate::{
-    campaigns, dnc, import, leads, members, nodes::Nodes, notes::Notes, operations::Operations,
-    people, records, records::Records, stats, status, trunks,
+    bases::{self, Bases},
+    campaigns, dnc, import, leads, members,
+    nodes::Nodes,
+    notes::Notes,
+    operations::Operations,
+    people, records,
+    records::Records,
+    stats, status, trunks,
 };
 use async_trait::async_trait;
 use consensus::{Committed, Group, ProposeError};
@@ -12,8 +18,8 @@ use dialmesh_http::{
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
-        Campaign, CampaignSettings, CampaignStats, DncCheck, DncImportOptions, DncRemoval,
-        DncRequest, DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated,
+        Campaign, CampaignSettings, CampaignStats, DncBase, DncBaseUse, DncCheck, DncImportOptions,
+        DncRemoval, DncRequest, DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated,
         JoinTokenRequest, Lead, LeadFilter, Member as MemberView, Operation, Page, PageQuery,
         Region, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
     },
@@ -21,7 +27,8 @@ use dialmesh_http::{
     problem::{BackendError, FieldError},
 };
 use domain::{
-    AgentId, AttemptId, CampaignId, Incarnation, LeadId, MemberId, PhoneNumber, RegionId, TrunkId,
+    AgentId, AttemptId, CampaignId, DncBaseId, Incarnation, LeadId, MemberId, PhoneNumber,
+    RegionId, TrunkId,
 };
 use ledger::{Change, DirectoryCommand, DirectoryReply, Origin, RegionLedger, Rejection};
 use member::{AskError, Member};
@@ -50,6 +57,7 @@ pub(crate) struct Backend {
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) operations: Arc<Operations>,
     pub(crate) notes: Arc<Notes>,
+    pub(crate) bases: Arc<Bases>,
     pub(crate) events: Events,
     pub(crate) tasks: Tasks,
     /// Of the CA's key; join tokens carry it.
@@ -91,7 +99,7 @@ pub(crate) fn not_proposed(error: &ProposeError) -> BackendError {
 }
 
 /// Tables of the directory that may be full.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "campaigns",
     "trunks",
     "caller_ids",
@@ -102,6 +110,7 @@ const TABLES: [&str; 11] = [
     "join_tokens",
     "api_tokens",
     "dnc",
+    "bases",
     "home_rules",
 ];
 
@@ -350,6 +359,24 @@ impl AdminBackend for Desk {
         rows: ByteStream,
     ) -> Answer<Operation> {
         import::start_do_not_call(&self.0, by, options, length, rows).await
+    }
+
+    async fn do_not_call_bases(&self) -> Answer<Page<DncBase>> {
+        Ok(bases::list(&self.0))
+    }
+    async fn stage_do_not_call_base(
+        &self,
+        by: &Caller,
+        id: DncBaseId,
+        body: ByteStream,
+    ) -> Answer<DncBase> {
+        bases::stage(&self.0, by, id, body).await
+    }
+    async fn use_do_not_call_base(&self, by: &Caller, request: DncBaseUse) -> Answer<DncResult> {
+        bases::put_into_use(&self.0, by, request).await
+    }
+    async fn remove_do_not_call_base(&self, by: &Caller, id: DncBaseId) -> Answer<()> {
+        bases::remove(&self.0, by, id).await
     }
 
     async fn trunks(&self, query: PageQuery) -> Answer<Page<Trunk>> {

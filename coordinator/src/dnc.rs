@@ -81,6 +81,7 @@ pub(crate) async fn add(
 
 pub(crate) fn check(backend: &Backend, by: &Caller, number: PhoneNumber) -> DncCheck {
     audit(by, "check_do_not_call", &number.to_string());
+    let in_base = crate::bases::covers(backend, number);
     backend.member.directory().read(|directory| {
         let entries: Vec<_> = directory
             .dnc_of(number)
@@ -88,7 +89,8 @@ pub(crate) fn check(backend: &Backend, by: &Caller, number: PhoneNumber) -> DncC
             .collect();
         DncCheck {
             number: number.to_string(),
-            listed: !entries.is_empty(),
+            listed: in_base || !entries.is_empty(),
+            in_base,
             entries,
             applied_index: directory.applied(),
         }
@@ -106,7 +108,13 @@ pub(crate) async fn remove(
         .member
         .directory()
         .read(|d| d.dnc_entry(number, scope));
-    let known = known.ok_or_else(|| missing("do-not-call entry of that scope for", number))?;
+    let known = known.ok_or_else(|| match crate::bases::covers(backend, number) {
+        true => BackendError::Conflict(
+            "the number is in the do-not-call base; build a base without it and put that into use"
+                .to_owned(),
+        ),
+        false => missing("do-not-call entry of that scope for", number),
+    })?;
     audit(
         by,
         "remove_do_not_call",

@@ -326,6 +326,11 @@ impl Import {
             self.count("do_not_call");
             return Ok(());
         }
+        if crate::bases::covers(&self.backend, lead.number) {
+            reject("do_not_call", "the number is in the do-not-call base")?;
+            self.count("do_not_call");
+            return Ok(());
+        }
         if self.list.is_none() {
             return self.try_dry(region, lead.number).await;
         }

@@ -7,6 +7,7 @@ pub mod config;
 
 mod authority;
 mod backend;
+mod bases;
 mod campaigns;
 mod dnc;
 mod import;

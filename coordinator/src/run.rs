@@ -3,6 +3,7 @@
 use crate::{
     authority::Authority,
     backend::{Backend, Desk},
+    bases::Bases,
     config::CoordinatorConfig,
     init::{advertised, http_url, is_founded},
     nodes::Nodes,
@@ -254,6 +255,7 @@ impl Coordinator {
             nodes: Arc::new(Nodes::default()),
             operations,
             notes,
+            bases: Arc::new(Bases::open(dir).context("the do-not-call bases cannot be opened")?),
             events,
             tasks: tasks.clone(),
             ca_key_hash: authority.key_hash(),
@@ -353,6 +355,7 @@ impl Coordinator {
             let records = records.clone();
             async move { records.receive(from, request).await }
         });
+        self.desk.0.bases.serve(endpoint);
         let nodes = Arc::clone(&self.desk.0.nodes);
         endpoint.serve(STATUS, move |from, request: Bytes| {
             let nodes = Arc::clone(&nodes);

@@ -18,8 +18,8 @@ pub use campaign::{
     AgentDisposition, Campaign, CampaignSettings, CampaignStats, IdleReason, PacingMode, Retry,
 };
 pub use do_not_call::{
-    Acknowledgement, DncCheck, DncCheckQuery, DncEntry, DncImportOptions, DncRemoval, DncRequest,
-    DncResult, Scope, Wait,
+    Acknowledgement, DncBase, DncBaseUse, DncCheck, DncCheckQuery, DncEntry, DncImportOptions,
+    DncRemoval, DncRequest, DncResult, Scope, Wait,
 };
 pub use lead::{ImportOptions, Lead, LeadFilter};
 pub use mesh::{

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub const BODY_BYTES: usize = 256 * 1024;
 /// Bytes of an uploaded CSV file.
 pub const IMPORT_BYTES: u64 = 1 << 30;
+/// Bytes of an uploaded do-not-call base: 300 million numbers of many countries fit.
+pub const DNC_BASE_BYTES: u64 = 2 << 30;
 /// Objects in one page, at most.
 pub const PAGE: usize = 1_000;
 /// Objects in one page, when nothing is said.

@@ -5,8 +5,8 @@ use crate::{
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
-        Campaign, CampaignSettings, CampaignStats, DncCheck, DncImportOptions, DncRemoval,
-        DncRequest, DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated,
+        Campaign, CampaignSettings, CampaignStats, DncBase, DncBaseUse, DncCheck, DncImportOptions,
+        DncRemoval, DncRequest, DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated,
         JoinTokenRequest, Lead, LeadFilter, Member, Operation, Page, PageQuery, Region,
         RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
     },
@@ -14,7 +14,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use domain::{AgentId, AttemptId, CallRecord, CampaignId, LeadId, MemberId, PhoneNumber, TrunkId};
+use domain::{
+    AgentId, AttemptId, CallRecord, CampaignId, DncBaseId, LeadId, MemberId, PhoneNumber, TrunkId,
+};
 use futures::stream::BoxStream;
 
 /// What a backend answers.
@@ -146,6 +148,20 @@ pub trait AdminBackend: Send + Sync + 'static {
         length: Option<u64>,
         rows: ByteStream,
     ) -> Answer<Operation>;
+
+    /// Do-not-call bases, newest first.
+    async fn do_not_call_bases(&self) -> Answer<Page<DncBase>>;
+    /// Takes a base in; nodes fetch it from then on. Answers once it is on the disk, whole.
+    async fn stage_do_not_call_base(
+        &self,
+        by: &Caller,
+        id: DncBaseId,
+        body: ByteStream,
+    ) -> Answer<DncBase>;
+    /// Puts a base into use, or none, and waits as asked.
+    async fn use_do_not_call_base(&self, by: &Caller, request: DncBaseUse) -> Answer<DncResult>;
+    /// Forgets a base that is not in use.
+    async fn remove_do_not_call_base(&self, by: &Caller, id: DncBaseId) -> Answer<()>;
 
     /// Trunks, by id.
     async fn trunks(&self, page: PageQuery) -> Answer<Page<Trunk>>;

@@ -4,16 +4,19 @@ use super::{AdminState, leads};
 use crate::{
     auth::Caller,
     dto::{
-        DncCheck, DncCheckQuery, DncImportOptions, DncRemoval, DncRequest, DncResult, Operation,
+        DncBase, DncBaseUse, DncCheck, DncCheckQuery, DncImportOptions, DncRemoval, DncRequest,
+        DncResult, Operation, Page,
     },
-    extract::{Json, Query},
+    extract::{Json, Path, Query},
+    limits::DNC_BASE_BYTES,
     problem::Problem,
 };
 use axum::{
     extract::{Request, State},
+    http::StatusCode,
     response::Response,
 };
-use domain::PhoneNumber;
+use domain::{DncBaseId, PhoneNumber};
 
 pub(super) fn number(text: &str, pointer: &str) -> Result<PhoneNumber, Problem> {
     text.trim()
@@ -66,6 +69,68 @@ pub(super) async fn remove(
         .remove_do_not_call(&by, number, removal)
         .await?;
     Ok(axum::Json(result))
+}
+
+/// Do-not-call bases: those that the mesh knows, and which one is in use.
+#[utoipa::path(get, path = "/do-not-call/bases", tag = "do-not-call", operation_id = "list_do_not_call_bases",
+    security(("bearer" = ["supervisor"])),
+    responses((status = 200, description = "All of them; there are few.", body = Page<DncBase>)))]
+pub(super) async fn bases(
+    State(state): State<AdminState>,
+) -> Result<axum::Json<Page<DncBase>>, Problem> {
+    Ok(axum::Json(state.backend.do_not_call_bases().await?))
+}
+
+fn base_id(text: &str) -> Result<DncBaseId, Problem> {
+    text.parse()
+        .map_err(|error| Problem::field("/id", format!("is {error}")))
+}
+
+/// Make a do-not-call base known: its file, as `dialmesh dnc base build` writes it. Every node
+/// fetches it. Again, it changes nothing.
+#[utoipa::path(put, path = "/do-not-call/bases/{id}", tag = "do-not-call", operation_id = "stage_do_not_call_base",
+    params(("id" = String, Path, description = "The base's name: 64 hexadecimal digits.")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file."),
+    security(("bearer" = ["admin"])),
+    responses((status = 200, description = "It is known, and at the coordinator.", body = DncBase)))]
+pub(super) async fn stage_base(
+    State(state): State<AdminState>,
+    Path(id): Path<String>,
+    by: Caller,
+    request: Request,
+) -> Result<axum::Json<DncBase>, Problem> {
+    let id = base_id(&id)?;
+    let (_, body) = leads::body(request, "application/octet-stream", DNC_BASE_BYTES)?;
+    let base = state.backend.stage_do_not_call_base(&by, id, body).await?;
+    Ok(axum::Json(base))
+}
+
+/// Put a do-not-call base into use on every node in one step, or take it out of use.
+#[utoipa::path(post, path = "/do-not-call/bases/use", tag = "do-not-call", operation_id = "use_do_not_call_base",
+    request_body = DncBaseUse, security(("bearer" = ["admin"])),
+    responses((status = 200, description = "How far it has come.", body = DncResult)))]
+pub(super) async fn use_base(
+    State(state): State<AdminState>,
+    by: Caller,
+    Json(request): Json<DncBaseUse>,
+) -> Result<axum::Json<DncResult>, Problem> {
+    let result = state.backend.use_do_not_call_base(&by, request).await?;
+    Ok(axum::Json(result))
+}
+
+/// Forget a do-not-call base that is not in use; nodes delete it.
+#[utoipa::path(delete, path = "/do-not-call/bases/{id}", tag = "do-not-call", operation_id = "remove_do_not_call_base",
+    params(("id" = String, Path, description = "The base's name: 64 hexadecimal digits.")),
+    security(("bearer" = ["admin"])),
+    responses((status = 204, description = "Forgotten.")))]
+pub(super) async fn remove_base(
+    State(state): State<AdminState>,
+    Path(id): Path<String>,
+    by: Caller,
+) -> Result<StatusCode, Problem> {
+    let id = base_id(&id)?;
+    state.backend.remove_do_not_call_base(&by, id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Adds the numbers of a CSV file.

@@ -18,10 +18,19 @@ use futures::{StreamExt, future};
 
 /// The CSV body of a request as a stream with a bound, and its length where the client told it.
 pub(super) fn csv_body(request: Request, limit: u64) -> Result<(Option<u64>, ByteStream), Problem> {
+    body(request, "text/csv", limit)
+}
+
+/// A body of that media type as a stream with a bound, and its length where the client told it.
+pub(super) fn body(
+    request: Request,
+    expected: &str,
+    limit: u64,
+) -> Result<(Option<u64>, ByteStream), Problem> {
     let kind = media_type(request.headers());
-    if kind != "text/csv" {
+    if kind != expected {
         let shown = if kind.is_empty() { "none" } else { &kind };
-        let detail = format!("It is {shown}; expected text/csv.");
+        let detail = format!("It is {shown}; expected {expected}.");
         return Err(Problem::new(Code::MediaType, detail));
     }
     let length = request

@@ -114,7 +114,7 @@ fn written(
 }
 
 /// The columns of an export, in order.
-pub(super) const COLUMNS: [&str; 30] = [
+pub(super) const COLUMNS: [&str; 31] = [
     "attempt",
     "lead",
     "campaign",
@@ -143,6 +143,7 @@ pub(super) const COLUMNS: [&str; 30] = [
     "agent_packets_lost",
     "rule_pack",
     "dnc_index",
+    "dnc_base",
     "audit_sequence",
     "note",
 ];
@@ -187,6 +188,7 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         leg(&record.agent_leg, |s| s.lost),
         Value::String(record.rule_pack.clone()),
         record.dnc_index.into(),
+        (record.dnc_base).map_or(Value::Null, |id| id.to_string().into()),
         (record.permission.as_ref()).map_or(Value::Null, |p| p.sequence.into()),
         Value::String(record.note.clone()),
     ];

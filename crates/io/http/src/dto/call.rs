@@ -115,6 +115,9 @@ pub struct CallPermission {
     pub valid_for_ms: u32,
     /// The directory's entry up to which do-not-call was known; none covered the number.
     pub dnc_index: u64,
+    /// The do-not-call base that was asked, by its hash; none where none was in use.
+    #[serde(default)]
+    pub dnc_base: Option<String>,
     /// The rule pack and its version.
     pub rule_pack: String,
     /// Where the number may lie: the calling window was open in each of these time zones.
@@ -132,6 +135,7 @@ impl CallPermission {
             session: record.session,
             valid_for_ms: permission.valid_for_ms,
             dnc_index: record.dnc_index,
+            dnc_base: record.dnc_base.map(|id| id.to_string()),
             rule_pack: record.rule_pack.clone(),
             zones: permission.zones.iter().map(name).collect(),
         })

@@ -218,12 +218,67 @@ impl From<&domain::DncEntry> for DncEntry {
 pub struct DncCheck {
     /// The number, masked.
     pub number: String,
-    /// Whether some entry forbids it somewhere.
+    /// Whether some entry, or the base, forbids it somewhere.
     pub listed: bool,
+    /// Whether the do-not-call base in use holds it.
+    #[serde(default)]
+    pub in_base: bool,
     /// The entries.
     pub entries: Vec<DncEntry>,
     /// The directory index at which this was read.
     pub applied_index: u64,
+}
+
+/// A do-not-call base: a file of national size that every node keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DncBase {
+    /// Its name: the BLAKE3 hash of the file in 64 hexadecimal digits.
+    pub id: String,
+    /// How many numbers.
+    pub numbers: u64,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// Where they came from.
+    pub source: String,
+    /// When it was built.
+    pub built_at: Timestamp,
+    /// When the mesh heard of it.
+    pub staged_at: Timestamp,
+    /// Whether nodes dial by it.
+    pub in_use: bool,
+    /// Names of the nodes that have it, whole.
+    pub held_by: Vec<String>,
+    /// Names of the nodes that do not have it yet.
+    pub missing_at: Vec<String>,
+}
+
+/// Put a do-not-call base into use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DncBaseUse {
+    /// Which; null takes the present one out of use.
+    pub id: Option<String>,
+    /// Although some nodes do not have it yet: they dial nobody until they do.
+    #[serde(default)]
+    pub force: bool,
+    /// Why; needed to take the present one out of use, and kept for the audit.
+    #[serde(default)]
+    pub reason: String,
+    /// What to wait for; `effective` when not given.
+    #[serde(default)]
+    pub wait: Wait,
+}
+
+impl Validate for DncBaseUse {
+    fn validate(&self) -> Vec<FieldError> {
+        let mut checks = Checks::default();
+        let (len, max) = (self.reason.trim().len(), domain::limits::NAME_BYTES);
+        let least = usize::from(self.id.is_none());
+        checks.require((least..=max).contains(&len), "/reason", || {
+            format!("has {len} bytes; expected {least} to {max}: taking a base out of use needs a reason")
+        });
+        checks.done()
+    }
 }
 
 /// How a file of numbers is read: CSV with a heading and the column `number`.

@@ -9,8 +9,8 @@ use dialmesh_http::{
 };
 use domain::{
     AgentAccount, AgentId, AttemptId, CallRecord, CampaignId, CampaignState, Disposition,
-    DncSource, LeadId, ListId, MemberId, MemberRole, PhoneNumber, RegionId, Secret, SessionId,
-    TrunkId, WallTime,
+    DncBaseId, DncSource, LeadId, ListId, MemberId, MemberRole, PhoneNumber, RegionId, Secret,
+    SessionId, TrunkId, WallTime,
 };
 use futures::{StreamExt, stream};
 use std::{
@@ -30,6 +30,7 @@ pub(crate) struct State {
     pub(crate) caller_ids: BTreeMap<PhoneNumber, domain::CallerId>,
     pub(crate) agents: BTreeMap<AgentId, AgentAccount>,
     pub(crate) dnc: Vec<domain::DncEntry>,
+    pub(crate) bases: Vec<DncBase>,
     pub(crate) regions: Vec<domain::Region>,
     pub(crate) rules: Vec<domain::HomeRule>,
     pub(crate) tokens: BTreeMap<String, ApiToken>,
@@ -160,6 +161,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         rule_pack: "us-federal/1".to_owned(),
         dnc_index: 12,
         permission: None,
+        dnc_base: None,
         note: "=cmd()".to_owned(),
     }
 }
@@ -461,6 +463,7 @@ impl AdminBackend for Memory {
         Ok(DncCheck {
             number: number.to_string(),
             listed: !entries.is_empty(),
+            in_base: false,
             entries,
             applied_index: 9,
         })
@@ -483,6 +486,51 @@ impl AdminBackend for Memory {
             index: 10,
             took_ms: 1,
         })
+    }
+    async fn do_not_call_bases(&self) -> Answer<Page<DncBase>> {
+        Ok(Page::new(self.state().bases.clone(), None))
+    }
+    async fn stage_do_not_call_base(
+        &self,
+        by: &Caller,
+        id: DncBaseId,
+        mut body: ByteStream,
+    ) -> Answer<DncBase> {
+        let mut file_bytes = 0;
+        while let Some(piece) = body.next().await {
+            file_bytes += piece.map_err(BackendError::Body)?.len() as u64;
+        }
+        let base = DncBase {
+            id: id.to_string(),
+            numbers: 1,
+            file_bytes,
+            source: "a registry".to_owned(),
+            built_at: TIME.into(),
+            staged_at: TIME.into(),
+            in_use: false,
+            held_by: Vec::new(),
+            missing_at: vec!["beijing".to_owned()],
+        };
+        self.change(by, "stage_do_not_call_base")?
+            .bases
+            .push(base.clone());
+        Ok(base)
+    }
+    async fn use_do_not_call_base(&self, by: &Caller, request: DncBaseUse) -> Answer<DncResult> {
+        let mut state = self.change(by, "use_do_not_call_base")?;
+        for base in &mut state.bases {
+            base.in_use = request.id.as_deref() == Some(&base.id);
+        }
+        Ok(DncResult {
+            state: Acknowledgement::Effective,
+            index: 8,
+            took_ms: 1,
+        })
+    }
+    async fn remove_do_not_call_base(&self, by: &Caller, id: DncBaseId) -> Answer<()> {
+        let mut state = self.change(by, "remove_do_not_call_base")?;
+        state.bases.retain(|base| base.id != id.to_string());
+        Ok(())
     }
     async fn import_do_not_call(
         &self,

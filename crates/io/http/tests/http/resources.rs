@@ -510,3 +510,44 @@ async fn requests_carry_an_id_through() {
     assert_eq!(reply.header("www-authenticate"), "Bearer");
     assert_eq!(reply.problem(), "DM2101");
 }
+
+#[tokio::test]
+async fn a_do_not_call_base_from_upload_to_removal() {
+    let server = Server::new();
+    let id = "0a".repeat(32);
+    let path = format!("/api/v1/do-not-call/bases/{id}");
+    let put = |path: &str, kind: &str, role| {
+        let request = request(role, Method::PUT, path)
+            .header(header::CONTENT_TYPE, kind)
+            .body(Body::from("the file"));
+        server.send(request.unwrap())
+    };
+    let octets = "application/octet-stream";
+    let refused = put(&path, octets, Role::Supervisor).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        put(&path, "text/csv", Role::Admin).await.problem(),
+        "DM2003"
+    );
+    let reply = put("/api/v1/do-not-call/bases/0a", octets, Role::Admin).await;
+    assert_eq!(reply.json()["errors"][0]["pointer"], "/id");
+    let staged = put(&path, octets, Role::Admin).await.json();
+    assert_eq!(
+        (&staged["id"], &staged["file_bytes"]),
+        (&json!(id), &json!(8))
+    );
+    let bases = server.get("/api/v1/do-not-call/bases").await.json();
+    assert_eq!(bases["data"], json!([staged]));
+    let uses = |body| server.post("/api/v1/do-not-call/bases/use", body);
+    let silent = uses(json!({ "id": null, "reason": " " })).await;
+    assert_eq!(silent.json()["errors"][0]["pointer"], "/reason");
+    let used = uses(json!({ "id": id })).await.json();
+    assert_eq!(used["state"], "effective");
+    let bases = server.get("/api/v1/do-not-call/bases").await.json();
+    assert_eq!(bases["data"][0]["in_use"], true);
+    let gone = request(Role::Admin, Method::DELETE, &path);
+    let gone = server.send(gone.body(Body::empty()).unwrap()).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT);
+    let bases = server.get("/api/v1/do-not-call/bases").await.json();
+    assert_eq!(bases["data"], json!([]));
+}

@@ -1,0 +1,303 @@
+//! Do-not-call bases: taken in by the API, kept in `data_dir/dnc`, handed to nodes piece by piece.
+
+use crate::backend::{Backend, audit, missing, unexpected};
+use bytes::Bytes;
+use dialmesh_http::{
+    admin::{Answer, ByteStream},
+    auth::Caller,
+    dto::{Acknowledgement, DncBase as Shown, DncBaseUse, DncResult, Page, Wait},
+    problem::{BackendError, FieldError},
+};
+use domain::{DncBaseId, MemberRole, PhoneNumber};
+use futures::StreamExt as _;
+use ledger::{Change, DirectoryReply, NewDncBase, StagedDncBase};
+use member::{DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, NOT_HERE, decode, encode};
+use mesh::{Endpoint, ServiceError};
+use parking_lot::Mutex;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use storage::{DncBase, adopt_dnc_base, dnc_base_path, dnc_bases};
+use tokio::io::AsyncWriteExt as _;
+
+/// Where uploads lie until they are whole.
+const UPLOADS: &str = "uploads";
+
+/// The bases that this coordinator has.
+#[derive(Debug)]
+pub(crate) struct Bases {
+    dir: PathBuf,
+    here: Mutex<BTreeMap<DncBaseId, Arc<DncBase>>>,
+    /// One upload at a time: each may need a gigabyte.
+    upload: tokio::sync::Mutex<()>,
+}
+
+impl Bases {
+    /// Opens what lies in the data directory; what a crash left of an upload goes.
+    pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
+        let dir = data_dir.join("dnc");
+        let uploads = dir.join(UPLOADS);
+        if uploads.is_dir() {
+            fs::remove_dir_all(&uploads)?;
+        }
+        fs::create_dir_all(&uploads)?;
+        let mut here = BTreeMap::new();
+        for id in dnc_bases(&dir)? {
+            match DncBase::open(&dnc_base_path(&dir, id)) {
+                Ok(base) => _ = here.insert(id, Arc::new(base)),
+                Err(error) => {
+                    tracing::error!(%error, "a do-not-call base cannot be handed out; stage it again");
+                }
+            }
+        }
+        Ok(Self {
+            dir,
+            here: Mutex::new(here),
+            upload: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    fn get(&self, id: DncBaseId) -> Option<Arc<DncBase>> {
+        self.here.lock().get(&id).cloned()
+    }
+
+    /// Hands bases to nodes.
+    pub(crate) fn serve(self: &Arc<Self>, endpoint: &Endpoint) {
+        let bases = Arc::clone(self);
+        endpoint.serve(DNC_BASE_TAIL, move |_, request: Bytes| {
+            let bases = Arc::clone(&bases);
+            async move {
+                let base = bases.asked(decode(&request)?)?;
+                Ok(encode(&DncBaseTail {
+                    file_bytes: base.file_bytes(),
+                    tail: base.tail().to_vec(),
+                }))
+            }
+        });
+        let bases = Arc::clone(self);
+        endpoint.serve(DNC_BASE_CHUNK, move |_, request: Bytes| {
+            let bases = Arc::clone(&bases);
+            async move {
+                let DncBaseChunk { id, chunk } = decode(&request)?;
+                let base = bases.asked(id)?;
+                if chunk as usize >= base.chunks() {
+                    let why = format!("base {id} has {} chunks", base.chunks());
+                    return Err(ServiceError::new(NOT_HERE, why));
+                }
+                Ok(Bytes::copy_from_slice(base.chunk(chunk as usize)))
+            }
+        });
+    }
+
+    fn asked(&self, id: DncBaseId) -> Result<Arc<DncBase>, ServiceError> {
+        let gone = || ServiceError::new(NOT_HERE, format!("do-not-call base {id} is not here"));
+        self.get(id).ok_or_else(gone)
+    }
+}
+
+/// Whether the base in use covers a number, as far as this coordinator has it; nodes ask their own.
+pub(crate) fn covers(backend: &Backend, number: PhoneNumber) -> bool {
+    let in_use = (backend.member.directory()).read(ledger::Directory::dnc_base_in_use);
+    in_use
+        .and_then(|id| backend.bases.get(id))
+        .is_some_and(|base| base.contains(number))
+}
+
+fn shown(backend: &Backend, staged: &StagedDncBase) -> Shown {
+    let base = &staged.base;
+    backend.member.directory().read(|directory| {
+        let nodes = || (directory.members()).filter(|m| m.role == MemberRole::Node && !m.removed);
+        let names = |here: bool| {
+            let of = nodes().filter(|m| staged.holders.contains(&m.id) == here);
+            of.map(|m| m.name.clone()).collect()
+        };
+        Shown {
+            id: base.id.to_string(),
+            numbers: base.count,
+            file_bytes: base.file_bytes,
+            source: base.source.clone(),
+            built_at: base.built_at.into(),
+            staged_at: staged.staged_at.into(),
+            in_use: directory.dnc_base_in_use() == Some(base.id),
+            held_by: names(true),
+            missing_at: names(false),
+        }
+    })
+}
+
+fn staged(backend: &Backend) -> Vec<StagedDncBase> {
+    (backend.member.directory()).read(|directory| directory.dnc_bases().cloned().collect())
+}
+
+pub(crate) fn list(backend: &Backend) -> Page<Shown> {
+    let mut all = staged(backend);
+    all.sort_by_key(|base| std::cmp::Reverse(base.staged_at));
+    Page::new(all.iter().map(|one| shown(backend, one)).collect(), None)
+}
+
+/// Takes a file in, and tells the nodes to fetch it.
+pub(crate) async fn stage(
+    backend: &Backend,
+    by: &Caller,
+    id: DncBaseId,
+    body: ByteStream,
+) -> Answer<Shown> {
+    audit(by, "stage_do_not_call_base", &id.to_string());
+    let bases = &backend.bases;
+    let base = match bases.get(id) {
+        Some(base) => base,
+        None => take_in(bases, id, body).await?,
+    };
+    let about = base.about();
+    let new = NewDncBase {
+        id,
+        file_bytes: base.file_bytes(),
+        count: base.count(),
+        source: about.source.clone(),
+        built_at: about.built_at,
+    };
+    match backend
+        .change(Change::StageDncBase { base: new })
+        .await?
+        .reply
+    {
+        DirectoryReply::Done => {}
+        other => return Err(unexpected(&other)),
+    }
+    show(backend, id)
+}
+
+fn show(backend: &Backend, id: DncBaseId) -> Answer<Shown> {
+    let known = (backend.member.directory()).read(|directory| directory.dnc_base(id).cloned());
+    let known = known.ok_or_else(|| missing("do-not-call base", id))?;
+    Ok(shown(backend, &known))
+}
+
+async fn take_in(bases: &Bases, id: DncBaseId, body: ByteStream) -> Answer<Arc<DncBase>> {
+    let _alone = bases.upload.try_lock().map_err(|_| {
+        let why = "another do-not-call base is being uploaded; try again once that has ended";
+        BackendError::Conflict(why.to_owned())
+    })?;
+    let path = bases.dir.join(UPLOADS).join(id.to_string());
+    let taken = written(&path, body).await;
+    let dir = bases.dir.clone();
+    let adopted = match taken {
+        Ok(()) => {
+            let path = path.clone();
+            let adopt = move || adopt_dnc_base(&path, &dir, id);
+            (tokio::task::spawn_blocking(adopt).await)
+                .map_err(|error| BackendError::Internal(error.to_string()))?
+                .map_err(|error| refused(&error))
+        }
+        Err(error) => Err(error),
+    };
+    match adopted {
+        Ok(base) => {
+            let base = Arc::new(base);
+            bases.here.lock().insert(id, Arc::clone(&base));
+            Ok(base)
+        }
+        Err(error) => {
+            // Nothing is left of it, unless the disk refuses that too.
+            if let Err(left) = fs::remove_file(&path) {
+                tracing::debug!(%left, "an upload's file is left");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn refused(error: &storage::DncBaseError) -> BackendError {
+    match error {
+        storage::DncBaseError::Io { .. } => BackendError::Internal(error.to_string()),
+        storage::DncBaseError::Refused { reason, .. } => {
+            let why = format!("is not a whole do-not-call base: {reason}");
+            BackendError::Invalid(vec![FieldError::new("", why)])
+        }
+        storage::DncBaseError::Misnamed { id, .. } => {
+            let why = format!("the file is base {id}; send it under that name");
+            BackendError::Invalid(vec![FieldError::new("", why)])
+        }
+    }
+}
+
+fn disk(error: &io::Error) -> BackendError {
+    BackendError::Internal(format!("the disk refused: {error}"))
+}
+
+async fn written(path: &Path, mut body: ByteStream) -> Answer<()> {
+    let mut file = tokio::fs::File::create(path).await.map_err(|e| disk(&e))?;
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(BackendError::Body)?;
+        file.write_all(&piece).await.map_err(|e| disk(&e))?;
+    }
+    file.flush().await.map_err(|e| disk(&e))
+}
+
+/// Puts a base into use, or none.
+pub(crate) async fn put_into_use(
+    backend: &Backend,
+    by: &Caller,
+    request: DncBaseUse,
+) -> Answer<DncResult> {
+    let begun = Instant::now();
+    let id = match &request.id {
+        Some(text) => Some(text.parse::<DncBaseId>().map_err(|error| {
+            BackendError::Invalid(vec![FieldError::new("/id", format!("is {error}"))])
+        })?),
+        None => None,
+    };
+    let detail = format!(
+        "{} {}",
+        request.id.as_deref().unwrap_or("none"),
+        request.reason
+    );
+    audit(by, "use_do_not_call_base", &detail);
+    let change = Change::UseDncBase {
+        id,
+        force: request.force,
+        reason: request.reason,
+    };
+    let index = match backend.change(change).await?.reply {
+        DirectoryReply::DncBase { index } => index,
+        other => return Err(unexpected(&other)),
+    };
+    let state = match request.wait {
+        Wait::Committed => Acknowledgement::Committed,
+        Wait::Effective => {
+            (backend.effective(index).await).map_err(|error| BackendError::Unavailable {
+                detail: format!(
+                    "the change is agreed on at index {index} and will not be lost, but {error}"
+                ),
+                retry_after: Duration::from_secs(5),
+            })?;
+            Acknowledgement::Effective
+        }
+    };
+    Ok(DncResult {
+        state,
+        index,
+        took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+/// Forgets a base that is not in use; nodes delete it.
+pub(crate) async fn remove(backend: &Backend, by: &Caller, id: DncBaseId) -> Answer<()> {
+    let known = (backend.member.directory()).read(|directory| directory.dnc_base(id).is_some());
+    if !known {
+        return Err(missing("do-not-call base", id));
+    }
+    audit(by, "remove_do_not_call_base", &id.to_string());
+    match backend.change(Change::DropDncBase { id }).await?.reply {
+        DirectoryReply::Done => {}
+        other => return Err(unexpected(&other)),
+    }
+    if let Some(base) = backend.bases.here.lock().remove(&id) {
+        fs::remove_file(base.path()).map_err(|error| disk(&error))?;
+    }
+    Ok(())
+}
