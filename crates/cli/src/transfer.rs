@@ -80,6 +80,29 @@ pub(crate) async fn import(
 }
 
 async fn upload(client: &Client, path: &str, file: &Path) -> Result<Operation> {
+    let csv = "text/csv; charset=utf-8";
+    let body = send(client, Method::POST, path, csv, file).await?;
+    serde_json::from_slice(&body).context("the coordinator's answer is not an operation")
+}
+
+/// Sends a file by PUT; the JSON that was answered.
+pub(crate) async fn put_file(
+    client: &Client,
+    path: &str,
+    media_type: &str,
+    file: &Path,
+) -> Result<Value> {
+    let body = send(client, Method::PUT, path, media_type, file).await?;
+    serde_json::from_slice(&body).context("the coordinator's answer is not JSON")
+}
+
+async fn send(
+    client: &Client,
+    method: Method,
+    path: &str,
+    media_type: &str,
+    file: &Path,
+) -> Result<bytes::Bytes> {
     let path_of_file = if file == Path::new("-") {
         Path::new("/dev/stdin")
     } else {
@@ -89,7 +112,7 @@ async fn upload(client: &Client, path: &str, file: &Path) -> Result<Operation> {
     let opened = File::open(path_of_file).await.with_context(place)?;
     let metadata = opened.metadata().await.with_context(place)?;
     if metadata.is_dir() {
-        let text = format!("{} is a folder; name a CSV file", file.display());
+        let text = format!("{} is a folder; name a file", file.display());
         return Err(Failure::usage(text).into());
     }
     let length = metadata.is_file().then_some(metadata.len());
@@ -102,8 +125,8 @@ async fn upload(client: &Client, path: &str, file: &Path) -> Result<Operation> {
         },
     );
     let mut request = client
-        .request(Method::POST, path)
-        .header(header::CONTENT_TYPE, "text/csv; charset=utf-8");
+        .request(method, path)
+        .header(header::CONTENT_TYPE, media_type);
     if let Some(length) = length {
         request = request.header(header::CONTENT_LENGTH, length);
     }
@@ -116,11 +139,7 @@ async fn upload(client: &Client, path: &str, file: &Path) -> Result<Operation> {
     let result = client.send(request.body(Body::wrap_stream(body))).await;
     progress.finish_and_clear();
     let response = result?;
-    let body = response
-        .bytes()
-        .await
-        .map_err(|error| client.unreachable(&error))?;
-    serde_json::from_slice(&body).context("the coordinator's answer is not an operation")
+    (response.bytes().await).map_err(|error| client.unreachable(&error).into())
 }
 
 /// A file piece by piece, no further than the length that was told: it may grow meanwhile.

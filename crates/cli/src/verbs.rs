@@ -7,6 +7,7 @@ pub(crate) mod campaign;
 pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod dnc;
+pub(crate) mod dnc_base;
 pub(crate) mod explain;
 pub(crate) mod lead;
 pub(crate) mod member;

@@ -6,6 +6,7 @@ use crate::{
     output::{self, Form},
     session::Session,
     transfer,
+    verbs::dnc_base,
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -52,6 +53,12 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  dialmesh dnc import registry.csv --default-country US\n  dialmesh dnc import registry.csv --dry-run --rejects rejects.csv"
     )]
     Import(Import),
+    /// Lists of national size: build, stage, put into use.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh dnc base build registry.txt --source FTC --out .\n  dialmesh dnc base ls"
+    )]
+    Base(dnc_base::Verb),
 }
 
 #[derive(Debug, Args)]
@@ -100,19 +107,21 @@ impl ScopeArgs {
 }
 
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
-    let client = session.client()?;
+    let client = || session.client();
     match verb {
+        Verb::Base(verb) => dnc_base::run(verb, session).await,
         Verb::Add {
             number,
             scope,
             wait,
         } => {
+            let client = client()?;
             let scope = scope.scope(&client).await?;
             let body = json!({"number": number, "scope": scope, "wait": wait});
             session.show(&client.post("/do-not-call", &body).await?)
         }
         Verb::Check { number } => {
-            let found: Value = client
+            let found: Value = client()?
                 .get(&with_query("/do-not-call/check", &[("number", number)]))
                 .await?;
             if session.form() != Form::Table {
@@ -125,12 +134,18 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
                 "is not on do-not-call"
             };
             output::lines(&[format!("{} {verdict}", output::plain(&found["number"]))])?;
+            if found["in_base"] == true {
+                output::lines(&["It is in the do-not-call base in use.".to_owned()])?;
+            }
             let columns = [
                 ("scope", "/scope"),
                 ("source", "/source"),
                 ("added", "/added_at"),
             ];
-            if listed {
+            if found["entries"]
+                .as_array()
+                .is_some_and(|entries| !entries.is_empty())
+            {
                 session.rows(&columns, &found["entries"])
             } else {
                 Ok(())
@@ -141,12 +156,14 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             scope,
             reason,
         } => {
+            let client = client()?;
             let scope = scope.scope(&client).await?;
             session.confirm("allow the number to be dialed again")?;
             let body = json!({"number": number, "scope": scope, "reason": reason});
             session.show(&client.post("/do-not-call/remove", &body).await?)
         }
         Verb::Import(args) => {
+            let client = client()?;
             let (campaign, region) = args.scope.ids(&client).await?;
             let mut query = vec![("dry_run", args.dry_run.to_string())];
             query.extend(
