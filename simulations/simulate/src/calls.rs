@@ -137,11 +137,15 @@ impl World {
             Denial::SessionEnding => self.saw(Happening::DeniedSession),
             Denial::NotFresh => self.saw(Happening::DeniedFresh),
             Denial::DoNotCall => self.saw(Happening::DeniedDnc),
+            Denial::NoDncBase => self.saw(Happening::DeniedBase),
             Denial::WindowClosed => self.saw(Happening::DeniedWindow),
             Denial::DayCap | Denial::HourCap => self.saw(Happening::DeniedCaps),
             _ => {}
         }
         if denial.gives_lead_back() {
+            if self.nodes[i].permit.dnc().is_listed(lead.number) {
+                self.saw(Happening::Listed);
+            }
             self.nodes[i].give_back(&lead);
         } else {
             self.nodes[i].hopper.push(lead);

@@ -10,7 +10,7 @@ use crate::{
 };
 use domain::{CallOutcome, Disposition, Incarnation};
 use ledger::{
-    Change, DirectoryCommand, DirectoryEvent, DirectoryReply, OutcomeRefusal, RegionCommand,
+    Change, DirectoryCommand, DirectoryEvent, DirectoryReply, Fact, OutcomeRefusal, RegionCommand,
     RegionEvent, RegionRefusal, RegionReply, SessionEnd, Shortage,
 };
 
@@ -157,6 +157,23 @@ impl World {
             seen.saw_many(Happening::DncAdded, u64::from(added + renewed));
             seen.saw_many(Happening::DncRemoved, u64::from(removed));
             seen.saw_many(Happening::DncKept, u64::from(kept));
+        }
+        if let DirectoryReply::DncBase { .. } = done.reply {
+            let used = done.events.iter().find_map(|event| match event {
+                DirectoryEvent::Changed { facts, .. } => facts.iter().find_map(|fact| match fact {
+                    Fact::DncBase(base) => Some(*base),
+                    _ => None,
+                }),
+                _ => None,
+            });
+            if let Some(base) = used {
+                self.saw(Happening::BasesUsed);
+                let base = base.and_then(|id| self.bases.get(&id)).cloned();
+                self.checkers.dnc.base_in_use(base, index);
+                if let Some(leader) = leader {
+                    self.wait_base_effective(leader, index);
+                }
+            }
         }
         for event in &done.events {
             if let DirectoryEvent::Dnc { added, removed, .. } = event {

@@ -92,6 +92,8 @@ defects! {
     OptOutWaits, "opt-out-waits", "4", [I3];
     /// 4: applying an entry does not cancel what rings at the number.
     RingsOnForbidden, "rings-on-forbidden", "4", [I3];
+    /// 4: a node dials on by the do-not-call base it has until it has fetched the one in use.
+    OldBaseStays, "old-base-stays", "4", [I3];
     /// I5: an abandoned call is reported as not answered.
     AbandonmentHidden, "abandonment-hidden", "I5", [I5];
     /// I7: a node forgets an outcome once it was sent, acknowledged or not.

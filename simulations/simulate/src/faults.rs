@@ -9,9 +9,14 @@ use crate::{
     world::{CAMPAIGNS, Event, REGION, Which, World, number},
 };
 use domain::*;
-use ledger::{Change, DirectoryCommand, DirectoryEvent, DncRemoval, Fact, RegionCommand};
-use permit::PermitInput;
-use std::time::Duration;
+use ledger::{
+    Change, DirectoryCommand, DirectoryEvent, DncRemoval, Fact, NewDncBase, RegionCommand,
+};
+use permit::{
+    PermitInput,
+    base::{BaseAbout, BaseLookup, MemoryBase},
+};
+use std::{sync::Arc, time::Duration};
 
 impl World {
     /// Something goes wrong, of the kinds that this run has.
@@ -245,6 +250,9 @@ impl World {
         if !self.calm() {
             let next = 500 + self.millis(2000 * self.options.dnc_every);
             self.after(next, Event::DncChange);
+            if self.chance(300) {
+                return self.change_base();
+            }
         }
         let scope = match self.random.below(4) {
             0 => DncScope::Campaign(CAMPAIGNS[0]),
@@ -409,6 +417,7 @@ impl World {
         for campaign in facts.campaigns {
             node.campaigns.insert(campaign.id, campaign);
         }
+        self.require_base(i, facts.dnc_base, facts.index);
         for fact in &facts.dnc {
             self.forbid(i, fact.entry.number);
         }
@@ -416,10 +425,14 @@ impl World {
 
     fn node_hears(&mut self, i: usize, event: DirectoryEvent) {
         match event {
-            DirectoryEvent::Changed { facts, .. } => {
+            DirectoryEvent::Changed { index, facts } => {
                 for fact in facts {
-                    if let Fact::Campaign(campaign) = fact {
-                        self.nodes[i].campaigns.insert(campaign.id, *campaign);
+                    match fact {
+                        Fact::Campaign(campaign) => {
+                            self.nodes[i].campaigns.insert(campaign.id, *campaign);
+                        }
+                        Fact::DncBase(base) => self.require_base(i, base, index),
+                        _ => {}
                     }
                 }
             }
@@ -457,6 +470,87 @@ impl World {
             .collect();
         if !covered.is_empty() {
             self.cancel(i, |lead| covered.contains(&lead.attempt));
+        }
+    }
+
+    /// An administrator stages a do-not-call base, puts one into use, or drops one.
+    fn change_base(&mut self) {
+        let known: Vec<DncBaseId> = (self.directory.witness.dnc_bases())
+            .map(|staged| staged.base.id)
+            .collect();
+        let in_use = self.directory.witness.dnc_base_in_use();
+        if known.is_empty() || (self.chance(400) && known.len() < limits::DNC_BASES) {
+            let numbers = (0..self.options.numbers).filter(|_| self.random.permille(250));
+            // A base has numbers; one that nobody has as a lead does no harm.
+            let numbers = numbers.chain([8_000 + known.len() as u64]).map(number);
+            let about = BaseAbout {
+                source: "a registry".into(),
+                built_at: WallTime::EPOCH,
+            };
+            let base = MemoryBase::of(&numbers.collect(), about).expect("few numbers");
+            let id = base.id();
+            self.bases.insert(id, Arc::new(base));
+            return self.administrator(Change::StageDncBase {
+                base: NewDncBase {
+                    id,
+                    file_bytes: 4096,
+                    count: 1,
+                    source: "a registry".into(),
+                    built_at: WallTime::EPOCH,
+                },
+            });
+        }
+        let id = known[self.random.below(known.len() as u32) as usize];
+        let change = if known.len() == limits::DNC_BASES && in_use != Some(id) {
+            Change::DropDncBase { id }
+        } else {
+            Change::UseDncBase {
+                id: (!self.chance(150)).then_some(id),
+                force: true,
+                reason: "a new month".into(),
+            }
+        };
+        self.administrator(change);
+    }
+
+    /// A node may have fetched a base meanwhile.
+    pub(crate) fn fetch_base(&mut self, i: usize) {
+        if !self.chance(150) {
+            return;
+        }
+        let missing = (self.directory.witness.dnc_bases())
+            .map(|staged| staged.base.id)
+            .find(|id| !self.nodes[i].bases.contains(id));
+        if let Some(id) = missing {
+            self.saw(Happening::BasesFetched);
+            self.nodes[i].bases.insert(id);
+            let reached = self.nodes[i].reached;
+            if let Some(base) = self.nodes[i].wants_base {
+                self.require_base(i, base, reached);
+            }
+        }
+    }
+
+    /// A node hears which base is in use: it asks that one, or dials nobody.
+    fn require_base(&mut self, i: usize, base: Option<DncBaseId>, index: u64) {
+        let here = base.is_none_or(|id| self.nodes[i].bases.contains(&id));
+        self.nodes[i].wants_base = Some(base);
+        if !here && self.options.has(Defect::OldBaseStays) {
+            return;
+        }
+        let asked = base
+            .filter(|_| here)
+            .and_then(|id| self.bases.get(&id))
+            .cloned();
+        let dnc = self.nodes[i].permit.dnc_mut();
+        dnc.require(base, index);
+        dnc.set_base(asked.map(|base| base as Arc<dyn BaseLookup>), index);
+        let listed: Vec<PhoneNumber> = (self.nodes[i].live.iter())
+            .map(|live| live.lead.number)
+            .filter(|number| self.nodes[i].permit.dnc().is_listed(*number))
+            .collect();
+        for number in listed {
+            self.forbid(i, number);
         }
     }
 }

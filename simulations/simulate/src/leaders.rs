@@ -74,6 +74,14 @@ impl Answer {
     }
 }
 
+/// What the directory's leader is to call effective.
+#[derive(Clone, Copy, Debug)]
+enum Awaited {
+    Entry((PhoneNumber, DncScope)),
+    /// The base that the entry put into use.
+    Base,
+}
+
 /// One voter of both groups.
 #[derive(Debug)]
 pub(crate) struct Voter {
@@ -86,7 +94,7 @@ pub(crate) struct Voter {
     pub(crate) sessions: SessionBook,
     pub(crate) ticks: TickBook,
     pub(crate) freshness: FreshnessBook,
-    waits: BTreeMap<EffectiveToken, ((PhoneNumber, DncScope), u64)>,
+    waits: BTreeMap<EffectiveToken, (Awaited, u64)>,
     /// When a quorum round last succeeded; only a mistaken leader uses it.
     round: Option<u64>,
 }
@@ -337,8 +345,8 @@ impl World {
             let done: Vec<_> = (effective.iter())
                 .filter_map(|(token, _)| me.waits.remove(token))
                 .collect();
-            for (key, index) in done {
-                self.effective(key, index);
+            for (awaited, index) in done {
+                self.effective(awaited, index);
             }
         }
         Ok(())
@@ -373,10 +381,31 @@ impl World {
         }
     }
 
-    fn effective(&mut self, key: (PhoneNumber, DncScope), index: u64) {
+    fn effective(&mut self, awaited: Awaited, index: u64) {
         let now = self.now;
-        if self.checkers.dnc.effective(now, key, index) {
-            self.saw(Happening::Effective);
+        match awaited {
+            Awaited::Entry(key) => {
+                if self.checkers.dnc.effective(now, key, index) {
+                    self.saw(Happening::Effective);
+                }
+            }
+            Awaited::Base => {
+                if self.checkers.dnc.base_effective(now, index) {
+                    self.saw(Happening::BasesEffective);
+                }
+            }
+        }
+    }
+
+    /// The directory's leader begins to wait for the base that its entry `index` put into use.
+    pub(crate) fn wait_base_effective(&mut self, leader: usize, index: u64) {
+        if self.options.has(Defect::EffectiveAtCommit) {
+            self.effective(Awaited::Base, index);
+        }
+        let me = &mut self.voters[leader];
+        let local = me.clock.at(self.now);
+        if let Some(token) = me.freshness.wait_effective(local, index) {
+            me.waits.insert(token, (Awaited::Base, index));
         }
     }
 
@@ -385,12 +414,12 @@ impl World {
         for fact in added {
             let key = (fact.entry.number, fact.entry.scope);
             if self.options.has(Defect::EffectiveAtCommit) {
-                self.effective(key, fact.index);
+                self.effective(Awaited::Entry(key), fact.index);
             }
             let me = &mut self.voters[leader];
             let local = me.clock.at(self.now);
             if let Some(token) = me.freshness.wait_effective(local, fact.index) {
-                me.waits.insert(token, (key, fact.index));
+                me.waits.insert(token, (Awaited::Entry(key), fact.index));
             }
         }
     }

@@ -13,7 +13,7 @@ use domain::*;
 use ledger::*;
 use permit::*;
 use sansio::Stream;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Leads that a node holds ready.
 const HOPPER: usize = 3;
@@ -90,6 +90,10 @@ pub(crate) struct Node {
     pub(crate) sent: Vec<Instant>,
     pub(crate) campaigns: BTreeMap<CampaignId, Campaign>,
     pub(crate) callers: Vec<CallerId>,
+    /// The do-not-call bases on its disk.
+    pub(crate) bases: BTreeSet<DncBaseId>,
+    /// Which one the directory put into use, as this run has heard.
+    pub(crate) wants_base: Option<Option<DncBaseId>>,
     sequence: u64,
     claim: Option<Claim>,
     /// The directory's index up to which its copy is.
@@ -138,6 +142,8 @@ impl Node {
             sent: Vec::new(),
             campaigns: BTreeMap::new(),
             callers: callers(i, options),
+            bases: BTreeSet::new(),
+            wants_base: None,
             sequence: 0,
             claim: None,
             reached: 0,
@@ -168,6 +174,7 @@ impl Node {
         self.sequence = 0;
         self.reached = 0;
         self.campaigns.clear();
+        self.wants_base = None;
         self.sent.clear();
         self.unmarked.clear();
         self.behind = 0;
@@ -208,9 +215,17 @@ impl Node {
     }
 
     pub(crate) fn give_back(&mut self, lead: &LeasedLead) {
-        let undialed = CallOutcome::Undialed {
-            lead: lead.lead,
-            attempt: lead.attempt,
+        let dnc = self.permit.dnc();
+        let undialed = match dnc.base_id().filter(|_| dnc.is_listed(lead.number)) {
+            Some(base) => CallOutcome::Listed {
+                lead: lead.lead,
+                attempt: lead.attempt,
+                base,
+            },
+            None => CallOutcome::Undialed {
+                lead: lead.lead,
+                attempt: lead.attempt,
+            },
         };
         self.write(lead, Mark::Ended(undialed));
     }
@@ -250,6 +265,7 @@ impl World {
         self.dial(i)?;
         self.tell_outcomes(i);
         self.tell_opt_outs(i);
+        self.fetch_base(i);
         if self.chance(300) {
             self.nodes[i].journal.synced();
         }

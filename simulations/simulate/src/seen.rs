@@ -66,6 +66,11 @@ happenings! {
     DncAdded, "do-not-call entries added";
     DncRemoved, "do-not-call entries removed";
     DncKept, "removals that met a renewed entry";
+    BasesUsed, "do-not-call bases put into use";
+    BasesFetched, "do-not-call bases fetched by a node";
+    BasesEffective, "do-not-call bases answered as effective";
+    DeniedBase, "denied: do-not-call base not here";
+    Listed, "leads given back as listed in the base";
     OptOuts, "opt-outs heard at a node";
     Effective, "entries answered as effective";
     CopyReset, "copies of do-not-call replaced by a snapshot";

@@ -12,10 +12,18 @@ use crate::{
     trace::{Keep, Trace, fold_of},
     violation::{Checked, Violation},
 };
-use domain::{CampaignId, Incarnation, Instant, MemberId, PhoneNumber, RegionId, WallTime, limits};
+use domain::{
+    CampaignId, DncBaseId, Incarnation, Instant, MemberId, PhoneNumber, RegionId, WallTime, limits,
+};
 use ledger::{Directory, DirectoryCommand, DirectoryEvent, RegionCommand, RegionLedger};
+use permit::base::MemoryBase;
 use sansio::{Seed, Stream};
-use std::{cmp::Ordering, collections::BinaryHeap, time::Duration};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BinaryHeap},
+    sync::Arc,
+    time::Duration,
+};
 
 pub(crate) const REGION: RegionId = RegionId(1);
 pub(crate) const CAMPAIGNS: [CampaignId; 2] = [CampaignId(1), CampaignId(2)];
@@ -153,6 +161,8 @@ pub(crate) struct World {
     pub(crate) directory: Group<Directory>,
     /// What each entry of the directory told its listeners.
     pub(crate) told: Vec<Vec<DirectoryEvent>>,
+    /// Every do-not-call base that was ever built.
+    pub(crate) bases: BTreeMap<DncBaseId, Arc<MemoryBase>>,
     pub(crate) voters: Vec<Voter>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) checkers: Checkers,
@@ -202,6 +212,7 @@ impl World {
             region: Group::new(options.voters, || RegionLedger::new(REGION)),
             directory: Group::new(options.voters, Directory::default),
             told: Vec::new(),
+            bases: BTreeMap::new(),
             voters,
             nodes,
             checkers: Checkers::new(options),

@@ -3,30 +3,47 @@
 use simulate::{Defect, Happening, Invariant, Keep, Options, Seen, determinism, find, run};
 
 /// `SEEDS` says how many.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 10_000;
+/// So few may lack something that seldom happens.
+const FEW: u64 = 300;
 
-#[test]
-fn seeds_are_clean_and_things_happen() {
-    let seeds = (std::env::var("SEEDS").ok())
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(SEEDS);
+/// Every `step`th seed from `first` on.
+fn seeds(first: u64, step: usize, end: u64) -> Seen {
     let mut sum = Seen::default();
-    for seed in 0..seeds {
+    for seed in (first..end).step_by(step) {
         let outcome = run(&Options::drawn(seed), Keep::Hash);
         if let Some(violation) = outcome.violation {
             panic!("seed {seed}: {violation}\nagain: cargo simulate --seed {seed}");
         }
         sum.add(&outcome.seen);
     }
+    sum
+}
+
+#[test]
+fn seeds_are_clean_and_things_happen() {
+    let all = (std::env::var("SEEDS").ok())
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(SEEDS);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut sum = Seen::default();
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..threads as u64)
+            .map(|first| scope.spawn(move || seeds(first, threads, all)))
+            .collect();
+        for part in parts {
+            sum.add(&part.join().expect("its seeds are clean"));
+        }
+    });
     // A simulation in which something never happens proves nothing about it.
     for (of, count) in sum.all() {
         assert!(
-            count > 0 || seeds < SEEDS,
-            "in {seeds} seeds there were no {}",
+            count > 0 || all < FEW,
+            "in {all} seeds there were no {}",
             of.words()
         );
     }
-    assert!(sum.count(Happening::Invites) > 10 * seeds);
+    assert!(sum.count(Happening::Invites) > 10 * all);
 }
 
 #[test]

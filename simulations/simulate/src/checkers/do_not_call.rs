@@ -4,7 +4,11 @@
 use super::{Invite, Truth};
 use crate::violation::{Checked, Invariant};
 use domain::{DncScope, LeasedLead, PhoneNumber};
-use std::collections::{BTreeMap, BTreeSet};
+use permit::base::{BaseLookup as _, MemoryBase};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// A node looks at its clock several times a second, and two clocks differ by ρ.
 const GRACE: u64 = 2_500;
@@ -19,6 +23,10 @@ pub(crate) struct DoNotCall {
     removed: BTreeMap<Key, u64>,
     /// What a node heard from a person, until the directory has it.
     heard: BTreeSet<(usize, PhoneNumber)>,
+    /// The base in use, the entry that put it there, and since when that is effective.
+    base: Option<Arc<MemoryBase>>,
+    base_index: u64,
+    base_since: Option<u64>,
 }
 
 fn scopes(lead: &LeasedLead) -> [Key; 3] {
@@ -50,6 +58,29 @@ impl DoNotCall {
         self.removed.insert(key, index);
     }
 
+    /// The directory's entry `index` put a base into use, or none: the one before binds no more, and
+    /// this one not yet.
+    pub(crate) fn base_in_use(&mut self, base: Option<Arc<MemoryBase>>, index: u64) {
+        self.base = base;
+        self.base_index = index;
+        self.base_since = None;
+    }
+
+    /// That entry was answered as effective. True when its base binds.
+    pub(crate) fn base_effective(&mut self, now: u64, index: u64) -> bool {
+        let binds = self.base.is_some() && self.base_index == index;
+        if binds {
+            self.base_since.get_or_insert(now);
+        }
+        binds
+    }
+
+    /// Since when the base forbids a number.
+    fn listed(&self, number: PhoneNumber) -> Option<u64> {
+        self.base_since
+            .filter(|_| self.base.as_ref().is_some_and(|b| b.contains(number)))
+    }
+
     /// A person told a node not to call.
     pub(crate) fn heard(&mut self, node: usize, number: PhoneNumber) {
         self.heard.insert((node, number));
@@ -75,6 +106,12 @@ impl DoNotCall {
                 invite.node, lead.number
             )));
         }
+        if let Some(since) = self.listed(lead.number) {
+            return Err(Invariant::I3.broken(format!(
+                "node {} dials {}, in the base that is in use since {since} ms",
+                invite.node, lead.number
+            )));
+        }
         if self.heard.contains(&(invite.node, lead.number)) {
             return Err(Invariant::I3.broken(format!(
                 "node {} dials {}, who told it not to call",
@@ -92,6 +129,15 @@ impl DoNotCall {
         truth: Truth<'_>,
     ) -> Checked {
         let covered = (truth.directory).dnc_covers(lead.number, lead.campaign, lead.lead.region());
+        if let Some(since) = self.listed(lead.number)
+            && now > since + GRACE
+        {
+            return Err(Invariant::I3.broken(format!(
+                "{} still rings at node {node}, {} ms after the base it is in became effective",
+                lead.attempt,
+                now - since
+            )));
+        }
         match self.binds(lead) {
             Some(since) if covered && now > since + GRACE => Err(Invariant::I3.broken(format!(
                 "{} still rings at node {node}, {} ms after the entry became effective",

@@ -507,6 +507,7 @@ impl Running {
                 }
                 CallOutcome::Dialed { disposition, .. } => self.counts.fail(disposition.name()),
                 CallOutcome::Undialed { .. } => self.counts.fail("undialed"),
+                CallOutcome::Listed { .. } => self.counts.fail("listed"),
             }
         }
         let events = self.events.clone();
@@ -690,5 +691,6 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         caller_ids: (0..CALLER_IDS).map(caller_id).collect(),
         agents: (1..=plan.agents).map(agent).collect(),
         dnc: Vec::new(),
+        dnc_base: None,
     }
 }
