@@ -59,7 +59,7 @@ defects! {
     /// 3.4: a node looks at the calling window when it claims, and not again when it dials.
     WindowAtClaimOnly, "window-at-claim-only", "3.4, I4", [I4];
     /// 3.5: a node dials leads that it has given back.
-    DialsGivenBack, "dials-given-back", "3.5", [I1, I2, I5];
+    DialsGivenBack, "dials-given-back", "3.5", [I1, I2, I5, I7];
     /// 3.5: an attempt that was cancelled is given back as if it had never been dialed.
     RefundsDialed, "refunds-dialed", "3.5, I5", [I5, I7];
     /// 3.6: the leader's ticks run fast, so doubts end while the network still works.
@@ -71,7 +71,7 @@ defects! {
     /// 3.6: an unknown end is told as an end, so the doubt is cut short.
     UnknownIsAnEnd, "unknown-is-an-end", "3.6", [I1];
     /// 3.7: a node does not ask its permit about its session.
-    NoSessionCheck, "no-session-check", "3.7", [I1, I2];
+    NoSessionCheck, "no-session-check", "3.7", [I1, I2, I9];
     /// 3.7: a node does not look at the clock after sending.
     NoCheckAfterSend, "no-check-after-send", "3.7, I4", [I1, I2, I3, I4];
     /// 3.7: unanswered attempts ring on when validity ends.

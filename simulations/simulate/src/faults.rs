@@ -250,7 +250,7 @@ impl World {
         if !self.calm() {
             let next = 500 + self.millis(2000 * self.options.dnc_every);
             self.after(next, Event::DncChange);
-            if self.chance(300) {
+            if self.chance(200) {
                 return self.change_base();
             }
         }
@@ -515,7 +515,7 @@ impl World {
 
     /// A node may have fetched a base meanwhile.
     pub(crate) fn fetch_base(&mut self, i: usize) {
-        if !self.chance(150) {
+        if !self.chance(50) {
             return;
         }
         let missing = (self.directory.witness.dnc_bases())
@@ -542,9 +542,10 @@ impl World {
             .filter(|_| here)
             .and_then(|id| self.bases.get(&id))
             .cloned();
-        let dnc = self.nodes[i].permit.dnc_mut();
-        dnc.require(base, index);
-        dnc.set_base(asked.map(|base| base as Arc<dyn BaseLookup>), index);
+        let (now, asked) = (self.local(i), asked.map(|base| base as Arc<dyn BaseLookup>));
+        let permit = &mut self.nodes[i].permit;
+        permit.base_in_use(now, base, asked, index);
+        self.outputs(i);
         let listed: Vec<PhoneNumber> = (self.nodes[i].live.iter())
             .map(|live| live.lead.number)
             .filter(|number| self.nodes[i].permit.dnc().is_listed(*number))

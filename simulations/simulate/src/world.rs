@@ -374,7 +374,7 @@ impl World {
             return clogged + 2 + foreign() % 60;
         }
         if self.mishap(self.options.slow) {
-            return clogged + self.millis(8000);
+            return clogged + self.millis(12_000);
         }
         match self.random.below(10) {
             0 => clogged + self.millis(800),

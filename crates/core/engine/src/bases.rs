@@ -16,9 +16,8 @@ impl Engine {
     /// The directory's entry `index` put another base into use. Where it is not here yet, nobody is
     /// dialed until it is.
     pub(crate) fn base_required(&mut self, now: Now, base: Option<DncBaseId>, index: u64) {
-        self.permit.dnc_mut().require(base, index);
         self.bases.since = index;
-        self.ask_required_base(now);
+        self.ask_required_base(now, base);
     }
 
     /// A base is at this node, whole.
@@ -26,7 +25,7 @@ impl Engine {
         let id = base.id();
         self.bases.here.insert(id, base);
         if self.permit.dnc().required() == Some(id) {
-            self.ask_required_base(now);
+            self.ask_required_base(now, Some(id));
         }
     }
 
@@ -35,11 +34,12 @@ impl Engine {
         self.bases.here.remove(&id);
     }
 
-    /// From here on the required base answers, if it is here; what it covers is not dialed.
-    fn ask_required_base(&mut self, now: Now) {
-        let required = self.permit.dnc().required();
+    /// From here on the required base answers, and what it covers is not dialed. Where it is not
+    /// here, what rings is cancelled, since it may be in it.
+    fn ask_required_base(&mut self, now: Now, required: Option<DncBaseId>) {
         let base = required.and_then(|id| self.bases.here.get(&id)).cloned();
-        (self.permit.dnc_mut()).set_base(base, self.bases.since);
+        (self.permit).base_in_use(now, required, base, self.bases.since);
+        self.drain_permit(now);
         let dnc = self.permit.dnc();
         let leads = (self.hoppers).take_if(|lead| dnc.is_listed(lead.number));
         self.give_back(leads);

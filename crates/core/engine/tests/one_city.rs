@@ -664,9 +664,27 @@ fn the_base_in_use_is_asked_and_without_it_nobody_is_dialed() {
     world.input(require(8, Some(second.id())));
     let attempts = world.lease(&["8022"]);
     assert_eq!(world.listed.last(), Some(&(attempts[0], second.id())));
+    // One that is not here: what rings may be in it.
+    world.undialed.clear();
+    let ringing = world.lease(&["8002"]);
+    world.run(Duration::from_secs(2));
+    let invites = world.invites.len();
+    world.input(require(9, Some(first.id())));
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.invites.len(), invites);
+    let absent = base_of(&["8032"]);
+    assert_eq!(
+        world.closed.len(),
+        0,
+        "{ringing:?} rings on, by a base that is here"
+    );
+    world.input(require(10, Some(absent.id())));
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.closed[&ringing[0]].0, Disposition::Cancelled);
+    world.closed.clear();
     // Out of use again.
     world.input(Input::DncBaseGone(second.id()));
-    world.input(require(9, None));
+    world.input(require(11, None));
     let before = world.invites.len();
     world.lease(&["8022"]);
     world.run(Duration::from_secs(2));

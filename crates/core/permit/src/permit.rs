@@ -1,8 +1,11 @@
 //! The machine that composes lease, freshness, do-not-call and caps.
 
-use crate::{Attempt, CapsBook, Denial, DncSet, Freshness, Grant, SessionLease, caps::CapReached};
-use domain::{DncScope, Instant, Now, PhoneNumber, RegionId, SessionId, limits};
-use std::{collections::VecDeque, time::Duration};
+use crate::{
+    Attempt, CapsBook, Denial, DncSet, Freshness, Grant, SessionLease, base::BaseLookup,
+    caps::CapReached,
+};
+use domain::{DncBaseId, DncScope, Instant, Now, PhoneNumber, RegionId, SessionId, limits};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// What a permit is told, beside [`Permit::check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +72,7 @@ pub enum PermitOutput {
     /// Validity is over: cancel unanswered attempts at leads of this region (of all, if none is
     /// named), stop their retransmissions. Answered calls go on: a person is speaking.
     Drain {
-        /// The region; all when freshness ended.
+        /// The region; all when freshness ended, or the do-not-call base is missing.
         region: Option<RegionId>,
         /// Why.
         cause: DrainCause,
@@ -90,6 +93,8 @@ pub enum DrainCause {
     SessionEnded,
     /// The copy of do-not-call is no longer fresh.
     FreshnessRanOut,
+    /// The do-not-call base in use is not here: what rings may be in it.
+    NoDncBase,
 }
 
 /// Timers of a permit.
@@ -225,6 +230,20 @@ impl Permit {
     /// The directory took such an opt-out as its entry `index`.
     pub fn opt_out_confirmed(&mut self, number: PhoneNumber, scope: DncScope, index: u64) {
         self.dnc.confirm(number, scope, index);
+    }
+
+    /// The directory's entry `index` put base `required` into use; `base` is that one, if it is
+    /// here. Said again once it is.
+    pub fn base_in_use(
+        &mut self,
+        now: Now,
+        required: Option<DncBaseId>,
+        base: Option<Arc<dyn BaseLookup>>,
+        index: u64,
+    ) {
+        self.dnc.require(required, index);
+        self.dnc.set_base(base, index);
+        self.notice(now.monotonic);
     }
 
     /// The whole copy was replaced by a snapshot of the directory at `index`. Nothing is trusted
@@ -488,8 +507,12 @@ impl Permit {
             let said = tell(&mut s.valid, is, Some(s.region), DrainCause::SessionRanOut);
             self.outputs.extend(said);
         }
-        let is = self.freshness.is_valid(now);
-        let said = tell(&mut self.fresh, is, None, DrainCause::FreshnessRanOut);
+        let (fresh, whole) = (self.freshness.is_valid(now), self.dnc.is_whole());
+        let cause = match whole {
+            true => DrainCause::FreshnessRanOut,
+            false => DrainCause::NoDncBase,
+        };
+        let said = tell(&mut self.fresh, fresh && whole, None, cause);
         self.outputs.extend(said);
     }
 }

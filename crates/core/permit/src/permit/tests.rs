@@ -148,17 +148,23 @@ fn without_the_base_in_use_nobody_is_dialed() {
         grant.map_or_else(|denial| Err(denial.rule()), |grant| Ok(grant.dnc_base))
     };
     assert_eq!(ask(&mut permit, "+14155550134"), Ok(None));
-    permit.dnc_mut().require(Some(base_id), 6);
+    permit.base_in_use(now(2000), Some(base_id), None, 6);
+    assert_eq!(
+        outputs(&mut permit),
+        [PermitOutput::Drain {
+            region: None,
+            cause: DrainCause::NoDncBase
+        }]
+    );
     assert_eq!(ask(&mut permit, "+14155550134"), Err("no_dnc_base"));
     assert!(!permit.may_dial(now(2000).monotonic, REGION));
-    permit.dnc_mut().set_base(Some(base.clone()), 6);
+    permit.base_in_use(now(2000), Some(base_id), Some(base.clone()), 6);
+    let resumed = PermitOutput::Resumed { region: None };
+    assert_eq!(outputs(&mut permit), [resumed]);
     assert_eq!(ask(&mut permit, "+14155550134"), Ok(Some(base_id)));
     assert_eq!(ask(&mut permit, "+14155550177"), Err("do_not_call"));
     assert!(permit.may_dial(now(2000).monotonic, REGION));
-    // Out of use: the base that is still here does not count any more, but answers until it goes.
-    permit.dnc_mut().require(None, 7);
-    assert_eq!(ask(&mut permit, "+14155550134"), Err("no_dnc_base"));
-    permit.dnc_mut().set_base(None, 7);
+    permit.base_in_use(now(2000), None, None, 7);
     assert_eq!(ask(&mut permit, "+14155550177"), Ok(None));
 }
 
