@@ -452,7 +452,7 @@ impl Engine {
         }
     }
 
-    fn drain_permit(&mut self, now: Now) {
+    pub(crate) fn drain_permit(&mut self, now: Now) {
         while let Some(output) = self.permit.poll_output() {
             match output {
                 PermitOutput::SendKeepAlive {

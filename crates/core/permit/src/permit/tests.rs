@@ -140,7 +140,7 @@ fn without_the_base_in_use_nobody_is_dialed() {
     };
     let listed = ["+14155550177".parse().unwrap()].into();
     let base = Arc::new(MemoryBase::of(&listed, about).unwrap());
-    let base_id = crate::base::BaseLookup::id(&*base);
+    let base_id = BaseLookup::id(&*base);
     let ask = |permit: &mut Permit, number: &str| {
         let mut attempt = attempt(&id);
         attempt.number = number.parse().unwrap();
