@@ -216,9 +216,14 @@ impl RegionLedger {
                 }
                 rule.map_or(limits::DEFAULT_RETRY_DELAY, |rule| rule.delay)
             }
-            _ => match callback_at {
-                Some(at) => return Some(at.max(self.clock())),
-                None => rule?.delay,
+            _ => match (callback_at, rule) {
+                (Some(at), _) => return Some(at.max(self.clock())),
+                (None, Some(rule)) => rule.delay,
+                // We gave it up, not the person: a pause, a drain, an agent who left.
+                (None, None) if disposition == Disposition::Cancelled => {
+                    limits::DEFAULT_RETRY_DELAY
+                }
+                (None, None) => return None,
             },
         };
         if rule.is_some_and(|rule| row.attempts >= rule.attempts_max) {

@@ -14,6 +14,8 @@ fn dispositions_rest_or_finish_a_lead() {
         (D::NoAnswer, None, rest(minutes(30))),
         (D::NoAnswer, Some(minutes(5)), rest(minutes(5))),
         (D::Busy, None, LeadStanding::Finished(D::Busy)),
+        (D::Cancelled, None, rest(limits::DEFAULT_RETRY_DELAY)),
+        (D::Cancelled, Some(minutes(5)), rest(minutes(5))),
         (
             D::Unallocated,
             Some(minutes(5)),
