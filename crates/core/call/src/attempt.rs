@@ -117,6 +117,8 @@ pub enum CancelReason {
     RingLimit,
     /// The agent kept for it is gone and no other came.
     AgentGone,
+    /// Pacing gave it up: whoever answers now would likely find no agent.
+    TooRisky,
 }
 
 impl CancelReason {
@@ -138,6 +140,7 @@ impl CancelReason {
             Self::Shutdown => "shutdown",
             Self::RingLimit => "ring_limit",
             Self::AgentGone => "agent_gone",
+            Self::TooRisky => "too_risky",
         }
     }
 }

@@ -67,6 +67,17 @@ impl Engine {
         self.pace_soon(now);
     }
 
+    /// Puts a controller in the place of a running campaign's own, until its pacing mode, dial level
+    /// or rule pack change: for rules that are tried out. False when there is no such campaign.
+    pub fn pace_by(&mut self, campaign: CampaignId, controller: Box<dyn Controller>) -> bool {
+        let pace = self.paces.get_mut(&campaign);
+        let known = pace.is_some();
+        if let Some(pace) = pace {
+            pace.controller = controller;
+        }
+        known
+    }
+
     /// Something changed that pacing should know of.
     pub(crate) fn pace_soon(&mut self, now: Now) {
         let next = self.paced.map_or(now.monotonic, |last| last + PACE_GAP);
@@ -94,7 +105,7 @@ impl Engine {
         if !self.permit.dnc().is_whole() {
             return;
         }
-        let mut view = view_of(self.calls.pacing_view(campaign.id, now));
+        let view = self.give_up_risky(now, campaign);
         let (channels, calls) = self.room(now);
         let limits = Limits {
             channels,
@@ -104,13 +115,38 @@ impl Engine {
         let Some(pace) = self.paces.get_mut(&campaign.id) else {
             return;
         };
-        view.budget = (pace.window.as_mut()).map(|window| window.budget(now.monotonic));
         let wish = pace.controller.lines(now.monotonic, &view);
         let dials = pace.rate.dials(now.monotonic);
         self.refill(now, campaign, &view, wish, dials);
         for _ in 0..limits.hold(wish) {
             if !self.launch(now, campaign) {
                 break;
+            }
+        }
+    }
+
+    /// Cancels lines that the campaign's pacing would rather not have answered any more; what is left.
+    fn give_up_risky(&mut self, now: Now, campaign: &Arc<Campaign>) -> View {
+        let pack = compliance::RulePack::by_name(&campaign.rule_pack);
+        let least = pack.map_or(call::limits::MINIMUM_RING, |pack| {
+            pack.ring_min.max(call::limits::MINIMUM_RING)
+        });
+        loop {
+            let mut seen = self.calls.pacing_view(campaign.id, now);
+            let mut view = view_of(&mut seen, least);
+            let Some(pace) = self.paces.get_mut(&campaign.id) else {
+                return view;
+            };
+            view.budget = (pace.window.as_mut()).map(|window| window.budget(now.monotonic));
+            let Some(place) = pace.controller.give_up(now.monotonic, &view) else {
+                return view;
+            };
+            let attempt = seen.lines[place].attempt;
+            self.cancel(now, attempt, CancelReason::TooRisky);
+            let still = self.calls.pacing_view(campaign.id, now).lines;
+            if still.iter().any(|line| line.attempt == attempt) {
+                // The call center would not: it is asked again at the next look.
+                return view;
             }
         }
     }
@@ -463,7 +499,8 @@ impl Engine {
     }
 }
 
-fn view_of(view: call::PacingView) -> View {
+/// What a controller may know; lines that have rung for `least` may be given up.
+fn view_of(view: &mut call::PacingView, least: Duration) -> View {
     let phase = |phase| match phase {
         call::LinePhase::Dialing => pacing::Phase::Dialing,
         call::LinePhase::Ringing => pacing::Phase::Ringing,
@@ -472,14 +509,14 @@ fn view_of(view: call::PacingView) -> View {
     View {
         ready: view.ready,
         reserved: view.reserved,
-        on_call: view.on_call,
-        wrap_up: view.wrap_up,
-        lines: (view.lines.into_iter())
+        on_call: std::mem::take(&mut view.on_call),
+        wrap_up: std::mem::take(&mut view.wrap_up),
+        lines: (view.lines.iter())
             .map(|line| pacing::Line {
                 phase: phase(line.phase),
                 age: line.age,
-                // The call center does not yet say since when a line rings.
-                cancellable: false,
+                cancellable: line.phase == call::LinePhase::Ringing
+                    && line.rung.is_some_and(|rung| rung >= least),
             })
             .collect(),
         waiting: view.waiting,

@@ -796,3 +796,39 @@ fn one_agent_reaches_every_lead_of_a_short_list() {
     assert_eq!(world.invites.len(), 5, "{:?}", world.closed);
     assert_eq!(world.closed.len(), 5);
 }
+
+/// Dials one line for each ready agent, and wants whatever may be given up to be given up.
+#[derive(Debug)]
+struct Impatient;
+
+impl pacing::Controller for Impatient {
+    fn lines(&mut self, _: Instant, view: &pacing::View) -> u32 {
+        view.ready.saturating_sub(view.lines.len() as u32)
+    }
+
+    fn give_up(&mut self, _: Instant, view: &pacing::View) -> Option<usize> {
+        view.lines.iter().position(|line| line.cancellable)
+    }
+}
+
+#[test]
+fn a_line_is_given_up_once_it_rang_as_long_as_the_law_asks() {
+    let mut world = World::new();
+    world.shift();
+    assert!(world.engine.pace_by(CAMPAIGN, Box::new(Impatient)));
+    assert!(!world.engine.pace_by(CampaignId(99), Box::new(Impatient)));
+    let attempts = world.lease(&["8002"]);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.invites.len(), 1, "it rings");
+    let begun = world.invites[0].0;
+    while world.closed.is_empty() {
+        world.run(Duration::from_millis(100));
+    }
+    let (disposition, record) = &world.closed[&attempts[0]];
+    assert_eq!(*disposition, Disposition::Cancelled);
+    assert!(record.as_ref().unwrap().ringing_at.is_some());
+    let lasted = world.now.monotonic.since(begun);
+    // The campaign's own ring limit is 20 s.
+    let (least, most) = (Duration::from_secs(15), Duration::from_secs(17));
+    assert!((least..most).contains(&lasted), "{lasted:?}");
+}

@@ -23,10 +23,14 @@ pub enum LinePhase {
 /// One line that may still need an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineAge {
+    /// Which.
+    pub attempt: AttemptId,
     /// How far it has come.
     pub phase: LinePhase,
     /// How long ago it was begun.
     pub age: Duration,
+    /// For how long it has rung, if it rings.
+    pub rung: Option<Duration>,
 }
 
 /// One campaign in counts and ages: all that pacing may know.
@@ -60,12 +64,14 @@ impl CallCenter {
             let attempt = self.attempt(*id);
             view.reserved += u32::from(attempt.reserved.is_some());
             view.lines.push(LineAge {
+                attempt: *id,
                 phase: match attempt.state {
                     AttemptState::Ringing => LinePhase::Ringing,
                     AttemptState::Answered | AttemptState::Screening => LinePhase::Screening,
                     _ => LinePhase::Dialing,
                 },
                 age: now.monotonic.since(attempt.began),
+                rung: (attempt.ringing).map(|since| now.monotonic.since(since.monotonic)),
             });
         }
         let waits =
