@@ -4,7 +4,7 @@ use crate::{
     endpoint::{IDLE, Inner},
     identity::name_of,
     peers::Link,
-    wire::{REQUEST_HEAD, RequestHead, ServiceId, Status, answer, read_payload},
+    wire::{REQUEST_HEAD, RequestHead, ServiceId, Status, TOO_LATE, answer, read_payload},
 };
 use bytes::Bytes;
 use domain::{MemberId, limits::RPC_BYTES};
@@ -263,8 +263,12 @@ impl Inner {
             None => answer(&mut send, Status::UnknownService, Bytes::new()).await,
             Some(work) => match tokio::time::timeout(head.deadline.min(WORK_TIME), work).await {
                 Ok(result) => send_result(&mut send, result).await,
-                // Nobody waits for the answer any more.
-                Err(_) => return,
+                // Whoever waits a moment longer hears why there is no answer.
+                Err(_) => {
+                    // Refused only when the stream is gone already.
+                    drop(send.reset(TOO_LATE));
+                    return;
+                }
             },
         };
         if sent.is_ok() {

@@ -117,7 +117,10 @@ async fn requests_go_both_ways_and_errors_are_told_apart() {
         .rpc(id(2), ECHO, text("hang"), Duration::from_millis(80))
         .await
         .unwrap_err();
-    assert!(matches!(error, RpcError::Timeout { .. }) && !error.surely_not_done());
+    assert!(
+        matches!(error, RpcError::Timeout { .. }) && !error.surely_not_done(),
+        "{error:?}"
+    );
     let error = a.rpc(id(2), ECHO, text("huge"), WAIT).await.unwrap_err();
     assert!(matches!(error, RpcError::TooLarge { .. }));
     let over = Bytes::from(vec![1; domain::limits::RPC_BYTES + 1]);

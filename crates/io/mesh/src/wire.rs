@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use domain::{MemberId, limits::RPC_BYTES};
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{Connection, ReadError, ReadExactError, RecvStream, SendStream, VarInt};
 use std::time::Duration;
 
 /// Version of the framing. A member reads its own and the one before.
@@ -199,6 +199,10 @@ pub(crate) async fn read_payload(recv: &mut RecvStream, length: usize) -> Result
     Ok(payload.into())
 }
 
+/// Why an answer's stream is reset: the request's deadline passed at the peer, which may be a moment
+/// before it passes here.
+pub(crate) const TOO_LATE: VarInt = VarInt::from_u32(1);
+
 /// Sends one request on `connection` and waits for its answer.
 pub(crate) async fn call(
     connection: &Connection,
@@ -247,6 +251,12 @@ async fn exchange(
     // A peer that refuses early stops the stream; its answer says why.
     let mut head = [0; ANSWER_HEAD];
     if let Err(e) = recv.read_exact(&mut head).await {
+        if let ReadExactError::ReadError(ReadError::Reset(TOO_LATE)) = e {
+            return Err(RpcError::Timeout {
+                peer,
+                after: deadline,
+            });
+        }
         return Err(broken(
             written
                 .err()
