@@ -287,6 +287,10 @@ async fn why(call: &str, session: &Session) -> Result<()> {
             "  no do-not-call entry covered the number, up to entry {} of the directory",
             permission.dnc_index
         ),
+        match &permission.dnc_base {
+            Some(base) => format!("  nor did the do-not-call base in use, {base}"),
+            None => "  no do-not-call base was in use".to_owned(),
+        },
         format!(
             "  the calling window of {} was open in {}",
             permission.rule_pack,
