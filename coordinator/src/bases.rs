@@ -1,11 +1,14 @@
 //! Do-not-call bases: taken in by the API, kept in `data_dir/dnc`, handed to nodes piece by piece.
 
-use crate::backend::{Backend, audit, missing, unexpected};
+use crate::{
+    backend::{Backend, audit, missing, unexpected},
+    dnc::acknowledged,
+};
 use bytes::Bytes;
 use dialmesh_http::{
     admin::{Answer, ByteStream},
     auth::Caller,
-    dto::{Acknowledgement, DncBase as Shown, DncBaseUse, DncResult, Page, Wait},
+    dto::{DncBase as Shown, DncBaseUse, DncResult, Page},
     problem::{BackendError, FieldError},
 };
 use domain::{DncBaseId, MemberRole, PhoneNumber};
@@ -19,7 +22,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use storage::{DncBase, adopt_dnc_base, dnc_base_path, dnc_bases};
 use tokio::io::AsyncWriteExt as _;
@@ -144,12 +147,18 @@ pub(crate) async fn stage(
     backend: &Backend,
     by: &Caller,
     id: DncBaseId,
-    body: ByteStream,
+    mut body: ByteStream,
 ) -> Answer<Shown> {
     audit(by, "stage_do_not_call_base", &id.to_string());
     let bases = &backend.bases;
     let base = match bases.get(id) {
-        Some(base) => base,
+        Some(base) => {
+            // Read all the same: a client hears no answer while it is still sending.
+            while let Some(piece) = body.next().await {
+                piece.map_err(BackendError::Body)?;
+            }
+            base
+        }
         None => take_in(bases, id, body).await?,
     };
     let about = base.about();
@@ -266,23 +275,7 @@ pub(crate) async fn put_into_use(
         DirectoryReply::DncBase { index } => index,
         other => return Err(unexpected(&other)),
     };
-    let state = match request.wait {
-        Wait::Committed => Acknowledgement::Committed,
-        Wait::Effective => {
-            (backend.effective(index).await).map_err(|error| BackendError::Unavailable {
-                detail: format!(
-                    "the change is agreed on at index {index} and will not be lost, but {error}"
-                ),
-                retry_after: Duration::from_secs(5),
-            })?;
-            Acknowledgement::Effective
-        }
-    };
-    Ok(DncResult {
-        state,
-        index,
-        took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-    })
+    acknowledged(backend, begun, index, request.wait, "the change").await
 }
 
 /// Forgets a base that is not in use; nodes delete it.

@@ -55,7 +55,18 @@ pub(crate) async fn add(
         DirectoryReply::Dnc { index, .. } => index,
         other => return Err(unexpected(&other)),
     };
-    let state = match request.wait {
+    acknowledged(backend, begun, index, request.wait, "the entry").await
+}
+
+/// Waits until the directory's entry `index` has come as far as was asked.
+pub(crate) async fn acknowledged(
+    backend: &Backend,
+    begun: Instant,
+    index: u64,
+    wait: Wait,
+    what: &str,
+) -> Answer<DncResult> {
+    let state = match wait {
         Wait::Committed => Acknowledgement::Committed,
         Wait::Effective => {
             backend
@@ -63,7 +74,7 @@ pub(crate) async fn add(
                 .await
                 .map_err(|error| BackendError::Unavailable {
                     detail: format!(
-                        "the entry is agreed on at index {index} and will not be lost, but {error}"
+                        "{what} is agreed on at index {index} and will not be lost, but {error}"
                     ),
                     retry_after: Duration::from_secs(5),
                 })?;

@@ -20,7 +20,7 @@ use std::{
 };
 use storage::{DncBase, IncomingDncBase, dnc_base_path, dnc_bases};
 
-/// After a failure, and between two looks when nothing changes.
+/// After a failure.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How long one piece of a base may take.
 const PIECE: Duration = Duration::from_secs(30);
@@ -61,7 +61,7 @@ impl Bases {
         loop {
             let wanted = self.wanted();
             match wanted.in_use {
-                Some(id) if given.get(&id) != Some(&Given::InUse) => {
+                Some(id) if !given.contains_key(&id) => {
                     self.gate
                         .close("the do-not-call base in use is not here yet: nobody is dialed");
                 }

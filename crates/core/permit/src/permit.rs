@@ -344,7 +344,8 @@ impl Permit {
     /// [`Permit::unsent`].
     ///
     /// The order: session there, lease of this session, session valid with guard, freshness valid
-    /// with guard, do-not-call base here, do-not-call, calling window, caller ID's trunk, its rest, its caps. Allocates
+    /// with guard, do-not-call base here, do-not-call, calling window, caller ID's trunk, its rest,
+    /// its caps. Allocates
     /// nothing.
     pub fn check(
         &mut self,
