@@ -79,7 +79,8 @@ impl WorldCity {
 pub struct WorldConfig {
     /// The program `dialmesh`.
     pub binary: PathBuf,
-    /// Where everything lies; a temporary folder that goes with the world where none is given.
+    /// Where everything lies. Where none is given: the one that `DIALMESH_WORLD` names, else a
+    /// temporary folder that goes with the world.
     pub folder: Option<PathBuf>,
     /// What every draw follows from.
     pub seed: u64,
@@ -120,7 +121,7 @@ impl WorldConfig {
     pub fn new(binary: impl Into<PathBuf>, seed: u64) -> Self {
         Self {
             binary: binary.into(),
-            folder: None,
+            folder: std::env::var_os("DIALMESH_WORLD").map(PathBuf::from),
             seed,
             cities: WorldCity::china(),
             agents_per_city: 12,

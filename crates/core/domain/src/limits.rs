@@ -42,6 +42,9 @@ pub const MEMBERS: usize = 1_000;
 pub const REGIONS: usize = 1_000;
 /// Dispositions of one campaign.
 pub const DISPOSITIONS: usize = 64;
+/// How soon a keep-alive or freshness request that nobody answered is sent again: a city that is
+/// whole again asks at once, not after a third of its session.
+pub const RENEWAL_RETRY: Duration = Duration::from_millis(500);
 /// Attempts in the air at one node.
 pub const NODE_ATTEMPTS: usize = 20_000;
 /// Agents signed in at one node.

@@ -17,6 +17,7 @@ pub struct Freshness {
     valid_until: Instant,
     applied: u64,
     sent: Option<Instant>,
+    answered: Option<Instant>,
     pending: VecDeque<(u64, Instant)>,
 }
 
@@ -28,6 +29,7 @@ impl Freshness {
             valid_until: Instant::ZERO,
             applied: 0,
             sent: None,
+            answered: None,
             pending: VecDeque::with_capacity(PENDING),
         }
     }
@@ -53,6 +55,7 @@ impl Freshness {
         if self.sent.is_none_or(|last| sent > last) {
             return;
         }
+        self.answered = self.answered.max(Some(sent));
         if index <= self.applied {
             self.valid_until = self.valid_until.max(sent + at_most(self.delta));
             return;
@@ -98,10 +101,10 @@ impl Freshness {
         now < self.valid_until
     }
 
-    /// When to send the next request: a third of δ after the last one.
+    /// When to send the next request: a third of δ after the last one that was answered, and soon
+    /// after one that nobody has answered.
     pub fn request_due(&self) -> Instant {
-        self.sent
-            .map_or(Instant::ZERO, |sent| sent + self.delta / 3)
+        crate::renewal_due(self.delta, self.sent, self.answered)
     }
 }
 
@@ -118,7 +121,9 @@ mod tests {
         let mut fresh = Freshness::new(Duration::from_secs(30));
         fresh.applied(4);
         fresh.request_sent(at(1000));
+        assert_eq!(fresh.request_due(), at(1500), "unanswered: soon again");
         fresh.answered(at(1000), 5);
+        assert_eq!(fresh.request_due(), at(11_000));
         assert!(!fresh.may_send(at(1001)), "index 5 is not applied");
         fresh.applied(5);
         assert_eq!(fresh.valid_until(), at(30_400));

@@ -23,10 +23,18 @@ pub use permit::{
 };
 pub use session::SessionLease;
 
-use domain::limits;
+use domain::{Instant, limits};
 use std::time::Duration;
 
 /// What may be trusted of `span` on a clock that may be slow by ρ.
 fn at_most(span: Duration) -> Duration {
     span - span * limits::DRIFT_PERMILLE / 1000
+}
+
+/// When a permission that lasts `span` is asked for again: a third of it after the last request
+/// that was answered, and [`limits::RENEWAL_RETRY`] after the last one that left.
+fn renewal_due(span: Duration, sent: Option<Instant>, answered: Option<Instant>) -> Instant {
+    let soon = sent.map_or(Instant::ZERO, |sent| sent + limits::RENEWAL_RETRY);
+    let usual = answered.map_or(Instant::ZERO, |answered| answered + span / 3);
+    soon.max(usual)
 }

@@ -14,6 +14,7 @@ pub struct SessionLease {
     ttl: Duration,
     valid_until: Instant,
     sent: Option<Instant>,
+    answered: Option<Instant>,
 }
 
 impl SessionLease {
@@ -25,6 +26,7 @@ impl SessionLease {
             ttl,
             valid_until: Instant::ZERO,
             sent: None,
+            answered: None,
         }
     }
 
@@ -54,6 +56,7 @@ impl SessionLease {
         // An answer to something we never sent (a confused peer) counts for nothing.
         if self.sent.is_some_and(|last| sent <= last) {
             self.valid_until = self.valid_until.max(sent + at_most(self.ttl));
+            self.answered = self.answered.max(Some(sent));
         }
     }
 
@@ -67,9 +70,10 @@ impl SessionLease {
         now < self.valid_until
     }
 
-    /// When to send the next keep-alive: a third of T after the last one.
+    /// When to send the next keep-alive: a third of T after the last one that was answered, and
+    /// soon after one that nobody has answered.
     pub fn keepalive_due(&self) -> Instant {
-        self.sent.map_or(Instant::ZERO, |sent| sent + self.ttl / 3)
+        crate::renewal_due(self.ttl, self.sent, self.answered)
     }
 }
 
@@ -96,6 +100,18 @@ mod tests {
         assert!(!lease.may_send(at(28_400)));
         assert!(lease.is_valid(at(30_399)));
         assert!(!lease.is_valid(at(30_400)));
+        assert_eq!(lease.keepalive_due(), at(11_000));
+    }
+
+    #[test]
+    fn what_nobody_answers_is_asked_again_soon() {
+        let mut lease = lease();
+        assert_eq!(lease.keepalive_due(), at(0));
+        lease.keepalive_sent(at(1000));
+        assert_eq!(lease.keepalive_due(), at(1500));
+        lease.keepalive_sent(at(1500));
+        // A slow answer to the first one: it counts, and nothing is sent for a third of T.
+        lease.confirmed(at(1000));
         assert_eq!(lease.keepalive_due(), at(11_000));
     }
 

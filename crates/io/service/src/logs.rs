@@ -53,12 +53,16 @@ pub enum LogsError {
     AlreadyStarted,
 }
 
-/// Libraries that talk of their own insides at `info`; named in the level they say what is asked.
-const QUIET: [&str; 2] = ["openraft", "raft_engine"];
+/// Libraries that talk of their own insides, and what they may say; named in the level they say what
+/// is asked. openraft warns several times a second for as long as a member cannot be reached, which
+/// our own links and leaders tell once.
+const QUIET: [(&str, &str); 2] = [("openraft", "error"), ("raft_engine", "warn")];
 
 fn filter(level: &str) -> Result<EnvFilter, LogsError> {
-    let quiet = QUIET.iter().filter(|library| !level.contains(*library));
-    let quiet: String = quiet.map(|library| format!("{library}=warn,")).collect();
+    let quiet = (QUIET.iter()).filter(|(library, _)| !level.contains(library));
+    let quiet: String = quiet
+        .map(|(library, level)| format!("{library}={level},"))
+        .collect();
     EnvFilter::builder()
         .parse(format!("{quiet}{level}"))
         .map_err(|error| LogsError::Filter {

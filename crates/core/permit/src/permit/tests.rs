@@ -227,7 +227,9 @@ fn drains_once_when_validity_ends_and_resumes() {
             sent: now(10_000).monotonic
         }]
     );
-    assert_eq!(permit.poll_timeout().unwrap().1, TimerName::Freshness);
+    // Nobody answers: asked again soon.
+    let again = (now(10_500).monotonic, TimerName::KeepAlive(REGION));
+    assert_eq!(permit.poll_timeout(), Some(again));
     permit.handle_timeout(now(29_400));
     assert!(permit.expired(now(29_400).monotonic, REGION, SESSION));
     let drain = PermitOutput::Drain {
