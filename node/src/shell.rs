@@ -7,7 +7,9 @@ use crate::{
     observe,
 };
 use call::{AgentNotice, CommandError, PersistToken, RequestId};
-use domain::{AgentId, CampaignId, DncEntry, Instant, MemberId, Now, RegionId, SessionId};
+use domain::{
+    AgentId, CampaignId, ClockVerdict, DncEntry, Instant, MemberId, Now, RegionId, SessionId,
+};
 use engine::{Engine, Entry, Input, Output, Side};
 use media_io::RelayHandle;
 use service::{clock, health::Pulse};
@@ -71,6 +73,8 @@ struct Running {
     drained: Option<oneshot::Sender<()>>,
     /// Opt-outs of an earlier run that the directory may not have yet: they bind this engine.
     opt_outs: Vec<DncEntry>,
+    /// Whether the engine was told that the calendar cannot be trusted.
+    clock_doubted: bool,
 }
 
 /// Runs until told to stop.
@@ -82,6 +86,7 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         requests: 0,
         drained: None,
         opt_outs: Vec::new(),
+        clock_doubted: false,
     };
     loop {
         running.shell.pulse.beat();
@@ -113,7 +118,7 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         {
             running.read_directory();
         }
-        let now = clock::now();
+        let now = running.now();
         if running
             .shell
             .engine
@@ -133,8 +138,19 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
 }
 
 impl Running {
+    /// Both clocks. The engine hears first where the calendar cannot be trusted: the members disagree,
+    /// or none of them was heard since this process began.
+    fn now(&mut self) -> Now {
+        let (now, verdict) = clock::judged();
+        let doubted = verdict.is_disputed() || verdict == ClockVerdict::Alone;
+        if std::mem::replace(&mut self.clock_doubted, doubted) != doubted {
+            self.input(now, Input::ClockDisputed(doubted));
+        }
+        now
+    }
+
     fn take(&mut self, event: Event) {
-        let now = clock::now();
+        let now = self.now();
         match event {
             Event::Sip { side, event } => self.sip(now, side, event),
             Event::Media(event) => self.input(now, Input::Media(event)),

@@ -9,6 +9,7 @@ pub mod do_not_call;
 pub mod id;
 pub mod lead;
 pub mod limits;
+pub mod mesh_clock;
 pub mod phone;
 pub mod record;
 pub mod region;
@@ -29,6 +30,7 @@ pub use id::{
     SessionId, TrunkId, ZoneId,
 };
 pub use lead::{CallOutcome, LeadProfile, LeasedLead, NewLead};
+pub use mesh_clock::{ClockVerdict, MeshClock};
 pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
 pub use record::{CallRecord, LegStats, Permission};
 pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};

@@ -45,6 +45,12 @@ pub const DISPOSITIONS: usize = 64;
 /// How soon a keep-alive or freshness request that nobody answered is sent again: a city that is
 /// whole again asks at once, not after a third of its session.
 pub const RENEWAL_RETRY: Duration = Duration::from_millis(500);
+/// Other members whose calendars a member compares its own with.
+pub const MESH_CLOCKS: usize = 16;
+/// Calendars that differ by no more than that agree.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+/// How long a calendar that was heard counts.
+pub const CLOCK_MEMORY: Duration = Duration::from_secs(600);
 /// Attempts in the air at one node.
 pub const NODE_ATTEMPTS: usize = 20_000;
 /// Agents signed in at one node.

@@ -236,6 +236,7 @@ impl Engine {
             }
             Input::DncBaseHere(base) => self.base_here(now, base),
             Input::DncBaseGone(id) => self.base_gone(id),
+            Input::ClockDisputed(disputed) => self.permit.set_clock_disputed(disputed),
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::Drain => self.begin_drain(now),
         }

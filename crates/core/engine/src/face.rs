@@ -189,6 +189,9 @@ pub enum Input<'a> {
     DncBaseHere(Arc<dyn BaseLookup>),
     /// A do-not-call base that is not in use is about to be deleted.
     DncBaseGone(DncBaseId),
+    /// Whether the calendar cannot be trusted (the members' clocks disagree without a majority, or no
+    /// other was heard yet): then no INVITE may leave.
+    ClockDisputed(bool),
     /// So many outcomes and records wait to be shipped.
     Backlog(usize),
     /// No new attempts from here on; leads not dialed are given back.

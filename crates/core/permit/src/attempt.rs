@@ -76,6 +76,10 @@ pub enum Denial {
     /// I3: the number must not be called.
     #[error("a do-not-call entry or the base covers the number")]
     DoNotCall,
+    /// I4: nobody can tell what time it is: this machine's clock and those of the other members
+    /// disagree, and there is no majority.
+    #[error("the clocks of this member and of the others disagree")]
+    ClockDisputed,
     /// I4: the window is closed in a zone where the number may lie.
     #[error("outside the calling window")]
     WindowClosed,
@@ -111,6 +115,7 @@ impl Denial {
             Self::NotFresh => "not_fresh",
             Self::NoDncBase => "no_dnc_base",
             Self::DoNotCall => "do_not_call",
+            Self::ClockDisputed => "clock_disputed",
             Self::WindowClosed => "window_closed",
             Self::OtherTrunk { .. } => "other_trunk",
             Self::Resting => "resting",

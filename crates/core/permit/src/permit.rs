@@ -147,6 +147,8 @@ pub struct Permit {
     fresh: bool,
     dnc: DncSet,
     caps: CapsBook,
+    /// Nobody can tell what time it is.
+    clock_disputed: bool,
     counts: PermitCounts,
     outputs: VecDeque<PermitOutput>,
 }
@@ -173,6 +175,7 @@ impl Permit {
             fresh: false,
             dnc: DncSet::new(),
             caps: CapsBook::new(),
+            clock_disputed: false,
             counts: PermitCounts::default(),
             outputs: VecDeque::new(),
         }
@@ -219,7 +222,14 @@ impl Permit {
     pub fn may_dial(&self, now: Instant, region: RegionId) -> bool {
         self.freshness.may_send(now)
             && self.dnc.is_whole()
+            && !self.clock_disputed
             && (self.session(region)).is_some_and(|lease| lease.may_send(now))
+    }
+
+    /// Whether the clocks of the members disagree without a majority: then no INVITE may leave,
+    /// since windows are judged by the calendar.
+    pub const fn set_clock_disputed(&mut self, disputed: bool) {
+        self.clock_disputed = disputed;
     }
 
     /// An opt-out heard at this node: binds at once, before any commit.
@@ -344,9 +354,8 @@ impl Permit {
     /// [`Permit::unsent`].
     ///
     /// The order: session there, lease of this session, session valid with guard, freshness valid
-    /// with guard, do-not-call base here, do-not-call, calling window, caller ID's trunk, its rest,
-    /// its caps. Allocates
-    /// nothing.
+    /// with guard, do-not-call base here, do-not-call, clock, calling window, caller ID's trunk, its
+    /// rest, its caps. Allocates nothing.
     pub fn check(
         &mut self,
         now: Now,
@@ -386,6 +395,9 @@ impl Permit {
         }
         if (self.dnc).covers(attempt.number, attempt.campaign, attempt.region) {
             return Err(Denial::DoNotCall);
+        }
+        if self.clock_disputed {
+            return Err(Denial::ClockDisputed);
         }
         if !window_open() {
             return Err(Denial::WindowClosed);

@@ -6,6 +6,7 @@
 //! where it does not. What a node or a coordinator does beside that is theirs.
 
 mod ask;
+mod clocks;
 mod directory;
 mod member;
 mod protocol;

@@ -160,7 +160,9 @@ impl Member {
         }));
         member.serve_directory();
         member.serve_regions();
+        member.serve_clock();
         member.follow_once().await?;
+        tasks.spawn("compare_clocks", member.clone().compare_clocks());
         tasks.spawn("follow_directory", member.clone().follow());
         tasks.spawn("directory_duties", member.clone().directory_duties());
         tasks.spawn(

@@ -23,6 +23,8 @@ pub const STATUS: ServiceId = ServiceId::new(37, "status");
 pub const DNC_BASE_TAIL: ServiceId = ServiceId::new(38, "dnc_base_tail");
 /// A node asks for a piece of one: [`DncBaseChunk`] to its bytes as they are.
 pub const DNC_BASE_CHUNK: ServiceId = ServiceId::new(39, "dnc_base_chunk");
+/// A member asks what time another machine has: nothing to milliseconds since 1970.
+pub(crate) const CLOCK: ServiceId = ServiceId::new(47, "clock");
 /// Error code of a do-not-call base that is not here.
 pub const NOT_HERE: u16 = 3;
 
@@ -45,7 +47,7 @@ pub struct DncBaseChunk {
 }
 
 /// What every member answers.
-pub(crate) const SERVICES: [ServiceId; 4] = [KEEP_ALIVE, FRESHNESS, APPLIED, EFFECTIVE];
+pub(crate) const SERVICES: [ServiceId; 5] = [KEEP_ALIVE, FRESHNESS, APPLIED, EFFECTIVE, CLOCK];
 
 /// The answer of a member that has stopped.
 pub(crate) fn stopped() -> ServiceError {

@@ -1,8 +1,16 @@
 //! The one place that reads the machine's clocks.
 
-use domain::{Instant, Now, WallTime};
+use arc_swap::ArcSwapOption;
+use domain::{ClockVerdict, Instant, MeshClock, Now, WallTime};
 use rustix::time::{ClockId, Timespec, clock_gettime};
-use std::{fs, io, time::Duration};
+use std::{
+    fs, io,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+/// The calendars of other members, once some were heard.
+static MESH: ArcSwapOption<MeshClock> = ArcSwapOption::const_empty();
 
 fn nanos(time: Timespec) -> i128 {
     i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)
@@ -14,18 +22,45 @@ pub fn monotonic() -> Instant {
     Instant::from_nanos(u64::try_from(nanos(clock_gettime(ClockId::Boottime))).unwrap_or(0))
 }
 
-/// The calendar's time, in milliseconds.
-pub fn wall() -> WallTime {
-    let millis = nanos(clock_gettime(ClockId::Realtime)).div_euclid(1_000_000);
+/// The machine's own calendar, right or wrong: what it tells others.
+pub fn machine_wall() -> WallTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.map_or_else(
+        |before| -i128::try_from(before.duration().as_millis()).unwrap_or(i128::MAX),
+        |since| i128::try_from(since.as_millis()).unwrap_or(i128::MAX),
+    );
     WallTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+}
+
+/// The calendar's time, in milliseconds: the machine's, or that of the other members where most of
+/// them say otherwise.
+pub fn wall() -> WallTime {
+    judged().0.wall
 }
 
 /// Both clocks, read once.
 pub fn now() -> Now {
-    Now {
+    judged().0
+}
+
+/// Both clocks, and whether the calendar can be trusted.
+pub fn judged() -> (Now, ClockVerdict) {
+    let own = Now {
         monotonic: monotonic(),
-        wall: wall(),
+        wall: machine_wall(),
+    };
+    match MESH.load().as_deref() {
+        None => (own, ClockVerdict::Alone),
+        Some(mesh) => {
+            let (wall, verdict) = mesh.wall(own);
+            (Now { wall, ..own }, verdict)
+        }
     }
+}
+
+/// From now on this process goes by the majority of these and its own.
+pub fn heard(mesh: MeshClock) {
+    MESH.store(Some(Arc::new(mesh)));
 }
 
 /// How long until `at` on the steady clock; zero when it has passed.

@@ -201,6 +201,19 @@ fn a_window_is_not_asked_in_vain_and_a_denial_takes_no_cap() {
 }
 
 #[test]
+fn nothing_leaves_while_the_clocks_disagree() {
+    let id = caller_id();
+    let mut permit = valid();
+    permit.set_clock_disputed(true);
+    assert!(!permit.may_dial(now(2000).monotonic, REGION));
+    let denial = permit.check(now(2000), &attempt(&id), || true);
+    assert_eq!(denial, Err(Denial::ClockDisputed));
+    assert!(!Denial::ClockDisputed.gives_lead_back());
+    permit.set_clock_disputed(false);
+    assert!(permit.check(now(2000), &attempt(&id), || true).is_ok());
+}
+
+#[test]
 fn a_pause_between_check_and_send_cancels() {
     let id = caller_id();
     let mut permit = valid();
