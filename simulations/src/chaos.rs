@@ -3,12 +3,15 @@
 
 mod script;
 
-pub use script::{Fault, kills, script};
+pub use script::{Fault, Means, kills, script};
 
 use crate::{
     carrier::witness::{self, Event},
     checker::{Check, Class, Verdict},
-    world::{Evidence, Problem, Wait, World, WorldConfig, holds, wall_ms},
+    world::{
+        Evidence, Problem, Wait, World, WorldConfig, clock_library, holds, small_disks_work,
+        wall_ms,
+    },
 };
 use anyhow::Context as _;
 use sansio::{Seed, Stream};
@@ -29,10 +32,28 @@ const BACK: Duration = Duration::from_secs(60);
 /// the calls of a dead node ring for a minute.
 const SETTLE: Duration = Duration::from_secs(120);
 
+/// What this machine allows, and what not and why.
+pub fn means() -> (Means, Vec<String>) {
+    let mut missing = Vec::new();
+    let mut works = |what: &str, tried: anyhow::Result<()>| {
+        if let Err(error) = &tried {
+            missing.push(format!("SKIPPED: {what}: {error:#}"));
+        }
+        tried.is_ok()
+    };
+    let means = Means {
+        disks: works("full disks", small_disks_work()),
+        clocks: works("clocks that jump", clock_library().map(drop)),
+    };
+    (means, missing)
+}
+
 /// A world for it.
-pub fn world(binary: &Path, seed: u64) -> WorldConfig {
+pub fn world(binary: &Path, seed: u64, means: Means) -> WorldConfig {
     let mut config = WorldConfig::new(binary, seed);
     config.agents_per_city = 8;
+    config.small_disks = means.disks;
+    config.clocks = means.clocks.then(clock_library).and_then(Result::ok);
     config.session_ttl = PERMIT;
     config.freshness = PERMIT;
     config.campaign = json!({
@@ -122,6 +143,8 @@ impl<F: FnMut(&str)> Run<'_, F> {
             }
             Fault::CutPair { a, b, .. } => self.world.cut_pair(a, b)?,
             Fault::CutOneWay { from, to, .. } => self.world.cut_one_way(from, to)?,
+            Fault::FullDisk { member, .. } => self.world.fill_disk(member)?,
+            Fault::Clock { member, ahead, .. } => self.world.set_clock(member, *ahead)?,
         }
         self.opt_out().await?;
         tokio::time::sleep(
@@ -146,6 +169,16 @@ impl<F: FnMut(&str)> Run<'_, F> {
                 self.world.heal(None)?;
             }
             Fault::CutPair { .. } | Fault::CutOneWay { .. } => self.world.heal(None)?,
+            Fault::FullDisk { member, .. } => {
+                self.world.free_disk(member)?;
+                if self.world.member_is_alive(member)? {
+                    (self.say)("          it went on");
+                } else {
+                    let took = self.restart(member).await?;
+                    self.outcome.restarts.push(took);
+                }
+            }
+            Fault::Clock { member, .. } => self.world.set_clock(member, 0)?,
         }
         self.all_dial(matches!(fault, Fault::Cut { .. })).await
     }

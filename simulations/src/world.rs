@@ -9,6 +9,7 @@ pub mod evidence;
 mod faults;
 mod files;
 mod found;
+mod hardships;
 mod ports;
 pub mod process;
 pub mod status;
@@ -17,6 +18,7 @@ pub use api::{Api, Problem};
 pub use desks::Account;
 pub use evidence::{Evidence, at_least, holds};
 pub use faults::{DncAnswer, Wait, add_do_not_call, wall_ms};
+pub use hardships::{clock_library, small_disks_work};
 pub use process::Process;
 pub use status::{CityStatus, Status};
 
@@ -30,8 +32,10 @@ use crate::{
 };
 use anyhow::Context as _;
 use desks::Desk;
+use hardships::SmallDisk;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -92,6 +96,10 @@ pub struct WorldConfig {
     pub caller_ids_per_city: usize,
     /// Whether members reach each other through a wire that can be cut.
     pub link: bool,
+    /// Whether each member's data lies on a small disk of its own that can be filled.
+    pub small_disks: bool,
+    /// The library by which members' calendars can be set ([`clock_library`]); none: true ones.
+    pub clocks: Option<PathBuf>,
     /// Session time to live of the mesh protocol, in whole seconds.
     pub session_ttl: Duration,
     /// Do-not-call freshness of the mesh protocol, in whole seconds.
@@ -127,6 +135,8 @@ impl WorldConfig {
             agents_per_city: 12,
             caller_ids_per_city: 8,
             link: true,
+            small_disks: false,
+            clocks: None,
             session_ttl: Duration::from_secs(10),
             freshness: Duration::from_secs(10),
             log_level: "info".into(),
@@ -306,6 +316,8 @@ pub struct World {
     leads: Vec<String>,
     do_not_dial: Vec<DoNotDial>,
     crashes: bool,
+    // After the processes, before the folder.
+    disks: BTreeMap<String, SmallDisk>,
     folder: Folder,
 }
 

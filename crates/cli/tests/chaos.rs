@@ -1,5 +1,6 @@
 //! Three minutes of trouble for a mesh of real processes: killed, held for longer than their
-//! permission, cut off whole, in part and one way, without a quorum. The judge is the carrier's log.
+//! permission, cut off whole, in part and one way, without a quorum, with full disks and wrong clocks.
+//! The judge is the carrier's log.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +18,10 @@ const LENGTH: Duration = Duration::from_secs(150);
 
 async fn story(seed: u64) -> anyhow::Result<()> {
     let binary = Path::new(env!("CARGO_BIN_EXE_dialmesh"));
-    let mut world = World::build(chaos::world(binary, seed), |step| println!("{step}")).await?;
+    let (means, missing) = chaos::means();
+    missing.iter().for_each(|line| println!("{line}"));
+    let config = chaos::world(binary, seed, means);
+    let mut world = World::build(config, |step| println!("{step}")).await?;
     let csv = world.folder().join("leads.csv");
     let people =
         PopulationConfig::new(seed, chaos::people(LENGTH), &City::CHINA).write_file(&csv)?;
@@ -25,7 +29,7 @@ async fn story(seed: u64) -> anyhow::Result<()> {
     world.import(&csv).await?;
     world.seat_agents().await?;
     world.start_campaign().await?;
-    let script = chaos::script(seed, &world.members(), LENGTH);
+    let script = chaos::script(seed, &world.members(), means, LENGTH);
     let outcome = chaos::run(&mut world, seed, script, |line| println!("{line}")).await?;
     let mut verdict = chaos::judge(&mut world, &outcome).await?;
     println!(

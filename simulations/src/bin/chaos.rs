@@ -14,7 +14,8 @@ const EXAMPLES: &str = "Examples:
   dialmesh-chaos --minutes 3 --seed 7         the same three minutes again
   dialmesh-chaos --kills 100                  each process killed 100 times under load";
 
-/// Kills, holds and cuts off the members of a mesh of three cities, and judges by the carrier's log.
+/// Kills, holds and cuts off the members of a mesh of three cities, fills their disks, sets their clocks
+/// wrong, and judges by the carrier's log.
 #[derive(Debug, Parser)]
 #[command(name = "dialmesh-chaos", after_help = EXAMPLES)]
 struct Arguments {
@@ -54,7 +55,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
             .context("finding this program")?
             .with_file_name("dialmesh"),
     };
-    let mut config = chaos::world(&binary, arguments.seed);
+    let (means, missing) = chaos::means();
+    missing.iter().for_each(|line| println!("{line}"));
+    let mut config = chaos::world(&binary, arguments.seed, means);
     config.folder = arguments.keep;
     let mut world = World::build(config, |step| println!("{step}")).await?;
     let csv = world.folder().join("leads.csv");
@@ -72,7 +75,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let members = world.members();
     let script = match arguments.kills {
         Some(times) => chaos::kills(&members, times),
-        None => chaos::script(arguments.seed, &members, length),
+        None => chaos::script(arguments.seed, &members, means, length),
     };
     println!("{} faults, seed {}", script.len(), arguments.seed);
     let outcome = chaos::run(&mut world, arguments.seed, script, |line| {

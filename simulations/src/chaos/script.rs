@@ -46,6 +46,31 @@ pub enum Fault {
         /// How long.
         span: Duration,
     },
+    /// Its disk is full; started again where that stopped it.
+    FullDisk {
+        /// Whose.
+        member: String,
+        /// How long.
+        span: Duration,
+    },
+    /// Its calendar is wrong.
+    Clock {
+        /// Whose.
+        member: String,
+        /// By so many seconds; behind where negative.
+        ahead: i64,
+        /// How long.
+        span: Duration,
+    },
+}
+
+/// What this machine lets us do beyond the faults that every machine allows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Means {
+    /// Disks can be filled.
+    pub disks: bool,
+    /// Calendars can be set.
+    pub clocks: bool,
 }
 
 impl Fault {
@@ -56,7 +81,9 @@ impl Fault {
             | Self::Hold { span, .. }
             | Self::Cut { span, .. }
             | Self::CutPair { span, .. }
-            | Self::CutOneWay { span, .. } => *span,
+            | Self::CutOneWay { span, .. }
+            | Self::FullDisk { span, .. }
+            | Self::Clock { span, .. } => *span,
         }
     }
 }
@@ -74,19 +101,26 @@ impl fmt::Display for Fault {
             Self::CutOneWay { from, to, .. } => {
                 write!(f, "{from} not heard by {to} for {span:.1?}")
             }
+            Self::FullDisk { member, .. } => write!(f, "{member}'s disk full for {span:.1?}"),
+            Self::Clock { member, ahead, .. } => {
+                write!(f, "{member}'s clock {ahead:+} s for {span:.1?}")
+            }
         }
     }
 }
 
 /// Faults for about `length`, drawn from `seed`. Each kind comes once before any comes again.
-pub fn script(seed: u64, members: &[String], length: Duration) -> Vec<Fault> {
+pub fn script(seed: u64, members: &[String], means: Means, length: Duration) -> Vec<Fault> {
     let mut draws = Seed::from_u64(seed).stream("chaos");
     let mut faults = Vec::new();
     let mut spent = Duration::ZERO;
     let mut kinds = Vec::new();
     while spent < length {
         if kinds.is_empty() {
-            kinds = (0..KINDS).collect();
+            kinds = (0..KINDS)
+                .filter(|kind| *kind != FULL_DISK || means.disks)
+                .filter(|kind| *kind != CLOCK || means.clocks)
+                .collect();
         }
         let kind = kinds.swap_remove(draws.below(kinds.len() as u32) as usize);
         let fault = draw(kind, &mut draws, members);
@@ -106,7 +140,9 @@ pub fn kills(members: &[String], times: u32) -> Vec<Fault> {
         .collect()
 }
 
-const KINDS: u32 = 6;
+const KINDS: u32 = 8;
+const FULL_DISK: u32 = 6;
+const CLOCK: u32 = 7;
 
 fn draw(kind: u32, draws: &mut Stream, members: &[String]) -> Fault {
     let mut millis =
@@ -137,9 +173,19 @@ fn draw(kind: u32, draws: &mut Stream, members: &[String]) -> Fault {
             b: second,
             span: long,
         },
-        _ => Fault::CutOneWay {
+        5 => Fault::CutOneWay {
             from: member,
             to: second,
+            span: long,
+        },
+        FULL_DISK => Fault::FullDisk {
+            member,
+            span: short,
+        },
+        // Hours, to either side: enough to fall out of any window and past any rest.
+        _ => Fault::Clock {
+            member,
+            ahead: (i64::from(draws.below(10)) + 1) * [3_600, -3_600][draws.below(2) as usize],
             span: long,
         },
     }
@@ -153,12 +199,20 @@ mod tests {
     fn one_seed_gives_one_script_with_every_kind() {
         let members: Vec<String> = ["coordinator", "a", "b", "c"].map(str::to_owned).into();
         let length = Duration::from_secs(180);
-        let one = script(7, &members, length);
-        assert_eq!(one, script(7, &members, length));
-        assert_ne!(one, script(8, &members, length));
+        let all = Means {
+            disks: true,
+            clocks: true,
+        };
+        let one = script(7, &members, all, length);
+        assert_eq!(one, script(7, &members, all, length));
+        assert_ne!(one, script(8, &members, all, length));
         assert!(one.len() >= KINDS as usize, "{one:?}");
         let kinds: std::collections::HashSet<_> = one.iter().map(std::mem::discriminant).collect();
-        assert_eq!(kinds.len(), 5);
+        assert_eq!(kinds.len(), 7);
+        for fault in script(7, &members, Means::default(), length) {
+            let beyond = matches!(fault, Fault::FullDisk { .. } | Fault::Clock { .. });
+            assert!(!beyond, "{fault}");
+        }
         for fault in &one {
             if let Fault::CutPair { a, b, .. } | Fault::CutOneWay { from: a, to: b, .. } = fault {
                 assert_ne!(a, b);

@@ -3,6 +3,7 @@
 use super::{
     Api, COORDINATOR, Folder, Node, PATIENCE, Process, Step, World, WorldCity, WorldConfig, api,
     files::{self, Addresses, Protocol},
+    hardships::{SmallDisk, with_clock, write_clock},
     ports,
 };
 use crate::{
@@ -45,6 +46,17 @@ pub(super) async fn build(
         .chain(config.cities.iter().map(|c| c.name.as_str()))
         .collect();
     let (link, addresses) = start_link(&config, &names).await?;
+
+    let mut disks = BTreeMap::new();
+    for name in &names {
+        if config.small_disks {
+            let disk = SmallDisk::mount(path.join("data").join(name))?;
+            disks.insert((*name).to_owned(), disk);
+        }
+        if config.clocks.is_some() {
+            write_clock(&path.join(format!("{name}.clock")), 0)?;
+        }
+    }
 
     on_step(&Step::Coordinator);
     let protocol = Protocol {
@@ -95,6 +107,7 @@ pub(super) async fn build(
         leads: Vec::new(),
         do_not_dial: Vec::new(),
         crashes: false,
+        disks,
         folder,
         config,
     })
@@ -197,11 +210,20 @@ async fn start_coordinator(
     let token = std::fs::read_to_string(&token)
         .with_context(|| format!("reading the admin token {}", token.display()))?;
     let arguments = ["coordinator", "run", "--config", &file_text];
-    let mut process = Process::new("coordinator", &config.binary, &arguments, log);
+    let process = Process::new("coordinator", &config.binary, &arguments, log);
+    let mut process = clocked(config, folder, COORDINATOR, process);
     process.start()?;
     let ready = api::until_ready(at.monitoring, PATIENCE, || process.is_alive()).await;
     ready.with_context(|| format!("the coordinator; it said:\n{}", process.tail(20)))?;
     Ok((process, Api::new(at.http, token.trim())?))
+}
+
+/// With a calendar that can be set, where the world has such.
+fn clocked(config: &WorldConfig, folder: &Path, name: &str, process: Process) -> Process {
+    match &config.clocks {
+        Some(library) => with_clock(process, library, &folder.join(format!("{name}.clock"))),
+        None => process,
+    }
 }
 
 /// What every joining node needs.
@@ -267,7 +289,8 @@ impl Joining<'_> {
         .run(PATIENCE)
         .await?;
         let arguments = ["node", "run", "--config", &file];
-        let mut process = Process::new(&city.name, &config.binary, &arguments, log);
+        let process = Process::new(&city.name, &config.binary, &arguments, log);
+        let mut process = clocked(config, folder, &city.name, process);
         process.start()?;
         Ok(Node {
             city: city.clone(),
