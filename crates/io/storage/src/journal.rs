@@ -8,17 +8,17 @@
 //! A failed write or sync aborts the process: after a failed `fsync` nobody knows what is on the
 //! disk, and the other members take over.
 
+mod entries;
+mod stepped;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use bytes::Bytes;
-use parking_lot::RwLock;
-use protobuf::well_known_types::BytesValue;
-use raft_engine::{Config, Engine, MessageExt, ReadableSize, RecoveryMode};
+use entries::Shared;
+use raft_engine::env::DefaultFileSystem;
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -27,6 +27,8 @@ use std::{
     time::Duration,
 };
 
+pub use entries::EntryLog;
+pub use stepped::{SteppedJournal, Written};
 pub use stream::JournalStream;
 
 /// Bytes of one entry.
@@ -189,48 +191,12 @@ impl JournalBatch {
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
-}
 
-/// Which of the engine's entries of a group exist: those in `first..end`.
-///
-/// The engine forgets compactions when their file is purged and has no truncation at all, so both
-/// bounds are values of the group, only ever overwritten (a deleted value could come back, too).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bounds {
-    first: u64,
-    end: u64,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            first: 0,
-            end: u64::MAX,
-        }
+    /// Whether it sets the group's value of that name.
+    pub fn puts(&self, name: &str) -> bool {
+        let set = |c: &Change| matches!(c, Change::Put { key, .. } if key[1..] == *name.as_bytes());
+        self.changes.iter().any(set)
     }
-}
-
-const FIRST_KEY: &[u8] = b".first";
-const END_KEY: &[u8] = b".end";
-
-struct EntryExt;
-
-impl MessageExt for EntryExt {
-    type Entry = BytesValue;
-
-    fn index(entry: &BytesValue) -> u64 {
-        let head = entry
-            .value
-            .first_chunk()
-            .expect("entries are written with their index in front");
-        u64::from_be_bytes(*head)
-    }
-}
-
-struct Shared {
-    engine: Engine,
-    bounds: RwLock<BTreeMap<u64, Bounds>>,
-    dir: PathBuf,
 }
 
 /// The journal of a process. Clones share it; the last one to go ends its threads, after all that
@@ -280,49 +246,13 @@ impl Journal {
             source,
         };
         fs::create_dir_all(dir).map_err(io)?;
-        let engine = Engine::open(Config {
-            dir: dir.to_string_lossy().into_owned(),
-            recovery_mode: RecoveryMode::TolerateTailCorruption,
-            recovery_threads: 2,
-            target_file_size: ReadableSize(options.file_bytes),
-            purge_threshold: ReadableSize(options.purge_bytes),
-            ..Config::default()
-        })
-        .map_err(|e| JournalError::Engine {
-            dir: dir.into(),
-            doing: "opened",
-            why: e.to_string(),
-        })?;
+        let shared = Shared::open(dir, options, DefaultFileSystem)?;
         // The engine does not sync the directory after it made its first file.
         File::open(dir).and_then(|d| d.sync_all()).map_err(io)?;
         if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
             File::open(parent).and_then(|d| d.sync_all()).map_err(io)?;
         }
-        let mut bounds = BTreeMap::new();
-        for group in engine.raft_groups() {
-            let number = |key| {
-                engine
-                    .get(group, key)
-                    .and_then(|v| Some(u64::from_be_bytes(v.try_into().ok()?)))
-            };
-            let found = Bounds {
-                first: number(FIRST_KEY).unwrap_or(0),
-                end: number(END_KEY).unwrap_or(u64::MAX),
-            };
-            // Entries compacted long ago may be back from a rewritten file.
-            if engine
-                .first_index(group)
-                .is_some_and(|first| first < found.first)
-            {
-                engine.compact_to(group, found.first);
-            }
-            bounds.insert(group, found);
-        }
-        let shared = Arc::new(Shared {
-            engine,
-            bounds: RwLock::new(bounds),
-            dir: dir.into(),
-        });
+        let shared = Arc::new(shared);
         let (submissions, receiver) = mpsc::sync_channel(QUEUE);
         let (stop_purge, purge_receiver) = mpsc::channel::<()>();
         let threads = vec![
@@ -375,19 +305,7 @@ impl Journal {
     /// The group's entries that exist, as `first..=last`; `None` when there are none. Counts what
     /// is written, not what is queued.
     pub fn span(&self, group: u64) -> Option<(u64, u64)> {
-        let shared = &self.inner.shared;
-        let bounds = shared
-            .bounds
-            .read()
-            .get(&group)
-            .copied()
-            .unwrap_or_default();
-        let first = shared.engine.first_index(group)?.max(bounds.first);
-        let last = shared
-            .engine
-            .last_index(group)?
-            .min(bounds.end.checked_sub(1)?);
-        (first <= last).then_some((first, last))
+        self.inner.shared.span(group)
     }
 
     /// The index before which the group's entries were compacted; 0 when never.
@@ -412,52 +330,12 @@ impl Journal {
         to: u64,
         max_bytes: usize,
     ) -> Result<Vec<(u64, Bytes)>, JournalError> {
-        // Purging may move entries to another file between the look at the index and the read.
-        let mut tries = 0;
-        loop {
-            let Some((first, last)) = self.span(group) else {
-                return Ok(Vec::new());
-            };
-            let (from, to) = (from.max(first), to.min(last + 1));
-            if from >= to {
-                return Ok(Vec::new());
-            }
-            let mut found: Vec<BytesValue> = Vec::new();
-            let result = self.inner.shared.engine.fetch_entries_to::<EntryExt>(
-                group,
-                from,
-                to,
-                Some(max_bytes),
-                &mut found,
-            );
-            match result {
-                Ok(_) => {
-                    return Ok(found
-                        .into_iter()
-                        .map(|e| (EntryExt::index(&e), Bytes::from(e.value).slice(8..)))
-                        .collect());
-                }
-                Err(e) if tries < 5 => {
-                    tracing::debug!(group, from, to, error = %e, "journal read is tried again");
-                    tries += 1;
-                }
-                Err(e) => {
-                    return Err(JournalError::Engine {
-                        dir: self.inner.shared.dir.clone(),
-                        doing: "read",
-                        why: e.to_string(),
-                    });
-                }
-            }
-        }
+        self.inner.shared.read(group, from, to, max_bytes)
     }
 
     /// A named value of the group, as last written.
     pub fn value(&self, group: u64, key: &str) -> Option<Vec<u8>> {
-        self.inner
-            .shared
-            .engine
-            .get(group, format!("={key}").as_bytes())
+        self.inner.shared.value(group, key)
     }
 
     /// The stream of that name, for the process's own use. Open each name once.

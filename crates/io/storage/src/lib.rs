@@ -1,7 +1,8 @@
 //! What a process keeps on its disk.
 //!
 //! - [`Journal`]: the one durable log of a process (Raft groups, the node's own journal), with
-//!   group commit. A failed write or fsync stops the process.
+//!   group commit. A failed write or fsync stops the process. [`SteppedJournal`] is the same
+//!   without threads, on files of its owner's, for the simulator.
 //! - [`KeyValue`]: views that can be rebuilt, on sled or redb.
 //! - [`RecordStore`]: records found by key and by time (call records), durable.
 //! - [`DncBase`]: the do-not-call base, a file mapped into memory; [`DncBaseBuild`] builds it,
@@ -28,9 +29,11 @@ pub use dnc_base::{
     SORT_MEMORY, SORT_MEMORY_MIN, adopt_dnc_base, dnc_base_path, dnc_bases, e164,
 };
 pub use journal::{
-    Durability, Journal, JournalBatch, JournalError, JournalOptions, JournalStream, MAX_ENTRY_BYTES,
+    Durability, EntryLog, Journal, JournalBatch, JournalError, JournalOptions, JournalStream,
+    MAX_ENTRY_BYTES, SteppedJournal, Written,
 };
 pub use key_value::{KeyValue, KeyValueError, OpenedView, ViewBatch, ViewEntry, ViewState};
+pub use raft_engine::env as engine_files;
 pub use records::{Record, RecordCursor, RecordError, RecordOrder, RecordPage, RecordStore};
 pub use redb_view::RedbView;
 pub use sled_view::SledView;

@@ -1,6 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     process::{Command as Process, Stdio},
 };

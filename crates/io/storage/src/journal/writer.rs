@@ -1,8 +1,11 @@
 //! The writer: takes what is queued, writes it at once, syncs once.
 
-use super::{Bounds, Change, Durability, END_KEY, EntryExt, FIRST_KEY, JournalBatch, Shared};
+use super::{
+    Change, Durability, JournalBatch,
+    entries::{Bounds, END_KEY, EntryExt, FIRST_KEY, Shared},
+};
 use protobuf::well_known_types::BytesValue;
-use raft_engine::{Command, LogBatch};
+use raft_engine::{Command, LogBatch, env::FileSystem};
 use std::{
     collections::BTreeMap,
     io,
@@ -81,7 +84,7 @@ pub(super) fn spawn(
         })
 }
 
-type Done = Box<dyn FnOnce() + Send>;
+pub(super) type Done = Box<dyn FnOnce() + Send>;
 
 /// Submissions that are written and may wait a moment for a sync that others need too.
 #[derive(Default)]
@@ -98,15 +101,15 @@ impl Owing {
 }
 
 #[derive(Default)]
-struct Group {
+pub(super) struct Group {
     changes: Vec<Change>,
     bytes: usize,
-    sync: bool,
-    done: Vec<(Durability, Done)>,
+    pub(super) sync: bool,
+    pub(super) done: Vec<(Durability, Done)>,
 }
 
 impl Group {
-    fn take(&mut self, submission: Submission) {
+    pub(super) fn take(&mut self, submission: Submission) {
         self.bytes += submission
             .batch
             .changes
@@ -138,11 +141,11 @@ impl Group {
         }
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.changes.len() >= GROUP_CHANGES || self.bytes >= GROUP_BYTES
     }
 
-    fn write(&mut self, shared: &Shared) -> Result<(), String> {
+    pub(super) fn write<F: FileSystem>(&mut self, shared: &Shared<F>) -> Result<(), String> {
         let started = Instant::now();
         let mut log = LogBatch::with_capacity(self.changes.len());
         let mut bounds: BTreeMap<u64, Bounds> = BTreeMap::new();
@@ -180,10 +183,10 @@ impl Group {
     }
 }
 
-fn stage(
+fn stage<F: FileSystem>(
     log: &mut LogBatch,
     bounds: &mut BTreeMap<u64, Bounds>,
-    shared: &Shared,
+    shared: &Shared<F>,
     change: Change,
 ) -> raft_engine::Result<()> {
     let mut of = |group: u64| {
