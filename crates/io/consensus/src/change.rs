@@ -3,6 +3,7 @@
 use crate::{
     config::GroupId,
     group::Group,
+    platform::{InstantOf, MeshLink, Platform, now, runtime::Instant, within},
     propose::Miss,
     protocol::{Kind, SERVICE, code, encode},
     receive::RaftOf,
@@ -19,7 +20,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use tokio::time::Instant;
 
 /// A change of a group's members. Each may be repeated without harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +59,8 @@ pub enum ChangeError {
 }
 
 /// Makes the change on this member, which must lead.
-pub(crate) async fn change_here<M: Replicated>(
-    raft: &RaftOf<M>,
+pub(crate) async fn change_here<M: Replicated, P: Platform>(
+    raft: &RaftOf<M, P>,
     change: &MembershipChange,
 ) -> Result<(), ServiceError> {
     let numbers = |set: &BTreeSet<MemberId>| set.iter().map(|m| m.0).collect::<BTreeSet<u64>>();
@@ -99,8 +99,8 @@ pub(crate) async fn change_here<M: Replicated>(
     }
 }
 
-async fn apply<M: Replicated>(
-    raft: &RaftOf<M>,
+async fn apply<M: Replicated, P: Platform>(
+    raft: &RaftOf<M, P>,
     change: ChangeMembers<u64, EmptyNode>,
 ) -> Result<(), ServiceError> {
     // `retain`: who loses its vote stays as a learner.
@@ -122,7 +122,7 @@ async fn apply<M: Replicated>(
     }
 }
 
-impl<M: Replicated> Group<M> {
+impl<M: Replicated, P: Platform> Group<M, P> {
     /// Changes the group's members, from any member, and waits until that is committed. Tried
     /// again until `deadline` when there is no leader or another change is under way.
     ///
@@ -134,7 +134,7 @@ impl<M: Replicated> Group<M> {
         deadline: Duration,
     ) -> Result<(), ChangeError> {
         let group = self.id();
-        let end = Instant::now() + deadline;
+        let end = now::<P>() + deadline;
         loop {
             let why = match self.try_change(change, end).await {
                 Ok(()) => return Ok(()),
@@ -142,7 +142,7 @@ impl<M: Replicated> Group<M> {
                 // Changes may be repeated.
                 Err(Miss::Again(why) | Miss::Unknown(why)) => why,
             };
-            if Instant::now() >= end {
+            if now::<P>() >= end {
                 return Err(ChangeError::Unconfirmed {
                     group,
                     waited: deadline,
@@ -153,15 +153,15 @@ impl<M: Replicated> Group<M> {
         }
     }
 
-    async fn try_change(&self, change: &MembershipChange, end: Instant) -> Result<(), Miss> {
-        let left = end.saturating_duration_since(Instant::now());
+    async fn try_change(&self, change: &MembershipChange, end: InstantOf<P>) -> Result<(), Miss> {
+        let left = end.saturating_duration_since(now::<P>());
         let Some(leader) = self.leader() else {
             return Err(Miss::Again("no leader is known".into()));
         };
         if leader == self.member() {
-            return match tokio::time::timeout(left, change_here(self.raft(), change)).await {
-                Ok(result) => result.map_err(Miss::of_service),
-                Err(_) => Err(Miss::Unknown("it is not committed yet".into())),
+            return match within::<P, _>(left, change_here(self.raft(), change)).await {
+                Some(result) => result.map_err(Miss::of_service),
+                None => Err(Miss::Unknown("it is not committed yet".into())),
             };
         }
         let message = encode(self.id(), Kind::Change, change);

@@ -1,10 +1,15 @@
 //! Which groups there are, and how they are tuned.
 
+use crate::platform::Platform;
 use bytes::Bytes;
 use domain::{RegionId, WallTime};
-use openraft::{Config, EmptyNode, SnapshotPolicy};
+use openraft::{
+    Config, EmptyNode, OptionalSend, RaftTypeConfig, SnapshotPolicy,
+    impls::{BoxedErrorSource, InlineBatch, ProgressResponder, leader_id_adv},
+    vote::RaftLeaderId,
+};
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Duration};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 /// A Raft group. In every message and storage key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,19 +117,40 @@ impl fmt::Display for Proposal {
 /// A machine's encoded reply; empty for entries that are not commands.
 pub(crate) type Reply = Bytes;
 
-openraft::declare_raft_types!(
-    pub(crate) Types:
-        D = Proposal,
-        R = Reply,
-        NodeId = u64,
-        Node = EmptyNode,
-);
+/// What openraft's parts are, on a platform. Only the runtime differs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Types<P: Platform>(PhantomData<P>);
 
-pub(crate) type LogId = openraft::type_config::alias::LogIdOf<Types>;
-pub(crate) type Vote = openraft::type_config::alias::VoteOf<Types>;
-pub(crate) type Entry = openraft::type_config::alias::EntryOf<Types>;
-pub(crate) type StoredMembership = openraft::type_config::alias::StoredMembershipOf<Types>;
-pub(crate) type SnapshotMeta = openraft::type_config::alias::SnapshotMetaOf<Types>;
+impl<P: Platform> RaftTypeConfig for Types<P> {
+    type D = Proposal;
+    type R = Reply;
+    type NodeId = u64;
+    type Node = EmptyNode;
+    type Term = u64;
+    type LeaderId = LeaderId;
+    type Vote = Vote;
+    type Payload = Payload;
+    type Entry = Entry;
+    type AsyncRuntime = P::Runtime;
+    type Responder<T>
+        = ProgressResponder<Self, T>
+    where
+        T: OptionalSend + 'static;
+    type Batch<T>
+        = InlineBatch<T>
+    where
+        T: OptionalSend + 'static;
+    type ErrorSource = BoxedErrorSource;
+}
+
+type LeaderId = leader_id_adv::LeaderId<u64, u64>;
+type CommittedLeaderId = <LeaderId as RaftLeaderId>::Committed;
+type Payload = openraft::EntryPayload<Proposal, u64, EmptyNode>;
+pub(crate) type LogId = openraft::LogId<CommittedLeaderId>;
+pub(crate) type Vote = openraft::impls::Vote<LeaderId>;
+pub(crate) type Entry = openraft::Entry<CommittedLeaderId, Payload>;
+pub(crate) type StoredMembership = openraft::StoredMembership<CommittedLeaderId, u64, EmptyNode>;
+pub(crate) type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, EmptyNode>;
 
 #[cfg(test)]
 mod tests {

@@ -3,13 +3,17 @@
 use crate::{
     config::GroupId,
     machine::{Applied, Machine},
+    platform::{
+        InstantOf, MeshLink, Native, Platform, now, runtime::AsyncRuntime, runtime::Instant,
+        runtime::Select2, within,
+    },
     propose::Miss,
     protocol::{Kind, SERVICE, decode, encode},
     receive::RaftOf,
     status::{GroupStatus, Leadership, status},
 };
-use domain::{MemberId, WallTime};
-use mesh::{Endpoint, Priority, ServiceError};
+use domain::MemberId;
+use mesh::{Priority, ServiceError};
 use openraft::{
     EmptyNode,
     async_runtime::WatchReceiver,
@@ -21,13 +25,9 @@ use std::{
     fmt, io,
     path::PathBuf,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
-use tokio::{
-    sync::{Mutex, broadcast, watch},
-    task::AbortHandle,
-    time::Instant,
-};
+use tokio::sync::{Mutex, broadcast, oneshot, watch};
 
 /// A group cannot be started on this member.
 #[derive(Debug, thiserror::Error)]
@@ -89,29 +89,25 @@ pub struct WaitError {
     pub applied: u64,
 }
 
-pub(crate) struct GroupCore<M: Replicated> {
+pub(crate) struct GroupCore<M: Replicated, P: Platform> {
     pub(crate) id: GroupId,
     pub(crate) label: String,
-    pub(crate) endpoint: Endpoint,
-    pub(crate) raft: RaftOf<M>,
-    pub(crate) machine: Machine<M>,
+    pub(crate) endpoint: P::Mesh,
+    pub(crate) raft: RaftOf<M, P>,
+    pub(crate) machine: Machine<M, P>,
     pub(crate) receiving: Arc<Mutex<()>>,
     pub(crate) leadership: watch::Receiver<Leadership>,
-    pub(crate) watcher: AbortHandle,
-}
-
-impl<M: Replicated> Drop for GroupCore<M> {
-    fn drop(&mut self) {
-        self.watcher.abort();
-    }
+    /// Dropped with the core, which ends the task that follows the leadership.
+    #[expect(dead_code, reason = "its drop is what it is for")]
+    pub(crate) watching: oneshot::Sender<()>,
 }
 
 /// One group on this member. Clones share it.
-pub struct Group<M: Replicated> {
-    core: Arc<GroupCore<M>>,
+pub struct Group<M: Replicated, P: Platform = Native> {
+    core: Arc<GroupCore<M, P>>,
 }
 
-impl<M: Replicated> Clone for Group<M> {
+impl<M: Replicated, P: Platform> Clone for Group<M, P> {
     fn clone(&self) -> Self {
         Self {
             core: Arc::clone(&self.core),
@@ -119,7 +115,7 @@ impl<M: Replicated> Clone for Group<M> {
     }
 }
 
-impl<M: Replicated> fmt::Debug for Group<M> {
+impl<M: Replicated, P: Platform> fmt::Debug for Group<M, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group")
             .field("id", &self.core.id)
@@ -127,22 +123,17 @@ impl<M: Replicated> fmt::Debug for Group<M> {
     }
 }
 
-pub(crate) fn wall_now() -> WallTime {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    WallTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
 /// Follows openraft's metrics: who leads, and gauges.
-pub(crate) fn watch_leadership<M: Replicated>(
+pub(crate) fn watch_leadership<M: Replicated, P: Platform>(
     id: GroupId,
-    raft: &RaftOf<M>,
-) -> (watch::Receiver<Leadership>, AbortHandle) {
+    raft: &RaftOf<M, P>,
+) -> (watch::Receiver<Leadership>, oneshot::Sender<()>) {
     let (sender, receiver) = watch::channel(Leadership::default());
     let mut metrics = raft.metrics();
     let label = id.to_string();
-    let task = tokio::spawn(async move {
+    let (watching, mut ended) = oneshot::channel::<()>();
+    // Ends by itself: nobody waits for it.
+    drop(P::Runtime::spawn(async move {
         loop {
             let (now, failure) =
                 {
@@ -183,24 +174,25 @@ pub(crate) fn watch_leadership<M: Replicated>(
                 }
                 return;
             }
-            if metrics.changed().await.is_err() {
-                return;
+            match P::Runtime::select2(&mut ended, metrics.changed()).await {
+                Select2::Second(Ok(())) => {}
+                Select2::First(_) | Select2::Second(Err(_)) => return,
             }
         }
-    });
-    (receiver, task.abort_handle())
+    }));
+    (receiver, watching)
 }
 
-impl<M: Replicated> Group<M> {
-    pub(crate) fn new(core: Arc<GroupCore<M>>) -> Self {
+impl<M: Replicated, P: Platform> Group<M, P> {
+    pub(crate) fn new(core: Arc<GroupCore<M, P>>) -> Self {
         Self { core }
     }
 
-    pub(crate) fn core(&self) -> &GroupCore<M> {
+    pub(crate) fn core(&self) -> &GroupCore<M, P> {
         &self.core
     }
 
-    pub(crate) fn raft(&self) -> &RaftOf<M> {
+    pub(crate) fn raft(&self) -> &RaftOf<M, P> {
         &self.core.raft
     }
 
@@ -236,11 +228,11 @@ impl<M: Replicated> Group<M> {
     /// [`WaitError`] when that takes longer than `deadline`.
     pub async fn wait_applied(&self, index: u64, deadline: Duration) -> Result<(), WaitError> {
         let mut applied = self.watch_applied();
-        let reached = applied.wait_for(|now| *now >= index);
+        let reached = async { drop(applied.wait_for(|now| *now >= index).await) };
         // The sender lives in the machine, which this handle keeps.
-        match tokio::time::timeout(deadline, reached).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(WaitError {
+        match within::<P, _>(deadline, reached).await {
+            Some(()) => Ok(()),
+            None => Err(WaitError {
                 group: self.id(),
                 wanted: index,
                 applied: self.applied_index(),
@@ -282,10 +274,10 @@ impl<M: Replicated> Group<M> {
             waited,
             why,
         };
-        match tokio::time::timeout(waited, self.core.read_index_here()).await {
-            Ok(Ok(index)) => Ok(index),
-            Ok(Err(e)) => Err(failed(e.message)),
-            Err(_) => Err(failed("no quorum answered".into())),
+        match within::<P, _>(waited, self.core.read_index_here()).await {
+            Some(Ok(index)) => Ok(index),
+            Some(Err(e)) => Err(failed(e.message)),
+            None => Err(failed("no quorum answered".into())),
         }
     }
 
@@ -296,13 +288,13 @@ impl<M: Replicated> Group<M> {
     /// # Errors
     /// [`ReadError`] when no leader confirms within `deadline`.
     pub async fn linearizable_index(&self, deadline: Duration) -> Result<u64, ReadError> {
-        let end = Instant::now() + deadline;
+        let end = now::<P>() + deadline;
         loop {
             let why = match self.try_read_index(end).await {
                 Ok(index) => return Ok(index),
                 Err(Miss::Again(why) | Miss::Unknown(why) | Miss::Refused(why)) => why,
             };
-            if Instant::now() >= end {
+            if now::<P>() >= end {
                 return Err(ReadError::NoQuorum {
                     group: self.id(),
                     waited: deadline,
@@ -313,15 +305,15 @@ impl<M: Replicated> Group<M> {
         }
     }
 
-    async fn try_read_index(&self, end: Instant) -> Result<u64, Miss> {
-        let left = end.saturating_duration_since(Instant::now());
+    async fn try_read_index(&self, end: InstantOf<P>) -> Result<u64, Miss> {
+        let left = end.saturating_duration_since(now::<P>());
         let Some(leader) = self.leader() else {
             return Err(Miss::Again("no leader is known".into()));
         };
         if leader == self.member() {
-            return match tokio::time::timeout(left, self.core.read_index_here()).await {
-                Ok(result) => result.map_err(Miss::of_service),
-                Err(_) => Err(Miss::Again("no quorum answered".into())),
+            return match within::<P, _>(left, self.core.read_index_here()).await {
+                Some(result) => result.map_err(Miss::of_service),
+                None => Err(Miss::Again("no quorum answered".into())),
             };
         }
         let message = encode(self.id(), Kind::ReadIndex, &());
@@ -334,12 +326,12 @@ impl<M: Replicated> Group<M> {
     }
 
     /// A short while, or until leadership changes.
-    pub(crate) async fn pause_for_leader(&self, end: Instant) {
+    pub(crate) async fn pause_for_leader(&self, end: InstantOf<P>) {
         let mut leadership = self.core.leadership.clone();
         leadership.mark_unchanged();
-        let short = (Instant::now() + Duration::from_millis(100)).min(end);
+        let short = (now::<P>() + Duration::from_millis(100)).min(end);
         // Both ends are fine: something changed, or time passed.
-        tokio::time::timeout_at(short, leadership.changed())
+        P::Runtime::timeout_at(short, leadership.changed())
             .await
             .ok();
     }

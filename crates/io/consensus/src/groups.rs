@@ -6,6 +6,7 @@ use crate::{
     log_store::LogStore,
     machine::{Listener, Machine, group_dir},
     network::Network,
+    platform::{MeshLink, Native, NativeFiles, Platform},
     protocol::{SERVICE, code, decode_head},
     receive::Receive,
     snapshot::SnapshotDir,
@@ -49,15 +50,27 @@ impl<M: Replicated> fmt::Debug for GroupConfig<M> {
 }
 
 /// All groups of a process. Clones share them.
-#[derive(Clone)]
-pub struct Groups {
-    journal: Journal,
-    endpoint: Endpoint,
+pub struct Groups<P: Platform = Native> {
+    journal: P::Log,
+    endpoint: P::Mesh,
+    files: P::Files,
     data: PathBuf,
     running: Running,
 }
 
-impl fmt::Debug for Groups {
+impl<P: Platform> Clone for Groups<P> {
+    fn clone(&self) -> Self {
+        Self {
+            journal: self.journal.clone(),
+            endpoint: self.endpoint.clone(),
+            files: self.files.clone(),
+            data: self.data.clone(),
+            running: Arc::clone(&self.running),
+        }
+    }
+}
+
+impl<P: Platform> fmt::Debug for Groups<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Groups")
             .field("data", &self.data)
@@ -87,11 +100,19 @@ impl Groups {
     /// Groups whose logs are in `journal`, whose snapshots are under `data`, and whose members
     /// are reached through `endpoint`. Registers the consensus service there.
     pub fn new(journal: Journal, endpoint: Endpoint, data: &Path) -> Self {
+        Self::on(journal, endpoint, NativeFiles, data)
+    }
+}
+
+impl<P: Platform> Groups<P> {
+    /// [`Groups::new`] on any platform, with its `files`.
+    pub fn on(journal: P::Log, endpoint: P::Mesh, files: P::Files, data: &Path) -> Self {
         let running = Running::default();
         endpoint.serve(SERVICE, Demultiplex(Arc::clone(&running)));
         Self {
             journal,
             endpoint,
+            files,
             data: data.into(),
             running,
         }
@@ -106,7 +127,7 @@ impl Groups {
     pub async fn start<M: Replicated>(
         &self,
         config: GroupConfig<M>,
-    ) -> Result<Group<M>, StartError> {
+    ) -> Result<Group<M, P>, StartError> {
         let GroupConfig {
             id,
             initial,
@@ -122,7 +143,8 @@ impl Groups {
             dir: dir.clone(),
             source,
         };
-        let snapshots = SnapshotDir::open(&dir.join("snapshots")).map_err(files)?;
+        let snapshots =
+            SnapshotDir::open(self.files.clone(), &dir.join("snapshots")).map_err(files)?;
         let log = LogStore::open(&self.journal, id).map_err(files)?;
         let machine = Machine::new(id, initial, snapshots, listener);
         let failed = |why: String| StartError::Raft { group: id, why };
@@ -130,8 +152,9 @@ impl Groups {
             .to_openraft(id)
             .validate()
             .map_err(|e| failed(e.to_string()))?;
-        let network = Network {
+        let network = Network::<P> {
             endpoint: self.endpoint.clone(),
+            files: self.files.clone(),
             group: id,
         };
         let raft = Raft::new(
@@ -143,7 +166,7 @@ impl Groups {
         )
         .await
         .map_err(|e| failed(e.to_string()))?;
-        let (leadership, watcher) = watch_leadership(id, &raft);
+        let (leadership, watching) = watch_leadership(id, &raft);
         let core = Arc::new(GroupCore {
             id,
             label: id.to_string(),
@@ -152,14 +175,14 @@ impl Groups {
             machine,
             receiving: Arc::default(),
             leadership,
-            watcher,
+            watching,
         });
         self.running.write().insert(id, Arc::new(Arc::clone(&core)));
         Ok(Group::new(core))
     }
 
     /// Stops a group on this member and forgets it; it may be started again.
-    pub async fn stop<M: Replicated>(&self, group: Group<M>) {
+    pub async fn stop<M: Replicated>(&self, group: Group<M, P>) {
         group.shut_down().await;
         self.running.write().remove(&group.id());
     }

@@ -5,6 +5,8 @@
 //! that others may elect; reads by a quorum round only, never by lease; the committed index kept;
 //! 100,000 entries of log kept behind each snapshot.
 //!
+//! [`platform`] is what all of it stands on; a process stands on [`platform::Native`].
+//!
 //! [`Groups`] starts groups over one [`storage::Journal`] and one [`mesh::Endpoint`]; a [`Group`]
 //! proposes, reads, and changes members, from any member: what only the leader can do is forwarded
 //! to it.
@@ -16,6 +18,7 @@ mod groups;
 mod log_store;
 mod machine;
 mod network;
+pub mod platform;
 mod propose;
 mod protocol;
 mod receive;

@@ -1,6 +1,9 @@
 //! A group's log, vote and committed index on the journal.
 
-use crate::config::{Entry, GroupId, LogId, Types, Vote};
+use crate::{
+    config::{Entry, GroupId, LogId, Types, Vote},
+    platform::Platform,
+};
 use bytes::Bytes;
 use openraft::{
     EntryPayload, LogState, OptionalSend, RaftLogReader,
@@ -18,7 +21,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
-use storage::{Durability, Journal, JournalBatch};
+use storage::{Durability, EntryLog, JournalBatch};
 use tokio::sync::oneshot;
 
 /// Entries kept in memory for followers and for applying, beside those not yet written.
@@ -78,8 +81,8 @@ fn weight(entry: &Entry) -> usize {
     }
 }
 
-struct Inner {
-    journal: Journal,
+struct Inner<L> {
+    journal: L,
     group: u64,
     state: Mutex<State>,
     /// Entries before this index are in the journal.
@@ -87,8 +90,13 @@ struct Inner {
 }
 
 /// A group's log. Clones share it.
-#[derive(Clone)]
-pub(crate) struct LogStore(Arc<Inner>);
+pub(crate) struct LogStore<L>(Arc<Inner<L>>);
+
+impl<L> Clone for LogStore<L> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_extend(value, vec![ENTRY_VERSION]).expect("plain data serialises")
@@ -105,9 +113,9 @@ fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> io::Result<T> {
     }
 }
 
-impl LogStore {
+impl<L: EntryLog> LogStore<L> {
     /// Reads what the journal holds of the group.
-    pub(crate) fn open(journal: &Journal, group: GroupId) -> io::Result<Self> {
+    pub(crate) fn open(journal: &L, group: GroupId) -> io::Result<Self> {
         let number = group.to_u64();
         let mut state = State::default();
         if let Some(bytes) = journal.value(number, VOTE) {
@@ -214,7 +222,7 @@ fn up_to(entries: impl Iterator<Item = Entry>, max_bytes: usize) -> Vec<Entry> {
     found
 }
 
-impl RaftLogReader<Types> for LogStore {
+impl<P: Platform> RaftLogReader<Types<P>> for LogStore<P::Log> {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: RB,
@@ -245,10 +253,10 @@ impl RaftLogReader<Types> for LogStore {
     }
 }
 
-impl RaftLogStorage<Types> for LogStore {
+impl<P: Platform> RaftLogStorage<Types<P>> for LogStore<P::Log> {
     type LogReader = Self;
 
-    async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
+    async fn get_log_state(&mut self) -> Result<LogState<Types<P>>, io::Error> {
         let state = self.0.state.lock();
         Ok(LogState {
             last_purged_log_id: state.purged,
@@ -280,7 +288,11 @@ impl RaftLogStorage<Types> for LogStore {
         Ok(self.0.state.lock().committed)
     }
 
-    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> Result<(), io::Error>
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: IOFlushed<Types<P>>,
+    ) -> Result<(), io::Error>
     where
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,

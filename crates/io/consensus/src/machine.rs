@@ -2,6 +2,7 @@
 
 use crate::{
     config::{GroupId, LogId, Reply, SnapshotMeta, StoredMembership, Types},
+    platform::{Native, Platform, now, runtime::Instant},
     snapshot::{SnapshotDir, SnapshotFile},
 };
 use futures::{Stream, StreamExt};
@@ -11,7 +12,7 @@ use openraft::{
 };
 use parking_lot::RwLock;
 use sansio::{ApplyContext, Replicated};
-use std::{io, path::PathBuf, sync::Arc, time::Instant};
+use std::{io, path::PathBuf, sync::Arc};
 use tokio::sync::{broadcast, watch};
 
 /// Events of one entry.
@@ -43,10 +44,10 @@ pub(crate) struct Held<M> {
     membership: StoredMembership,
 }
 
-pub(crate) struct Shared<M: Replicated> {
+pub(crate) struct Shared<M: Replicated, P: Platform> {
     pub(crate) group: GroupId,
     pub(crate) held: RwLock<Held<M>>,
-    pub(crate) snapshots: SnapshotDir,
+    pub(crate) snapshots: SnapshotDir<P::Files>,
     listener: Option<Arc<dyn Listener<M>>>,
     pub(crate) events: broadcast::Sender<Applied<M::Event>>,
     pub(crate) applied: watch::Sender<u64>,
@@ -54,9 +55,9 @@ pub(crate) struct Shared<M: Replicated> {
 }
 
 /// Clones share the machine.
-pub(crate) struct Machine<M: Replicated>(pub(crate) Arc<Shared<M>>);
+pub(crate) struct Machine<M: Replicated, P: Platform>(pub(crate) Arc<Shared<M, P>>);
 
-impl<M: Replicated> Clone for Machine<M> {
+impl<M: Replicated, P: Platform> Clone for Machine<M, P> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -65,11 +66,11 @@ impl<M: Replicated> Clone for Machine<M> {
 /// Entries whose events a slow subscriber may lag behind before it is told that it missed some.
 const EVENTS: usize = 16_384;
 
-impl<M: Replicated> Machine<M> {
+impl<M: Replicated, P: Platform> Machine<M, P> {
     pub(crate) fn new(
         group: GroupId,
         initial: M,
-        snapshots: SnapshotDir,
+        snapshots: SnapshotDir<P::Files>,
         listener: Option<Arc<dyn Listener<M>>>,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -138,7 +139,7 @@ impl<M: Replicated> Machine<M> {
     }
 
     fn build(&self) -> io::Result<SnapshotFile> {
-        let started = Instant::now();
+        let started = now::<P>();
         // Reads go on meanwhile, applies wait: the machine offers no copy-on-write view.
         let (body, meta) = {
             let held = self.0.held.read();
@@ -162,7 +163,7 @@ impl<M: Replicated> Machine<M> {
     }
 
     fn install(&self, meta: &SnapshotMeta, file: &SnapshotFile) -> io::Result<()> {
-        let machine = M::restore(&file.read_body()?)
+        let machine = M::restore(&file.read_body(&self.0.snapshots.files)?)
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
         self.0.snapshots.adopt(file)?;
         let index = meta.last_log_id.as_ref().map_or(0, |l| l.index);
@@ -179,20 +180,12 @@ impl<M: Replicated> Machine<M> {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
-}
-
-impl<M: Replicated> RaftSnapshotBuilder<Types> for Machine<M> {
+impl<M: Replicated, P: Platform> RaftSnapshotBuilder<Types<P>> for Machine<M, P> {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> Result<SnapshotOf, io::Error> {
         let machine = self.clone();
-        let file = blocking(move || machine.build()).await?;
+        let file = P::blocking(move || machine.build()).await?;
         Ok(Snapshot {
             meta: file.meta.clone(),
             snapshot: file,
@@ -200,9 +193,9 @@ impl<M: Replicated> RaftSnapshotBuilder<Types> for Machine<M> {
     }
 }
 
-pub(crate) type SnapshotOf = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile>;
+pub(crate) type SnapshotOf = openraft::type_config::alias::SnapshotOf<Types<Native>, SnapshotFile>;
 
-impl<M: Replicated> RaftStateMachine<Types> for Machine<M> {
+impl<M: Replicated, P: Platform> RaftStateMachine<Types<P>> for Machine<M, P> {
     type SnapshotData = SnapshotFile;
     type SnapshotBuilder = Self;
 
@@ -213,7 +206,7 @@ impl<M: Replicated> RaftStateMachine<Types> for Machine<M> {
 
     async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<(), io::Error>
     where
-        Strm: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + OptionalSend,
+        Strm: Stream<Item = Result<EntryResponder<Types<P>>, io::Error>> + Unpin + OptionalSend,
     {
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
@@ -237,12 +230,12 @@ impl<M: Replicated> RaftStateMachine<Types> for Machine<M> {
         snapshot: SnapshotFile,
     ) -> Result<(), io::Error> {
         let (machine, meta) = (self.clone(), meta.clone());
-        blocking(move || machine.install(&meta, &snapshot)).await
+        P::blocking(move || machine.install(&meta, &snapshot)).await
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf>, io::Error> {
         let snapshots = self.0.snapshots.clone();
-        let newest = blocking(move || snapshots.newest()).await?;
+        let newest = P::blocking(move || snapshots.newest()).await?;
         Ok(newest.map(|file| Snapshot {
             meta: file.meta.clone(),
             snapshot: file,

@@ -3,12 +3,16 @@
 use crate::{
     config::{GroupId, LogId, Types, Vote},
     machine::SnapshotOf,
+    platform::{
+        MeshLink, Platform,
+        runtime::{AsyncRuntime, Select2},
+    },
     protocol::{Kind, SERVICE, SnapshotInstall, SnapshotPart, encode},
     snapshot::SnapshotFile,
 };
 use bytes::Bytes;
 use domain::{MemberId, limits::RPC_BYTES};
-use mesh::{Endpoint, Priority, RpcError};
+use mesh::{Priority, RpcError};
 use openraft::{
     EmptyNode, OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2,
     errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable},
@@ -30,16 +34,26 @@ const INSTALL_TIME: Duration = Duration::from_secs(110);
 /// Bytes of a piece of a snapshot.
 const PART_BYTES: usize = 1024 * 1024;
 
-#[derive(Clone)]
-pub(crate) struct Network {
-    pub(crate) endpoint: Endpoint,
+pub(crate) struct Network<P: Platform> {
+    pub(crate) endpoint: P::Mesh,
+    pub(crate) files: P::Files,
     pub(crate) group: GroupId,
 }
 
-impl RaftNetworkFactory<Types> for Network {
-    type Network = Link;
+impl<P: Platform> Clone for Network<P> {
+    fn clone(&self) -> Self {
+        Self {
+            endpoint: self.endpoint.clone(),
+            files: self.files.clone(),
+            group: self.group,
+        }
+    }
+}
 
-    async fn new_client(&mut self, target: u64, _: &EmptyNode) -> Link {
+impl<P: Platform> RaftNetworkFactory<Types<P>> for Network<P> {
+    type Network = Link<P>;
+
+    async fn new_client(&mut self, target: u64, _: &EmptyNode) -> Link<P> {
         Link {
             network: self.clone(),
             target: MemberId(target),
@@ -48,23 +62,23 @@ impl RaftNetworkFactory<Types> for Network {
 }
 
 /// A group's way to one other member.
-pub(crate) struct Link {
-    network: Network,
+pub(crate) struct Link<P: Platform> {
+    network: Network<P>,
     target: MemberId,
 }
 
-fn broken(why: impl ToString) -> RPCError<Types> {
+fn broken<P: Platform>(why: impl ToString) -> RPCError<Types<P>> {
     RPCError::Network(NetworkError::from_string(why))
 }
 
-impl Link {
+impl<P: Platform> Link<P> {
     async fn send(
         &self,
         action: RPCTypes,
         message: Bytes,
         deadline: Duration,
         priority: Priority,
-    ) -> Result<Bytes, RPCError<Types>> {
+    ) -> Result<Bytes, RPCError<Types<P>>> {
         let endpoint = &self.network.endpoint;
         endpoint
             .rpc_with(self.target, SERVICE, message, deadline, priority)
@@ -88,7 +102,7 @@ impl Link {
         kind: Kind,
         request: &Q,
         deadline: Duration,
-    ) -> Result<A, RPCError<Types>> {
+    ) -> Result<A, RPCError<Types<P>>> {
         let message = encode(self.network.group, kind, request);
         let answer = self
             .send(action, message, deadline, Priority::Urgent)
@@ -100,7 +114,7 @@ impl Link {
         &self,
         vote: Vote,
         file: &SnapshotFile,
-    ) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
+    ) -> Result<SnapshotResponse<Types<P>>, RPCError<Types<P>>> {
         let action = RPCTypes::InstallSnapshot;
         let (group, checksum, length) = (self.network.group, file.checksum, file.length);
         let mut part = SnapshotPart {
@@ -119,10 +133,9 @@ impl Link {
             if offset >= length {
                 break;
             }
-            let source = file.clone();
-            let bytes = tokio::task::spawn_blocking(move || source.read_part(offset, PART_BYTES))
+            let (source, files) = (file.clone(), self.network.files.clone());
+            let bytes = P::blocking(move || source.read_part(&files, offset, PART_BYTES))
                 .await
-                .map_err(broken)?
                 .map_err(broken)?;
             if bytes.is_empty() {
                 return Err(broken("the snapshot's file became shorter"));
@@ -146,7 +159,7 @@ impl Link {
     }
 }
 
-fn last_id(request: &AppendEntriesRequest<Types>) -> Option<LogId> {
+fn last_id<P: Platform>(request: &AppendEntriesRequest<Types<P>>) -> Option<LogId> {
     request
         .entries
         .last()
@@ -154,14 +167,14 @@ fn last_id(request: &AppendEntriesRequest<Types>) -> Option<LogId> {
         .or(request.prev_log_id)
 }
 
-impl RaftNetworkV2<Types> for Link {
+impl<P: Platform> RaftNetworkV2<Types<P>> for Link<P> {
     type SnapshotData = SnapshotFile;
 
     async fn append_entries(
         &mut self,
-        mut request: AppendEntriesRequest<Types>,
+        mut request: AppendEntriesRequest<Types<P>>,
         option: RPCOption,
-    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+    ) -> Result<AppendEntriesResponse<Types<P>>, RPCError<Types<P>>> {
         let deadline = if request.entries.is_empty() {
             option.hard_ttl()
         } else {
@@ -190,18 +203,18 @@ impl RaftNetworkV2<Types> for Link {
 
     async fn vote(
         &mut self,
-        request: VoteRequest<Types>,
+        request: VoteRequest<Types<P>>,
         option: RPCOption,
-    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+    ) -> Result<VoteResponse<Types<P>>, RPCError<Types<P>>> {
         self.ask(RPCTypes::Vote, Kind::Vote, &request, option.hard_ttl())
             .await
     }
 
     async fn pre_vote(
         &mut self,
-        request: VoteRequest<Types>,
+        request: VoteRequest<Types<P>>,
         option: RPCOption,
-    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+    ) -> Result<VoteResponse<Types<P>>, RPCError<Types<P>>> {
         self.ask(RPCTypes::Vote, Kind::PreVote, &request, option.hard_ttl())
             .await
     }
@@ -212,18 +225,19 @@ impl RaftNetworkV2<Types> for Link {
         snapshot: SnapshotOf,
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _: RPCOption,
-    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        tokio::select! {
-            closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = self.send_snapshot(vote, &snapshot.snapshot) => sent.map_err(StreamingError::from),
+    ) -> Result<SnapshotResponse<Types<P>>, StreamingError<Types<P>>> {
+        let sent = self.send_snapshot(vote, &snapshot.snapshot);
+        match P::Runtime::select2(cancel, sent).await {
+            Select2::First(closed) => Err(StreamingError::Closed(closed)),
+            Select2::Second(sent) => sent.map_err(StreamingError::from),
         }
     }
 
     async fn transfer_leader(
         &mut self,
-        request: TransferLeaderRequest<Types>,
+        request: TransferLeaderRequest<Types<P>>,
         option: RPCOption,
-    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+    ) -> Result<TransferLeaderResponse<Types<P>>, RPCError<Types<P>>> {
         self.ask(
             RPCTypes::TransferLeader,
             Kind::TransferLeader,

@@ -3,6 +3,7 @@
 use crate::{
     config::GroupId,
     group::Group,
+    platform::{InstantOf, MeshLink, Platform, now, runtime::Instant, within},
     protocol::{Kind, SERVICE, code, encode_bytes},
 };
 use bytes::Bytes;
@@ -10,7 +11,6 @@ use domain::limits::RPC_BYTES;
 use mesh::{Priority, RpcError, ServiceError};
 use sansio::Replicated;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Bytes of one encoded command: with its frame it fits in one message.
 pub(crate) const COMMAND_BYTES: usize = RPC_BYTES - 64 * 1024;
@@ -119,7 +119,7 @@ impl Miss {
     }
 }
 
-impl<M: Replicated> Group<M> {
+impl<M: Replicated, P: Platform> Group<M, P> {
     /// Proposes a command and waits (10 s at most) for the machine's reply. Works on any member: it
     /// finds the leader, and tries again as long as surely nothing was done.
     ///
@@ -173,7 +173,7 @@ impl<M: Replicated> Group<M> {
         if bytes.len() > COMMAND_BYTES {
             return Err(ProposeError::TooLarge { bytes: bytes.len() });
         }
-        let started = Instant::now();
+        let started = now::<P>();
         let deadline = started + wait;
         let mut unknown = None;
         let last = loop {
@@ -195,12 +195,12 @@ impl<M: Replicated> Group<M> {
                     return Err(ProposeError::UnknownOutcome { group, why });
                 }
                 Err(Miss::Unknown(why)) => {
-                    if Instant::now() >= deadline {
+                    if now::<P>() >= deadline {
                         return Err(ProposeError::UnknownOutcome { group, why });
                     }
                     unknown = Some(why);
                 }
-                Err(Miss::Again(why)) if Instant::now() >= deadline => break why,
+                Err(Miss::Again(why)) if now::<P>() >= deadline => break why,
                 Err(Miss::Again(_)) => {}
             }
             self.pause_for_leader(deadline).await;
@@ -217,8 +217,12 @@ impl<M: Replicated> Group<M> {
         }
     }
 
-    async fn try_propose(&self, command: &Bytes, deadline: Instant) -> Result<(u64, Bytes), Miss> {
-        let left = deadline.saturating_duration_since(Instant::now());
+    async fn try_propose(
+        &self,
+        command: &Bytes,
+        deadline: InstantOf<P>,
+    ) -> Result<(u64, Bytes), Miss> {
+        let left = deadline.saturating_duration_since(now::<P>());
         let Some(leader) = self.leader() else {
             return Err(Miss::Again("no leader is known".into()));
         };
@@ -227,9 +231,9 @@ impl<M: Replicated> Group<M> {
         }
         if leader == self.member() {
             let written = self.core().write_here(command.clone());
-            return match tokio::time::timeout(left, written).await {
-                Ok(result) => result.map_err(Miss::of_service),
-                Err(_) => Err(Miss::Unknown(format!("not committed within {left:?}"))),
+            return match within::<P, _>(left, written).await {
+                Some(result) => result.map_err(Miss::of_service),
+                None => Err(Miss::Unknown(format!("not committed within {left:?}"))),
             };
         }
         let message = encode_bytes(self.id(), Kind::Propose, command);

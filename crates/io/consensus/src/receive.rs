@@ -3,7 +3,8 @@
 use crate::{
     change::{MembershipChange, change_here},
     config::{Proposal, Types},
-    group::{GroupCore, wall_now},
+    group::GroupCore,
+    platform::{Files, Platform},
     protocol::{self, Kind, SnapshotInstall, SnapshotPart, code},
     snapshot::SnapshotFile,
 };
@@ -16,7 +17,6 @@ use openraft::{
 };
 use sansio::Replicated;
 use std::{
-    fs::{self, OpenOptions},
     io::{self, Write},
     sync::Arc,
 };
@@ -26,7 +26,7 @@ pub(crate) trait Receive: Send + Sync {
     fn receive(&self, kind: Kind, body: Bytes) -> BoxFuture<'static, Result<Bytes, ServiceError>>;
 }
 
-impl<M: Replicated> Receive for Arc<GroupCore<M>> {
+impl<M: Replicated, P: Platform> Receive for Arc<GroupCore<M, P>> {
     fn receive(&self, kind: Kind, body: Bytes) -> BoxFuture<'static, Result<Bytes, ServiceError>> {
         let core = Arc::clone(self);
         async move { core.handle(kind, body).await }.boxed()
@@ -37,7 +37,7 @@ fn stopped(e: impl ToString) -> ServiceError {
     ServiceError::new(code::STOPPED, e.to_string())
 }
 
-impl<M: Replicated> GroupCore<M> {
+impl<M: Replicated, P: Platform> GroupCore<M, P> {
     async fn handle(&self, kind: Kind, body: Bytes) -> Result<Bytes, ServiceError> {
         use protocol::{answer, decode};
         match kind {
@@ -83,7 +83,7 @@ impl<M: Replicated> GroupCore<M> {
     /// Proposes an encoded command on this member, which must lead.
     pub(crate) async fn write_here(&self, command: Bytes) -> Result<(u64, Bytes), ServiceError> {
         let proposal = Proposal {
-            wall: wall_now(),
+            wall: P::wall(),
             command,
         };
         match self.raft.client_write(proposal).await {
@@ -120,9 +120,10 @@ impl<M: Replicated> GroupCore<M> {
         let work = move || -> io::Result<u64> {
             let _guard = guard;
             let path = snapshots.incoming(&part.checksum);
-            let mut there = fs::metadata(&path).map_or(0, |m| m.len());
+            let files = &snapshots.files;
+            let mut there = files.length(&path).unwrap_or(0);
             if there > part.length {
-                fs::remove_file(&path)?;
+                files.remove(&path)?;
                 there = 0;
             }
             if part.bytes.is_empty() || part.offset != there {
@@ -134,11 +135,10 @@ impl<M: Replicated> GroupCore<M> {
                     "more than the whole",
                 ));
             }
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(&part.bytes)?;
+            files.append(&path)?.write_all(&part.bytes)?;
             Ok(there + part.bytes.len() as u64)
         };
-        let there = tokio::task::spawn_blocking(work).await.map_err(stopped)?;
+        let there = P::blocking(work).await;
         there
             .map(|t| protocol::answer(&t))
             .map_err(|e| ServiceError::new(code::TORN, e.to_string()))
@@ -150,21 +150,22 @@ impl<M: Replicated> GroupCore<M> {
         let meta = install.meta.clone();
         let check = move || -> io::Result<SnapshotFile> {
             let path = snapshots.incoming(&install.checksum);
-            let checked = SnapshotFile::open(&path).and_then(|file| {
+            let files = &snapshots.files;
+            let checked = SnapshotFile::open(files, &path).and_then(|file| {
                 let torn =
                     || io::Error::new(io::ErrorKind::InvalidData, "it is not the one announced");
                 if file.checksum != install.checksum || file.meta != install.meta {
                     return Err(torn());
                 }
-                file.read_body()?;
+                file.read_body(files)?;
                 Ok(file)
             });
-            if checked.is_err() && path.exists() {
-                fs::remove_file(&path)?;
+            if checked.is_err() && files.length(&path).is_ok() {
+                files.remove(&path)?;
             }
             checked
         };
-        let file = tokio::task::spawn_blocking(check).await.map_err(stopped)?.map_err(|e| {
+        let file = P::blocking(check).await.map_err(|e| {
             tracing::warn!(group = %self.id, error = %e, "a received snapshot is torn and was refused");
             ServiceError::new(code::TORN, e.to_string())
         })?;
@@ -182,4 +183,4 @@ impl<M: Replicated> GroupCore<M> {
 }
 
 /// The openraft handle of a machine.
-pub(crate) type RaftOf<M> = openraft::Raft<Types, crate::machine::Machine<M>>;
+pub(crate) type RaftOf<M, P> = openraft::Raft<Types<P>, crate::machine::Machine<M, P>>;

@@ -3,9 +3,8 @@
 //! Layout: `DMSNAP`, version (1 byte), length of the meta data (4), meta data, length of the body
 //! (8), BLAKE3 of meta data and body (32), body. Numbers big-endian.
 
-use crate::config::SnapshotMeta;
+use crate::{config::SnapshotMeta, platform::Files};
 use std::{
-    fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
@@ -41,12 +40,11 @@ fn checksum(meta: &[u8], body: &[u8]) -> [u8; 32] {
 
 impl SnapshotFile {
     /// Reads the head of a file, and checks its length.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        Self::read_head(path, &mut file)
+    pub(crate) fn open<F: Files>(files: &F, path: &Path) -> io::Result<Self> {
+        Self::read_head(files, path, &mut files.open(path)?)
     }
 
-    fn read_head(path: &Path, file: &mut File) -> io::Result<Self> {
+    fn read_head<F: Files>(files: &F, path: &Path, file: &mut F::File) -> io::Result<Self> {
         let mut start = [0; 11];
         file.read_exact(&mut start)?;
         if start[..6] != *MAGIC || start[6] != VERSION {
@@ -67,7 +65,7 @@ impl SnapshotFile {
             .split_first_chunk::<8>()
             .expect("40 bytes are more than 8");
         let length = 11 + u64::from(meta_length) + 40 + u64::from_be_bytes(*body);
-        let found = file.metadata()?.len();
+        let found = files.length(path)?;
         if found != length {
             return Err(invalid(format!(
                 "it has {found} bytes instead of {length}: it is torn"
@@ -82,9 +80,9 @@ impl SnapshotFile {
     }
 
     /// The machine's bytes, checked.
-    pub(crate) fn read_body(&self) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
-        let head = Self::read_head(&self.path, &mut file)?;
+    pub(crate) fn read_body<F: Files>(&self, files: &F) -> io::Result<Vec<u8>> {
+        let mut file = files.open(&self.path)?;
+        let head = Self::read_head(files, &self.path, &mut file)?;
         let mut body = Vec::new();
         file.read_to_end(&mut body)?;
         let meta = postcard::to_stdvec(&head.meta).expect("plain data serialises");
@@ -98,8 +96,13 @@ impl SnapshotFile {
     }
 
     /// Up to `length` bytes of the file from `offset` on.
-    pub(crate) fn read_part(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
+    pub(crate) fn read_part<F: Files>(
+        &self,
+        files: &F,
+        offset: u64,
+        length: usize,
+    ) -> io::Result<Vec<u8>> {
+        let mut file = files.open(&self.path)?;
         file.seek(SeekFrom::Start(offset))?;
         let mut part = Vec::with_capacity(length);
         file.take(length as u64).read_to_end(&mut part)?;
@@ -109,26 +112,31 @@ impl SnapshotFile {
 
 /// A group's folder of snapshots.
 #[derive(Clone, Debug)]
-pub(crate) struct SnapshotDir(PathBuf);
+pub(crate) struct SnapshotDir<F> {
+    pub(crate) files: F,
+    dir: PathBuf,
+}
 
-impl SnapshotDir {
+impl<F: Files> SnapshotDir<F> {
     /// Opens or makes it. Unfinished files of an earlier run are removed, except those that are
     /// being received: they go on where they ended.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
-        for entry in fs::read_dir(dir)? {
-            let path = entry?.path();
+    pub(crate) fn open(files: F, dir: &Path) -> io::Result<Self> {
+        files.make_dir(dir)?;
+        for path in files.list(dir)? {
             if path.extension().is_some_and(|e| e == "tmp") {
-                fs::remove_file(path)?;
+                files.remove(&path)?;
             }
         }
-        Ok(Self(dir.into()))
+        Ok(Self {
+            files,
+            dir: dir.into(),
+        })
     }
 
     fn name(&self, meta: &SnapshotMeta) -> PathBuf {
         let index = meta.last_log_id.as_ref().map_or(0, |l| l.index);
         let term = meta.last_log_id.as_ref().map_or(0, |l| l.leader_id.term);
-        self.0.join(format!("{index:016x}-{term:08x}.snapshot"))
+        self.dir.join(format!("{index:016x}-{term:08x}.snapshot"))
     }
 
     /// Writes a snapshot, durably, and drops those before the last two.
@@ -137,7 +145,7 @@ impl SnapshotDir {
         let temporary = path.with_extension("tmp");
         let encoded = postcard::to_stdvec(&meta).expect("plain data serialises");
         let checksum = checksum(&encoded, body);
-        let mut file = File::create(&temporary)?;
+        let mut file = self.files.create(&temporary)?;
         file.write_all(MAGIC)?;
         file.write_all(&[VERSION])?;
         file.write_all(&(encoded.len() as u32).to_be_bytes())?;
@@ -145,10 +153,10 @@ impl SnapshotDir {
         file.write_all(&(body.len() as u64).to_be_bytes())?;
         file.write_all(&checksum)?;
         file.write_all(body)?;
-        file.sync_all()?;
-        let length = file.metadata()?.len();
-        fs::rename(&temporary, &path)?;
-        File::open(&self.0)?.sync_all()?;
+        self.files.sync(&mut file)?;
+        let length = self.files.length(&temporary)?;
+        self.files.rename(&temporary, &path)?;
+        self.files.sync_dir(&self.dir)?;
         self.prune()?;
         Ok(SnapshotFile {
             path,
@@ -161,16 +169,16 @@ impl SnapshotDir {
     /// Where the snapshot of that checksum is received.
     pub(crate) fn incoming(&self, checksum: &[u8; 32]) -> PathBuf {
         let name: String = checksum[..16].iter().map(|b| format!("{b:02x}")).collect();
-        self.0.join(format!("{name}.part"))
+        self.dir.join(format!("{name}.part"))
     }
 
     /// Takes a received, checked snapshot among the others. Other half-received ones go.
     pub(crate) fn adopt(&self, received: &SnapshotFile) -> io::Result<SnapshotFile> {
         let path = self.name(&received.meta);
         if received.path != path {
-            File::open(&received.path)?.sync_all()?;
-            fs::rename(&received.path, &path)?;
-            File::open(&self.0)?.sync_all()?;
+            self.files.sync(&mut self.files.open(&received.path)?)?;
+            self.files.rename(&received.path, &path)?;
+            self.files.sync_dir(&self.dir)?;
         }
         self.prune()?;
         Ok(SnapshotFile {
@@ -180,13 +188,8 @@ impl SnapshotDir {
     }
 
     fn sorted(&self) -> io::Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.0)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "snapshot") {
-                found.push(path);
-            }
-        }
+        let mut found = self.files.list(&self.dir)?;
+        found.retain(|path| path.extension().is_some_and(|e| e == "snapshot"));
         // Names sort by index, then by term.
         found.sort();
         Ok(found)
@@ -195,7 +198,7 @@ impl SnapshotDir {
     fn prune(&self) -> io::Result<()> {
         let found = self.sorted()?;
         for path in &found[..found.len().saturating_sub(KEEP)] {
-            fs::remove_file(path)?;
+            self.files.remove(path)?;
         }
         Ok(())
     }
@@ -203,14 +206,15 @@ impl SnapshotDir {
     /// The newest whole snapshot. Damaged ones are set aside, loudly.
     pub(crate) fn newest(&self) -> io::Result<Option<SnapshotFile>> {
         for path in self.sorted()?.into_iter().rev() {
-            match SnapshotFile::open(&path).and_then(|f| f.read_body().map(|_| f)) {
+            let opened = SnapshotFile::open(&self.files, &path);
+            match opened.and_then(|f| f.read_body(&self.files).map(|_| f)) {
                 Ok(file) => return Ok(Some(file)),
                 Err(e) => {
                     tracing::error!(
                         path = %path.display(), error = %e,
                         "a snapshot is damaged; the one before it is used, or another member's"
                     );
-                    fs::rename(&path, path.with_extension("damaged"))?;
+                    self.files.rename(&path, &path.with_extension("damaged"))?;
                 }
             }
         }
@@ -221,8 +225,12 @@ impl SnapshotDir {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{LogId, StoredMembership};
+    use crate::{
+        config::{LogId, StoredMembership},
+        platform::NativeFiles,
+    };
     use openraft::vote::RaftLeaderId;
+    use std::fs::{self, File};
 
     fn meta(index: u64) -> SnapshotMeta {
         let leader = openraft::impls::leader_id_adv::LeaderId::new(3, 1).to_committed();
@@ -235,7 +243,7 @@ mod tests {
     #[test]
     fn two_are_kept_and_damage_is_survived() {
         let dir = tempfile::tempdir().unwrap();
-        let snapshots = SnapshotDir::open(dir.path()).unwrap();
+        let snapshots = SnapshotDir::open(NativeFiles, dir.path()).unwrap();
         assert_eq!(snapshots.newest().unwrap(), None);
         for index in [5, 9, 300] {
             snapshots
@@ -245,14 +253,14 @@ mod tests {
         assert_eq!(snapshots.sorted().unwrap().len(), 2);
         let newest = snapshots.newest().unwrap().unwrap();
         assert_eq!(
-            (&newest.meta, newest.read_body().unwrap()),
+            (&newest.meta, newest.read_body(&NativeFiles).unwrap()),
             (&meta(300), b"state 300".to_vec())
         );
         // One bit.
         let mut bytes = fs::read(&newest.path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&newest.path, &bytes).unwrap();
-        assert!(newest.read_body().is_err());
+        assert!(newest.read_body(&NativeFiles).is_err());
         assert_eq!(snapshots.newest().unwrap().unwrap().meta, meta(9));
         // A torn one.
         let before = snapshots.newest().unwrap().unwrap();
@@ -263,7 +271,7 @@ mod tests {
             .set_len(before.length - 1)
             .unwrap();
         assert!(
-            SnapshotFile::open(&before.path)
+            SnapshotFile::open(&NativeFiles, &before.path)
                 .unwrap_err()
                 .to_string()
                 .contains("torn")

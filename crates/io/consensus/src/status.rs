@@ -1,6 +1,9 @@
 //! What a group is doing, for people and programs.
 
-use crate::config::{GroupId, Types};
+use crate::{
+    config::{GroupId, Types},
+    platform::Platform,
+};
 use domain::MemberId;
 use openraft::{RaftMetrics, ServerState};
 use serde::{Deserialize, Serialize};
@@ -72,7 +75,11 @@ pub struct GroupStatus {
     pub failure: Option<String>,
 }
 
-pub(crate) fn status(id: GroupId, metrics: &RaftMetrics<Types>, applied: u64) -> GroupStatus {
+pub(crate) fn status<P: Platform>(
+    id: GroupId,
+    metrics: &RaftMetrics<Types<P>>,
+    applied: u64,
+) -> GroupStatus {
     let failure = metrics.running_state.as_ref().err().map(|e| e.to_string());
     let role = match metrics.state {
         _ if failure.is_some() => Role::Stopped,

@@ -106,7 +106,7 @@ pub(super) struct Cluster {
 }
 
 fn now() -> WallTime {
-    crate::group::wall_now()
+    <crate::platform::Native as crate::platform::Platform>::wall()
 }
 
 impl Cluster {

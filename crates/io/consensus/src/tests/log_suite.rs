@@ -5,6 +5,7 @@ use crate::{
     config::{GroupId, Types},
     log_store::LogStore,
     machine::Machine,
+    platform::{Native, NativeFiles},
     snapshot::SnapshotDir,
 };
 use openraft::{
@@ -15,16 +16,18 @@ use storage::{Journal, JournalOptions};
 
 struct Builder;
 
-impl StoreBuilder<Types, LogStore, Machine<Ledger>, (tempfile::TempDir, Journal)> for Builder {
+type Log = LogStore<Journal>;
+type Toy = Machine<Ledger, Native>;
+
+impl StoreBuilder<Types<Native>, Log, Toy, (tempfile::TempDir, Journal)> for Builder {
     async fn build(
         &self,
-    ) -> Result<((tempfile::TempDir, Journal), LogStore, Machine<Ledger>), StorageError<Types>>
-    {
+    ) -> Result<((tempfile::TempDir, Journal), Log, Toy), StorageError<Types<Native>>> {
         let dir = tempfile::tempdir().unwrap();
         let journal =
             Journal::open(&dir.path().join("journal"), JournalOptions::default()).unwrap();
         let log = LogStore::open(&journal, GroupId::Directory).unwrap();
-        let snapshots = SnapshotDir::open(&dir.path().join("snapshots")).unwrap();
+        let snapshots = SnapshotDir::open(NativeFiles, &dir.path().join("snapshots")).unwrap();
         let machine = Machine::new(GroupId::Directory, Ledger::default(), snapshots, None);
         Ok(((dir, journal), log, machine))
     }

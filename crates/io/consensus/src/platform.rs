@@ -1,0 +1,205 @@
+//! What stands below a group: time, tasks, the journal, files and the mesh.
+//!
+//! [`Native`] is the one of every process. The simulator brings another, below the same log store,
+//! snapshots, machine and protocol; that is all that this seam is for.
+
+use bytes::Bytes;
+use domain::{MemberId, WallTime};
+use mesh::{Endpoint, Priority, RpcError, Service, ServiceId};
+use std::{
+    fmt::Debug,
+    fs,
+    future::Future,
+    io::{self, Read, Seek, Write},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use storage::{EntryLog, Journal};
+
+/// openraft's words for a runtime, for those who bring one: nobody else names openraft.
+pub use openraft::{
+    async_runtime as runtime, impls::TokioRuntime, rt::testing::Suite as RuntimeSuite,
+};
+
+/// A place where groups run.
+pub trait Platform:
+    Debug + Clone + Copy + Default + PartialEq + Eq + PartialOrd + Ord + Send + Sync + 'static
+{
+    /// Tasks, timers and channels.
+    type Runtime: runtime::AsyncRuntime;
+    /// The journal.
+    type Log: EntryLog;
+    /// The way to other members.
+    type Mesh: MeshLink;
+    /// Where snapshots lie.
+    type Files: Files;
+
+    /// The calendar's time.
+    fn wall() -> WallTime;
+
+    /// Does work that waits for the disk, where it holds up nobody.
+    fn blocking<T: Send + 'static>(
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send;
+}
+
+/// Now, on the platform's monotonic clock.
+pub(crate) type InstantOf<P> = <<P as Platform>::Runtime as runtime::AsyncRuntime>::Instant;
+
+pub(crate) fn now<P: Platform>() -> InstantOf<P> {
+    <InstantOf<P> as runtime::Instant>::now()
+}
+
+/// Waits for `future`, until `deadline` at most; `None` then.
+pub(crate) async fn within<P: Platform, T>(
+    deadline: Duration,
+    future: impl Future<Output = T> + Send,
+) -> Option<T> {
+    let timed = <P::Runtime as runtime::AsyncRuntime>::timeout(deadline, future);
+    timed.await.ok()
+}
+
+/// Requests to other members, and theirs. [`Endpoint`] is one.
+pub trait MeshLink: Clone + Send + Sync + 'static {
+    /// This member.
+    fn member(&self) -> MemberId;
+
+    /// Asks `peer`; see [`Endpoint::rpc_with`].
+    fn rpc_with(
+        &self,
+        peer: MemberId,
+        service: ServiceId,
+        payload: Bytes,
+        deadline: Duration,
+        priority: Priority,
+    ) -> impl Future<Output = Result<Bytes, RpcError>> + Send;
+
+    /// Answers requests to `service` with `handler` from now on.
+    fn serve(&self, service: ServiceId, handler: impl Service);
+}
+
+impl MeshLink for Endpoint {
+    fn member(&self) -> MemberId {
+        Self::member(self)
+    }
+
+    fn rpc_with(
+        &self,
+        peer: MemberId,
+        service: ServiceId,
+        payload: Bytes,
+        deadline: Duration,
+        priority: Priority,
+    ) -> impl Future<Output = Result<Bytes, RpcError>> + Send {
+        Self::rpc_with(self, peer, service, payload, deadline, priority)
+    }
+
+    fn serve(&self, service: ServiceId, handler: impl Service) {
+        Self::serve(self, service, handler);
+    }
+}
+
+/// The few things that snapshots ask of a file system. Errors are those of `std::fs`.
+#[allow(
+    clippy::missing_errors_doc,
+    reason = "each is what std::fs says of the call of that name"
+)]
+pub trait Files: Clone + Debug + Send + Sync + 'static {
+    /// An open file.
+    type File: Read + Write + Seek + Send;
+
+    /// Makes a directory and those above it.
+    fn make_dir(&self, dir: &Path) -> io::Result<()>;
+    /// What lies in a directory.
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
+    /// Opens for reading.
+    fn open(&self, path: &Path) -> io::Result<Self::File>;
+    /// Makes or empties, for writing.
+    fn create(&self, path: &Path) -> io::Result<Self::File>;
+    /// Makes if need be; writes go to the end.
+    fn append(&self, path: &Path) -> io::Result<Self::File>;
+    /// Bytes of a file.
+    fn length(&self, path: &Path) -> io::Result<u64>;
+    /// Content of a file: survives a power cut from now on.
+    fn sync(&self, file: &mut Self::File) -> io::Result<()>;
+    /// Names in a directory: survive a power cut from now on.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Moves a file over another one, if there is one.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The operating system's files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NativeFiles;
+
+impl Files for NativeFiles {
+    type File = fs::File;
+
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<fs::File> {
+        fs::File::open(path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<fs::File> {
+        fs::File::create(path)
+    }
+
+    fn append(&self, path: &Path) -> io::Result<fs::File> {
+        fs::OpenOptions::new().create(true).append(true).open(path)
+    }
+
+    fn length(&self, path: &Path) -> io::Result<u64> {
+        Ok(fs::metadata(path)?.len())
+    }
+
+    fn sync(&self, file: &mut fs::File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+}
+
+/// Every process: tokio, the journal's threads, QUIC, the operating system's files and clocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Native;
+
+impl Platform for Native {
+    type Runtime = TokioRuntime;
+    type Log = Journal;
+    type Mesh = Endpoint;
+    type Files = NativeFiles;
+
+    fn wall() -> WallTime {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        WallTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    async fn blocking<T: Send + 'static>(
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(io::Error::other)?
+    }
+}
