@@ -57,20 +57,22 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Binaries hold wiring: they may know anything below them, and the one binary knows the roles.
-const WIRING: [&str; 7] = [
+const WIRING: [&str; 8] = [
     "node",
     "coordinator",
     "simulations",
     "simulate",
     "pacing-sim",
+    "raft-sim",
     "dialmesh",
     "xtask",
 ];
-const WIRING_ARROWS: [(&str, &[&str]); 4] = [
+const WIRING_ARROWS: [(&str, &[&str]); 5] = [
     ("dialmesh", &["node", "coordinator", "simulations"]),
     ("simulations", &[]),
     ("simulate", &["pacing-sim"]),
     ("pacing-sim", &[]),
+    ("raft-sim", &["simulate"]),
 ];
 
 /// Packages that touch the world. Core reaches none of them, not even through others.

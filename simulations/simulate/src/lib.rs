@@ -37,7 +37,7 @@ mod world;
 pub use defect::Defect;
 pub use options::Options;
 pub use seen::{Happening, Seen};
-pub use trace::{Keep, Trace};
+pub use trace::{Keep, Trace, fold_of};
 pub use violation::{Invariant, Violation};
 
 /// What one run came to.

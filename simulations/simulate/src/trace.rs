@@ -40,7 +40,7 @@ impl Fold {
 }
 
 /// The hash of some bytes.
-pub(crate) fn fold_of(bytes: &[u8]) -> u64 {
+pub fn fold_of(bytes: &[u8]) -> u64 {
     let mut fold = Fold::default();
     fold.bytes(bytes);
     fold.sum()
@@ -69,7 +69,8 @@ pub struct Trace {
 }
 
 impl Trace {
-    pub(crate) fn new(keep: Keep) -> Self {
+    /// An empty one.
+    pub fn new(keep: Keep) -> Self {
         Self {
             keep,
             ..Self::default()
@@ -77,7 +78,7 @@ impl Trace {
     }
 
     /// Something happened at `at`: `words` tell events apart, `line` says it to people.
-    pub(crate) fn note(&mut self, at: u64, words: &[u64], line: impl FnOnce() -> String) {
+    pub fn note(&mut self, at: u64, words: &[u64], line: impl FnOnce() -> String) {
         self.fold.word(at);
         for word in words {
             self.fold.word(*word);

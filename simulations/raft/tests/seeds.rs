@@ -1,0 +1,88 @@
+//! Seeds are clean, repeat to the bit, and planted mistakes are found.
+
+use raft_sim::{Defect, Keep, Options, Seen, SimRuntime, determinism, find, run};
+
+/// `SEEDS` says how many.
+const SEEDS: u64 = 200;
+/// So few may lack something that seldom happens.
+const FEW: u64 = 100;
+
+/// Every `step`th seed from `first` on.
+fn seeds(first: u64, step: usize, end: u64) -> Seen {
+    let mut sum = Seen::default();
+    for seed in (first..end).step_by(step) {
+        let outcome = run(&Options::drawn(seed), Keep::Hash);
+        if let Some(violation) = outcome.violation {
+            panic!("seed {seed}: {violation}\nagain: cargo simulate-raft --seed {seed} --events");
+        }
+        sum.add(&outcome.seen);
+    }
+    sum
+}
+
+#[test]
+fn seeds_are_clean_and_things_happen() {
+    let all = (std::env::var("SEEDS").ok())
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(SEEDS);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut sum = Seen::default();
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = (0..threads as u64)
+            .map(|first| scope.spawn(move || seeds(first, threads, all)))
+            .collect();
+        for part in parts {
+            sum.add(&part.join().expect("its seeds are clean"));
+        }
+    });
+    // A simulation in which something never happens proves nothing about it.
+    for (of, count) in sum.all() {
+        println!("{count:>12}  {}", of.words());
+        assert!(
+            count > 0 || all < FEW,
+            "in {all} seeds there were no {}",
+            of.words()
+        );
+    }
+}
+
+#[test]
+fn one_seed_is_one_run() {
+    for seed in 0..6 {
+        let options = Options::drawn(seed);
+        determinism(&options).unwrap_or_else(|d| panic!("seed {seed}: {d:?}"));
+    }
+    let hash = |seed| run(&Options::drawn(seed), Keep::Hash).trace.hash();
+    assert_ne!(hash(1), hash(2));
+}
+
+#[test]
+fn every_planted_mistake_is_found_by_its_checker() {
+    for defect in Defect::ALL {
+        let found = (0..1000).find_map(|seed| {
+            let outcome = find(&Options::drawn(seed).with(*defect));
+            Some((seed, outcome.violation?))
+        });
+        let (seed, violation) = found.unwrap_or_else(|| panic!("{defect} is not found"));
+        println!("{defect}: seed {seed}: {violation}");
+        assert!(
+            defect.seen_by().contains(&violation.rule),
+            "{defect}: seed {seed}: {violation}"
+        );
+    }
+}
+
+#[test]
+fn the_runtime_is_as_openraft_demands() {
+    consensus::platform::RuntimeSuite::<SimRuntime>::test_all();
+}
+
+#[test]
+fn names_of_mistakes_are_read_back_and_say_what_they_break() {
+    for defect in Defect::ALL {
+        assert_eq!(defect.name().parse(), Ok(*defect));
+        assert!(defect.breaks().contains(':') || *defect == Defect::ForeignEntropy);
+        assert!(!defect.seen_by().is_empty());
+    }
+    assert!("none".parse::<Defect>().unwrap_err().contains("hash-order"));
+}
