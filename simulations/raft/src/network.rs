@@ -3,6 +3,8 @@
 
 use crate::{
     defect::Defect,
+    options::Options,
+    oracle::Oracle,
     platform::SimPlatform,
     runtime::{Process, draw, draw_up_to, millis, nanos, sleep, spawn_on},
     seen::Happening,
@@ -41,6 +43,7 @@ struct State {
     busy: u32,
     defect: Option<Defect>,
     seen: crate::seen::Seen,
+    oracle: Arc<Mutex<Oracle>>,
 }
 
 /// All links. Clones are the same ones.
@@ -54,14 +57,28 @@ impl fmt::Debug for Network {
 }
 
 impl Network {
-    pub(crate) fn new(distance: u64, loss: u32, busy: u32, defect: Option<Defect>) -> Self {
-        let network = Self::default();
-        {
-            let mut state = network.0.lock();
-            (state.distance, state.loss, state.busy) = (distance, loss, busy);
-            state.defect = defect;
-        }
-        network
+    pub(crate) fn new(options: &Options, oracle: Arc<Mutex<Oracle>>) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            distance: options.distance,
+            loss: options.loss,
+            busy: options.busy,
+            defect: options.defect,
+            oracle,
+            ..State::default()
+        })))
+    }
+
+    /// A request ended.
+    fn ended(&self, from: MemberId, to: MemberId, kind: u8, how: &Result<Bytes, RpcError>) {
+        let oracle = Arc::clone(&self.0.lock().oracle);
+        let mut oracle = oracle.lock();
+        oracle.now = millis();
+        let length = how.as_ref().map_or(0, |answer| answer.len() as u64 + 1);
+        let words = [8, from.0, to.0, u64::from(kind), length, nanos()];
+        oracle.note(&words, || match how {
+            Ok(answer) => format!("{from} asks {to} (kind {kind}): {} bytes", answer.len()),
+            Err(e) => format!("{from} asks {to} (kind {kind}): {e}"),
+        });
     }
 
     /// A member's way to the others, for one run of its process.
@@ -236,6 +253,8 @@ impl MeshLink for SimMesh {
         deadline: Duration,
         _: Priority,
     ) -> Result<Bytes, RpcError> {
+        // The tenth byte says what a group asks; see consensus' protocol.
+        let kind = payload.get(9).copied().unwrap_or_default();
         let asked = self.ask(peer, service, payload, deadline);
         let over = sleep(deadline);
         let result = match <SimPlatform as Platform>::Runtime::select2(asked, over).await {
@@ -246,6 +265,7 @@ impl MeshLink for SimMesh {
             }),
         };
         let lie = self.network.0.lock().defect == Some(Defect::BrokenToldAsUnsent);
+        self.network.ended(self.member, peer, kind, &result);
         match result {
             Err(RpcError::Broken { .. } | RpcError::Timeout { .. }) if lie => {
                 Err(RpcError::NotConnected { peer })

@@ -70,7 +70,7 @@ impl Options {
         let members = u64::from(draw(3, 5));
         let clients = u64::from(draw(1, 4));
         let safety = u64::from(draw(20, 60));
-        let client_every = u64::from(draw(60, 400));
+        let client_every = u64::from(draw(15, 150));
         let fault_every = u64::from(draw(300, 4000));
         let distance = [1, 1, 5, 20, 60][draw(0, 4) as usize];
         let (loss, busy) = (draw(0, 60), draw(0, 20));

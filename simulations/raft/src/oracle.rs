@@ -21,9 +21,9 @@ pub(crate) struct Oracle {
     pub(crate) now: u64,
     /// The state's hash after each command's entry.
     hashes: BTreeMap<u64, u64>,
-    leaders: BTreeMap<u64, MemberId>,
-    /// Who leads in it, once it says so itself.
-    claimed: BTreeMap<u64, MemberId>,
+    /// Who ever led, and in which term.
+    leaders: BTreeSet<(u64, MemberId)>,
+    confirmed: (u64, MemberId),
     acknowledged: BTreeMap<u64, u64>,
     never: BTreeSet<u64>,
     /// The newest entry that somebody was told of: whoever begins now must see it.
@@ -127,33 +127,37 @@ impl Oracle {
         self.floor = self.floor.max(index);
     }
 
-    /// A member says who leads.
+    /// A member says what it is. A term may see more than one leader (openraft orders them by term
+    /// and member), so leaderships are compared by both.
     pub(crate) fn status(&mut self, member: MemberId, status: &GroupStatus) {
         let leads = status.role == consensus::Role::Leader;
-        if let Some(leader) = status.leader {
-            let known = *self.leaders.entry(status.term).or_insert(leader);
-            if known != leader {
-                let what = format!(
-                    "in term {}, {member} follows {leader}, others {known}",
-                    status.term
-                );
-                self.breaks(Rule::OneLeader, what);
-            }
+        if leads && self.leaders.insert((status.term, member)) {
+            self.seen.saw(Happening::Elections);
+            self.note(&[6, member.0, status.term], || {
+                format!("{member} leads in term {}", status.term)
+            });
         }
-        if leads {
-            let new = !self.claimed.contains_key(&status.term);
-            let known = *self.claimed.entry(status.term).or_insert(member);
-            if known != member {
-                let what = format!("{member} and {known} both lead in term {}", status.term);
-                self.breaks(Rule::OneLeader, what);
-            }
-            if new {
-                self.seen.saw(Happening::Elections);
-                self.note(&[6, member.0, status.term], || {
-                    format!("{member} leads in term {}", status.term)
-                });
-            }
+    }
+
+    /// The newest leadership that a quorum has confirmed.
+    pub(crate) const fn leadership(&self) -> (u64, MemberId) {
+        self.confirmed
+    }
+
+    /// A quorum confirmed to `member` that it leads; `newest` was confirmed before it asked.
+    pub(crate) fn confirmed(&mut self, member: MemberId, term: u64, newest: (u64, MemberId)) {
+        self.seen.saw(Happening::Confirmed);
+        self.note(&[7, member.0, term], || {
+            format!("{member} is confirmed as leader of term {term}")
+        });
+        if (term, member) < newest {
+            let (later, by) = newest;
+            let what = format!(
+                "{member} is confirmed as leader of term {term} after {by} was as that of {later}"
+            );
+            self.breaks(Rule::OneLeader, what);
         }
+        self.confirmed = self.confirmed.max((term, member));
     }
 
     /// Everything that was promised, in a book that is said to hold everything.

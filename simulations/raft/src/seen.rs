@@ -28,6 +28,7 @@ happenings! {
     Reads, "linearizable reads";
     ReadsFailed, "reads without a quorum";
     Elections, "leaders elected";
+    Confirmed, "leaders confirmed by a quorum";
     SnapshotsInstalled, "snapshots taken from another member or a restart";
     SnapshotsAsked, "snapshots asked for";
     LogsPurged, "members whose log was purged";
@@ -59,8 +60,6 @@ happenings! {
     ChangesFailed, "membership changes not confirmed";
     RollingRestarts, "rolling restarts";
     Boots, "processes started";
-    Claims, "claims answered with leads";
-    SessionsEnded, "sessions closed or superseded";
 }
 
 /// Counts of one run or of many.

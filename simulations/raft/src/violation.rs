@@ -13,10 +13,8 @@ pub enum Rule {
     Once,
     /// Reads and writes see everything acknowledged before they began.
     Linear,
-    /// At most one leader a term.
+    /// A leader is confirmed by a quorum only as long as no later one was.
     OneLeader,
-    /// No number is leased to two sessions at once (I1 as the region's ledger sees it).
-    Leased,
     /// A group stops only when its disk is full; a journal opens after any crash.
     Alive,
     /// Once everything is healed, everything settles.
@@ -27,13 +25,12 @@ pub enum Rule {
 
 impl Rule {
     /// Every one.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Equal,
         Self::Kept,
         Self::Once,
         Self::Linear,
         Self::OneLeader,
-        Self::Leased,
         Self::Alive,
         Self::Settles,
         Self::OneRun,
@@ -46,8 +43,7 @@ impl Rule {
             Self::Kept => "what was acknowledged stays",
             Self::Once => "a command counts once",
             Self::Linear => "reads are linearizable",
-            Self::OneLeader => "one leader a term",
-            Self::Leased => "I1: no number in two sessions",
+            Self::OneLeader => "a leader is confirmed until the next",
             Self::Alive => "groups go on",
             Self::Settles => "everything settles once healed",
             Self::OneRun => "I12: one seed, one run",

@@ -92,7 +92,7 @@ impl World {
             (MemberId(n), member)
         });
         Rc::new(Self {
-            network: Network::new(options.distance, options.loss, options.busy, options.defect),
+            network: Network::new(options, Arc::clone(&oracle)),
             members: RefCell::new(members.collect()),
             oracle,
             random: RefCell::new(Seed::from_u64(options.seed).stream("raft world")),
@@ -345,11 +345,13 @@ impl World {
             let Some((process, group)) = self.running(member) else {
                 continue;
             };
-            if self.chance(600) {
-                self.propose(process, group).await;
-            } else {
-                self.read(member, process, group, Duration::from_secs(4))
-                    .await;
+            match self.below(10) {
+                0..=5 => drop(self.propose(process, group).await),
+                6 | 7 => {
+                    let deadline = Duration::from_secs(4);
+                    self.read(member, process, group, deadline).await;
+                }
+                _ => self.confirm().await,
             }
         }
     }
@@ -400,6 +402,28 @@ impl World {
                 oracle.unknown(number);
                 None
             }
+        }
+    }
+
+    /// One of those who believe to lead asks a quorum.
+    async fn confirm(&self) {
+        let ids = self.ids().into_iter();
+        let believe = ids.filter_map(|id| Some((id, self.running(id)?)));
+        let believe: Vec<_> = believe.filter(|(_, (_, g))| g.is_leader()).collect();
+        if believe.is_empty() {
+            return;
+        }
+        let (member, (process, group)) = believe[self.below(believe.len() as u64) as usize].clone();
+        let newest = self.oracle.lock().leadership();
+        let asked = self.on(process, async move {
+            let before = group.status().term;
+            group.confirm_leadership().await.ok()?;
+            (group.status().term == before).then_some(before)
+        });
+        if let Some(term) = asked.await.flatten() {
+            let mut oracle = self.oracle.lock();
+            oracle.now = millis();
+            oracle.confirmed(member, term, newest);
         }
     }
 
