@@ -86,6 +86,10 @@ impl GroupOptions {
             election_timeout_min: millis(self.election_min),
             election_timeout_max: millis(self.election_max),
             enable_pre_vote: Some(true),
+            // A leader that restarted must be elected anew: resuming its term it would not know how
+            // far it had committed (the committed index is a hint, written late), and answer
+            // linearizable reads with less than it had acknowledged before.
+            enable_leader_restore: Some(false),
             // At least the lease and one election: see openraft's #2080.
             quorum_loss_probe_interval: Some(2 * millis(self.election_max) + 500),
             max_payload_entries: 4096,
@@ -177,6 +181,7 @@ mod tests {
             .validate()
             .unwrap();
         assert_eq!(config.enable_pre_vote, Some(true));
+        assert_eq!(config.enable_leader_restore, Some(false));
         assert!(config.quorum_loss_probe_interval >= Some(4000));
     }
 }
