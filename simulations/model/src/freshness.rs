@@ -1,0 +1,216 @@
+//! Do-not-call and freshness as a model.
+
+mod state;
+mod steps;
+
+pub use state::{Call, Entry, Member, OptOut, State, Watch};
+
+use crate::{
+    Defect,
+    time::{Grid, LONG_AGO, Table, settled},
+};
+use permit::Freshness;
+use state::{ENTRIES, MEMBERS};
+use stateright::{Model, Property};
+
+/// What can happen next. Members and numbers by their place in the state, which keeps them in an
+/// order of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A step of time passes.
+    TimePasses,
+    /// Another directory leader is elected; the old one may go on believing that it leads.
+    Elected,
+    /// An entry that forbids a number is committed.
+    Adds(usize),
+    /// The same, and its leader waits from now on until it is effective.
+    AddsWatched(usize),
+    /// The removal of a number's entry, named by its index, is committed.
+    Removes(usize, u8),
+    /// The leader answers: effective.
+    Effective,
+    /// A member says that it has applied the awaited index, and has not (a mistake).
+    Tells(usize),
+    /// A member's engine applies the next entry.
+    Applies(usize),
+    /// A member asks for freshness; the leader notes it, proves that it leads, and answers.
+    Asks(usize),
+    /// A member asks a leader that is none any more, and that answers (a mistake).
+    AsksOldLeader(usize),
+    /// The answer counts from now on.
+    Counts(usize),
+    /// A person tells a node not to call a number.
+    Hears(usize, usize),
+    /// What a node heard is committed.
+    Commits(usize),
+    /// The permit is granted and the INVITE leaves, in one step.
+    Dials(usize, usize),
+    /// The permit is granted, and a pause holds the INVITE back.
+    Pauses(usize, usize),
+    /// The pause is over: the INVITE leaves, and the clock is read once more.
+    Wakes(usize),
+    /// It no longer rings.
+    RingEnds(usize),
+}
+
+/// How large the freshness model is, beside its three members and two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreshnessShape {
+    /// How many of the members are nodes.
+    pub dialers: usize,
+    /// How many strides make up δ.
+    pub strides: u32,
+    /// How many entries are ever committed: 1 to 3.
+    pub entries: u8,
+}
+
+/// Do-not-call and freshness.
+#[derive(Clone, Debug)]
+pub struct FreshnessModel {
+    shape: FreshnessShape,
+    defect: Option<Defect>,
+    grid: Grid,
+    may_send: Table,
+    is_valid: Table,
+    /// Freshness of a node is over, as its leader counts it.
+    run_out: Table,
+}
+
+impl FreshnessModel {
+    /// With this mistake on purpose, if any.
+    pub fn new(shape: FreshnessShape, defect: Option<Defect>) -> Self {
+        let grid = Grid::new(shape.strides);
+        let may_send = match defect {
+            Some(Defect::NoFreshnessCheck) => grid.table(|_, _| true),
+            _ => grid.freshness(Freshness::may_send),
+        };
+        Self {
+            shape: FreshnessShape {
+                entries: shape.entries.min(ENTRIES as u8),
+                ..shape
+            },
+            defect,
+            grid,
+            may_send,
+            is_valid: grid.freshness(Freshness::is_valid),
+            run_out: grid.run_out(),
+        }
+    }
+
+    fn has(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
+    }
+
+    fn ask(table: &Table, state: &State, age: u8) -> bool {
+        table[usize::from(state.phase)][usize::from(age)]
+    }
+
+    /// What no longer makes a difference is made equal.
+    fn settle(&self, mut state: State) -> State {
+        let phase = state.phase;
+        for member in &mut state.members {
+            if settled(member.valid, phase, &self.may_send)
+                && settled(member.valid, phase, &self.is_valid)
+            {
+                member.valid = LONG_AGO;
+            }
+            if !self.has(Defect::FreshFromAnswer) {
+                member.answer = (member.answer).filter(|(age, _)| {
+                    !settled(*age, phase, &self.is_valid) && *age < member.valid
+                });
+            }
+            if let Some(age) = &mut member.noted
+                && (settled(*age, phase, &self.run_out)
+                    || !matches!(state.watch, Watch::Nothing | Watch::Waiting(_)))
+            {
+                *age = LONG_AGO;
+            }
+        }
+        state.in_order()
+    }
+}
+
+impl Model for FreshnessModel {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![self.settle(State::first(self.shape.dialers))]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        if state.broken.is_some() || state.is_settled(self.shape.entries) {
+            return;
+        }
+        steps.push(Step::TimePasses);
+        // An election only ever gives nodes more time, so it matters where a wait begins anew.
+        if matches!(state.watch, Watch::Waiting(_)) || self.has(Defect::FreshWithoutRound) {
+            steps.push(Step::Elected);
+        }
+        self.directory_steps(state, steps);
+        for m in (0..MEMBERS).filter(|m| state.members[*m].dials) {
+            self.node_steps(state, m, steps);
+        }
+    }
+
+    fn next_state(&self, last: &State, step: Step) -> Option<State> {
+        let mut state = last.clone();
+        self.take(&mut state, step);
+        let state = self.settle(state);
+        (state != *last).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        fn effective(s: &State, is: impl Fn(&Member, u8) -> bool) -> bool {
+            matches!(s.watch, Watch::Effective(index) if s.members.iter().all(|m| !m.dials || is(m, index)))
+        }
+        fn removal(s: &State, took_away: bool) -> bool {
+            (0..s.committed()).any(|i| match s.log[usize::from(i)] {
+                Entry::Remove(n, named) => {
+                    (s.forbids(usize::from(n), i, false) == named) == took_away
+                }
+                _ => false,
+            })
+        }
+        let mut properties = vec![
+            Property::always("I3: do-not-call is obeyed", |_, s: &State| {
+                s.broken.is_none()
+            }),
+            Property::sometimes(
+                "effective, and every node has applied it",
+                |_, s: &State| effective(s, |m, index| m.applied >= index),
+            ),
+            Property::sometimes("effective, and no node has applied it", |_, s: &State| {
+                effective(s, |m, index| m.applied < index)
+            }),
+            Property::sometimes("a number rings", |_, s: &State| !s.is_quiet()),
+            Property::sometimes("a removal takes an entry away", |_, s: &State| {
+                removal(s, true)
+            }),
+            Property::sometimes("a number rings again after a removal", |_, s: &State| {
+                s.members.iter().any(|m| match m.call {
+                    Call::Rings(n) if m.applied > 0 => {
+                        s.forbids(usize::from(n), m.applied - 1, false) > 0
+                    }
+                    _ => false,
+                })
+            }),
+            Property::sometimes("an answer waits for its index", |_, s: &State| {
+                s.members.iter().any(|m| m.answer.is_some())
+            }),
+            Property::sometimes("an opt-out is committed, not applied", |_, s: &State| {
+                (s.members.iter()).any(|m| matches!(m.opt_out, OptOut::Committed(..)))
+            }),
+            Property::sometimes("a pause outlasts freshness", |_, s: &State| {
+                (s.members.iter()).any(|m| matches!(m.call, Call::Paused(_)) && m.valid == LONG_AGO)
+            }),
+        ];
+        if usize::from(self.shape.entries) == ENTRIES {
+            properties.push(Property::sometimes(
+                "a removal comes after a new add",
+                |_, s: &State| removal(s, false),
+            ));
+        }
+        properties
+    }
+}
