@@ -40,6 +40,8 @@ enum Verb {
     Planted(planted::Args),
     /// The pacing controllers against a modelled city, beside what other dialers do
     Pacing(pacing_sim::PacingArgs),
+    /// Every state of the lease and freshness protocols' models, and every mistake on purpose
+    Model(protocol_model::ModelArgs),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -59,6 +61,7 @@ fn main() -> anyhow::Result<ExitCode> {
             pacing_sim::run(args)?;
             true
         }
+        Verb::Model(args) => protocol_model::run(&args),
     };
     Ok(if fine {
         ExitCode::SUCCESS
