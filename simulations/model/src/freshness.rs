@@ -7,6 +7,7 @@ pub use state::{Call, Entry, Member, OptOut, State, Watch};
 
 use crate::{
     Defect,
+    first::First,
     time::{Grid, LONG_AGO, Table, settled},
 };
 use permit::Freshness;
@@ -65,10 +66,11 @@ pub struct FreshnessShape {
 }
 
 /// Do-not-call and freshness.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct FreshnessModel {
     shape: FreshnessShape,
     defect: Option<Defect>,
+    first: First,
     grid: Grid,
     may_send: Table,
     is_valid: Table,
@@ -90,6 +92,7 @@ impl FreshnessModel {
                 ..shape
             },
             defect,
+            first: First::default(),
             grid,
             may_send,
             is_valid: grid.freshness(Freshness::is_valid),
@@ -161,56 +164,63 @@ impl Model for FreshnessModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        fn effective(s: &State, is: impl Fn(&Member, u8) -> bool) -> bool {
-            matches!(s.watch, Watch::Effective(index) if s.members.iter().all(|m| !m.dials || is(m, index)))
-        }
-        fn removal(s: &State, took_away: bool) -> bool {
-            (0..s.committed()).any(|i| match s.log[usize::from(i)] {
-                Entry::Remove(n, named) => {
-                    (s.forbids(usize::from(n), i, false) == named) == took_away
-                }
-                _ => false,
-            })
-        }
-        let mut properties = vec![
-            Property::always("I3: do-not-call is obeyed", |_, s: &State| {
-                s.broken.is_none()
-            }),
-            Property::sometimes(
-                "effective, and every node has applied it",
-                |_, s: &State| effective(s, |m, index| m.applied >= index),
-            ),
-            Property::sometimes("effective, and no node has applied it", |_, s: &State| {
-                effective(s, |m, index| m.applied < index)
-            }),
-            Property::sometimes("a number rings", |_, s: &State| !s.is_quiet()),
-            Property::sometimes("a removal takes an entry away", |_, s: &State| {
-                removal(s, true)
-            }),
-            Property::sometimes("a number rings again after a removal", |_, s: &State| {
-                s.members.iter().any(|m| match m.call {
-                    Call::Rings(n) if m.applied > 0 => {
-                        s.forbids(usize::from(n), m.applied - 1, false) > 0
-                    }
-                    _ => false,
-                })
-            }),
-            Property::sometimes("an answer waits for its index", |_, s: &State| {
-                s.members.iter().any(|m| m.answer.is_some())
-            }),
-            Property::sometimes("an opt-out is committed, not applied", |_, s: &State| {
-                (s.members.iter()).any(|m| matches!(m.opt_out, OptOut::Committed(..)))
-            }),
-            Property::sometimes("a pause outlasts freshness", |_, s: &State| {
-                (s.members.iter()).any(|m| matches!(m.call, Call::Paused(_)) && m.valid == LONG_AGO)
-            }),
+        let mut properties = vec![Property::always(
+            "I3: do-not-call is obeyed",
+            |m: &Self, s: &State| !m.first.met(SOMETIMES.len(), s.broken.is_some()),
+        )];
+        let met: [fn(&Self, &State) -> bool; SOMETIMES.len()] = [
+            meets::<0>, meets::<1>, meets::<2>, meets::<3>, meets::<4>, meets::<5>, meets::<6>,
+            meets::<7>, meets::<8>,
         ];
-        if usize::from(self.shape.entries) == ENTRIES {
-            properties.push(Property::sometimes(
-                "a removal comes after a new add",
-                |_, s: &State| removal(s, false),
-            ));
-        }
+        // A removal that loses takes an entry, another one, and itself.
+        let loses = usize::from(usize::from(self.shape.entries) < ENTRIES);
+        let sometimes = SOMETIMES.iter().zip(met).skip(loses);
+        properties.extend(sometimes.map(|((name, _), met)| Property::sometimes(name, met)));
         properties
     }
 }
+
+fn meets<const PLACE: usize>(model: &FreshnessModel, state: &State) -> bool {
+    model.first.met(PLACE, SOMETIMES[PLACE].1(state))
+}
+
+fn effective(s: &State, is: impl Fn(&Member, u8) -> bool) -> bool {
+    let all = |index| s.members.iter().all(|m| !m.dials || is(m, index));
+    matches!(s.watch, Watch::Effective(index) if all(index))
+}
+
+fn removal(s: &State, took_away: bool) -> bool {
+    (0..s.committed()).any(|i| match s.log[usize::from(i)] {
+        Entry::Remove(n, named) => (s.forbids(usize::from(n), i, false) == named) == took_away,
+        _ => false,
+    })
+}
+
+/// What should happen in some state, or the model is not alive.
+const SOMETIMES: [(&str, fn(&State) -> bool); 9] = [
+    ("a removal comes after a new add", |s| removal(s, false)),
+    ("effective, and every node has applied it", |s| {
+        effective(s, |m, index| m.applied >= index)
+    }),
+    ("effective, and no node has applied it", |s| {
+        effective(s, |m, index| m.applied < index)
+    }),
+    ("a number rings", |s| !s.is_quiet()),
+    ("a removal takes an entry away", |s| removal(s, true)),
+    ("a number rings again after a removal", |s| {
+        s.members.iter().any(|m| match m.call {
+            Call::Rings(n) if m.applied > 0 => s.forbids(usize::from(n), m.applied - 1, false) > 0,
+            _ => false,
+        })
+    }),
+    ("an answer waits for its index", |s| {
+        s.members.iter().any(|m| m.answer.is_some())
+    }),
+    ("an opt-out is committed, not applied", |s| {
+        (s.members.iter()).any(|m| matches!(m.opt_out, OptOut::Committed(..)))
+    }),
+    ("a pause outlasts freshness", |s| {
+        let late = |m: &Member| matches!(m.call, Call::Paused(_)) && m.valid == LONG_AGO;
+        s.members.iter().any(late)
+    }),
+];

@@ -7,6 +7,7 @@ pub use state::{Lease, Line, Mark, Member, Number, Session, State};
 
 use crate::{
     Defect, Invariant,
+    first::First,
     time::{Grid, LONG_AGO, SPAN, Table, settled},
 };
 use domain::limits;
@@ -80,10 +81,11 @@ pub struct LeaseShape {
 }
 
 /// The lease protocol.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LeaseModel {
     shape: LeaseShape,
     defect: Option<Defect>,
+    first: First,
     may_send: Table,
     is_valid: Table,
     expiry: Table,
@@ -127,6 +129,7 @@ impl LeaseModel {
         Self {
             shape,
             defect,
+            first: First::default(),
             may_send,
             is_valid,
             expiry: grid.expiry(leader_ttl),
@@ -237,58 +240,71 @@ impl Model for LeaseModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        fn holds(state: &State, invariant: Invariant) -> bool {
-            state.broken != Some(invariant)
+        fn breaks(model: &LeaseModel, state: &State, place: usize, rule: Invariant) -> bool {
+            (model.first).met(SOMETIMES.len() + place, state.broken == Some(rule))
         }
-        fn any(state: &State, is: impl Fn(&Member) -> bool) -> bool {
-            state.members.iter().any(is)
-        }
-        fn line(state: &State, is: impl Fn(&Line) -> bool) -> bool {
-            any(state, |member: &Member| member.lines.iter().any(&is))
-        }
-        vec![
-            Property::always("I1: one live attempt a number", |_, s: &State| {
-                holds(s, Invariant::I1)
+        let mut properties = vec![
+            Property::always("I1: one live attempt a number", |m: &Self, s: &State| {
+                !breaks(m, s, 0, Invariant::I1)
             }),
-            Property::always("I2: INVITE only inside the session", |_, s: &State| {
-                holds(s, Invariant::I2)
-            }),
-            Property::always("I5: attempt limits", |_, s: &State| holds(s, Invariant::I5)),
-            Property::sometimes("both numbers are called at once", |_, s: &State| {
-                (0..NUMBERS).all(|n| s.is_live(n))
-            }),
-            Property::sometimes("a number is called for the second time", |_, s: &State| {
-                (0..NUMBERS).any(|n| s.is_live(n) && s.numbers[n].attempts == ATTEMPTS)
-            }),
-            Property::sometimes("a session is open of a run that is over", |_, s: &State| {
-                any(s, |m| m.session == Session::OfEarlierRun)
-            }),
-            Property::sometimes("a lead in doubt is still being called", |_, s: &State| {
-                line(s, |l| l.lease != Lease::Held && l.call.is_some())
-            }),
-            Property::sometimes("an attempt is lost that never dialed", |_, s: &State| {
-                (0..NUMBERS).any(|n| s.is_free(n) && s.numbers[n].invites < s.numbers[n].attempts)
-            }),
-            Property::sometimes("a journal proves a lead undialed", |_, s: &State| {
-                line(s, |l| {
-                    l.mark == Mark::Undialed && matches!(l.lease, Lease::Doubt(_))
-                })
-            }),
-            Property::sometimes(
-                "a pause comes between permit and datagram",
-                |_, s: &State| line(s, |l| l.mark == Mark::Paused && l.lease == Lease::None),
+            Property::always(
+                "I2: INVITE only inside the session",
+                |m: &Self, s: &State| !breaks(m, s, 1, Invariant::I2),
             ),
-            Property::sometimes(
-                "a lead of an ended session is leased again",
-                |_, s: &State| {
-                    (0..NUMBERS).any(|n| {
-                        any(s, |m| m.lines[n].lease == Lease::Held)
-                            && any(s, |m| {
-                                m.lines[n].mark == Mark::Paused && m.lines[n].lease == Lease::None
-                            })
-                    })
-                },
-            ),
-        ]
+            Property::always("I5: attempt limits", |m: &Self, s: &State| {
+                !breaks(m, s, 2, Invariant::I5)
+            }),
+        ];
+        let met: [fn(&Self, &State) -> bool; SOMETIMES.len()] = [
+            meets::<0>, meets::<1>, meets::<2>, meets::<3>, meets::<4>, meets::<5>, meets::<6>,
+            meets::<7>,
+        ];
+        let sometimes = SOMETIMES.iter().zip(met);
+        properties.extend(sometimes.map(|((name, _), met)| Property::sometimes(name, met)));
+        properties
     }
 }
+
+fn meets<const PLACE: usize>(model: &LeaseModel, state: &State) -> bool {
+    model.first.met(PLACE, SOMETIMES[PLACE].1(state))
+}
+
+fn any(state: &State, is: impl Fn(&Member) -> bool) -> bool {
+    state.members.iter().any(is)
+}
+
+fn line(state: &State, is: impl Fn(&Line) -> bool) -> bool {
+    any(state, |member: &Member| member.lines.iter().any(&is))
+}
+
+/// What should happen in some state, or the model is not alive.
+const SOMETIMES: [(&str, fn(&State) -> bool); 8] = [
+    ("both numbers are called at once", |s| {
+        (0..NUMBERS).all(|n| s.is_live(n))
+    }),
+    ("a number is called for the second time", |s| {
+        (0..NUMBERS).any(|n| s.is_live(n) && s.numbers[n].attempts == ATTEMPTS)
+    }),
+    ("a session is open of a run that is over", |s| {
+        any(s, |m| m.session == Session::OfEarlierRun)
+    }),
+    ("a lead in doubt is still being called", |s| {
+        line(s, |l| l.lease != Lease::Held && l.call.is_some())
+    }),
+    ("an attempt is lost that never dialed", |s| {
+        (0..NUMBERS).any(|n| s.is_free(n) && s.numbers[n].invites < s.numbers[n].attempts)
+    }),
+    ("a journal proves a lead undialed", |s| {
+        line(s, |l| {
+            l.mark == Mark::Undialed && matches!(l.lease, Lease::Doubt(_))
+        })
+    }),
+    ("a pause outlasts session and doubt", |s| {
+        line(s, |l| l.mark == Mark::Paused && l.lease == Lease::None)
+    }),
+    ("a lead of an ended session is leased again", |s| {
+        let late = |l: &Line| l.mark == Mark::Paused && l.lease == Lease::None;
+        (0..NUMBERS)
+            .any(|n| any(s, |m| m.lines[n].lease == Lease::Held) && any(s, |m| late(&m.lines[n])))
+    }),
+];

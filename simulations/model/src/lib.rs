@@ -26,6 +26,7 @@
 
 mod defect;
 mod explore;
+mod first;
 pub mod freshness;
 pub mod lease;
 mod time;
