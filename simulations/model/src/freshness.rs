@@ -196,8 +196,11 @@ fn removal(s: &State, took_away: bool) -> bool {
     })
 }
 
+/// Whether something holds in a state.
+type Holds = fn(&State) -> bool;
+
 /// What should happen in some state, or the model is not alive.
-const SOMETIMES: [(&str, fn(&State) -> bool); 9] = [
+const SOMETIMES: [(&str, Holds); 9] = [
     ("a removal comes after a new add", |s| removal(s, false)),
     ("effective, and every node has applied it", |s| {
         effective(s, |m, index| m.applied >= index)

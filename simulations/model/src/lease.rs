@@ -277,8 +277,11 @@ fn line(state: &State, is: impl Fn(&Line) -> bool) -> bool {
     any(state, |member: &Member| member.lines.iter().any(&is))
 }
 
+/// Whether something holds in a state.
+type Holds = fn(&State) -> bool;
+
 /// What should happen in some state, or the model is not alive.
-const SOMETIMES: [(&str, fn(&State) -> bool); 8] = [
+const SOMETIMES: [(&str, Holds); 8] = [
     ("both numbers are called at once", |s| {
         (0..NUMBERS).all(|n| s.is_live(n))
     }),
