@@ -12,6 +12,7 @@ use std::{
     future::Future,
     io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use storage::{EntryLog, Journal};
@@ -178,6 +179,15 @@ impl Files for NativeFiles {
     }
 }
 
+/// The calendar of proposals, where the process has a better one than its machine.
+static CALENDAR: OnceLock<fn() -> WallTime> = OnceLock::new();
+
+/// Proposals of this process carry the time that `calendar` tells from now on, where the machine's
+/// own clock may be wrong. Said again, nothing changes.
+pub fn use_calendar(calendar: fn() -> WallTime) {
+    CALENDAR.get_or_init(|| calendar);
+}
+
 /// Every process: tokio, the journal's threads, QUIC, the operating system's files and clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Native;
@@ -189,6 +199,9 @@ impl Platform for Native {
     type Files = NativeFiles;
 
     fn wall() -> WallTime {
+        if let Some(calendar) = CALENDAR.get() {
+            return calendar();
+        }
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

@@ -125,6 +125,8 @@ impl Member {
             freshness,
             listener,
         } = config;
+        // Where this machine's clock is wrong, the groups' calendars must not follow it.
+        consensus::platform::use_calendar(service::clock::wall);
         let journal = Journal::open(
             &data_dir.join("journal"),
             storage::JournalOptions::default(),
