@@ -6,6 +6,8 @@
 //! - [`RecordStore`]: records found by key and by time (call records), durable.
 //! - [`DncBase`]: the do-not-call base, a file mapped into memory; [`DncBaseBuild`] builds it,
 //!   [`IncomingDncBase`] receives it, [`DncBaseSwap`] replaces it while it is asked.
+//! - [`DataKeys`]: the member's data key, with which all of these are sealed but the do-not-call
+//!   base; [`SealedWriter`], [`SealedFile`] for files of other crates.
 //! - [`DataDirLock`], [`ProcessEpoch`]: one process a directory, and which run of it this is.
 //!
 //! **Crash rules.** Bytes given to `write` survive the death of the process; bytes that a returned
@@ -13,14 +15,17 @@
 //! knows may be the single copy: its views carry the index they are built up to and a checksum,
 //! and are thrown away and rebuilt when behind or damaged.
 
+mod clear_text;
 mod data_dir;
 mod dnc_base;
 mod journal;
 mod key_value;
 mod records;
 mod redb_view;
+mod seal;
 mod sled_view;
 
+pub use clear_text::{Clear, in_clear};
 pub use data_dir::{DataDirError, DataDirLock, EpochError, ProcessEpoch, write_atomically};
 pub use dnc_base::{
     BuildError, BuildProgress, BuiltDncBase, DNC_BASE_SUFFIX, DncBase, DncBaseBuild, DncBaseError,
@@ -33,4 +38,8 @@ pub use journal::{
 pub use key_value::{KeyValue, KeyValueError, OpenedView, ViewBatch, ViewEntry, ViewState};
 pub use records::{Record, RecordCursor, RecordError, RecordOrder, RecordPage, RecordStore};
 pub use redb_view::RedbView;
+pub use seal::{
+    DataKeyId, DataKeys, KeyFileError, SEAL_BYTES, SEALED_BY, SealError, SealedFile, SealedKind,
+    SealedWriter, sealed_parts,
+};
 pub use sled_view::SledView;
