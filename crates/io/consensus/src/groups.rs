@@ -84,8 +84,8 @@ impl Service for Demultiplex {
 }
 
 impl Groups {
-    /// Groups whose logs are in `journal`, whose snapshots are under `data`, and whose members
-    /// are reached through `endpoint`. Registers the consensus service there.
+    /// Groups whose logs are in `journal`, whose snapshots are under `data`, sealed with the journal's
+    /// keys, and whose members are reached through `endpoint`. Registers the consensus service there.
     pub fn new(journal: Journal, endpoint: Endpoint, data: &Path) -> Self {
         let running = Running::default();
         endpoint.serve(SERVICE, Demultiplex(Arc::clone(&running)));
@@ -122,7 +122,8 @@ impl Groups {
             dir: dir.clone(),
             source,
         };
-        let snapshots = SnapshotDir::open(&dir.join("snapshots")).map_err(files)?;
+        let snapshots =
+            SnapshotDir::open(&dir.join("snapshots"), id, self.journal.keys()).map_err(files)?;
         let log = LogStore::open(&self.journal, id).map_err(files)?;
         let machine = Machine::new(id, initial, snapshots, listener);
         let failed = |why: String| StartError::Raft { group: id, why };

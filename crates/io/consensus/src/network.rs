@@ -4,7 +4,7 @@ use crate::{
     config::{GroupId, LogId, Types, Vote},
     machine::SnapshotOf,
     protocol::{Kind, SERVICE, SnapshotInstall, SnapshotPart, encode},
-    snapshot::SnapshotFile,
+    snapshot::{PIECE, SnapshotFile},
 };
 use bytes::Bytes;
 use domain::{MemberId, limits::RPC_BYTES};
@@ -27,8 +27,6 @@ const APPEND_TIME: Duration = Duration::from_secs(5);
 const PART_TIME: Duration = Duration::from_secs(30);
 /// How long the other side may take to read in a snapshot.
 const INSTALL_TIME: Duration = Duration::from_secs(110);
-/// Bytes of a piece of a snapshot.
-const PART_BYTES: usize = 1024 * 1024;
 
 #[derive(Clone)]
 pub(crate) struct Network {
@@ -120,7 +118,7 @@ impl Link {
                 break;
             }
             let source = file.clone();
-            let bytes = tokio::task::spawn_blocking(move || source.read_part(offset, PART_BYTES))
+            let bytes = tokio::task::spawn_blocking(move || source.read_part(offset, PIECE))
                 .await
                 .map_err(broken)?
                 .map_err(broken)?;

@@ -15,11 +15,7 @@ use openraft::{
     errors::{ClientWriteError, RaftError},
 };
 use sansio::Replicated;
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    sync::Arc,
-};
+use std::{fs, io, sync::Arc};
 
 /// A group of any machine, as the mesh sees it.
 pub(crate) trait Receive: Send + Sync {
@@ -119,24 +115,7 @@ impl<M: Replicated> GroupCore<M> {
         let guard = Arc::clone(&self.receiving).lock_owned().await;
         let work = move || -> io::Result<u64> {
             let _guard = guard;
-            let path = snapshots.incoming(&part.checksum);
-            let mut there = fs::metadata(&path).map_or(0, |m| m.len());
-            if there > part.length {
-                fs::remove_file(&path)?;
-                there = 0;
-            }
-            if part.bytes.is_empty() || part.offset != there {
-                return Ok(there);
-            }
-            if there + part.bytes.len() as u64 > part.length {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "more than the whole",
-                ));
-            }
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(&part.bytes)?;
-            Ok(there + part.bytes.len() as u64)
+            snapshots.take_part(&part.checksum, part.length, (part.offset, &part.bytes))
         };
         let there = tokio::task::spawn_blocking(work).await.map_err(stopped)?;
         there
@@ -150,7 +129,7 @@ impl<M: Replicated> GroupCore<M> {
         let meta = install.meta.clone();
         let check = move || -> io::Result<SnapshotFile> {
             let path = snapshots.incoming(&install.checksum);
-            let checked = SnapshotFile::open(&path).and_then(|file| {
+            let checked = snapshots.read(&path).and_then(|file| {
                 let torn =
                     || io::Error::new(io::ErrorKind::InvalidData, "it is not the one announced");
                 if file.checksum != install.checksum || file.meta != install.meta {

@@ -1,15 +1,22 @@
-//! Snapshots as files: written whole, checked by a checksum, the two newest kept.
+//! Snapshots as files: written whole, checked by a checksum, sealed, the two newest kept.
 //!
 //! Layout: `DMSNAP`, version (1 byte), length of the meta data (4), meta data, length of the body
-//! (8), BLAKE3 of meta data and body (32), body. Numbers big-endian.
+//! (8), BLAKE3 of meta data and body (32), body. Numbers big-endian. So it goes over the wire; on the
+//! disk each member seals it with its own data key, in chunks of one piece of the wire
+//! ([`storage::SealedWriter`]), to the group that it is of.
 
-use crate::config::SnapshotMeta;
+use crate::config::{GroupId, SnapshotMeta};
 use std::{
+    fmt,
     fs::{self, File},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
+use storage::{DataKeys, SealedFile, SealedKind, SealedWriter, is_wrong_key};
 
+/// Bytes of a piece on the wire, all but the last; and of a sealed chunk on the disk.
+pub(crate) const PIECE: usize = 1024 * 1024;
 const MAGIC: &[u8; 6] = b"DMSNAP";
 const VERSION: u8 = 1;
 /// Snapshots kept: if the newest is damaged, the one before and the log behind it do as well.
@@ -18,13 +25,52 @@ const KEEP: usize = 2;
 const META_BYTES: u32 = 1 << 20;
 
 /// A complete snapshot file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct SnapshotFile {
     pub(crate) path: PathBuf,
     pub(crate) meta: SnapshotMeta,
-    /// Bytes of the whole file.
+    /// Bytes of it all, unsealed: as it goes over the wire.
     pub(crate) length: u64,
     pub(crate) checksum: [u8; 32],
+    sealing: Sealing,
+}
+
+impl fmt::Debug for SnapshotFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotFile")
+            .field("path", &self.path)
+            .field("meta", &self.meta)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for SnapshotFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path && self.meta == other.meta && self.checksum == other.checksum
+    }
+}
+
+/// With what a group's snapshots are sealed, and to what.
+#[derive(Clone, Debug)]
+struct Sealing {
+    keys: DataKeys,
+    place: [u8; 8],
+}
+
+impl Sealing {
+    fn open(&self, path: &Path) -> io::Result<SealedFile> {
+        SealedFile::open(&self.keys, SealedKind::Snapshot, &self.place, path)
+    }
+
+    fn begin(&self, path: &Path) -> io::Result<SealedWriter<File>> {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        SealedWriter::begin(&self.keys, SealedKind::Snapshot, &self.place, PIECE, file)
+    }
 }
 
 fn invalid(why: impl Into<String>) -> io::Error {
@@ -40,15 +86,10 @@ fn checksum(meta: &[u8], body: &[u8]) -> [u8; 32] {
 }
 
 impl SnapshotFile {
-    /// Reads the head of a file, and checks its length.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        Self::read_head(path, &mut file)
-    }
-
-    fn read_head(path: &Path, file: &mut File) -> io::Result<Self> {
-        let mut start = [0; 11];
-        file.read_exact(&mut start)?;
+    fn read_head(path: &Path, sealing: &Sealing, file: &SealedFile) -> io::Result<(Self, u64)> {
+        let start = file.read_at(0, 11)?;
+        let torn = || invalid("it ends within its head: it is torn");
+        let start: [u8; 11] = start.try_into().map_err(|_| torn())?;
         if start[..6] != *MAGIC || start[6] != VERSION {
             return Err(invalid(format!(
                 "{} is no snapshot of this release",
@@ -59,36 +100,37 @@ impl SnapshotFile {
         if meta_length > META_BYTES {
             return Err(invalid("its meta data is too long"));
         }
-        let mut meta = vec![0; meta_length as usize];
-        file.read_exact(&mut meta)?;
-        let mut rest = [0; 40];
-        file.read_exact(&mut rest)?;
-        let (body, sum) = rest
-            .split_first_chunk::<8>()
-            .expect("40 bytes are more than 8");
-        let length = 11 + u64::from(meta_length) + 40 + u64::from_be_bytes(*body);
-        let found = file.metadata()?.len();
+        let rest = file.read_at(11, meta_length as usize + 40)?;
+        let (meta, rest) = rest
+            .split_at_checked(meta_length as usize)
+            .ok_or_else(torn)?;
+        let (body, sum) = rest.split_first_chunk::<8>().ok_or_else(torn)?;
+        let head = 11 + u64::from(meta_length) + 40;
+        let length = head.saturating_add(u64::from_be_bytes(*body));
+        let found = file.bytes();
         if found != length {
             return Err(invalid(format!(
                 "it has {found} bytes instead of {length}: it is torn"
             )));
         }
-        Ok(Self {
+        let this = Self {
             path: path.into(),
-            meta: postcard::from_bytes(&meta).map_err(|e| invalid(e.to_string()))?,
+            meta: postcard::from_bytes(meta).map_err(|e| invalid(e.to_string()))?,
             length,
-            checksum: sum.try_into().expect("32 bytes are left"),
-        })
+            checksum: sum.try_into().map_err(|_| torn())?,
+            sealing: sealing.clone(),
+        };
+        Ok((this, head))
     }
 
     /// The machine's bytes, checked.
     pub(crate) fn read_body(&self) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
-        let head = Self::read_head(&self.path, &mut file)?;
-        let mut body = Vec::new();
-        file.read_to_end(&mut body)?;
-        let meta = postcard::to_stdvec(&head.meta).expect("plain data serialises");
-        if checksum(&meta, &body) != self.checksum || head.checksum != self.checksum {
+        let file = self.sealing.open(&self.path)?;
+        let (found, head) = Self::read_head(&self.path, &self.sealing, &file)?;
+        let length = usize::try_from(self.length - head).map_err(io::Error::other)?;
+        let body = file.read_at(head, length)?;
+        let meta = postcard::to_stdvec(&found.meta).expect("plain data serialises");
+        if checksum(&meta, &body) != self.checksum || found.checksum != self.checksum {
             return Err(invalid(format!(
                 "{} does not match its checksum",
                 self.path.display()
@@ -97,38 +139,73 @@ impl SnapshotFile {
         Ok(body)
     }
 
-    /// Up to `length` bytes of the file from `offset` on.
+    /// Up to `length` bytes from `offset` on, as they go over the wire.
     pub(crate) fn read_part(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let mut file = File::open(&self.path)?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut part = Vec::with_capacity(length);
-        file.take(length as u64).read_to_end(&mut part)?;
-        Ok(part)
+        self.sealing.open(&self.path)?.read_at(offset, length)
     }
 }
 
 /// A group's folder of snapshots.
 #[derive(Clone, Debug)]
-pub(crate) struct SnapshotDir(PathBuf);
+pub(crate) struct SnapshotDir {
+    dir: PathBuf,
+    sealing: Sealing,
+}
 
 impl SnapshotDir {
     /// Opens or makes it. Unfinished files of an earlier run are removed, except those that are
-    /// being received: they go on where they ended.
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+    /// being received: they go on where they ended. Snapshots of a release that did not seal, or
+    /// sealed with an older key, are sealed with the newest.
+    pub(crate) fn open(dir: &Path, group: GroupId, keys: &DataKeys) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
+        let this = Self {
+            dir: dir.into(),
+            sealing: Sealing {
+                keys: keys.clone(),
+                place: group.to_u64().to_be_bytes(),
+            },
+        };
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "tmp") {
-                fs::remove_file(path)?;
+            let kind = path.extension().and_then(|e| e.to_str());
+            match kind {
+                Some("tmp") => fs::remove_file(path)?,
+                Some("snapshot") => {
+                    let Sealing { keys, place } = &this.sealing;
+                    storage::seal_anew(keys, SealedKind::Snapshot, place, PIECE, &path)?;
+                }
+                // Nobody needs what is not whole, and it can be read.
+                Some("part" | "damaged") if !SealedFile::is_sealed(&path)? => {
+                    fs::remove_file(path)?
+                }
+                _ => {}
             }
         }
-        Ok(Self(dir.into()))
+        Ok(this)
+    }
+
+    /// Reads the head of a file, and checks its length.
+    pub(crate) fn read(&self, path: &Path) -> io::Result<SnapshotFile> {
+        let file = self.sealing.open(path)?;
+        SnapshotFile::read_head(path, &self.sealing, &file).map(|(file, _)| file)
+    }
+
+    /// Takes a piece of the snapshot of that checksum and length; how many bytes are there then.
+    pub(crate) fn take_part(
+        &self,
+        checksum: &[u8; 32],
+        length: u64,
+        piece: (u64, &[u8]),
+    ) -> io::Result<u64> {
+        let place = (SealedKind::Snapshot, &self.sealing.place[..]);
+        let path = self.incoming(checksum);
+        storage::sealed_parts(&self.sealing.keys, place, PIECE, &path, length, piece)
     }
 
     fn name(&self, meta: &SnapshotMeta) -> PathBuf {
         let index = meta.last_log_id.as_ref().map_or(0, |l| l.index);
         let term = meta.last_log_id.as_ref().map_or(0, |l| l.leader_id.term);
-        self.0.join(format!("{index:016x}-{term:08x}.snapshot"))
+        self.dir.join(format!("{index:016x}-{term:08x}.snapshot"))
     }
 
     /// Writes a snapshot, durably, and drops those before the last two.
@@ -137,7 +214,7 @@ impl SnapshotDir {
         let temporary = path.with_extension("tmp");
         let encoded = postcard::to_stdvec(&meta).expect("plain data serialises");
         let checksum = checksum(&encoded, body);
-        let mut file = File::create(&temporary)?;
+        let mut file = self.sealing.begin(&temporary)?;
         file.write_all(MAGIC)?;
         file.write_all(&[VERSION])?;
         file.write_all(&(encoded.len() as u32).to_be_bytes())?;
@@ -145,23 +222,24 @@ impl SnapshotDir {
         file.write_all(&(body.len() as u64).to_be_bytes())?;
         file.write_all(&checksum)?;
         file.write_all(body)?;
-        file.sync_all()?;
-        let length = file.metadata()?.len();
+        file.finish()?.sync_all()?;
+        let length = (11 + encoded.len() + 40 + body.len()) as u64;
         fs::rename(&temporary, &path)?;
-        File::open(&self.0)?.sync_all()?;
+        File::open(&self.dir)?.sync_all()?;
         self.prune()?;
         Ok(SnapshotFile {
             path,
             meta,
             length,
             checksum,
+            sealing: self.sealing.clone(),
         })
     }
 
     /// Where the snapshot of that checksum is received.
     pub(crate) fn incoming(&self, checksum: &[u8; 32]) -> PathBuf {
         let name: String = checksum[..16].iter().map(|b| format!("{b:02x}")).collect();
-        self.0.join(format!("{name}.part"))
+        self.dir.join(format!("{name}.part"))
     }
 
     /// Takes a received, checked snapshot among the others. Other half-received ones go.
@@ -170,7 +248,7 @@ impl SnapshotDir {
         if received.path != path {
             File::open(&received.path)?.sync_all()?;
             fs::rename(&received.path, &path)?;
-            File::open(&self.0)?.sync_all()?;
+            File::open(&self.dir)?.sync_all()?;
         }
         self.prune()?;
         Ok(SnapshotFile {
@@ -181,7 +259,7 @@ impl SnapshotDir {
 
     fn sorted(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(&self.0)? {
+        for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "snapshot") {
                 found.push(path);
@@ -200,11 +278,22 @@ impl SnapshotDir {
         Ok(())
     }
 
+    fn whole(&self, path: &Path) -> io::Result<SnapshotFile> {
+        let file = self.read(path)?;
+        file.read_body()?;
+        if self.name(&file.meta) != path {
+            return Err(invalid("it was renamed: its name is not that of its index"));
+        }
+        Ok(file)
+    }
+
     /// The newest whole snapshot. Damaged ones are set aside, loudly.
     pub(crate) fn newest(&self) -> io::Result<Option<SnapshotFile>> {
         for path in self.sorted()?.into_iter().rev() {
-            match SnapshotFile::open(&path).and_then(|f| f.read_body().map(|_| f)) {
+            match self.whole(&path) {
                 Ok(file) => return Ok(Some(file)),
+                // It is as good as it was: only the key is not here.
+                Err(e) if is_wrong_key(&e) => return Err(e),
                 Err(e) => {
                     tracing::error!(
                         path = %path.display(), error = %e,
@@ -235,7 +324,7 @@ mod tests {
     #[test]
     fn two_are_kept_and_damage_is_survived() {
         let dir = tempfile::tempdir().unwrap();
-        let snapshots = SnapshotDir::open(dir.path()).unwrap();
+        let snapshots = open(dir.path(), &DataKeys::ephemeral()).unwrap();
         assert_eq!(snapshots.newest().unwrap(), None);
         for index in [5, 9, 300] {
             snapshots
@@ -260,14 +349,127 @@ mod tests {
             .write(true)
             .open(&before.path)
             .unwrap()
-            .set_len(before.length - 1)
+            .set_len(fs::metadata(&before.path).unwrap().len() - 1)
             .unwrap();
+        assert!(snapshots.read(&before.path).is_err());
+        assert_eq!(snapshots.newest().unwrap(), None);
+    }
+
+    fn open(dir: &Path, keys: &DataKeys) -> io::Result<SnapshotDir> {
+        SnapshotDir::open(dir, GroupId::Directory, keys)
+    }
+
+    /// As it goes over the wire, and as releases before sealing kept it.
+    fn plain(index: u64, body: &[u8]) -> Vec<u8> {
+        let meta = postcard::to_stdvec(&meta(index)).unwrap();
+        let mut bytes = b"DMSNAP\x01".to_vec();
+        bytes.extend((meta.len() as u32).to_be_bytes());
+        bytes.extend(&meta);
+        bytes.extend((body.len() as u64).to_be_bytes());
+        bytes.extend(checksum(&meta, body));
+        bytes.extend(body);
+        bytes
+    }
+
+    #[test]
+    fn an_earlier_releases_snapshot_is_read_and_sealed() {
+        let dir = tempfile::tempdir().unwrap();
+        let number: domain::PhoneNumber = "+8613800138000".parse().unwrap();
+        let body = [&[7; PIECE][..], number.reveal().as_bytes()].concat();
+        let golden = plain(9, &body);
+        assert_eq!(
+            golden[..27],
+            [
+                b"DMSNAP\x01".as_slice(),
+                &[0, 0, 0, 8, 1, 3, 1, 9, 0, 0, 0, 0],
+                &[0, 0, 0, 0, 0, 16, 0, 14]
+            ]
+            .concat()
+        );
+        let path = dir.path().join("0000000000000009-00000003.snapshot");
+        fs::write(&path, &golden).unwrap();
+        fs::write(dir.path().join("x.part"), &golden[..99]).unwrap();
+        fs::write(dir.path().join("x.damaged"), &golden).unwrap();
+        let clear = || storage::in_clear(dir.path(), &[number], &[]).unwrap();
+        assert_eq!(clear().len(), 2);
+
+        let old = DataKeys::ephemeral();
+        let snapshots = open(dir.path(), &old).unwrap();
+        assert_eq!(clear(), []);
+        let newest = snapshots.newest().unwrap().unwrap();
+        assert_eq!(
+            (&newest.meta, newest.read_body().unwrap()),
+            (&meta(9), body.clone())
+        );
+        assert_eq!(newest.length, golden.len() as u64);
+        let mut wire = newest.read_part(0, PIECE).unwrap();
+        wire.extend(newest.read_part(PIECE as u64, PIECE).unwrap());
+        assert_eq!(wire, golden, "on the wire it is as it was");
+
+        // Another member takes it in by pieces, and keeps it under a key of its own.
+        let other = tempfile::tempdir().unwrap();
+        let taker = open(other.path(), &DataKeys::ephemeral()).unwrap();
+        let sum = newest.checksum;
+        let put = |at: usize, piece: &[u8]| {
+            taker
+                .take_part(&sum, newest.length, (at as u64, piece))
+                .unwrap()
+        };
+        assert_eq!(put(0, &[]), 0);
+        assert_eq!(put(0, &golden[..PIECE]), PIECE as u64);
+        assert_eq!(put(PIECE, &golden[PIECE..]), newest.length);
+        assert_eq!(storage::in_clear(other.path(), &[number], &[]).unwrap(), []);
+        let received = taker.read(&taker.incoming(&sum)).unwrap();
+        assert_eq!(received.read_body().unwrap(), body);
+        taker.adopt(&received).unwrap();
+        assert_eq!(taker.newest().unwrap().unwrap().meta, meta(9));
+
+        // Without its key it is neither taken for damaged nor for missing.
+        let error = open(dir.path(), &DataKeys::ephemeral())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("put back the key file"), "{error}");
+        assert!(path.exists());
+        // Another group's, or under another name.
+        let group = GroupId::Region(domain::RegionId(1));
+        let region = SnapshotDir::open(dir.path(), group, &old).unwrap();
+        let error = region.read(&path).unwrap_err().to_string();
+        assert!(error.contains("moved here"), "{error}");
+        let renamed = dir.path().join("0000000000000010-00000003.snapshot");
+        fs::rename(&path, &renamed).unwrap();
         assert!(
-            SnapshotFile::open(&before.path)
+            snapshots
+                .whole(&renamed)
                 .unwrap_err()
                 .to_string()
-                .contains("torn")
+                .contains("renamed")
         );
-        assert_eq!(snapshots.newest().unwrap(), None);
+        fs::rename(&renamed, &path).unwrap();
+        // Cut off between two chunks.
+        let sealed = fs::read(&path).unwrap();
+        fs::write(&path, &sealed[..28 + PIECE + 16]).unwrap();
+        let error = snapshots.read(&path).unwrap_err().to_string();
+        assert!(error.contains("cut off"), "{error}");
+    }
+
+    #[test]
+    fn a_newer_key_seals_snapshots_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let key_file = dir.path().join("data.key");
+        let first = DataKeys::create(&key_file).unwrap();
+        let folder = dir.path().join("snapshots");
+        let body = vec![9; 2 * PIECE];
+        open(&folder, &first)
+            .unwrap()
+            .write(meta(5), &body)
+            .unwrap();
+        let both = DataKeys::rotate(&key_file).unwrap();
+        let snapshots = open(&folder, &both).unwrap();
+        assert_eq!(
+            snapshots.newest().unwrap().unwrap().read_body().unwrap(),
+            body
+        );
+        let error = open(&folder, &first).unwrap_err().to_string();
+        assert!(error.contains(&both.active().to_string()), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use std::time::Instant;
-use storage::{Durability, Journal, JournalBatch, JournalOptions};
+use storage::{DataKeys, Durability, Journal, JournalBatch, JournalOptions};
 
 /// Entries in one batch, bytes of each, batches.
 const SHAPES: [(u64, usize, u64); 3] = [(1, 300, 40_000), (64, 300, 2_000), (1, 256 << 10, 400)];
@@ -49,5 +49,10 @@ fn main() {
 }
 
 fn open(dir: &std::path::Path) -> Journal {
-    Journal::open(&dir.join("journal"), JournalOptions::default()).expect("a journal")
+    Journal::open(
+        &dir.join("journal"),
+        JournalOptions::default(),
+        &DataKeys::ephemeral(),
+    )
+    .expect("a journal")
 }

@@ -8,18 +8,17 @@
 //! A failed write or sync aborts the process: after a failed `fsync` nobody knows what is on the
 //! disk, and the other members take over.
 
+mod disk;
+mod reseal;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+use crate::seal::{DataKeys, SealError};
 use bytes::Bytes;
-use parking_lot::RwLock;
-use protobuf::well_known_types::BytesValue;
-use raft_engine::{Config, Engine, MessageExt, ReadableSize, RecoveryMode};
+use disk::Shared;
 use std::{
-    collections::BTreeMap,
-    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -70,6 +69,19 @@ pub enum JournalError {
         doing: &'static str,
         /// What the engine says.
         why: String,
+    },
+    /// An entry does not open with the data keys at hand.
+    #[error("entry {index} of group {group:#x} in the journal {dir} cannot be read")]
+    Sealed {
+        /// The directory.
+        dir: PathBuf,
+        /// The group.
+        group: u64,
+        /// Which.
+        index: u64,
+        /// Why.
+        #[source]
+        source: SealError,
     },
     /// Two stream names share an id.
     #[error("journal stream {name:?} collides with {other:?}; rename one")]
@@ -191,48 +203,6 @@ impl JournalBatch {
     }
 }
 
-/// Which of the engine's entries of a group exist: those in `first..end`.
-///
-/// The engine forgets compactions when their file is purged and has no truncation at all, so both
-/// bounds are values of the group, only ever overwritten (a deleted value could come back, too).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bounds {
-    first: u64,
-    end: u64,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            first: 0,
-            end: u64::MAX,
-        }
-    }
-}
-
-const FIRST_KEY: &[u8] = b".first";
-const END_KEY: &[u8] = b".end";
-
-struct EntryExt;
-
-impl MessageExt for EntryExt {
-    type Entry = BytesValue;
-
-    fn index(entry: &BytesValue) -> u64 {
-        let head = entry
-            .value
-            .first_chunk()
-            .expect("entries are written with their index in front");
-        u64::from_be_bytes(*head)
-    }
-}
-
-struct Shared {
-    engine: Engine,
-    bounds: RwLock<BTreeMap<u64, Bounds>>,
-    dir: PathBuf,
-}
-
 /// The journal of a process. Clones share it; the last one to go ends its threads, after all that
 /// was submitted is written.
 #[derive(Clone)]
@@ -250,7 +220,7 @@ struct Inner {
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Journal")
-            .field("dir", &self.inner.shared.dir)
+            .field("dir", &self.inner.shared.dir())
             .finish_non_exhaustive()
     }
 }
@@ -270,59 +240,22 @@ impl Drop for Inner {
 
 impl Journal {
     /// Opens or makes the journal in `dir`. Torn bytes at its end (a crash in the middle of a
-    /// write that nobody was told of) are dropped; damage anywhere else refuses to open.
+    /// write that nobody was told of) are dropped; damage anywhere else refuses to open. Entries
+    /// are sealed with the newest of `keys`; a journal of an earlier release, or sealed with an
+    /// older key, is sealed anew first.
     ///
     /// # Errors
-    /// [`JournalError::Io`], [`JournalError::Engine`].
-    pub fn open(dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
+    /// [`JournalError::Io`], [`JournalError::Engine`], [`JournalError::Sealed`].
+    pub fn open(
+        dir: &Path,
+        options: JournalOptions,
+        keys: &DataKeys,
+    ) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io {
             dir: dir.into(),
             source,
         };
-        fs::create_dir_all(dir).map_err(io)?;
-        let engine = Engine::open(Config {
-            dir: dir.to_string_lossy().into_owned(),
-            recovery_mode: RecoveryMode::TolerateTailCorruption,
-            recovery_threads: 2,
-            target_file_size: ReadableSize(options.file_bytes),
-            purge_threshold: ReadableSize(options.purge_bytes),
-            ..Config::default()
-        })
-        .map_err(|e| JournalError::Engine {
-            dir: dir.into(),
-            doing: "opened",
-            why: e.to_string(),
-        })?;
-        // The engine does not sync the directory after it made its first file.
-        File::open(dir).and_then(|d| d.sync_all()).map_err(io)?;
-        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-            File::open(parent).and_then(|d| d.sync_all()).map_err(io)?;
-        }
-        let mut bounds = BTreeMap::new();
-        for group in engine.raft_groups() {
-            let number = |key| {
-                engine
-                    .get(group, key)
-                    .and_then(|v| Some(u64::from_be_bytes(v.try_into().ok()?)))
-            };
-            let found = Bounds {
-                first: number(FIRST_KEY).unwrap_or(0),
-                end: number(END_KEY).unwrap_or(u64::MAX),
-            };
-            // Entries compacted long ago may be back from a rewritten file.
-            if engine
-                .first_index(group)
-                .is_some_and(|first| first < found.first)
-            {
-                engine.compact_to(group, found.first);
-            }
-            bounds.insert(group, found);
-        }
-        let shared = Arc::new(Shared {
-            engine,
-            bounds: RwLock::new(bounds),
-            dir: dir.into(),
-        });
+        let shared = Arc::new(reseal::open(dir, options, keys)?);
         let (submissions, receiver) = mpsc::sync_channel(QUEUE);
         let (stop_purge, purge_receiver) = mpsc::channel::<()>();
         let threads = vec![
@@ -375,19 +308,7 @@ impl Journal {
     /// The group's entries that exist, as `first..=last`; `None` when there are none. Counts what
     /// is written, not what is queued.
     pub fn span(&self, group: u64) -> Option<(u64, u64)> {
-        let shared = &self.inner.shared;
-        let bounds = shared
-            .bounds
-            .read()
-            .get(&group)
-            .copied()
-            .unwrap_or_default();
-        let first = shared.engine.first_index(group)?.max(bounds.first);
-        let last = shared
-            .engine
-            .last_index(group)?
-            .min(bounds.end.checked_sub(1)?);
-        (first <= last).then_some((first, last))
+        self.inner.shared.span(group)
     }
 
     /// The index before which the group's entries were compacted; 0 when never.
@@ -404,7 +325,8 @@ impl Journal {
     /// `max_bytes` (at least one is given).
     ///
     /// # Errors
-    /// [`JournalError::Engine`] when they cannot be read.
+    /// [`JournalError::Engine`] when they cannot be read, [`JournalError::Sealed`] when they do not
+    /// open with the data key.
     pub fn read(
         &self,
         group: u64,
@@ -412,44 +334,7 @@ impl Journal {
         to: u64,
         max_bytes: usize,
     ) -> Result<Vec<(u64, Bytes)>, JournalError> {
-        // Purging may move entries to another file between the look at the index and the read.
-        let mut tries = 0;
-        loop {
-            let Some((first, last)) = self.span(group) else {
-                return Ok(Vec::new());
-            };
-            let (from, to) = (from.max(first), to.min(last + 1));
-            if from >= to {
-                return Ok(Vec::new());
-            }
-            let mut found: Vec<BytesValue> = Vec::new();
-            let result = self.inner.shared.engine.fetch_entries_to::<EntryExt>(
-                group,
-                from,
-                to,
-                Some(max_bytes),
-                &mut found,
-            );
-            match result {
-                Ok(_) => {
-                    return Ok(found
-                        .into_iter()
-                        .map(|e| (EntryExt::index(&e), Bytes::from(e.value).slice(8..)))
-                        .collect());
-                }
-                Err(e) if tries < 5 => {
-                    tracing::debug!(group, from, to, error = %e, "journal read is tried again");
-                    tries += 1;
-                }
-                Err(e) => {
-                    return Err(JournalError::Engine {
-                        dir: self.inner.shared.dir.clone(),
-                        doing: "read",
-                        why: e.to_string(),
-                    });
-                }
-            }
-        }
+        self.inner.shared.read(group, from, to, max_bytes)
     }
 
     /// A named value of the group, as last written.
@@ -468,6 +353,11 @@ impl Journal {
         JournalStream::open(self.clone(), name)
     }
 
+    /// The keys it is sealed with.
+    pub fn keys(&self) -> &DataKeys {
+        self.inner.shared.keys()
+    }
+
     /// Bytes of all files.
     pub fn used_bytes(&self) -> u64 {
         self.inner.shared.engine.get_used_size() as u64
@@ -478,7 +368,7 @@ fn spawn_purge(shared: Arc<Shared>, stop: mpsc::Receiver<()>) -> io::Result<Join
     std::thread::Builder::new().name("journal-purge".into()).spawn(move || {
         while stop.recv_timeout(PURGE_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
             if let Err(e) = shared.engine.purge_expired_files() {
-                tracing::error!(dir = %shared.dir.display(), error = %e, "old journal files cannot be purged");
+                tracing::error!(dir = %shared.dir().display(), error = %e, "old journal files cannot be purged");
             }
             metrics::gauge!("dialmesh_journal_used_bytes").set(shared.engine.get_used_size() as f64);
         }

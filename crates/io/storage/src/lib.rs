@@ -40,6 +40,19 @@ pub use records::{Record, RecordCursor, RecordError, RecordOrder, RecordPage, Re
 pub use redb_view::RedbView;
 pub use seal::{
     DataKeyId, DataKeys, KeyFileError, SEAL_BYTES, SEALED_BY, SealError, SealedFile, SealedKind,
-    SealedWriter, sealed_parts,
+    SealedWriter, is_wrong_key, seal_anew, sealed_parts,
 };
 pub use sled_view::SledView;
+
+/// Copies a folder of files, for tests on data that earlier releases wrote.
+#[cfg(test)]
+pub(crate) fn copy_folder(from: &str, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            continue;
+        }
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}

@@ -41,7 +41,7 @@ use std::{
 use zeroize::Zeroizing;
 
 pub use key_file::{KeyFileError, SEALED_BY};
-pub use stream::{SealedFile, SealedWriter, sealed_parts};
+pub use stream::{SealedFile, SealedWriter, is_wrong_key, seal_anew, sealed_parts};
 
 /// Version of a sealed record.
 const VERSION: u8 = 1;
@@ -94,6 +94,13 @@ impl SealedKind {
 /// Names a data key: the first bytes of a hash of it, so that a wrong key is told at once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataKeyId(u32);
+
+impl DataKeyId {
+    /// As a number, for tables of numbers.
+    pub(crate) const fn number(self) -> u64 {
+        self.0 as u64
+    }
+}
 
 impl fmt::Display for DataKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -172,6 +179,13 @@ impl DataKey {
         }
     }
 
+    fn hash_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        let mut hasher = blake3::Hasher::new_derive_key("dialmesh keyed hash, version 1");
+        hasher.update(&*self.secret);
+        hasher.update(purpose.as_bytes());
+        Zeroizing::new(*hasher.finalize().as_bytes())
+    }
+
     /// The key of one run and kind.
     fn derive(&self, kind: SealedKind, prefix: &[u8; PREFIX]) -> LessSafeKey {
         let info = [kind.info()];
@@ -248,16 +262,15 @@ impl DataKeys {
     /// A hash of `text` that nobody without the data key can compute: for keys of views, and where
     /// a number must be recognised and not read. `purpose` keeps uses apart.
     pub fn keyed_hash(&self, purpose: &str, text: &[u8]) -> [u8; 16] {
-        let hash = blake3::keyed_hash(&self.hash_key(purpose), text);
+        let hash = blake3::keyed_hash(&self.newest().hash_key(purpose), text);
         *hash.as_bytes().first_chunk().expect("32 bytes")
     }
 
-    /// The key of [`DataKeys::keyed_hash`] for that purpose, for a machine of core.
-    pub fn hash_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        let mut hasher = blake3::Hasher::new_derive_key("dialmesh keyed hash, version 1");
-        hasher.update(&*self.newest().secret);
-        hasher.update(purpose.as_bytes());
-        Zeroizing::new(*hasher.finalize().as_bytes())
+    /// Keys to hash with for that purpose, oldest first; the last one is that of
+    /// [`DataKeys::keyed_hash`].
+    pub fn hash_keys(&self, purpose: &str) -> Vec<(DataKeyId, Zeroizing<[u8; 32]>)> {
+        let keys = self.0.keys.iter();
+        keys.map(|key| (key.id, key.hash_key(purpose))).collect()
     }
 
     /// One who seals for this run.
@@ -304,6 +317,12 @@ impl DataKeys {
             file: self.0.file.display().to_string(),
             has: has.join(", "),
         }
+    }
+
+    /// Whether a record was sealed with the newest key, as its head says.
+    pub(crate) fn is_newest(&self, sealed: &[u8]) -> bool {
+        sealed.first() == Some(&VERSION)
+            && sealed.get(1..5) == Some(&self.active().0.to_be_bytes()[..])
     }
 
     /// Opens a record in place; where the plain bytes are.

@@ -11,7 +11,7 @@ use openraft::{
     StorageError,
     testing::log::{StoreBuilder, Suite},
 };
-use storage::{Journal, JournalOptions};
+use storage::{DataKeys, Journal, JournalOptions};
 
 struct Builder;
 
@@ -21,10 +21,14 @@ impl StoreBuilder<Types, LogStore, Machine<Ledger>, (tempfile::TempDir, Journal)
     ) -> Result<((tempfile::TempDir, Journal), LogStore, Machine<Ledger>), StorageError<Types>>
     {
         let dir = tempfile::tempdir().unwrap();
+        // The suite hands one store's snapshot to another.
+        static KEYS: std::sync::OnceLock<DataKeys> = std::sync::OnceLock::new();
+        let keys = KEYS.get_or_init(DataKeys::ephemeral);
         let journal =
-            Journal::open(&dir.path().join("journal"), JournalOptions::default()).unwrap();
+            Journal::open(&dir.path().join("journal"), JournalOptions::default(), keys).unwrap();
         let log = LogStore::open(&journal, GroupId::Directory).unwrap();
-        let snapshots = SnapshotDir::open(&dir.path().join("snapshots")).unwrap();
+        let snapshots =
+            SnapshotDir::open(&dir.path().join("snapshots"), GroupId::Directory, keys).unwrap();
         let machine = Machine::new(GroupId::Directory, Ledger::default(), snapshots, None);
         Ok(((dir, journal), log, machine))
     }

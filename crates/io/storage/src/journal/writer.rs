@@ -1,7 +1,9 @@
 //! The writer: takes what is queued, writes it at once, syncs once.
 
-use super::{Bounds, Change, Durability, END_KEY, EntryExt, FIRST_KEY, JournalBatch, Shared};
-use protobuf::well_known_types::BytesValue;
+use super::{
+    Change, Durability, JournalBatch,
+    disk::{Bounds, END_KEY, EntryExt, FIRST_KEY, Shared},
+};
 use raft_engine::{Command, LogBatch};
 use std::{
     collections::BTreeMap,
@@ -212,11 +214,7 @@ fn stage(
                 log.put(group, END_KEY.to_vec(), now.end.to_be_bytes().to_vec())?;
                 bounds.insert(group, now);
             }
-            let mut value = Vec::with_capacity(8 + entry.len());
-            value.extend_from_slice(&index.to_be_bytes());
-            value.extend_from_slice(&entry);
-            let mut message = BytesValue::new();
-            message.set_value(value);
+            let message = shared.message(group, index, &entry);
             log.add_entries::<EntryExt>(group, &[message])
         }
         Change::Truncate { group, from } => {

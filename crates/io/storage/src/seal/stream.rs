@@ -292,6 +292,61 @@ impl SealedFile {
     }
 }
 
+/// Whether an error says that the data key is not at hand; what it is about may be whole then.
+pub fn is_wrong_key(error: &io::Error) -> bool {
+    let seal = error.get_ref().and_then(|e| e.downcast_ref::<SealError>());
+    matches!(seal, Some(SealError::WrongKey { .. }))
+}
+
+/// Seals a file with the newest key where it is plain, as earlier releases wrote it, or sealed with
+/// an older key. A damaged one is left to be found as such. A crash leaves the one or the other.
+///
+/// # Errors
+/// It cannot be read or written, or its key is not at hand.
+pub fn seal_anew(
+    keys: &DataKeys,
+    kind: SealedKind,
+    place: &[u8],
+    chunk: usize,
+    path: &Path,
+) -> io::Result<()> {
+    let sealed = match SealedFile::is_sealed(path)? {
+        false => None,
+        true => match SealedFile::open(keys, kind, place, path) {
+            Ok(file) if file.key() == keys.active() => return Ok(()),
+            Ok(file) => Some(file),
+            Err(error) if is_wrong_key(&error) => return Err(error),
+            Err(_) => return Ok(()),
+        },
+    };
+    let temporary = path.with_extension("tmp");
+    let mut open = File::options();
+    open.create(true).truncate(true).write(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+    let file = open.open(&temporary)?;
+    let mut anew = SealedWriter::begin(keys, kind, place, chunk, file)?;
+    match sealed {
+        None => _ = io::copy(&mut File::open(path)?, &mut anew)?,
+        Some(file) => {
+            let mut offset = 0;
+            while offset < file.bytes() {
+                let Ok(part) = file.read_at(offset, file.chunk()) else {
+                    return std::fs::remove_file(&temporary);
+                };
+                anew.write_all(&part)?;
+                offset += part.len() as u64;
+            }
+        }
+    }
+    anew.finish()?.sync_all()?;
+    tracing::info!(path = %path.display(), key = %keys.active(), "sealed with the newest data key");
+    std::fs::rename(&temporary, path)?;
+    match path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
 /// A sealed file that comes piece by piece, over restarts: each piece a chunk. Returns how many
 /// bytes are there after `piece` (offset, bytes) of `length` in all was taken; one that does not
 /// follow what is there is not. An empty piece only asks. What a crash left of a chunk is cut off.
