@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use service::{
     config::{ConfigError, Layers},
-    sections::{MeshConfig, MonitoringConfig, OutOfBounds, ProtocolConfig},
+    sections::{MeshConfig, MonitoringConfig, OutOfBounds, ProtocolConfig, StorageConfig},
 };
 use std::{
     net::SocketAddr,
@@ -27,6 +27,9 @@ pub struct CoordinatorConfig {
     /// Times of the mesh protocol.
     #[serde(default)]
     pub protocol: ProtocolConfig,
+    /// Its data keys.
+    #[serde(default)]
+    pub storage: StorageConfig,
     /// Logs.
     #[serde(default)]
     pub log: service::logs::LogSettings,
@@ -61,10 +64,9 @@ impl CoordinatorConfig {
             .with_file(path)?
             .with_environment(std::env::vars(), &service::config::NOT_SETTINGS);
         let mut config: Self = layers.read()?;
-        config.data_dir = path
-            .parent()
-            .unwrap_or(Path::new("."))
-            .join(&config.data_dir);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        config.data_dir = folder.join(&config.data_dir);
+        config.storage.relative_to(folder);
         config.protocol.check(path)?;
         Ok(config)
     }

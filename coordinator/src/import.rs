@@ -238,7 +238,7 @@ impl Import {
             ));
         };
         let mapping = Mapping::of(&heading.fields).map_err(Failure::Heading)?;
-        let mut rejects = Rejects::new(self.running.rejects_path(), &heading.fields);
+        let mut rejects = Rejects::new(self.running.rejects_file(), &heading.fields);
         let taken = self.take_rows(rows, &mapping, &mut rejects).await;
         rejects.finish()?;
         self.running.operation.has_rejects = rejects.any();

@@ -8,7 +8,7 @@ use member::{Member, MemberConfig};
 use mesh::{Identity, MemberKey, MeshCa};
 use service::{Shutdown, Tasks};
 use std::{net::SocketAddr, path::Path, time::Duration};
-use storage::DataDirLock;
+use storage::{DataDirLock, DataKeys};
 
 /// The first member of every mesh.
 const FOUNDER: MemberId = MemberId(1);
@@ -105,12 +105,14 @@ async fn make(config: &CoordinatorConfig, options: &InitOptions) -> anyhow::Resu
             identity
         }
     };
+    let keys = DataKeys::open(&config.storage.data_key_file(dir), dir)?;
     let tasks = Tasks::new(Shutdown::new());
     let member = Member::start(
         MemberConfig {
             data_dir: dir.clone(),
             // Nobody dials it yet.
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            keys,
             identity,
             authority: None,
             freshness: config.protocol.freshness,

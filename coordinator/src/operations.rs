@@ -12,11 +12,12 @@ use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::io::AsyncReadExt;
+use storage::{DataKeys, NativeFiles, SealedFile, SealedKind, SealedWriter};
 
 /// Operations kept; at the bound the oldest one that has ended goes.
 const OPERATIONS: usize = 1_000;
@@ -38,13 +39,19 @@ pub(crate) struct OperationsError {
 #[derive(Debug)]
 pub(crate) struct Operations {
     dir: PathBuf,
+    keys: DataKeys,
     table: Mutex<BTreeMap<String, Operation>>,
     events: Events,
 }
 
 impl Operations {
-    /// Reads what is there. What was under way when the process ended has failed.
-    pub(crate) fn open(data_dir: &Path, events: Events) -> Result<Self, OperationsError> {
+    /// Reads what is there. What was under way when the process ended has failed. Files of rejects of
+    /// an earlier release, or sealed with an older key, are sealed with the newest.
+    pub(crate) fn open(
+        data_dir: &Path,
+        keys: &DataKeys,
+        events: Events,
+    ) -> Result<Self, OperationsError> {
         let dir = data_dir.join("operations");
         let bad = |source| OperationsError {
             path: dir.clone(),
@@ -72,10 +79,14 @@ impl Operations {
                 operation.ended_at = Some(service::clock::wall().into());
                 save(&dir, &operation).map_err(bad)?;
             }
+            rejects_of(&dir, &operation.id, keys)
+                .seal_anew()
+                .map_err(bad)?;
             table.insert(operation.id.clone(), operation);
         }
         Ok(Self {
             dir,
+            keys: keys.clone(),
             table: Mutex::new(table),
             events,
         })
@@ -163,15 +174,24 @@ impl Operations {
                 id: id.to_owned(),
             });
         }
-        let path = rejects_path(&self.dir, &operation.id);
-        let file = tokio::fs::File::open(&path).await;
-        let file = file.map_err(|e| BackendError::Internal(format!("{}: {e}", path.display())))?;
-        let pieces = stream::unfold(Some(file), |file| async move {
-            let mut file = file?;
-            let mut piece = bytes::BytesMut::with_capacity(PIECE);
-            match file.read_buf(&mut piece).await {
-                Ok(0) => None,
-                Ok(_) => Some((Ok(piece.freeze()), Some(file))),
+        let file = rejects_of(&self.dir, &operation.id, &self.keys);
+        let path = file.path.clone();
+        let opened = tokio::task::spawn_blocking(move || file.open()).await;
+        let file = opened
+            .map_err(io::Error::other)
+            .flatten()
+            .map_err(|e| BackendError::Internal(format!("{}: {e}", path.display())))?;
+        let begin = Some((Arc::new(file), 0));
+        let pieces = stream::unfold(begin, |state| async move {
+            let (file, offset) = state?;
+            let source = Arc::clone(&file);
+            let read = tokio::task::spawn_blocking(move || source.read_at(offset, PIECE)).await;
+            match read.map_err(io::Error::other).flatten() {
+                Ok(piece) if piece.is_empty() => None,
+                Ok(piece) => {
+                    let next = offset + piece.len() as u64;
+                    Some((Ok(piece.into()), Some((file, next))))
+                }
                 Err(error) => {
                     tracing::error!(%error, "a file of rejects cannot be read");
                     Some((Err(BodyError::Interrupted), None))
@@ -182,8 +202,57 @@ impl Operations {
     }
 }
 
-fn rejects_path(dir: &Path, id: &str) -> PathBuf {
-    dir.join(id).join("rejects.csv")
+/// An operation's file of rejects, which holds whole numbers: sealed, to its operation.
+#[derive(Clone, Debug)]
+pub(crate) struct RejectsFile {
+    path: PathBuf,
+    id: String,
+    keys: DataKeys,
+}
+
+fn rejects_of(dir: &Path, id: &str, keys: &DataKeys) -> RejectsFile {
+    RejectsFile {
+        path: dir.join(id).join("rejects.sealed"),
+        id: id.to_owned(),
+        keys: keys.clone(),
+    }
+}
+
+impl RejectsFile {
+    /// Makes it anew.
+    pub(crate) fn create(&self) -> io::Result<SealedWriter<fs::File>> {
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&self.path)?;
+        let place = self.id.as_bytes();
+        SealedWriter::begin(&self.keys, SealedKind::Rejects, place, PIECE, file)
+    }
+
+    pub(crate) fn open(&self) -> io::Result<SealedFile> {
+        let place = self.id.as_bytes();
+        SealedFile::open(&self.keys, SealedKind::Rejects, place, &self.path)
+    }
+
+    fn seal_anew(&self) -> io::Result<()> {
+        let plain = self.path.with_extension("csv");
+        if plain.exists() {
+            fs::rename(&plain, &self.path)?;
+        }
+        if !self.path.exists() {
+            return Ok(());
+        }
+        let place = self.id.as_bytes();
+        storage::seal_anew(
+            &NativeFiles,
+            &self.keys,
+            (SealedKind::Rejects, place),
+            PIECE,
+            &self.path,
+        )
+    }
 }
 
 fn save(dir: &Path, operation: &Operation) -> io::Result<()> {
@@ -202,9 +271,13 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Where its file of rejects belongs.
-    pub(crate) fn rejects_path(&self) -> PathBuf {
-        rejects_path(&self.operations.dir, &self.operation.id)
+    /// Its file of rejects.
+    pub(crate) fn rejects_file(&self) -> RejectsFile {
+        rejects_of(
+            &self.operations.dir,
+            &self.operation.id,
+            &self.operations.keys,
+        )
     }
 
     /// Tells progress, but not too often.
@@ -260,7 +333,8 @@ mod tests {
     #[test]
     fn operations_survive_a_restart_newest_first() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Arc::new(Operations::open(dir.path(), Events::new()).unwrap());
+        let keys = DataKeys::ephemeral();
+        let open = || Arc::new(Operations::open(dir.path(), &keys, Events::new()).unwrap());
         let operations = open();
         let first = operations.begin("lead_import", false, Some(9)).unwrap();
         let second = operations.begin("lead_import", true, None).unwrap();
@@ -289,7 +363,8 @@ mod tests {
     #[test]
     fn the_oldest_goes_at_the_bound() {
         let dir = tempfile::tempdir().unwrap();
-        let operations = Arc::new(Operations::open(dir.path(), Events::new()).unwrap());
+        let keys = DataKeys::ephemeral();
+        let operations = Arc::new(Operations::open(dir.path(), &keys, Events::new()).unwrap());
         let oldest = operations
             .begin("lead_import", false, None)
             .unwrap()
@@ -314,5 +389,44 @@ mod tests {
             .end(None);
         assert!(operations.get(&oldest.id).is_err());
         assert!(!operations.dir.join(&oldest.id).exists());
+    }
+
+    async fn read(operations: &Operations, id: &str) -> String {
+        let pieces: Vec<_> = operations.rejects(id).await.unwrap().collect().await;
+        let bytes: Vec<u8> = pieces
+            .into_iter()
+            .flat_map(|p| p.unwrap().to_vec())
+            .collect();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_earlier_releases_rejects_are_read_and_sealed() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = DataKeys::ephemeral();
+        let open = || Arc::new(Operations::open(dir.path(), &keys, Events::new()).unwrap());
+        let mut running = open().begin("lead_import", false, None).unwrap();
+        running.operation.has_rejects = true;
+        let id = running.end(None).id;
+        let text = "rejected_row,rejected_for,remedy,number\n".to_owned()
+            + &"2,invalid,call somebody,+8613800138000\n".repeat(5_000);
+        assert!(text.len() > 2 * PIECE);
+        let plain = dir.path().join("operations").join(&id).join("rejects.csv");
+        fs::write(&plain, &text).unwrap();
+        let number = "+8613800138000".parse().unwrap();
+        let clear = || storage::in_clear(dir.path(), &[number], &[]).unwrap();
+        assert_eq!(clear().len(), 1);
+        for _ in 0..2 {
+            let operations = open();
+            assert_eq!(read(&operations, &id).await, text);
+            assert!(clear().is_empty() && !plain.exists());
+        }
+        // Cut off: what there is comes, then the answer breaks off.
+        let sealed = plain.with_extension("sealed");
+        let bytes = fs::read(&sealed).unwrap();
+        fs::write(&sealed, &bytes[..28 + PIECE + 16]).unwrap();
+        let operations = open();
+        let pieces: Vec<_> = operations.rejects(&id).await.unwrap().collect().await;
+        assert!(matches!(pieces.last(), Some(Err(BodyError::Interrupted))));
     }
 }

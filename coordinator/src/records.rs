@@ -15,7 +15,7 @@ use member::{RecordsReply, decode, encode};
 use mesh::ServiceError;
 use parking_lot::Mutex;
 use std::{path::Path, sync::Arc};
-use storage::{Record, RecordCursor, RecordError, RecordOrder, RecordPage, RecordStore};
+use storage::{DataKeys, Record, RecordCursor, RecordError, RecordOrder, RecordPage, RecordStore};
 
 /// Version of a record's bytes in the store.
 const VERSION: u8 = 3;
@@ -74,10 +74,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 impl Records {
     /// Opens the store and counts what is there.
-    pub(crate) async fn open(path: &Path, events: Events) -> Result<Self, RecordError> {
-        let path = path.to_owned();
+    pub(crate) async fn open(
+        path: &Path,
+        keys: &DataKeys,
+        events: Events,
+    ) -> Result<Self, RecordError> {
+        let (path, keys) = (path.to_owned(), keys.clone());
         blocking(move || {
-            let store = RecordStore::open(&path)?;
+            let store = RecordStore::open(&path, &keys)?;
             let mut tally = Tally::default();
             let (mut cursor, order) = (None, RecordOrder::OldestFirst);
             loop {
@@ -377,7 +381,8 @@ pub(crate) mod tests {
     async fn a_record_is_kept_once_and_only_from_its_node() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.redb");
-        let records = Records::open(&path, Events::new()).await.unwrap();
+        let keys = DataKeys::ephemeral();
+        let records = Records::open(&path, &keys, Events::new()).await.unwrap();
         let batch = encode(&vec![record(1), record(2), record(1)]);
         let other = records
             .receive(MemberId(3), batch.clone())
@@ -401,7 +406,7 @@ pub(crate) mod tests {
         };
         assert_eq!(records.lost(vec![lost(2), lost(3)]).await.unwrap(), 1);
         drop(records);
-        let records = Records::open(&path, Events::new()).await.unwrap();
+        let records = Records::open(&path, &keys, Events::new()).await.unwrap();
         let counts = records.tally(|t| t.campaign(CampaignId(1)));
         assert_eq!((counts.attempts, counts.dispositions["unknown"]), (3, 1));
         let found = records
@@ -410,6 +415,8 @@ pub(crate) mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(found.disposition, Disposition::Busy);
+        let clear = storage::in_clear(dir.path(), &[record(1).number], &[]);
+        assert_eq!(clear.unwrap(), []);
     }
 
     #[test]

@@ -35,7 +35,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use storage::{DataDirLock, ProcessEpoch};
+use storage::{DataDirLock, DataKeys, ProcessEpoch};
 use tokio::sync::mpsc;
 
 /// How long requests and imports under way may take when the process stops.
@@ -198,6 +198,7 @@ impl Coordinator {
             );
         }
         let lock = DataDirLock::acquire(dir)?;
+        let keys = DataKeys::open(&config.storage.data_key_file(dir), dir)?;
         let epoch = ProcessEpoch::begin(dir)?;
         let identity = Identity::load(dir)?.with_context(|| {
             format!(
@@ -222,8 +223,8 @@ impl Coordinator {
 
         let events = Events::new();
         let notes = Arc::new(Notes::open(dir)?);
-        let records = Records::open(&dir.join("records.redb"), events.clone()).await?;
-        let operations = Arc::new(Operations::open(dir, events.clone())?);
+        let records = Records::open(&dir.join("records.redb"), &keys, events.clone()).await?;
+        let operations = Arc::new(Operations::open(dir, &keys, events.clone())?);
         let authority = Authority::new(MeshCa::open(dir)?, Arc::clone(&notes));
         let live = Arc::new(AtomicBool::new(false));
         let ear = Ear {
@@ -235,6 +236,7 @@ impl Coordinator {
             MemberConfig {
                 data_dir: dir.clone(),
                 listen: config.mesh.listen,
+                keys,
                 identity,
                 authority: Some(Arc::new(authority.clone())),
                 freshness: config.protocol.freshness,

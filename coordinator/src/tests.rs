@@ -358,6 +358,10 @@ async fn an_import_counts_every_row_and_a_restart_keeps_all() {
         assert!(me.reachable && me.name == "coordinator");
         ((), coordinator)
     });
+    // Imported leads, one on the do-not-call list, a rejected row.
+    let numbers = [0, 1, 1_899, 2_000].map(|n| number(n).parse().unwrap());
+    let clear = storage::in_clear(mesh.dir.path(), &numbers, &["Name 1, Jr.", ",120,Short,"]);
+    assert_eq!(clear.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -364,9 +364,13 @@ mod tests {
         }
     }
 
+    fn numbers() -> permit::audit::NumberKey {
+        permit::audit::NumberKey::new("test".into(), [7; 32])
+    }
+
     fn write(audit: &Audit, head: &mut Head, lines: u64, at: WallTime) {
         for _ in 0..lines {
-            let line = head.seal(&record(head.sequence + 1, at));
+            let line = head.seal(&record(head.sequence + 1, at), &numbers());
             audit.write(&[Bytes::from(line)]).unwrap();
         }
     }

@@ -4,7 +4,7 @@ use domain::limits;
 use serde::Deserialize;
 use service::{
     config::{ConfigError, Layers, duration},
-    sections::{MeshConfig, MonitoringConfig, OutOfBounds, ProtocolConfig},
+    sections::{MeshConfig, MonitoringConfig, OutOfBounds, ProtocolConfig, StorageConfig},
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -36,6 +36,9 @@ pub struct NodeConfig {
     /// Times of the mesh protocol.
     #[serde(default)]
     pub protocol: ProtocolConfig,
+    /// Its data keys.
+    #[serde(default)]
+    pub storage: StorageConfig,
     /// How long a drain may take at SIGTERM.
     #[serde(default = "default_drain", with = "duration")]
     pub drain: Duration,
@@ -125,6 +128,7 @@ impl NodeConfig {
         let mut config: Self = layers.read()?;
         let folder = path.parent().unwrap_or(Path::new("."));
         config.data_dir = folder.join(&config.data_dir);
+        config.storage.relative_to(folder);
         if let Some(prompt) = &mut config.prompts.safe_harbour {
             *prompt = folder.join(&*prompt);
         }

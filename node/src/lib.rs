@@ -27,6 +27,7 @@ use ledger::{Change, DirectoryCommand, DirectoryEvent, RegionCommand};
 use member::{Member, MemberConfig, STATUS, encode, save_peers};
 use mesh::{Identity, JoinInfo, JoinToken};
 use outbox::{Outbox, Shipping};
+use permit::audit::NumberKey;
 use phones::Phones;
 use service::{
     clock, entropy,
@@ -44,7 +45,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
-use storage::{DataDirLock, ProcessEpoch};
+use storage::{DataDirLock, DataKeys, ProcessEpoch};
 use tokio::sync::{mpsc, oneshot};
 use wishes::Wishes;
 
@@ -142,6 +143,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
             config.data_dir.display()
         );
     };
+    let key_file = config.storage.data_key_file(&config.data_dir);
+    let keys = DataKeys::open(&key_file, &config.data_dir)?;
     let epoch = ProcessEpoch::begin(&config.data_dir)?;
     let boot = clock::boot_id().context("the boot id cannot be read")?;
     let renew_at = identity.renew_at();
@@ -155,6 +158,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         MemberConfig {
             data_dir: config.data_dir.clone(),
             listen: config.mesh.listen,
+            keys: keys.clone(),
             identity,
             authority: None,
             freshness: config.protocol.freshness,
@@ -186,8 +190,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     move_if_needed(&member, &config).await;
 
     let readiness = Readiness::new();
-    let (view, known) = phones::open(&config.data_dir, clock::wall())?;
-    let phones = Phones::default();
+    let (view, known) = phones::open(&config.data_dir, &keys, clock::wall())?;
+    let phones = Phones::new(&keys);
     let anchor = (member.directory()).read(|directory| directory.audit_head(member.id()));
     let anchor = anchor.map(|(sequence, hash)| permit::audit::Head { sequence, hash });
     let (audit, head, shown) = Audit::open(&config.data_dir, member.id(), anchor, clock::wall())?;
@@ -197,7 +201,10 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         outbox: Arc::clone(&outbox),
         phones: phones.clone(),
     };
-    let started = start_engine(&config, &member, &readiness, &events, kept, region, head)?;
+    let numbers = keys.hash_keys(permit::audit::NUMBERS).pop();
+    let (id, key) = numbers.context("there is no data key")?;
+    let chain = (head, NumberKey::new(id.to_string(), *key));
+    let started = start_engine(&config, &member, &readiness, &events, kept, region, chain)?;
     let (shell, wishes) = started;
     let (trunks, agents) = (
         shell.trunks.bound()[0].address,
@@ -383,7 +390,7 @@ fn start_engine(
     events: &Events,
     kept: Kept,
     region: RegionId,
-    audit: permit::audit::Head,
+    (audit, audit_numbers): (permit::audit::Head, NumberKey),
 ) -> Result<Started> {
     let seed = entropy::seed()?;
     let sockets = |side: Side, address: SocketAddr| {
@@ -453,6 +460,7 @@ fn start_engine(
             freshness: config.protocol.freshness,
             safe_harbour,
             audit,
+            audit_numbers,
         },
         seed,
     );

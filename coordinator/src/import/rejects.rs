@@ -1,7 +1,9 @@
 //! The file of rows that were not taken, with why and what to do.
 
 use super::mapping::REJECT_COLUMNS;
-use std::{fs, io, io::BufWriter, os::unix::fs::OpenOptionsExt, path::PathBuf};
+use crate::operations::RejectsFile;
+use std::{fs, io};
+use storage::SealedWriter;
 
 /// Bytes of one file of rejects; beyond, rows are only counted.
 pub(crate) const REJECT_BYTES: u64 = 64 << 20;
@@ -9,25 +11,25 @@ pub(crate) const REJECT_BYTES: u64 = 64 << 20;
 /// The file, made with the first reject.
 #[derive(Debug)]
 pub(crate) struct Rejects {
-    path: PathBuf,
+    file: RejectsFile,
     heading: Vec<String>,
     /// Places of our own columns, where the file was one of rejects itself.
     own: Vec<usize>,
-    writer: Option<csv::Writer<BufWriter<fs::File>>>,
+    writer: Option<csv::Writer<SealedWriter<fs::File>>>,
     bytes: u64,
     limit: u64,
 }
 
 impl Rejects {
     /// None yet.
-    pub(crate) fn new(path: PathBuf, heading: &[String]) -> Self {
+    pub(crate) fn new(file: RejectsFile, heading: &[String]) -> Self {
         let is_own = |h: &String| REJECT_COLUMNS.contains(&h.trim().to_lowercase().as_str());
         let own = (0..heading.len())
             .filter(|at| is_own(&heading[*at]))
             .collect();
         let heading = heading.iter().filter(|h| !is_own(h)).cloned().collect();
         Self {
-            path,
+            file,
             heading,
             own,
             writer: None,
@@ -58,16 +60,9 @@ impl Rejects {
         let writer = match &mut self.writer {
             Some(writer) => writer,
             none => {
-                // It holds whole telephone numbers: for this process's user only.
-                let file = fs::OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .mode(0o600)
-                    .open(&self.path)?;
                 let mut writer = csv::WriterBuilder::new()
                     .flexible(true)
-                    .from_writer(BufWriter::new(file));
+                    .from_writer(self.file.create()?);
                 let own = REJECT_COLUMNS.into_iter();
                 writer.write_record(own.chain(self.heading.iter().map(String::as_str)))?;
                 none.insert(writer)
@@ -84,9 +79,13 @@ impl Rejects {
         Ok(())
     }
 
-    /// Writes what is waiting.
+    /// Writes what is waiting; nothing is added after it.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.writer.as_mut().map_or(Ok(()), csv::Writer::flush)
+        let Some(writer) = self.writer.take() else {
+            return Ok(());
+        };
+        let file = writer.into_inner().map_err(csv::IntoInnerError::into_error);
+        file?.finish().map(drop)
     }
 }
 
@@ -97,8 +96,13 @@ mod tests {
     #[test]
     fn rows_are_written_as_they_came_up_to_the_bound() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("rejects.csv");
-        let mut rejects = Rejects::new(path.clone(), &["number".to_owned(), "name".to_owned()]);
+        let keys = storage::DataKeys::ephemeral();
+        let events = dialmesh_http::events::Events::new();
+        let operations = crate::operations::Operations::open(dir.path(), &keys, events);
+        let operations = std::sync::Arc::new(operations.unwrap());
+        let running = operations.begin("lead_import", false, None).unwrap();
+        let file = running.rejects_file();
+        let mut rejects = Rejects::new(file.clone(), &["number".to_owned(), "name".to_owned()]);
         assert!(!rejects.any());
         let fields = ["12".to_owned(), "a,\"b\"".to_owned()];
         rejects.limit = 100;
@@ -106,7 +110,12 @@ mod tests {
             rejects.add(row, "invalid", "too short", &fields).unwrap();
         }
         rejects.finish().unwrap();
-        let text = fs::read_to_string(path).unwrap();
+        let text = file.open().unwrap().read_all().unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(
+            storage::in_clear(dir.path(), &[], &["too short"]).unwrap(),
+            []
+        );
         let mut lines = text.lines();
         assert_eq!(
             lines.next(),

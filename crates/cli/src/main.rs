@@ -19,8 +19,8 @@ use clap_complete::Shell;
 use session::Session;
 use std::{io, process::ExitCode};
 use verbs::{
-    agent, audit, call, campaign, config, dnc, explain, lead, number, region, status, token, top,
-    trunk,
+    agent, audit, call, campaign, config, dnc, explain, key, lead, number, region, status, token,
+    top, trunk,
 };
 
 #[global_allocator]
@@ -149,6 +149,12 @@ enum Noun {
         after_help = "Examples:\n  dialmesh config check --role node node.toml"
     )]
     Config(config::Verb),
+    /// Data keys: what a member keeps on its disk is sealed with them.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh key show /var/lib/dialmesh/data.key\n  dialmesh key rotate /var/lib/dialmesh/data.key"
+    )]
+    Key(key::Verb),
     /// What an error code means and what to do.
     #[command(after_help = "Examples:\n  dialmesh explain DM2401\n  dialmesh explain")]
     Explain(explain::Explain),
@@ -175,6 +181,7 @@ fn run(noun: Noun, session: &Session) -> Result<()> {
         Noun::Demo(args) => demo::run(args),
         Noun::Context(verb) => verbs::context::run(verb, session),
         Noun::Config(verb) => config::run(&verb, session),
+        Noun::Key(verb) => key::run(&verb, session),
         Noun::Explain(args) => explain::run(&args, session),
         Noun::Completion { shell } => completion(shell),
         Noun::Version => version(session),

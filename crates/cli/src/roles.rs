@@ -107,6 +107,7 @@ pub(crate) fn check_coordinator(path: &Path) -> Result<Value> {
         "valid": true,
         "name": config.name,
         "data_dir": config.data_dir,
+        "key_file": config.storage.data_key_file(&config.data_dir),
         "mesh": config.mesh.listen,
         "http": config.http.listen,
         "monitoring": config.monitoring.listen,
@@ -120,6 +121,7 @@ pub(crate) fn check_node(path: &Path) -> Result<Value> {
         "valid": true,
         "name": config.name,
         "data_dir": config.data_dir,
+        "key_file": config.storage.data_key_file(&config.data_dir),
         "mesh": config.mesh.listen,
         "http": config.http.listen,
         "monitoring": config.monitoring.listen,
@@ -190,7 +192,10 @@ async fn init(
     if let Some(file) = token_file {
         session.done(&format!("It is in {} too.", file.display()))?;
     }
-    session.done("Keep a copy of the folder's CA key where no node can reach it.")?;
+    session.done(&format!(
+        "Keep copies of the folder's CA key and of the data key {} apart from it, where no node can reach them.",
+        config.storage.data_key_file(&config.data_dir).display()
+    ))?;
     session.done("Next: dialmesh coordinator run --config FILE")
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod context;
 pub(crate) mod dnc;
 pub(crate) mod dnc_base;
 pub(crate) mod explain;
+pub(crate) mod key;
 pub(crate) mod lead;
 pub(crate) mod member;
 pub(crate) mod number;

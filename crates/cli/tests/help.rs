@@ -160,3 +160,41 @@ fn errors_have_their_exit_codes_and_say_what_to_do() {
         );
     }
 }
+
+#[test]
+fn data_keys_are_made_shown_and_rotated_and_never_printed() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("data.key");
+    let file = file.to_str().unwrap();
+    let run = |words: &[&str]| dialmesh(home.path(), words);
+    let missing = run(&["key", "show", file]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("data.key"));
+    assert!(run(&["key", "create", file]).status.success());
+    assert_eq!(run(&["key", "create", file]).status.code(), Some(1));
+    let secret = std::fs::read_to_string(file).unwrap();
+    let secret = secret.split_whitespace().last().unwrap().to_owned();
+    assert!(run(&["key", "rotate", file]).status.success());
+    let shown: serde_json::Value =
+        serde_json::from_slice(&run(&["key", "show", file, "-o", "json"]).stdout).unwrap();
+    assert_eq!(shown["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["keys"][1], shown["seals"]);
+    let hash = [
+        "audit",
+        "hash",
+        "+8613800138000",
+        "--key-file",
+        file,
+        "-o",
+        "json",
+    ];
+    let hashes: serde_json::Value = serde_json::from_slice(&run(&hash).stdout).unwrap();
+    for (hash, id) in (0..2).map(|n| (&hashes["hashes"][n], &shown["keys"][n])) {
+        let (name, hash) = hash.as_str().unwrap().split_once(':').unwrap();
+        assert_eq!((Some(name), hash.len()), (id.as_str(), 32));
+    }
+    for words in [&["key", "show", file][..], &hash, &["key", "rotate", file]] {
+        let output = run(words);
+        assert!(!(text(&output.stdout) + &text(&output.stderr)).contains(&secret[..16]));
+    }
+}

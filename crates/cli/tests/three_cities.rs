@@ -8,6 +8,7 @@
 )]
 
 use anyhow::{Context as _, Result, ensure};
+use domain::PhoneNumber;
 use serde_json::{Value, json};
 use simulations::{
     chaos::invites,
@@ -446,6 +447,29 @@ async fn nobody_rewrites_history(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// Who takes a member's disk reads nobody's number: not in logs, snapshots, records, rejected rows
+/// nor audit chains.
+fn no_number_lies_readable(world: &World) -> Result<()> {
+    let dialed = simulations::carrier::witness::read(&world.carrier_log())?;
+    let mut numbers: Vec<PhoneNumber> = Vec::new();
+    for number in dialed.iter().map(|entry| entry.number.as_str()) {
+        let number = number.parse().context("a dialed number")?;
+        if numbers.len() < 12 && !numbers.contains(&number) {
+            numbers.push(number);
+        }
+    }
+    for number in world.leads().iter().rev().take(12) {
+        numbers.push(number.parse().context("a lead's number")?);
+    }
+    ensure!(numbers.len() == 24, "{} numbers to look for", numbers.len());
+    // What the mesh was given holds them: they are found where they lie.
+    let given = storage::in_clear(world.folder(), &numbers, &[])?;
+    ensure!(given.len() >= 12, "{given:?}");
+    let found = storage::in_clear(&world.folder().join("data"), &numbers, &[])?;
+    ensure!(found.is_empty(), "readable: {found:?}");
+    Ok(())
+}
+
 async fn story() -> Result<()> {
     let mut world = World::build(config(), |step| println!("{step}")).await?;
     import_leads(&mut world).await?;
@@ -462,6 +486,7 @@ async fn story() -> Result<()> {
     judge(&mut world).await?;
     a_node_leaves(&mut world).await?;
     nobody_rewrites_history(&world).await?;
+    no_number_lies_readable(&world)?;
     world.shut_down().await;
     Ok(())
 }

@@ -78,6 +78,7 @@ impl Founder {
             MemberConfig {
                 data_dir: dir.to_owned(),
                 listen: "127.0.0.1:0".parse().unwrap(),
+                keys: storage::DataKeys::ephemeral(),
                 identity: key.certified(chain).unwrap(),
                 authority: None,
                 freshness: Duration::from_secs(30),

@@ -17,7 +17,10 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use storage::engine_files::{FileSystem, Handle, Permission, WriteExt};
+use storage::{
+    DataKeys,
+    engine_files::{FileSystem, Handle, Permission, WriteExt},
+};
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -150,9 +153,16 @@ pub(crate) struct Loss {
     pub(crate) names: u64,
 }
 
-/// A disk. Clones are the same one.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Disk(Arc<Mutex<State>>);
+/// A disk, and the data key of the member whose it is. Clones are the same one. What is sealed has
+/// other bytes in each run, and as many: nothing that happens depends on them.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk(Arc<Mutex<State>>, DataKeys);
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self(Arc::default(), DataKeys::ephemeral())
+    }
+}
 
 fn power() -> io::Error {
     io::Error::other("the power failed")
@@ -309,6 +319,11 @@ impl Disk {
         loss
     }
 
+    /// What its member seals with.
+    pub(crate) fn keys(&self) -> &DataKeys {
+        &self.1
+    }
+
     /// As the engine sees it.
     pub(crate) fn engine_files(&self) -> EngineFiles {
         EngineFiles(self.clone())
@@ -392,8 +407,6 @@ impl Handle for FileHandle {
 pub(crate) struct Cursor {
     handle: FileHandle,
     offset: usize,
-    /// Writes go to the end.
-    appends: bool,
 }
 
 impl Read for Cursor {
@@ -413,9 +426,6 @@ impl Read for Cursor {
 
 impl Write for Cursor {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.appends {
-            self.offset = self.handle.length()?;
-        }
         let (file, offset) = (self.handle.file, self.offset);
         self.handle.with(|state| state.write(file, offset, bytes))?;
         self.offset += bytes.len();
@@ -499,20 +509,16 @@ impl FileSystem for EngineFiles {
     }
 
     fn new_reader(&self, handle: Arc<FileHandle>) -> io::Result<Cursor> {
-        Ok(cursor((*handle).clone(), false))
+        Ok(cursor((*handle).clone()))
     }
 
     fn new_writer(&self, handle: Arc<FileHandle>) -> io::Result<Cursor> {
-        Ok(cursor((*handle).clone(), false))
+        Ok(cursor((*handle).clone()))
     }
 }
 
-fn cursor(handle: FileHandle, appends: bool) -> Cursor {
-    Cursor {
-        handle,
-        offset: 0,
-        appends,
-    }
+fn cursor(handle: FileHandle) -> Cursor {
+    Cursor { handle, offset: 0 }
 }
 
 impl Disk {
@@ -543,7 +549,7 @@ impl Files for Disk {
 
     fn open(&self, path: &Path) -> io::Result<Cursor> {
         let file = self.operate(|state| state.find(path))?;
-        Ok(cursor(self.handle(file), false))
+        Ok(cursor(self.handle(file)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Cursor> {
@@ -555,15 +561,20 @@ impl Files for Disk {
             // A file of that name that somebody reads stays what it was.
             Ok(state.make_named(path))
         })?;
-        Ok(cursor(self.handle(file), false))
+        Ok(cursor(self.handle(file)))
     }
 
-    fn append(&self, path: &Path) -> io::Result<Cursor> {
+    fn edit(&self, path: &Path) -> io::Result<Cursor> {
         let file = self.operate(|state| match state.find(path) {
             Ok(file) => Ok(file),
             Err(_) => Ok(state.make_named(path)),
         })?;
-        Ok(cursor(self.handle(file), true))
+        Ok(cursor(self.handle(file)))
+    }
+
+    fn cut(&self, file: &mut Cursor, length: u64) -> io::Result<()> {
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        file.handle.change(Change::Truncate { length })
     }
 
     fn length(&self, path: &Path) -> io::Result<u64> {

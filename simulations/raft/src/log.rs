@@ -8,7 +8,9 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{future::pending, path::Path, sync::Arc, time::Duration};
-use storage::{Durability, EntryLog, JournalBatch, JournalError, JournalOptions, SteppedJournal};
+use storage::{
+    DataKeys, Durability, EntryLog, JournalBatch, JournalError, JournalOptions, SteppedJournal,
+};
 use tokio::sync::Notify;
 
 /// Writes between two looks for files that hold nothing live any more.
@@ -34,7 +36,7 @@ impl SimLog {
             file_bytes: 64 << 10,
             purge_bytes: 256 << 10,
         };
-        let journal = SteppedJournal::open(folder, options, disk.engine_files())?;
+        let journal = SteppedJournal::open(folder, options, disk.engine_files(), disk.keys())?;
         disk.commit_syncs();
         Ok(Self {
             journal,
@@ -124,5 +126,9 @@ impl EntryLog for SimLog {
 
     fn value(&self, group: u64, key: &str) -> Option<Vec<u8>> {
         self.journal.value(group, key)
+    }
+
+    fn keys(&self) -> &DataKeys {
+        self.journal.keys()
     }
 }

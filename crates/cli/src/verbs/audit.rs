@@ -1,4 +1,4 @@
-//! `dialmesh audit heads|verify|why`.
+//! `dialmesh audit heads|verify|why|hash`.
 
 use crate::{
     client::escaped,
@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use dialmesh_http::dto::{AuditHead, Call, Timestamp};
 use domain::WallTime;
-use permit::audit::{Head, Line, Verifier};
+use permit::audit::{Head, Line, NUMBERS, NumberKey, Verifier};
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},
@@ -41,6 +41,17 @@ pub(crate) enum Verb {
         /// The attempt's id.
         call: String,
     },
+    /// How a number stands in the chain of the node that has the key file; reads only that file.
+    #[command(
+        after_help = "Examples:\n  dialmesh audit hash +8613800138000 --key-file /var/lib/dialmesh/data.key\n  grep -hFf <(dialmesh audit hash +8613800138000 --key-file data.key) audit/*.log"
+    )]
+    Hash {
+        /// The number in E.164.
+        number: domain::PhoneNumber,
+        /// The node's data keys.
+        #[arg(long, value_name = "FILE")]
+        key_file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +72,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
         Verb::Heads => heads(session).await,
         Verb::Verify(args) => verify(args, session).await,
         Verb::Why { call } => why(&call, session).await,
+        Verb::Hash { number, key_file } => hash(number, &key_file, session),
     }
 }
 
@@ -245,6 +257,17 @@ fn begin(first: &Line, head: Option<&AuditHead>) -> Result<Verifier> {
     Ok(verifier.against(
         anchor.with_context(|| format!("the head of {} has no SHA-256 in hex", head.node))?,
     ))
+}
+
+fn hash(number: domain::PhoneNumber, key_file: &Path, session: &Session) -> Result<()> {
+    let keys = storage::DataKeys::load(key_file)?.hash_keys(NUMBERS);
+    let hashes: Vec<String> = (keys.into_iter())
+        .map(|(id, key)| NumberKey::new(id.to_string(), *key).hash(number))
+        .collect();
+    match session.form() {
+        Form::Table => output::lines(&hashes),
+        _ => session.show(&json!({ "hashes": hashes })),
+    }
 }
 
 async fn why(call: &str, session: &Session) -> Result<()> {

@@ -47,6 +47,8 @@ pub struct EngineConfig {
     pub safe_harbour: Option<media::PromptId>,
     /// Where this node's audit chain ends.
     pub audit: permit::audit::Head,
+    /// With which the chain hashes called numbers.
+    pub audit_numbers: permit::audit::NumberKey,
 }
 
 /// A change of the directory, as the node's copy of it applied it.

@@ -340,7 +340,7 @@ impl Engine {
             }),
         };
         let record = self.unknown_end(now, attempt, &facts);
-        let line = Bytes::from(self.audit.seal(&record));
+        let line = Bytes::from(self.audit.seal(&record, &self.config.audit_numbers));
         self.output(Output::Audit(line));
         self.output(Output::Note(Entry::Dialing(Box::new(record))));
         if let Some(way) = self.ways.get_mut(&trunk.id) {

@@ -156,6 +156,7 @@ impl World {
                 freshness: TTL,
                 safe_harbour: None,
                 audit: permit::audit::Head::first(MemberId(2)),
+                audit_numbers: permit::audit::NumberKey::new("test".into(), [7; 32]),
             },
             Seed::from_u64(1),
         );

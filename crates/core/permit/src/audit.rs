@@ -12,7 +12,7 @@
 //! line edited, dropped, doubled or moved breaks every later hash; lines cut off at the end are
 //! found by the directory's copy of the head.
 
-use domain::{CallRecord, MemberId, WallTime, zones};
+use domain::{CallRecord, MemberId, PhoneNumber, WallTime, zones};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -21,6 +21,36 @@ use std::fmt::Write as _;
 pub const LINE_BYTES: usize = 16 * 1024;
 /// Characters of a hash in hex.
 const HEX: usize = 64;
+
+/// For what a data key is made a key of [`NumberKey`].
+pub const NUMBERS: &str = "audit chain";
+
+/// Hashes called numbers with a key of the node's: the chain is kept for years and copied to archives,
+/// and gives nobody's number away. Who has the key finds a number's lines.
+#[derive(Clone)]
+pub struct NumberKey {
+    name: String,
+    key: [u8; 32],
+}
+
+impl NumberKey {
+    /// `name` stands in front of each hash, so that the key of an old line can be found.
+    pub fn new(name: String, key: [u8; 32]) -> Self {
+        Self { name, key }
+    }
+
+    /// The name, a colon, and 128 bits of keyed BLAKE3 of the number's digits, in hex.
+    pub fn hash(&self, number: PhoneNumber) -> String {
+        let hash = blake3::keyed_hash(&self.key, number.digits().to_string().as_bytes());
+        format!("{}:{}", self.name, &hash.to_hex()[..32])
+    }
+}
+
+impl std::fmt::Debug for NumberKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NumberKey({})", self.name)
+    }
+}
 
 /// The end of a chain: how many lines it has, and the hash of the last one.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +101,8 @@ impl Head {
     ///
     /// # Panics
     /// On a record without permission, or with another sequence: the caller's mistake.
-    pub fn seal(&mut self, record: &CallRecord) -> Vec<u8> {
-        let line = Line::of(record);
+    pub fn seal(&mut self, record: &CallRecord, numbers: &NumberKey) -> Vec<u8> {
+        let line = Line::of(record, numbers);
         assert_eq!(
             line.sequence,
             self.sequence + 1,
@@ -131,8 +161,12 @@ pub struct Line {
     pub session: String,
     /// For how much longer session and do-not-call copy were valid, in milliseconds.
     pub valid_for_ms: u32,
-    /// The called number.
+    /// The called number, in lines of releases that wrote it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub number: String,
+    /// The called number by its hash ([`NumberKey::hash`]); absent in lines of earlier releases.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub number_hash: String,
     /// The number shown.
     pub caller_id: String,
     /// The trunk it left by.
@@ -150,7 +184,7 @@ pub struct Line {
 }
 
 impl Line {
-    fn of(record: &CallRecord) -> Self {
+    fn of(record: &CallRecord, numbers: &NumberKey) -> Self {
         let permission = (record.permission.as_ref()).expect("only permitted attempts are dialed");
         Self {
             sequence: permission.sequence,
@@ -162,7 +196,8 @@ impl Line {
             region: record.region.to_string(),
             session: record.session.to_string(),
             valid_for_ms: permission.valid_for_ms,
-            number: record.number.reveal(),
+            number: String::new(),
+            number_hash: numbers.hash(record.number),
             caller_id: record.caller_id.map_or_else(String::new, |n| n.reveal()),
             trunk: record.trunk.map_or_else(String::new, |id| id.to_string()),
             rule_pack: record.rule_pack.clone(),
@@ -435,9 +470,32 @@ mod tests {
         }
     }
 
+    fn numbers() -> NumberKey {
+        NumberKey::new("5dc941e5".into(), [7; 32])
+    }
+
+    #[test]
+    fn a_line_of_an_earlier_release_is_read() {
+        let (lines, head) = chain(1);
+        let text = String::from_utf8(lines[0].clone()).unwrap();
+        let (_, body) = text.trim_end().split_once(' ').unwrap();
+        let hash = numbers().hash("+8613800138001".parse().unwrap());
+        let now = format!("\"number_hash\":\"{hash}\"");
+        let body = body.replace(&now, "\"number\":\"+8613800138001\"");
+        let earlier = Head::first(NODE).next(body.as_bytes());
+        assert_ne!(earlier, head);
+        let mut verifier = Verifier::new(Head::first(NODE)).against(earlier);
+        let line = verifier.line(format!("{} {body}\n", earlier.hex()).as_bytes());
+        assert_eq!(line.unwrap().number, "+8613800138001");
+        verifier.finish().unwrap();
+        assert!(!format!("{:?}", numbers()).contains('7'));
+    }
+
     fn chain(lines: u64) -> (Vec<Vec<u8>>, Head) {
         let mut head = Head::first(NODE);
-        let lines = (1..=lines).map(|n| head.seal(&record(n))).collect();
+        let lines = (1..=lines)
+            .map(|n| head.seal(&record(n), &numbers()))
+            .collect();
         (lines, head)
     }
 
@@ -459,7 +517,7 @@ mod tests {
             "{\"sequence\":1,\"at_ms\":1795300000700,\"attempt\":\"att_0001000000000000000100000000\",\
              \"lead\":\"lead_0001000000000001\",\"campaign\":\"camp_00000003\",\"node\":\"mem_00000002\",\
              \"region\":\"reg_0001\",\"session\":\"sess_0000000000000005\",\"valid_for_ms\":8000,\
-             \"number\":\"+8613800138001\",\"caller_id\":\"+861058880001\",\"trunk\":\"trunk_00000001\",\
+             \"number_hash\":\"5dc941e5:74a4d802a39611227333bdf4df207b4a\",\"caller_id\":\"+861058880001\",\"trunk\":\"trunk_00000001\",\
              \"rule_pack\":\"china 2026-11-21\",\"zones\":[\"Asia/Shanghai\"],\"dnc_index\":12}"
         );
         // As `printf '%s %s' PREVIOUS BODY | sha256sum` has it.
@@ -510,11 +568,11 @@ mod tests {
         assert_eq!(check(&lines[..4], head), Err(cut));
         // Written anew from the second line on, with good hashes.
         let mut anew = Head::first(NODE);
-        let mut rewritten = vec![anew.seal(&record(1))];
+        let mut rewritten = vec![anew.seal(&record(1), &numbers())];
         for n in 2..=6 {
             let mut other = record(n);
             other.dnc_index = 99;
-            rewritten.push(anew.seal(&other));
+            rewritten.push(anew.seal(&other, &numbers()));
         }
         assert_eq!(
             check(&rewritten, head),
@@ -522,10 +580,10 @@ mod tests {
         );
         // Another node's line with a hash that follows.
         let mut foreign = Head::first(NODE);
-        let first = foreign.seal(&record(1));
+        let first = foreign.seal(&record(1), &numbers());
         let mut other = record(2);
         other.node = MemberId(3);
-        let second = foreign.seal(&other);
+        let second = foreign.seal(&other, &numbers());
         let flaw = check(&[first, second], foreign).unwrap_err();
         assert!(matches!(flaw, Flaw::Node { line: 2, .. }), "{flaw}");
         // The anchor lies before the part that was given.

@@ -24,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use storage::Journal;
+use storage::{EntryLog as _, Journal};
 
 type Running = Arc<RwLock<BTreeMap<GroupId, Arc<dyn Receive>>>>;
 
@@ -97,8 +97,8 @@ impl Service for Demultiplex {
 }
 
 impl Groups {
-    /// Groups whose logs are in `journal`, whose snapshots are under `data`, and whose members
-    /// are reached through `endpoint`. Registers the consensus service there.
+    /// Groups whose logs are in `journal`, whose snapshots are under `data`, sealed with the journal's
+    /// keys, and whose members are reached through `endpoint`. Registers the consensus service there.
     pub fn new(journal: Journal, endpoint: Endpoint, data: &Path) -> Self {
         Self::on(journal, endpoint, NativeFiles, data)
     }
@@ -143,8 +143,13 @@ impl<P: Platform> Groups<P> {
             dir: dir.clone(),
             source,
         };
-        let snapshots =
-            SnapshotDir::open(self.files.clone(), &dir.join("snapshots")).map_err(files)?;
+        let snapshots = SnapshotDir::open(
+            self.files.clone(),
+            &dir.join("snapshots"),
+            id,
+            self.journal.keys(),
+        )
+        .map_err(files)?;
         let log = LogStore::open(&self.journal, id).map_err(files)?;
         let machine = Machine::new(id, initial, snapshots, listener);
         let failed = |why: String| StartError::Raft { group: id, why };
@@ -154,7 +159,6 @@ impl<P: Platform> Groups<P> {
             .map_err(|e| failed(e.to_string()))?;
         let network = Network::<P> {
             endpoint: self.endpoint.clone(),
-            files: self.files.clone(),
             group: id,
         };
         let raft = Raft::new(

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{GroupId, LogId, Reply, SnapshotMeta, StoredMembership, Types},
-    platform::{Native, Platform, now, runtime::Instant},
+    platform::{Platform, now, runtime::Instant},
     snapshot::{SnapshotDir, SnapshotFile},
 };
 use futures::{Stream, StreamExt};
@@ -138,7 +138,7 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
         Ok(reply)
     }
 
-    fn build(&self) -> io::Result<SnapshotFile> {
+    fn build(&self) -> io::Result<SnapshotFile<P::Files>> {
         let started = now::<P>();
         // Reads go on meanwhile, applies wait: the machine offers no copy-on-write view.
         let (body, meta) = {
@@ -162,8 +162,8 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
         Ok(file)
     }
 
-    fn install(&self, meta: &SnapshotMeta, file: &SnapshotFile) -> io::Result<()> {
-        let machine = M::restore(&file.read_body(&self.0.snapshots.files)?)
+    fn install(&self, meta: &SnapshotMeta, file: &SnapshotFile<P::Files>) -> io::Result<()> {
+        let machine = M::restore(&file.read_body()?)
             .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
         self.0.snapshots.adopt(file)?;
         let index = meta.last_log_id.as_ref().map_or(0, |l| l.index);
@@ -181,9 +181,9 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
 }
 
 impl<M: Replicated, P: Platform> RaftSnapshotBuilder<Types<P>> for Machine<M, P> {
-    type SnapshotData = SnapshotFile;
+    type SnapshotData = SnapshotFile<P::Files>;
 
-    async fn build_snapshot(&mut self) -> Result<SnapshotOf, io::Error> {
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<P>, io::Error> {
         let machine = self.clone();
         let file = P::blocking(move || machine.build()).await?;
         Ok(Snapshot {
@@ -193,10 +193,11 @@ impl<M: Replicated, P: Platform> RaftSnapshotBuilder<Types<P>> for Machine<M, P>
     }
 }
 
-pub(crate) type SnapshotOf = openraft::type_config::alias::SnapshotOf<Types<Native>, SnapshotFile>;
+pub(crate) type SnapshotOf<P> =
+    openraft::type_config::alias::SnapshotOf<Types<P>, SnapshotFile<<P as Platform>::Files>>;
 
 impl<M: Replicated, P: Platform> RaftStateMachine<Types<P>> for Machine<M, P> {
-    type SnapshotData = SnapshotFile;
+    type SnapshotData = SnapshotFile<P::Files>;
     type SnapshotBuilder = Self;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
@@ -227,13 +228,13 @@ impl<M: Replicated, P: Platform> RaftStateMachine<Types<P>> for Machine<M, P> {
     async fn install_snapshot(
         &mut self,
         meta: &SnapshotMeta,
-        snapshot: SnapshotFile,
+        snapshot: SnapshotFile<P::Files>,
     ) -> Result<(), io::Error> {
         let (machine, meta) = (self.clone(), meta.clone());
         P::blocking(move || machine.install(&meta, &snapshot)).await
     }
 
-    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf>, io::Error> {
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<P>>, io::Error> {
         let snapshots = self.0.snapshots.clone();
         let newest = P::blocking(move || snapshots.newest()).await?;
         Ok(newest.map(|file| Snapshot {

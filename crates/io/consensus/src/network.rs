@@ -8,7 +8,7 @@ use crate::{
         runtime::{AsyncRuntime, Select2},
     },
     protocol::{Kind, SERVICE, SnapshotInstall, SnapshotPart, encode},
-    snapshot::SnapshotFile,
+    snapshot::{PIECE, SnapshotFile},
 };
 use bytes::Bytes;
 use domain::{MemberId, limits::RPC_BYTES};
@@ -31,12 +31,9 @@ const APPEND_TIME: Duration = Duration::from_secs(5);
 const PART_TIME: Duration = Duration::from_secs(30);
 /// How long the other side may take to read in a snapshot.
 const INSTALL_TIME: Duration = Duration::from_secs(110);
-/// Bytes of a piece of a snapshot.
-const PART_BYTES: usize = 1024 * 1024;
 
 pub(crate) struct Network<P: Platform> {
     pub(crate) endpoint: P::Mesh,
-    pub(crate) files: P::Files,
     pub(crate) group: GroupId,
 }
 
@@ -44,7 +41,6 @@ impl<P: Platform> Clone for Network<P> {
     fn clone(&self) -> Self {
         Self {
             endpoint: self.endpoint.clone(),
-            files: self.files.clone(),
             group: self.group,
         }
     }
@@ -113,7 +109,7 @@ impl<P: Platform> Link<P> {
     async fn send_snapshot(
         &self,
         vote: Vote,
-        file: &SnapshotFile,
+        file: &SnapshotFile<P::Files>,
     ) -> Result<SnapshotResponse<Types<P>>, RPCError<Types<P>>> {
         let action = RPCTypes::InstallSnapshot;
         let (group, checksum, length) = (self.network.group, file.checksum, file.length);
@@ -133,8 +129,8 @@ impl<P: Platform> Link<P> {
             if offset >= length {
                 break;
             }
-            let (source, files) = (file.clone(), self.network.files.clone());
-            let bytes = P::blocking(move || source.read_part(&files, offset, PART_BYTES))
+            let source = file.clone();
+            let bytes = P::blocking(move || source.read_part(offset, PIECE))
                 .await
                 .map_err(broken)?;
             if bytes.is_empty() {
@@ -168,7 +164,7 @@ fn last_id<P: Platform>(request: &AppendEntriesRequest<Types<P>>) -> Option<LogI
 }
 
 impl<P: Platform> RaftNetworkV2<Types<P>> for Link<P> {
-    type SnapshotData = SnapshotFile;
+    type SnapshotData = SnapshotFile<P::Files>;
 
     async fn append_entries(
         &mut self,
@@ -222,7 +218,7 @@ impl<P: Platform> RaftNetworkV2<Types<P>> for Link<P> {
     async fn full_snapshot(
         &mut self,
         vote: Vote,
-        snapshot: SnapshotOf,
+        snapshot: SnapshotOf<P>,
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<Types<P>>, StreamingError<Types<P>>> {

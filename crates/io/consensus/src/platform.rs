@@ -8,14 +8,14 @@ use domain::{MemberId, WallTime};
 use mesh::{Endpoint, Priority, RpcError, Service, ServiceId};
 use std::{
     fmt::Debug,
-    fs,
     future::Future,
-    io::{self, Read, Seek, Write},
-    path::{Path, PathBuf},
+    io,
     sync::OnceLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use storage::{EntryLog, Journal};
+
+pub use storage::{Files, NativeFiles};
 
 /// openraft's words for a runtime, for those who bring one: nobody else names openraft.
 pub use openraft::{
@@ -97,85 +97,6 @@ impl MeshLink for Endpoint {
 
     fn serve(&self, service: ServiceId, handler: impl Service) {
         Self::serve(self, service, handler);
-    }
-}
-
-/// The few things that snapshots ask of a file system. Errors are those of `std::fs`.
-#[allow(
-    clippy::missing_errors_doc,
-    reason = "each is what std::fs says of the call of that name"
-)]
-pub trait Files: Clone + Debug + Send + Sync + 'static {
-    /// An open file.
-    type File: Read + Write + Seek + Send;
-
-    /// Makes a directory and those above it.
-    fn make_dir(&self, dir: &Path) -> io::Result<()>;
-    /// What lies in a directory.
-    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
-    /// Opens for reading.
-    fn open(&self, path: &Path) -> io::Result<Self::File>;
-    /// Makes or empties, for writing.
-    fn create(&self, path: &Path) -> io::Result<Self::File>;
-    /// Makes if need be; writes go to the end.
-    fn append(&self, path: &Path) -> io::Result<Self::File>;
-    /// Bytes of a file.
-    fn length(&self, path: &Path) -> io::Result<u64>;
-    /// Content of a file: survives a power cut from now on.
-    fn sync(&self, file: &mut Self::File) -> io::Result<()>;
-    /// Names in a directory: survive a power cut from now on.
-    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Moves a file over another one, if there is one.
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file.
-    fn remove(&self, path: &Path) -> io::Result<()>;
-}
-
-/// The operating system's files.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NativeFiles;
-
-impl Files for NativeFiles {
-    type File = fs::File;
-
-    fn make_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::create_dir_all(dir)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
-    }
-
-    fn open(&self, path: &Path) -> io::Result<fs::File> {
-        fs::File::open(path)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<fs::File> {
-        fs::File::create(path)
-    }
-
-    fn append(&self, path: &Path) -> io::Result<fs::File> {
-        fs::OpenOptions::new().create(true).append(true).open(path)
-    }
-
-    fn length(&self, path: &Path) -> io::Result<u64> {
-        Ok(fs::metadata(path)?.len())
-    }
-
-    fn sync(&self, file: &mut fs::File) -> io::Result<()> {
-        file.sync_all()
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::File::open(dir)?.sync_all()
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
     }
 }
 

@@ -38,7 +38,7 @@ impl Kind {
     ];
 }
 
-/// A piece of a snapshot file.
+/// A piece of a snapshot, unsealed: the link encrypts it, each member seals it with its own key.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SnapshotPart {
     /// Of the whole snapshot: what it is known by while it is sent.
@@ -46,7 +46,8 @@ pub(crate) struct SnapshotPart {
     /// Bytes of the whole file.
     pub(crate) length: u64,
     pub(crate) offset: u64,
-    /// Empty in the first message, which asks how much is there already.
+    /// 1 MiB in all pieces but the last. Empty in the first message, which asks how much is there
+    /// already.
     pub(crate) bytes: Bytes,
 }
 

@@ -4,7 +4,7 @@ use crate::{
     change::{MembershipChange, change_here},
     config::{Proposal, Types},
     group::GroupCore,
-    platform::{Files, Platform},
+    platform::Platform,
     protocol::{self, Kind, SnapshotInstall, SnapshotPart, code},
     snapshot::SnapshotFile,
 };
@@ -16,10 +16,7 @@ use openraft::{
     errors::{ClientWriteError, RaftError},
 };
 use sansio::Replicated;
-use std::{
-    io::{self, Write},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 /// A group of any machine, as the mesh sees it.
 pub(crate) trait Receive: Send + Sync {
@@ -119,24 +116,7 @@ impl<M: Replicated, P: Platform> GroupCore<M, P> {
         let guard = Arc::clone(&self.receiving).lock_owned().await;
         let work = move || -> io::Result<u64> {
             let _guard = guard;
-            let path = snapshots.incoming(&part.checksum);
-            let files = &snapshots.files;
-            let mut there = files.length(&path).unwrap_or(0);
-            if there > part.length {
-                files.remove(&path)?;
-                there = 0;
-            }
-            if part.bytes.is_empty() || part.offset != there {
-                return Ok(there);
-            }
-            if there + part.bytes.len() as u64 > part.length {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "more than the whole",
-                ));
-            }
-            files.append(&path)?.write_all(&part.bytes)?;
-            Ok(there + part.bytes.len() as u64)
+            snapshots.take_part(&part.checksum, part.length, (part.offset, &part.bytes))
         };
         let there = P::blocking(work).await;
         there
@@ -148,20 +128,19 @@ impl<M: Replicated, P: Platform> GroupCore<M, P> {
         let snapshots = self.machine.0.snapshots.clone();
         let guard = Arc::clone(&self.receiving).lock_owned().await;
         let meta = install.meta.clone();
-        let check = move || -> io::Result<SnapshotFile> {
+        let check = move || -> io::Result<SnapshotFile<P::Files>> {
             let path = snapshots.incoming(&install.checksum);
-            let files = &snapshots.files;
-            let checked = SnapshotFile::open(files, &path).and_then(|file| {
+            let checked = snapshots.read(&path).and_then(|file| {
                 let torn =
                     || io::Error::new(io::ErrorKind::InvalidData, "it is not the one announced");
                 if file.checksum != install.checksum || file.meta != install.meta {
                     return Err(torn());
                 }
-                file.read_body(files)?;
+                file.read_body()?;
                 Ok(file)
             });
-            if checked.is_err() && files.length(&path).is_ok() {
-                files.remove(&path)?;
+            if checked.is_err() {
+                snapshots.drop_incoming(&path)?;
             }
             checked
         };

@@ -20,7 +20,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use storage::{Journal, JournalError};
+use storage::{DataKeys, Journal, JournalError};
 
 /// The member that made the mesh, and makes its groups.
 const FOUNDER: MemberId = MemberId(1);
@@ -33,6 +33,8 @@ pub struct MemberConfig {
     pub data_dir: PathBuf,
     /// Where the mesh endpoint listens.
     pub listen: SocketAddr,
+    /// With which it seals what it keeps.
+    pub keys: DataKeys,
     /// Who it is.
     pub identity: Identity,
     /// Lets others join; only the coordinator with the CA has one.
@@ -120,6 +122,7 @@ impl Member {
         let MemberConfig {
             data_dir,
             listen,
+            keys,
             identity,
             authority,
             freshness,
@@ -130,6 +133,7 @@ impl Member {
         let journal = Journal::open(
             &data_dir.join("journal"),
             storage::JournalOptions::default(),
+            &keys,
         )?;
         let endpoint = Endpoint::bind(EndpointConfig {
             bind: listen,

@@ -3,7 +3,13 @@
 use crate::config::duration;
 use domain::limits;
 use serde::Deserialize;
-use std::{net::SocketAddr, ops::RangeInclusive, path::Path, time::Duration};
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// What T and δ may be.
 const PROTOCOL_TIMES: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(300);
@@ -25,6 +31,44 @@ pub struct MeshConfig {
 pub struct MonitoringConfig {
     /// The TCP address to bind.
     pub listen: SocketAddr,
+}
+
+/// What a member keeps, and with which key.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// The file with the member's data keys, without which nothing that it keeps can be read. Where
+    /// absent, `data.key` among the credentials that systemd gives, if it is there, else `data.key` in
+    /// the data directory.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+}
+
+/// The key file's name where the configuration gives none.
+const KEY_FILE: &str = "data.key";
+
+impl StorageConfig {
+    /// Takes a relative path from the configuration's folder.
+    pub fn relative_to(&mut self, folder: &Path) {
+        if let Some(file) = &mut self.key_file {
+            *file = folder.join(&*file);
+        }
+    }
+
+    /// Where the data keys are.
+    pub fn data_key_file(&self, data_dir: &Path) -> PathBuf {
+        self.data_key_file_among(data_dir, std::env::var_os("CREDENTIALS_DIRECTORY"))
+    }
+
+    fn data_key_file_among(&self, data_dir: &Path, credentials: Option<OsString>) -> PathBuf {
+        if let Some(file) = &self.key_file {
+            return file.clone();
+        }
+        let given = credentials.map(|folder| PathBuf::from(folder).join(KEY_FILE));
+        given
+            .filter(|file| file.exists())
+            .unwrap_or_else(|| data_dir.join(KEY_FILE))
+    }
 }
 
 /// Times of the mesh protocol; equal on every member.
@@ -96,6 +140,21 @@ pub struct OutOfBounds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_file_is_the_one_named_given_or_beside_the_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let given = Some(dir.path().as_os_str().to_owned());
+        let mut config = StorageConfig::default();
+        let data = Path::new("/data");
+        let file = |config: &StorageConfig| config.data_key_file_among(data, given.clone());
+        assert_eq!(file(&config), data.join("data.key"));
+        std::fs::write(dir.path().join("data.key"), "").unwrap();
+        assert_eq!(file(&config), dir.path().join("data.key"));
+        config.key_file = Some("keys/x.key".into());
+        config.relative_to(Path::new("/etc/dialmesh"));
+        assert_eq!(file(&config), Path::new("/etc/dialmesh/keys/x.key"));
+    }
 
     #[test]
     fn times_have_bounds() {

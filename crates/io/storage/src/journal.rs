@@ -8,18 +8,19 @@
 //! A failed write or sync aborts the process: after a failed `fsync` nobody knows what is on the
 //! disk, and the other members take over.
 
+mod disk;
 mod entries;
+mod reseal;
 mod stepped;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+use crate::seal::{DataKeys, SealError};
 use bytes::Bytes;
-use entries::Shared;
-use raft_engine::env::DefaultFileSystem;
+use disk::Shared;
 use std::{
-    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -72,6 +73,19 @@ pub enum JournalError {
         doing: &'static str,
         /// What the engine says.
         why: String,
+    },
+    /// An entry does not open with the data keys at hand.
+    #[error("entry {index} of group {group:#x} in the journal {dir} cannot be read")]
+    Sealed {
+        /// The directory.
+        dir: PathBuf,
+        /// The group.
+        group: u64,
+        /// Which.
+        index: u64,
+        /// Why.
+        #[source]
+        source: SealError,
     },
     /// Two stream names share an id.
     #[error("journal stream {name:?} collides with {other:?}; rename one")]
@@ -216,7 +230,7 @@ struct Inner {
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Journal")
-            .field("dir", &self.inner.shared.dir)
+            .field("dir", &self.inner.shared.dir())
             .finish_non_exhaustive()
     }
 }
@@ -236,23 +250,22 @@ impl Drop for Inner {
 
 impl Journal {
     /// Opens or makes the journal in `dir`. Torn bytes at its end (a crash in the middle of a
-    /// write that nobody was told of) are dropped; damage anywhere else refuses to open.
+    /// write that nobody was told of) are dropped; damage anywhere else refuses to open. Entries
+    /// are sealed with the newest of `keys`; a journal of an earlier release, or sealed with an
+    /// older key, is sealed anew first.
     ///
     /// # Errors
-    /// [`JournalError::Io`], [`JournalError::Engine`].
-    pub fn open(dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
+    /// [`JournalError::Io`], [`JournalError::Engine`], [`JournalError::Sealed`].
+    pub fn open(
+        dir: &Path,
+        options: JournalOptions,
+        keys: &DataKeys,
+    ) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io {
             dir: dir.into(),
             source,
         };
-        fs::create_dir_all(dir).map_err(io)?;
-        let shared = Shared::open(dir, options, DefaultFileSystem)?;
-        // The engine does not sync the directory after it made its first file.
-        File::open(dir).and_then(|d| d.sync_all()).map_err(io)?;
-        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-            File::open(parent).and_then(|d| d.sync_all()).map_err(io)?;
-        }
-        let shared = Arc::new(shared);
+        let shared = Arc::new(reseal::open(dir, options, keys)?);
         let (submissions, receiver) = mpsc::sync_channel(QUEUE);
         let (stop_purge, purge_receiver) = mpsc::channel::<()>();
         let threads = vec![
@@ -322,7 +335,8 @@ impl Journal {
     /// `max_bytes` (at least one is given).
     ///
     /// # Errors
-    /// [`JournalError::Engine`] when they cannot be read.
+    /// [`JournalError::Engine`] when they cannot be read, [`JournalError::Sealed`] when they do not
+    /// open with the data key.
     pub fn read(
         &self,
         group: u64,
@@ -346,6 +360,11 @@ impl Journal {
         JournalStream::open(self.clone(), name)
     }
 
+    /// The keys it is sealed with.
+    pub fn keys(&self) -> &DataKeys {
+        self.inner.shared.keys()
+    }
+
     /// Bytes of all files.
     pub fn used_bytes(&self) -> u64 {
         self.inner.shared.engine.get_used_size() as u64
@@ -356,7 +375,7 @@ fn spawn_purge(shared: Arc<Shared>, stop: mpsc::Receiver<()>) -> io::Result<Join
     std::thread::Builder::new().name("journal-purge".into()).spawn(move || {
         while stop.recv_timeout(PURGE_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
             if let Err(e) = shared.engine.purge_expired_files() {
-                tracing::error!(dir = %shared.dir.display(), error = %e, "old journal files cannot be purged");
+                tracing::error!(dir = %shared.dir().display(), error = %e, "old journal files cannot be purged");
             }
             metrics::gauge!("dialmesh_journal_used_bytes").set(shared.engine.get_used_size() as f64);
         }

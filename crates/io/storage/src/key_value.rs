@@ -1,9 +1,15 @@
 //! The face of a view: a small ordered map on disk that can be rebuilt from elsewhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A key and its value.
 pub type ViewEntry = (Vec<u8>, Vec<u8>);
+
+/// Where a value is sealed to: the view's name and the key.
+pub(crate) fn place(path: &Path, key: &[u8]) -> Vec<u8> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    [name, &[0], key].concat()
+}
 
 /// One atomic change of a view.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,6 +7,8 @@
 //! - [`RecordStore`]: records found by key and by time (call records), durable.
 //! - [`DncBase`]: the do-not-call base, a file mapped into memory; [`DncBaseBuild`] builds it,
 //!   [`IncomingDncBase`] receives it, [`DncBaseSwap`] replaces it while it is asked.
+//! - [`DataKeys`]: the member's data key, with which all of these are sealed but the do-not-call
+//!   base; [`SealedWriter`], [`SealedFile`] for files of other crates.
 //! - [`DataDirLock`], [`ProcessEpoch`]: one process a directory, and which run of it this is.
 //!
 //! **Crash rules.** Bytes given to `write` survive the death of the process; bytes that a returned
@@ -14,20 +16,25 @@
 //! knows may be the single copy: its views carry the index they are built up to and a checksum,
 //! and are thrown away and rebuilt when behind or damaged.
 
+mod clear_text;
 mod data_dir;
 mod dnc_base;
+mod files;
 mod journal;
 mod key_value;
 mod records;
 mod redb_view;
+mod seal;
 mod sled_view;
 
+pub use clear_text::{Clear, in_clear};
 pub use data_dir::{DataDirError, DataDirLock, EpochError, ProcessEpoch, write_atomically};
 pub use dnc_base::{
     BuildError, BuildProgress, BuiltDncBase, DNC_BASE_SUFFIX, DncBase, DncBaseBuild, DncBaseError,
     DncBaseSwap, IncomingDncBase, IncomingError, InvalidLine, ListCounts, RejectedLine,
     SORT_MEMORY, SORT_MEMORY_MIN, adopt_dnc_base, dnc_base_path, dnc_bases, e164,
 };
+pub use files::{Files, NativeFiles};
 pub use journal::{
     Durability, EntryLog, Journal, JournalBatch, JournalError, JournalOptions, JournalStream,
     MAX_ENTRY_BYTES, SteppedJournal, Written,
@@ -36,4 +43,21 @@ pub use key_value::{KeyValue, KeyValueError, OpenedView, ViewBatch, ViewEntry, V
 pub use raft_engine::env as engine_files;
 pub use records::{Record, RecordCursor, RecordError, RecordOrder, RecordPage, RecordStore};
 pub use redb_view::RedbView;
+pub use seal::{
+    DataKeyId, DataKeys, KeyFileError, SEAL_BYTES, SEALED_BY, SealError, SealedFile, SealedKind,
+    SealedWriter, is_wrong_key, seal_anew, sealed_parts,
+};
 pub use sled_view::SledView;
+
+/// Copies a folder of files, for tests on data that earlier releases wrote.
+#[cfg(test)]
+pub(crate) fn copy_folder(from: &str, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            continue;
+        }
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}

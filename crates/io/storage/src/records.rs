@@ -1,16 +1,24 @@
-//! Records kept for good and found by key or by time: call records at the coordinator.
+//! Records kept for good and found by key or by time: call records at the coordinator. Their values
+//! are sealed, each to its key and time.
 
+use crate::seal::{DataKeys, SealedKind, Sealer};
 use domain::WallTime;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Key -> time, value.
 const RECORDS: TableDefinition<'_, &[u8], (i64, &[u8])> = TableDefinition::new("records");
 /// Time, key -> nothing.
 const BY_TIME: TableDefinition<'_, (i64, &[u8]), ()> = TableDefinition::new("by_time");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const FORMAT: u64 = 1;
+/// Values are sealed; in format 1 they were not.
+const FORMAT: u64 = 2;
+/// Records copied in one transaction when all are sealed anew.
+const PIECE: usize = 5_000;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +72,17 @@ pub struct RecordError {
 pub struct RecordStore {
     database: Database,
     path: PathBuf,
+    keys: DataKeys,
+    sealer: Sealer,
 }
+
+/// Where a record is sealed to.
+fn place(key: &[u8], at: i64) -> Vec<u8> {
+    [key, &at.to_be_bytes()[..]].concat()
+}
+
+/// What a file says of itself: its format and by which key it is sealed; nothing when new.
+type Said = (Option<u64>, Option<u64>);
 
 impl std::fmt::Debug for RecordStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -75,40 +93,107 @@ impl std::fmt::Debug for RecordStore {
 }
 
 impl RecordStore {
-    /// Opens or makes the store in the file `path`.
+    /// Opens or makes the store in the file `path`. One of an earlier release, or sealed with an
+    /// older key, is copied into a new file first, every record sealed with the newest key, so that
+    /// nothing readable stays; that takes as much room again meanwhile.
     ///
     /// # Errors
     /// [`RecordError`]; a damaged store is never made anew by itself.
-    pub fn open(path: &Path) -> Result<Self, RecordError> {
-        let run = || -> Result<Database, redb::Error> {
-            let database = Database::create(path)?;
-            let write = database.begin_write()?;
-            write.open_table(RECORDS)?;
-            write.open_table(BY_TIME)?;
-            {
-                let mut meta = write.open_table(META)?;
-                let format = meta.get("format")?.map(|v| v.value());
-                if format.is_some_and(|f| f != FORMAT) {
+    pub fn open(path: &Path, keys: &DataKeys) -> Result<Self, RecordError> {
+        let failed = |what: String| RecordError {
+            path: path.into(),
+            what,
+        };
+        let new = path.with_extension("new");
+        let run = || -> Result<Self, redb::Error> {
+            if new.exists() {
+                fs::remove_file(&new)?;
+            }
+            let (store, (format, key)) = Self::open_file(path, keys)?;
+            let newest = Some(keys.active().number());
+            match format {
+                None => {}
+                Some(FORMAT) if key == newest => {}
+                Some(1 | FORMAT) => {
+                    tracing::info!(path = %path.display(), key = %keys.active(), "all records are sealed with the newest data key");
+                    let (sealed, _) = Self::open_file(&new, keys)?;
+                    store.copy_to(&sealed, format == Some(1))?;
+                    drop((store, sealed));
+                    fs::rename(&new, path)?;
+                    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+                        fs::File::open(folder)?.sync_all()?;
+                    }
+                    return Self::open_file(path, keys).map(|(store, _)| store);
+                }
+                Some(other) => {
                     return Err(redb::Error::Corrupted(format!(
-                        "format {} is not {FORMAT}; a newer release wrote it",
-                        format.unwrap_or_default()
+                        "format {other} is not {FORMAT}; a newer release wrote it"
                     )));
                 }
+            }
+            Ok(store)
+        };
+        run().map_err(|e| failed(e.to_string()))
+    }
+
+    /// Opens a file and says what it said of itself; a new one is made of this release.
+    fn open_file(path: &Path, keys: &DataKeys) -> Result<(Self, Said), redb::Error> {
+        let database = Database::create(path)?;
+        let write = database.begin_write()?;
+        write.open_table(RECORDS)?;
+        write.open_table(BY_TIME)?;
+        let said = {
+            let mut meta = write.open_table(META)?;
+            let format = meta.get("format")?.map(|v| v.value());
+            let key = meta.get("key")?.map(|v| v.value());
+            if format.is_none() {
                 meta.insert("format", FORMAT)?;
+                meta.insert("key", keys.active().number())?;
+            }
+            (format, key)
+        };
+        write.commit()?;
+        let store = Self {
+            database,
+            path: path.into(),
+            keys: keys.clone(),
+            sealer: keys.sealer(SealedKind::Records),
+        };
+        Ok((store, said))
+    }
+
+    fn copy_to(&self, to: &Self, plain: bool) -> Result<(), redb::Error> {
+        let table = self.database.begin_read()?.open_table(RECORDS)?;
+        let mut rows = table.iter()?;
+        loop {
+            let write = to.database.begin_write()?;
+            let mut copied = 0;
+            {
+                let mut by_key = write.open_table(RECORDS)?;
+                let mut by_time = write.open_table(BY_TIME)?;
+                for row in rows.by_ref().take(PIECE) {
+                    let (key, value) = row?;
+                    let (key, (at, value)) = (key.value(), value.value());
+                    let value = match plain {
+                        true => value.to_vec(),
+                        false => self.unsealed(key, at, value)?,
+                    };
+                    let value = to.sealer.seal(&place(key, at), &value);
+                    by_key.insert(key, (at, &value[..]))?;
+                    by_time.insert((at, key), ())?;
+                    copied += 1;
+                }
             }
             write.commit()?;
-            Ok(database)
-        };
-        match run() {
-            Ok(database) => Ok(Self {
-                database,
-                path: path.into(),
-            }),
-            Err(e) => Err(RecordError {
-                path: path.into(),
-                what: e.to_string(),
-            }),
+            if copied == 0 {
+                return Ok(());
+            }
         }
+    }
+
+    fn unsealed(&self, key: &[u8], at: i64, value: &[u8]) -> Result<Vec<u8>, redb::Error> {
+        let opened = (self.keys).open_bytes(SealedKind::Records, &place(key, at), value);
+        opened.map_err(|e| redb::Error::Corrupted(e.to_string()))
     }
 
     /// Adds records, all or none, durably. Those whose key is known already are left as they
@@ -128,7 +213,8 @@ impl RecordStore {
                         continue;
                     }
                     let at = record.at.as_millis();
-                    by_key.insert(&record.key[..], (at, &record.value[..]))?;
+                    let value = self.sealer.seal(&place(&record.key, at), &record.value);
+                    by_key.insert(&record.key[..], (at, &value[..]))?;
                     by_time.insert((at, &record.key[..]), ())?;
                     new += 1;
                 }
@@ -145,15 +231,15 @@ impl RecordStore {
     pub fn get(&self, key: &[u8]) -> Result<Option<Record>, RecordError> {
         self.run(|| {
             let table = self.database.begin_read()?.open_table(RECORDS)?;
-            let found = table.get(key)?.map(|v| {
-                let (at, value) = v.value();
-                Record {
-                    key: key.to_vec(),
-                    at: WallTime::from_millis(at),
-                    value: value.to_vec(),
-                }
-            });
-            Ok(found)
+            let Some(found) = table.get(key)? else {
+                return Ok(None);
+            };
+            let (at, value) = found.value();
+            Ok(Some(Record {
+                key: key.to_vec(),
+                at: WallTime::from_millis(at),
+                value: self.unsealed(key, at, value)?,
+            }))
         })
     }
 
@@ -215,7 +301,7 @@ impl RecordStore {
                 page.records.push(Record {
                     key: key.to_vec(),
                     at: WallTime::from_millis(at),
-                    value: found.value().1.to_vec(),
+                    value: self.unsealed(key, at, found.value().1)?,
                 });
             }
             Ok(page)
@@ -262,7 +348,8 @@ mod tests {
     fn a_key_is_kept_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("records.redb");
-        let store = RecordStore::open(&path).unwrap();
+        let keys = DataKeys::ephemeral();
+        let store = RecordStore::open(&path, &keys).unwrap();
         assert_eq!(
             store
                 .append(&[record("a", 5), record("b", 3), record("a", 9)])
@@ -271,7 +358,7 @@ mod tests {
         );
         assert_eq!(store.append(&[record("a", 7), record("c", 4)]).unwrap(), 1);
         drop(store);
-        let store = RecordStore::open(&path).unwrap();
+        let store = RecordStore::open(&path, &keys).unwrap();
         assert_eq!(store.len().unwrap(), 3);
         assert_eq!(store.get(b"a").unwrap(), Some(record("a", 5)));
         assert_eq!(store.get(b"x").unwrap(), None);
@@ -280,7 +367,8 @@ mod tests {
     #[test]
     fn pages_meet_without_gap_or_overlap() {
         let dir = tempfile::tempdir().unwrap();
-        let store = RecordStore::open(&dir.path().join("records.redb")).unwrap();
+        let store =
+            RecordStore::open(&dir.path().join("records.redb"), &DataKeys::ephemeral()).unwrap();
         let all: Vec<Record> = (0..50)
             .map(|i| record(&format!("k{i:02}"), i64::from(i) / 3 - 5))
             .collect();
@@ -309,5 +397,49 @@ mod tests {
                 assert_eq!(seen, expected, "{order:?} {limit}");
             }
         }
+    }
+
+    #[test]
+    fn an_earlier_releases_store_is_read_and_sealed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("records.redb");
+        fs::copy("tests/data/plain/records.redb", &path).unwrap();
+        let number = "+8613800138000".parse().unwrap();
+        assert_eq!(
+            crate::in_clear(dir.path(), &[number], &[]).unwrap().len(),
+            1
+        );
+        let value = b"record of +8613800138000".to_vec();
+        let open = |keys: &[[u8; 32]]| RecordStore::open(&path, &DataKeys::fixed(keys));
+        let store = open(&[[1; 32]]).unwrap();
+        assert_eq!(store.get(b"a").unwrap().unwrap().value, value);
+        store.append(&[record("b", 6)]).unwrap();
+        drop(store);
+        assert_eq!(
+            crate::in_clear(dir.path(), &[number], &["value of b"]).unwrap(),
+            []
+        );
+
+        // Another key is told by its name; with both at hand the newer one seals all.
+        drop(open(&[[1; 32], [2; 32]]).unwrap());
+        let wrong = open(&[[1; 32]]).unwrap_err().to_string();
+        assert!(wrong.contains("put back the key file"), "{wrong}");
+        let store = open(&[[2; 32]]).unwrap();
+        assert_eq!(store.get(b"a").unwrap().unwrap().value, value);
+        let (from, to) = (WallTime::from_millis(0), WallTime::from_millis(9));
+        let order = RecordOrder::OldestFirst;
+        let page = store.scan(from, to, order, None, 9).unwrap();
+        assert_eq!(page.records[1], record("b", 6));
+
+        // Records that change places.
+        let write = store.database.begin_write().unwrap();
+        {
+            let mut table = write.open_table(RECORDS).unwrap();
+            let moved = table.get(&b"a"[..]).unwrap().unwrap().value().1.to_vec();
+            table.insert(&b"b"[..], (6, &moved[..])).unwrap();
+        }
+        write.commit().unwrap();
+        let error = store.get(b"b").unwrap_err().to_string();
+        assert!(error.contains("moved here"), "{error}");
     }
 }

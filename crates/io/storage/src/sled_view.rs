@@ -1,9 +1,13 @@
 //! Views on sled: small node-local ones.
 //!
 //! sled 0.34 flushes with `sync_file_range`, which a power cut does not respect, so each view
-//! carries a checksum of its whole content and `open` believes nothing else.
+//! carries a checksum of its whole content and `open` believes nothing else. Values are sealed; a key
+//! that is a number or a name should be a keyed hash ([`DataKeys::keyed_hash`]).
 
-use crate::key_value::{KeyValue, KeyValueError, OpenedView, ViewBatch, ViewEntry, ViewState};
+use crate::{
+    key_value::{KeyValue, KeyValueError, OpenedView, ViewBatch, ViewEntry, ViewState, place},
+    seal::{DataKeys, SealedKind, Sealer},
+};
 use parking_lot::Mutex;
 use std::{
     collections::BTreeMap,
@@ -15,6 +19,8 @@ use std::{
 /// The one key outside of the data; data keys carry a byte in front that sorts after it.
 const META: &[u8] = &[0];
 const DATA: u8 = 1;
+/// Values are sealed; in format 1 they were not.
+const FORMAT: u16 = 2;
 
 /// What the meta record holds: applied index and the sum of the hashes of all entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -30,17 +36,27 @@ pub struct SledView {
     database: sled::Db,
     path: PathBuf,
     meta: Mutex<Meta>,
+    keys: DataKeys,
+    sealer: Sealer,
+}
+
+/// What was found in a view that is whole.
+struct Checked {
+    meta: Meta,
+    /// Its entries, where they are to be sealed anew.
+    stale: Option<Vec<ViewEntry>>,
 }
 
 impl SledView {
     /// Opens or makes the view in the directory `path`. Its whole content is read and checked
-    /// (views are small); a damaged one is removed and made anew.
+    /// (views are small); a damaged one is removed and made anew. One of an earlier release, or
+    /// sealed with an older key, is written anew with the newest.
     ///
     /// # Errors
     /// [`KeyValueError`] when no new view can be made there.
-    pub fn open(path: &Path) -> Result<OpenedView<Self>, KeyValueError> {
+    pub fn open(path: &Path, keys: &DataKeys) -> Result<OpenedView<Self>, KeyValueError> {
         let existed = path.exists();
-        match Self::try_open(path) {
+        match Self::try_open(path, keys) {
             Ok(view) => {
                 let applied = view.meta.lock().applied;
                 let state = if existed {
@@ -52,13 +68,8 @@ impl SledView {
             }
             Err(error) if existed => {
                 tracing::warn!(path = %path.display(), why = %error.what, "view is damaged; rebuilding it");
-                let removed = if path.is_dir() {
-                    fs::remove_dir_all(path)
-                } else {
-                    fs::remove_file(path)
-                };
-                removed.map_err(|e| fail(path, e))?;
-                let view = Self::try_open(path)?;
+                remove(path)?;
+                let view = Self::try_open(path, keys)?;
                 Ok(OpenedView {
                     view,
                     state: ViewState::Damaged { why: error.what },
@@ -68,7 +79,7 @@ impl SledView {
         }
     }
 
-    fn try_open(path: &Path) -> Result<Self, KeyValueError> {
+    fn try_open(path: &Path, keys: &DataKeys) -> Result<Self, KeyValueError> {
         // sled panics on some damage instead of answering with an error.
         let checked = catch_unwind(AssertUnwindSafe(|| {
             let database = sled::Config::new()
@@ -77,40 +88,81 @@ impl SledView {
                 .flush_every_ms(Some(500))
                 .open()
                 .map_err(|e| fail(path, e))?;
-            let meta = Self::check(path, &database)?;
-            Ok((database, meta))
+            let checked = Self::check(path, &database, keys)?;
+            Ok((database, checked))
         }));
-        let (database, meta) =
+        let (database, checked) =
             checked.unwrap_or_else(|_| Err(fail(path, "sled panicked while opening it")))?;
-        Ok(Self {
-            database,
-            path: path.into(),
-            meta: Mutex::new(meta),
-        })
+        let Some(stale) = checked.stale else {
+            return Ok(Self {
+                database,
+                path: path.into(),
+                meta: Mutex::new(checked.meta),
+                keys: keys.clone(),
+                sealer: keys.sealer(SealedKind::View),
+            });
+        };
+        // sled keeps what is overwritten for a while: the old files go whole.
+        drop(database);
+        remove(path)?;
+        let view = Self::try_open(path, keys)?;
+        let mut batch = ViewBatch::new();
+        for (key, value) in stale {
+            batch.put(key, value);
+        }
+        view.write(&batch, checked.meta.applied)?;
+        view.flush()?;
+        Ok(view)
     }
 
-    fn check(path: &Path, database: &sled::Db) -> Result<Meta, KeyValueError> {
+    fn check(path: &Path, database: &sled::Db, keys: &DataKeys) -> Result<Checked, KeyValueError> {
         let found = database.get(META).map_err(|e| fail(path, e))?;
         let meta = match found {
             Some(bytes) => postcard::from_bytes::<Meta>(&bytes)
                 .map_err(|e| fail(path, format!("meta record cannot be read: {e}")))?,
             None => Meta {
-                format: 1,
+                format: FORMAT,
                 ..Meta::default()
             },
         };
-        if meta.format != 1 {
-            return Err(fail(path, format!("format {}, not 1", meta.format)));
+        if !(1..=FORMAT).contains(&meta.format) {
+            let why = format!("format {}, not {FORMAT} or before", meta.format);
+            return Err(fail(path, why));
         }
-        let mut checksum = 0u64;
+        let (mut checksum, mut stale) = (0u64, meta.format < FORMAT);
+        let mut entries = Vec::new();
         for entry in database.range([DATA]..) {
             let (key, value) = entry.map_err(|e| fail(path, e))?;
-            checksum = checksum.wrapping_add(hash(&key[1..], &value));
+            let key = &key[1..];
+            checksum = checksum.wrapping_add(hash(key, &value));
+            let value = if meta.format < FORMAT {
+                value.to_vec()
+            } else {
+                stale |= !keys.is_newest(&value);
+                let opened = keys.open_bytes(SealedKind::View, &place(path, key), &value);
+                opened.map_err(|e| fail(path, e))?
+            };
+            entries.push((key.to_vec(), value));
         }
         if checksum != meta.checksum {
             return Err(fail(path, "content does not match its checksum"));
         }
-        Ok(meta)
+        Ok(Checked {
+            meta,
+            stale: stale.then_some(entries),
+        })
+    }
+
+    /// The stored form of a key's value.
+    fn stored(&self, key: &[u8]) -> Result<Option<sled::IVec>, KeyValueError> {
+        let found = self.database.get(data_key(key));
+        found.map_err(|e| fail(&self.path, e))
+    }
+
+    fn unsealed(&self, key: &[u8], value: &[u8]) -> Result<Vec<u8>, KeyValueError> {
+        let place = place(&self.path, key);
+        let opened = self.keys.open_bytes(SealedKind::View, &place, value);
+        opened.map_err(|e| fail(&self.path, e))
     }
 
     fn commit(&self, batch: sled::Batch, meta: Meta) -> Result<(), KeyValueError> {
@@ -135,6 +187,15 @@ fn hash(key: &[u8], value: &[u8]) -> u64 {
     )
 }
 
+fn remove(path: &Path) -> Result<(), KeyValueError> {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    removed.map_err(|e| fail(path, e))
+}
+
 fn data_key(key: &[u8]) -> Vec<u8> {
     let mut full = Vec::with_capacity(key.len() + 1);
     full.push(DATA);
@@ -151,11 +212,8 @@ fn fail(path: &Path, what: impl std::fmt::Display) -> KeyValueError {
 
 impl KeyValue for SledView {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KeyValueError> {
-        let found = self
-            .database
-            .get(data_key(key))
-            .map_err(|e| fail(&self.path, e))?;
-        Ok(found.map(|v| v.to_vec()))
+        let found = self.stored(key)?;
+        found.map(|v| self.unsealed(key, &v)).transpose()
     }
 
     fn write(&self, batch: &ViewBatch, applied: u64) -> Result<(), KeyValueError> {
@@ -169,12 +227,13 @@ impl KeyValue for SledView {
             .collect();
         let mut changes = sled::Batch::default();
         for (key, value) in last {
-            if let Some(old) = self.get(key)? {
+            if let Some(old) = self.stored(key)? {
                 meta.checksum = meta.checksum.wrapping_sub(hash(key, &old));
             }
             match value {
                 Some(value) => {
-                    meta.checksum = meta.checksum.wrapping_add(hash(key, value));
+                    let value = self.sealer.seal(&place(&self.path, key), value);
+                    meta.checksum = meta.checksum.wrapping_add(hash(key, &value));
                     changes.insert(data_key(key), value);
                 }
                 None => changes.remove(data_key(key)),
@@ -203,7 +262,8 @@ impl KeyValue for SledView {
             .take(limit)
             .map(|entry| {
                 let (key, value) = entry.map_err(|e| fail(&self.path, e))?;
-                Ok((key[1..].to_vec(), value.to_vec()))
+                let value = self.unsealed(&key[1..], &value)?;
+                Ok((key[1..].to_vec(), value))
             })
             .collect()
     }
@@ -216,7 +276,7 @@ impl KeyValue for SledView {
         let mut held = self.meta.lock();
         self.database.clear().map_err(|e| fail(&self.path, e))?;
         let meta = Meta {
-            format: 1,
+            format: FORMAT,
             ..Meta::default()
         };
         self.commit(sled::Batch::default(), meta)?;
@@ -237,32 +297,33 @@ mod tests {
     use super::*;
     use crate::key_value::conformance;
 
-    struct InDir(tempfile::TempDir);
+    struct InDir(tempfile::TempDir, DataKeys);
     impl conformance::Opens for InDir {
         type View = SledView;
         fn open(&self) -> OpenedView<SledView> {
-            SledView::open(&self.0.path().join("view")).unwrap()
+            SledView::open(&self.0.path().join("view"), &self.1).unwrap()
         }
     }
 
     #[test]
     fn conforms() {
-        conformance::all(&InDir(tempfile::tempdir().unwrap()));
+        conformance::all(&InDir(tempfile::tempdir().unwrap(), DataKeys::ephemeral()));
     }
 
     #[test]
     fn a_lost_write_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("view");
+        let keys = DataKeys::ephemeral();
         {
-            let view = SledView::open(&path).unwrap().view;
+            let view = SledView::open(&path, &keys).unwrap().view;
             view.write(ViewBatch::new().put("a", "1").put("b", "2"), 7)
                 .unwrap();
             // As if a page had been lost below the checksum.
             view.database.remove(data_key(b"a")).unwrap();
             view.flush().unwrap();
         }
-        let opened = SledView::open(&path).unwrap();
+        let opened = SledView::open(&path, &keys).unwrap();
         assert!(
             matches!(opened.state, ViewState::Damaged { .. }),
             "{:?}",
@@ -276,16 +337,59 @@ mod tests {
     fn overwritten_files_are_found() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("view");
+        let keys = DataKeys::ephemeral();
         {
-            let view = SledView::open(&path).unwrap().view;
+            let view = SledView::open(&path, &keys).unwrap().view;
             view.write(ViewBatch::new().put("a", vec![1; 5000]), 7)
                 .unwrap();
             view.flush().unwrap();
         }
         let length = fs::metadata(path.join("db")).unwrap().len() as usize;
         fs::write(path.join("db"), vec![0xa5; length]).unwrap();
-        let opened = SledView::open(&path).unwrap();
+        let opened = SledView::open(&path, &keys).unwrap();
         assert_ne!(opened.state, ViewState::Intact { applied: 7 });
         assert_eq!(opened.view.get(b"a").unwrap(), None);
+    }
+
+    #[test]
+    fn an_earlier_releases_view_is_read_and_sealed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("view");
+        crate::copy_folder("tests/data/plain/view", &path);
+        let number = "+8613800138000".parse().unwrap();
+        assert!(
+            !crate::in_clear(dir.path(), &[number], &[])
+                .unwrap()
+                .is_empty()
+        );
+        let keys = DataKeys::fixed(&[[1; 32]]);
+        let opened = SledView::open(&path, &keys).unwrap();
+        assert_eq!(opened.state, ViewState::Intact { applied: 7 });
+        let value = opened.view.get(b"k").unwrap();
+        assert_eq!(value.as_deref(), Some(&b"value +8613800138000"[..]));
+        drop(opened);
+        assert_eq!(crate::in_clear(dir.path(), &[number], &[]).unwrap(), []);
+        // A newer key: read once more, and the old one is needed no longer.
+        let both = DataKeys::fixed(&[[1; 32], [2; 32]]);
+        drop(SledView::open(&path, &both).unwrap());
+        let newest = DataKeys::fixed(&[[2; 32]]);
+        let opened = SledView::open(&path, &newest).unwrap();
+        assert_eq!(opened.state, ViewState::Intact { applied: 7 });
+        // A value at another's key is damage.
+        let view = opened.view;
+        view.write(ViewBatch::new().put("a", "1").put("b", "2"), 8)
+            .unwrap();
+        let (a, b) = (view.stored(b"a").unwrap(), view.stored(b"b").unwrap());
+        view.database.insert(data_key(b"a"), b.unwrap()).unwrap();
+        view.database.insert(data_key(b"b"), a.unwrap()).unwrap();
+        let error = view.get(b"a").unwrap_err().to_string();
+        assert!(error.contains("moved here"), "{error}");
+        drop(view);
+        let opened = SledView::open(&path, &newest).unwrap();
+        assert!(
+            matches!(opened.state, ViewState::Damaged { .. }),
+            "{:?}",
+            opened.state
+        );
     }
 }

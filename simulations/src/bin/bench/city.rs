@@ -30,7 +30,7 @@ use std::{
     },
     time::Duration,
 };
-use storage::{Durability, Journal, JournalOptions, JournalStream};
+use storage::{DataKeys, Durability, Journal, JournalOptions, JournalStream};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const MEMBER: MemberId = MemberId(2);
@@ -171,7 +171,12 @@ impl City {
             Box::new(move |event| offer(&heard, Event::Media(event))),
         )?;
         let folder = tempfile::tempdir().context("a folder for the journal")?;
-        let journal = Journal::open(&folder.path().join("journal"), JournalOptions::default())?;
+        let keys = DataKeys::ephemeral();
+        let journal = Journal::open(
+            &folder.path().join("journal"),
+            JournalOptions::default(),
+            &keys,
+        )?;
         let engine = Engine::new(
             EngineConfig {
                 member: MEMBER,
@@ -185,6 +190,7 @@ impl City {
                 freshness: TTL,
                 safe_harbour: None,
                 audit: permit::audit::Head::first(MEMBER),
+                audit_numbers: permit::audit::NumberKey::new("bench".into(), [7; 32]),
             },
             Seed::from_u64(1),
         );

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use storage::{Journal, JournalOptions};
+use storage::{DataKeys, Journal, JournalOptions};
 
 pub(super) const WAIT: Duration = Duration::from_secs(30);
 pub(super) const GROUP: GroupId = GroupId::Region(RegionId(7));
@@ -177,7 +177,22 @@ impl Cluster {
         .expect("the old socket is given back");
         self.addresses.insert(id, endpoint.local_address().unwrap());
         let data = self.data(member);
-        let journal = Journal::open(&data.join("journal"), JournalOptions::default()).unwrap();
+        std::fs::create_dir_all(&data).unwrap();
+        let keys = DataKeys::open(&data.join("data.key"), &data).unwrap();
+        // As with the socket: a killed member's tasks let go of its journal a moment later.
+        let journal = tokio::time::timeout(WAIT, async {
+            loop {
+                match Journal::open(&data.join("journal"), JournalOptions::default(), &keys) {
+                    Ok(journal) => return journal,
+                    Err(storage::JournalError::Engine { why, .. }) if why.contains("lock") => {
+                        tokio::task::yield_now().await;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        })
+        .await
+        .expect("the old journal is given back");
         let groups = Groups::new(journal, endpoint.clone(), &data);
         let config = GroupConfig {
             id: GROUP,
@@ -204,6 +219,12 @@ impl Cluster {
         let running = self.members.remove(&member).unwrap();
         running.endpoint.close();
         running.groups.stop(running.group).await;
+    }
+
+    /// Where a number can be read in any file of any member.
+    pub(super) fn in_clear(&self, number: u64) -> Vec<storage::Clear> {
+        let number = domain::PhoneNumber::from_digits(number).unwrap();
+        storage::in_clear(self.dir.path(), &[number], &[]).unwrap()
     }
 
     pub(super) fn group(&self, member: u64) -> &Group<Ledger> {

@@ -12,7 +12,7 @@ use openraft::{
     StorageError,
     testing::log::{StoreBuilder, Suite},
 };
-use storage::{Journal, JournalOptions};
+use storage::{DataKeys, Journal, JournalOptions};
 
 struct Builder;
 
@@ -24,10 +24,14 @@ impl StoreBuilder<Types<Native>, Log, Toy, (tempfile::TempDir, Journal)> for Bui
         &self,
     ) -> Result<((tempfile::TempDir, Journal), Log, Toy), StorageError<Types<Native>>> {
         let dir = tempfile::tempdir().unwrap();
+        // The suite hands one store's snapshot to another.
+        static KEYS: std::sync::OnceLock<DataKeys> = std::sync::OnceLock::new();
+        let keys = KEYS.get_or_init(DataKeys::ephemeral);
         let journal =
-            Journal::open(&dir.path().join("journal"), JournalOptions::default()).unwrap();
+            Journal::open(&dir.path().join("journal"), JournalOptions::default(), keys).unwrap();
         let log = LogStore::open(&journal, GroupId::Directory).unwrap();
-        let snapshots = SnapshotDir::open(NativeFiles, &dir.path().join("snapshots")).unwrap();
+        let folder = dir.path().join("snapshots");
+        let snapshots = SnapshotDir::open(NativeFiles, &folder, GroupId::Directory, keys).unwrap();
         let machine = Machine::new(GroupId::Directory, Ledger::default(), snapshots, None);
         Ok(((dir, journal), log, machine))
     }

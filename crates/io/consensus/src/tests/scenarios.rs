@@ -124,8 +124,10 @@ async fn a_new_member_catches_up_by_snapshot_and_leaves() {
     };
     let mut cluster = Cluster::start(1, options).await;
     let mut acknowledged = Acknowledged::default();
-    // More than one piece of a snapshot.
     acknowledged.add(cluster.group(1), 1..300).await;
+    // A number, in the log and in what is made of it.
+    let number = 8_613_800_138_000;
+    acknowledged.add(cluster.group(1), number..number + 1).await;
     let group = cluster.group(1).clone();
     tokio::time::timeout(WAIT, async {
         while group.status().purged < 100 {
@@ -175,6 +177,7 @@ async fn a_new_member_catches_up_by_snapshot_and_leaves() {
     );
     cluster.kill(2).await;
     acknowledged.add(&group, 900_000..900_010).await;
+    assert_eq!(cluster.in_clear(number), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -2,9 +2,10 @@
 
 use super::{
     Durability, EntryLog, JournalBatch, JournalError, JournalOptions,
-    entries::Shared,
+    disk::Shared,
     writer::{Done, Group, Submission},
 };
+use crate::seal::DataKeys;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use raft_engine::env::FileSystem;
@@ -29,7 +30,7 @@ impl<F: FileSystem> Clone for SteppedJournal<F> {
 impl<F: FileSystem> fmt::Debug for SteppedJournal<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SteppedJournal")
-            .field("dir", &self.shared.dir)
+            .field("dir", &self.shared.dir())
             .finish_non_exhaustive()
     }
 }
@@ -68,9 +69,14 @@ impl<F: FileSystem> SteppedJournal<F> {
     ///
     /// # Errors
     /// [`JournalError::Engine`].
-    pub fn open(dir: &Path, options: JournalOptions, files: F) -> Result<Self, JournalError> {
+    pub fn open(
+        dir: &Path,
+        options: JournalOptions,
+        files: F,
+        keys: &DataKeys,
+    ) -> Result<Self, JournalError> {
         Ok(Self {
-            shared: Arc::new(Shared::open(dir, options, files)?),
+            shared: Arc::new(Shared::open(dir, options, files, keys)?),
             queue: Arc::default(),
         })
     }
@@ -100,7 +106,7 @@ impl<F: FileSystem> SteppedJournal<F> {
         group
             .write(&self.shared)
             .map_err(|why| JournalError::Engine {
-                dir: self.shared.dir.clone(),
+                dir: self.shared.dir().to_owned(),
                 doing: "written",
                 why,
             })?;
@@ -118,7 +124,7 @@ impl<F: FileSystem> SteppedJournal<F> {
     pub fn purge(&self) -> Result<(), JournalError> {
         let purged = self.shared.engine.purge_expired_files();
         purged.map(drop).map_err(|e| JournalError::Engine {
-            dir: self.shared.dir.clone(),
+            dir: self.shared.dir().to_owned(),
             doing: "purged",
             why: e.to_string(),
         })
@@ -155,5 +161,9 @@ impl<F: FileSystem + 'static> EntryLog for SteppedJournal<F> {
 
     fn value(&self, group: u64, key: &str) -> Option<Vec<u8>> {
         self.shared.value(group, key)
+    }
+
+    fn keys(&self) -> &DataKeys {
+        self.shared.keys()
     }
 }

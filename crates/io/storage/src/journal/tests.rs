@@ -1,13 +1,19 @@
 use super::*;
+use crate::SealedKind;
 use proptest::prelude::*;
 use std::{
     collections::BTreeMap,
+    fs,
     io::{BufRead, BufReader},
     process::{Command as Process, Stdio},
 };
 
 fn open(dir: &Path) -> Journal {
-    Journal::open(dir, JournalOptions::default()).unwrap()
+    Journal::open(dir, JournalOptions::default(), &keys()).unwrap()
+}
+
+fn keys() -> DataKeys {
+    DataKeys::fixed(&[[3; 32]])
 }
 
 fn bytes(text: &str) -> Bytes {
@@ -211,7 +217,7 @@ fn old_files_are_purged_and_nothing_comes_back() {
         purge_bytes: 256 << 10,
     };
     {
-        let journal = Journal::open(dir.path(), options).unwrap();
+        let journal = Journal::open(dir.path(), options, &keys()).unwrap();
         let quiet = journal.stream("quiet").unwrap();
         quiet
             .append(vec![bytes("kept")], Durability::Synced)
@@ -233,7 +239,7 @@ fn old_files_are_purged_and_nothing_comes_back() {
         }
         assert!(journal.used_bytes() < 1 << 20, "{}", journal.used_bytes());
     }
-    let journal = Journal::open(dir.path(), options).unwrap();
+    let journal = Journal::open(dir.path(), options, &keys()).unwrap();
     assert_eq!(indexes(&journal, 1), (2900..=3000).collect::<Vec<_>>());
     assert_eq!(
         journal.value(1, "committed"),
@@ -243,6 +249,110 @@ fn old_files_are_purged_and_nothing_comes_back() {
     assert_eq!(
         quiet.read_from(1, usize::MAX).unwrap(),
         [(1, bytes("kept"))]
+    );
+}
+
+#[test]
+fn an_earlier_releases_journal_is_read_and_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let number = "+8613800138000".parse().unwrap();
+    let clear = || crate::in_clear(dir.path(), &[number], &[]).unwrap();
+    let kept = |journal: &Journal| {
+        let entries = journal.read(65537, 0, 9, usize::MAX).unwrap();
+        let expected = (2..=4).map(|i| (i, bytes(&format!("entry {i} of +8613800138000"))));
+        assert_eq!(entries, expected.collect::<Vec<_>>());
+        assert_eq!(journal.compacted_before(65537), 2);
+        assert_eq!(
+            journal.value(65537, "vote").as_deref(),
+            Some(&b"a vote"[..])
+        );
+        let attempts = journal.stream("attempts").unwrap();
+        assert_eq!(attempts.next_index(), 2);
+        let found = attempts.read_from(0, usize::MAX).unwrap();
+        assert_eq!(found, [(1, bytes("attempt of +8613800138000"))]);
+    };
+    crate::copy_folder("tests/data/plain/journal", &path);
+    assert!(!clear().is_empty());
+    // What crashes leave half done at any step comes to the same end.
+    for step in 0..3 {
+        let (new, old) = (
+            dir.path().join("journal.new"),
+            dir.path().join("journal.old"),
+        );
+        match step {
+            0 => drop(Journal::open(&new, JournalOptions::default(), &keys()).unwrap()),
+            1 => {
+                crate::copy_folder("tests/data/plain/journal", &old);
+                fs::rename(&path, &new).unwrap();
+            }
+            _ => crate::copy_folder("tests/data/plain/journal", &old),
+        }
+        let journal = open(&path);
+        kept(&journal);
+        drop(journal);
+        assert_eq!(clear(), [], "{step}");
+        assert!(!new.exists() && !old.exists());
+    }
+    // A newer key: after one start the old one is needed no longer.
+    let with = |keys: &[[u8; 32]]| {
+        let keys = DataKeys::fixed(keys);
+        Journal::open(&path, JournalOptions::default(), &keys)
+    };
+    kept(&with(&[[3; 32], [4; 32]]).unwrap());
+    kept(&with(&[[4; 32]]).unwrap());
+    let wrong = match with(&[[3; 32]]) {
+        Err(error @ JournalError::Sealed { .. }) => format!("{:?}", error),
+        other => panic!("{other:?}"),
+    };
+    assert!(wrong.contains("WrongKey"), "{wrong}");
+    kept(&with(&[[4; 32]]).unwrap());
+}
+
+#[test]
+fn entries_are_sealed_to_their_group_and_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let number: domain::PhoneNumber = "+8613800138000".parse().unwrap();
+    let mut entry = postcard::to_stdvec(&number).unwrap();
+    entry.extend_from_slice(number.reveal().as_bytes());
+    let journal = open(dir.path());
+    let mut batch = JournalBatch::new();
+    for index in 1..=200 {
+        batch.append(1, index, Bytes::from(entry.clone())).unwrap();
+    }
+    journal.write(batch, Durability::Synced);
+    assert_eq!(
+        journal.read(1, 7, 8, 1).unwrap(),
+        [(7, Bytes::from(entry.clone()))]
+    );
+    assert_eq!(crate::in_clear(dir.path(), &[number], &[]).unwrap(), []);
+    // Entry 7 where entry 8 should be, and with a bit changed.
+    let shared = &journal.inner.shared;
+    let sealed = shared.message(1, 7, &entry);
+    let place = |index: u64| [1u64.to_be_bytes(), index.to_be_bytes()].concat();
+    let mut bytes = sealed.value[8..].to_vec();
+    let error = keys().open_record(SealedKind::Journal, &place(8), &mut bytes.clone());
+    assert!(error.unwrap_err().to_string().contains("moved here"));
+    keys()
+        .open_record(SealedKind::Journal, &place(7), &mut bytes)
+        .unwrap();
+    // In the file: the engine's own checksum is made to fit.
+    let mut log = raft_engine::LogBatch::default();
+    let mut moved = sealed.clone();
+    moved.value[..8].copy_from_slice(&(1u64 << 56 | 201).to_be_bytes());
+    log.add_entries::<disk::EntryExt>(1, &[moved]).unwrap();
+    shared.engine.write(&mut log, true).unwrap();
+    let error = journal.read(1, 201, 202, 1).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            JournalError::Sealed {
+                group: 1,
+                index: 201,
+                ..
+            }
+        ),
+        "{error:?}"
     );
 }
 

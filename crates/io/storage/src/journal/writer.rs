@@ -2,9 +2,8 @@
 
 use super::{
     Change, Durability, JournalBatch,
-    entries::{Bounds, END_KEY, EntryExt, FIRST_KEY, Shared},
+    disk::{Bounds, END_KEY, EntryExt, FIRST_KEY, Shared},
 };
-use protobuf::well_known_types::BytesValue;
 use raft_engine::{Command, LogBatch, env::FileSystem};
 use std::{
     collections::BTreeMap,
@@ -215,11 +214,7 @@ fn stage<F: FileSystem>(
                 log.put(group, END_KEY.to_vec(), now.end.to_be_bytes().to_vec())?;
                 bounds.insert(group, now);
             }
-            let mut value = Vec::with_capacity(8 + entry.len());
-            value.extend_from_slice(&index.to_be_bytes());
-            value.extend_from_slice(&entry);
-            let mut message = BytesValue::new();
-            message.set_value(value);
+            let message = shared.message(group, index, &entry);
             log.add_entries::<EntryExt>(group, &[message])
         }
         Change::Truncate { group, from } => {
