@@ -2,7 +2,7 @@
 //!
 //! [`Member`] runs the directory group and every region group over one journal and one endpoint,
 //! does a leader's duties where it leads (confirm sessions, expire them, tick, forward directory
-//! facts to the regions, tell when do-not-call is effective, keep voters), and asks the leaders
+//! facts to the regions, tell when do-not-call is effective, keep voters by the autopilot), and asks the leaders
 //! where it does not. What a node or a coordinator does beside that is theirs.
 
 mod ask;
@@ -18,3 +18,4 @@ pub use protocol::{
     DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, NOT_HERE, RECORDS, RecordsReply,
     STATUS, decode, encode,
 };
+pub use voters::VotersReport;

@@ -23,6 +23,11 @@ pub const STATUS: ServiceId = ServiceId::new(37, "status");
 pub const DNC_BASE_TAIL: ServiceId = ServiceId::new(38, "dnc_base_tail");
 /// A node asks for a piece of one: [`DncBaseChunk`] to its bytes as they are.
 pub const DNC_BASE_CHUNK: ServiceId = ServiceId::new(39, "dnc_base_chunk");
+/// A leader asks a member how far it is from the others: nothing to
+/// `Vec<(MemberId, microseconds there and back)>`.
+pub(crate) const ROUND_TRIPS: ServiceId = ServiceId::new(48, "round_trips");
+/// Anybody asks a group's leader about its voters: a group's id to [`crate::VotersReport`].
+pub(crate) const VOTERS: ServiceId = ServiceId::new(49, "voters");
 /// Error code of a do-not-call base that is not here.
 pub const NOT_HERE: u16 = 3;
 
@@ -45,7 +50,14 @@ pub struct DncBaseChunk {
 }
 
 /// What every member answers.
-pub(crate) const SERVICES: [ServiceId; 4] = [KEEP_ALIVE, FRESHNESS, APPLIED, EFFECTIVE];
+pub(crate) const SERVICES: [ServiceId; 6] = [
+    KEEP_ALIVE,
+    FRESHNESS,
+    APPLIED,
+    EFFECTIVE,
+    ROUND_TRIPS,
+    VOTERS,
+];
 
 /// The answer of a member that has stopped.
 pub(crate) fn stopped() -> ServiceError {
