@@ -11,12 +11,14 @@
 //!   ([`Score`]), so that a view that stands still comes to rest.
 
 mod decide;
+mod failover;
 mod policy;
 mod presence;
 mod score;
 mod view;
 
 pub use decide::{Decision, Health, Step, VoterHealth, decide, heir};
+pub use failover::Failover;
 pub use policy::{Policy, PolicyError};
 pub use presence::{Presence, Seen};
 pub use score::Score;

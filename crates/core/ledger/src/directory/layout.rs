@@ -2,7 +2,7 @@
 //! section 1).
 
 use super::{Directory, DirectoryReply, Rejection, checks};
-use domain::{Member, MemberId, RegionId, limits};
+use domain::{Member, MemberId, MemberRole, RegionId, limits};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,6 +47,9 @@ impl Default for VoterPolicy {
 pub struct RegionPolicy {
     /// Only members of this legal domain hold its data; any, if none.
     pub legal_domain: Option<String>,
+    /// Nodes of other regions that dial its leads while its own are gone; at most
+    /// [`limits::FAILOVER_NODES`].
+    pub failover: Vec<MemberId>,
 }
 
 /// All of it. Since version 4 of the directory.
@@ -66,6 +69,9 @@ impl Layout {
     pub(super) fn forget(&mut self, id: MemberId) {
         self.places.remove(&id);
         self.draining.remove(&id);
+        for policy in self.regions.values_mut() {
+            policy.failover.retain(|node| *node != id);
+        }
     }
 }
 
@@ -170,6 +176,34 @@ impl Directory {
         Ok(DirectoryReply::Done)
     }
 
+    fn check_failover(&self, id: RegionId, policy: &RegionPolicy) -> Result<(), Rejection> {
+        let named = policy.failover.len();
+        if named > limits::FAILOVER_NODES {
+            let why = format!("names {named} nodes");
+            return Err(Rejection::over(
+                "failover",
+                why,
+                limits::FAILOVER_NODES as u64,
+            ));
+        }
+        for (at, node) in policy.failover.iter().enumerate() {
+            let member = self.members.get(node).filter(|m| !m.removed);
+            let lawful = policy.legal_domain.is_none()
+                || self
+                    .place(*node)
+                    .is_some_and(|p| p.legal_domain == policy.legal_domain);
+            let wrong = match member {
+                _ if policy.failover[..at].contains(node) => "is named twice",
+                Some(m) if m.role == MemberRole::Node && m.region != Some(id) && lawful => continue,
+                Some(m) if m.region == Some(id) => "is a node of the region itself",
+                Some(m) if m.role == MemberRole::Node => "is not in the region's legal domain",
+                _ => "is not a node of the mesh",
+            };
+            return Err(Rejection::new("failover", format!("{node} {wrong}")));
+        }
+        Ok(())
+    }
+
     pub(super) fn set_region_policy(&mut self, id: RegionId, policy: RegionPolicy) -> Done {
         checks::known("region", id, self.regions.contains_key(&id))?;
         optional_name("legal_domain", policy.legal_domain.as_ref())?;
@@ -179,6 +213,7 @@ impl Directory {
             let why = "no member says that it is there; set `legal_domain` in their configuration and restart them first";
             return Err(Rejection::new("legal_domain", why));
         }
+        self.check_failover(id, &policy)?;
         if policy == RegionPolicy::default() {
             self.layout.regions.remove(&id);
         } else {
@@ -344,12 +379,55 @@ mod tests {
     }
 
     #[test]
+    fn a_region_names_nodes_of_others_for_when_its_own_are_gone() {
+        let mut directory = two();
+        let name = "north".to_owned();
+        apply(&mut directory, Change::SetRegion { id: None, name });
+        let named = |nodes: &[u64], legal: Option<&str>| Change::SetRegionPolicy {
+            id: RegionId(2),
+            policy: RegionPolicy {
+                legal_domain: legal.map(str::to_owned),
+                failover: nodes.iter().copied().map(MemberId).collect(),
+            },
+        };
+        let reply = apply(&mut directory, named(&[2], None));
+        assert_eq!(reply, DirectoryReply::Done);
+        assert_eq!(directory.region_policy(RegionId(2)).failover, [TWO]);
+        for (nodes, why) in [
+            (&[1][..], "mem_00000001 is not a node of the mesh"),
+            (&[9], "is not a node"),
+            (&[2, 2], "is named twice"),
+            (&[2; limits::FAILOVER_NODES], "is named twice"),
+            (&[2; limits::FAILOVER_NODES + 1], "names 9 nodes"),
+        ] {
+            let refused = refused(&mut directory, named(nodes, None));
+            assert!(refused.contains(why), "{refused}");
+        }
+        let place = at(None, Some("cn"));
+        apply(&mut directory, Change::PlaceMember { id: ONE, place });
+        let why = refused(&mut directory, named(&[2], Some("cn")));
+        assert!(why.contains("is not in the region's legal domain"), "{why}");
+        let own = Change::SetRegionPolicy {
+            id: SOUTH,
+            policy: RegionPolicy {
+                failover: vec![TWO],
+                ..RegionPolicy::default()
+            },
+        };
+        let why = refused(&mut directory, own);
+        assert!(why.contains("is a node of the region itself"), "{why}");
+        apply(&mut directory, Change::RemoveMember { id: TWO });
+        assert!(directory.region_policy(RegionId(2)).failover.is_empty());
+    }
+
+    #[test]
     fn a_region_stays_only_where_somebody_is() {
         let mut directory = two();
         let stay = |domain: Option<&str>| Change::SetRegionPolicy {
             id: SOUTH,
             policy: RegionPolicy {
                 legal_domain: domain.map(str::to_owned),
+                ..RegionPolicy::default()
             },
         };
         let why = refused(&mut directory, stay(Some("cn")));
