@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use service::{
     config::{ConfigError, Layers},
-    sections::{MeshConfig, MonitoringConfig, OutOfBounds, ProtocolConfig},
+    sections::{MeshConfig, MonitoringConfig, OutOfBounds, PlaceConfig, ProtocolConfig},
 };
 use std::{
     net::SocketAddr,
@@ -27,6 +27,9 @@ pub struct CoordinatorConfig {
     /// Times of the mesh protocol.
     #[serde(default)]
     pub protocol: ProtocolConfig,
+    /// Where it is.
+    #[serde(default)]
+    pub place: PlaceConfig,
     /// Logs.
     #[serde(default)]
     pub log: service::logs::LogSettings,
@@ -66,6 +69,7 @@ impl CoordinatorConfig {
             .unwrap_or(Path::new("."))
             .join(&config.data_dir);
         config.protocol.check(path)?;
+        config.place.check(path)?;
         Ok(config)
     }
 }

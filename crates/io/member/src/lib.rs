@@ -8,6 +8,7 @@
 mod ask;
 mod directory;
 mod member;
+mod place;
 mod protocol;
 mod region;
 mod voters;
@@ -18,4 +19,4 @@ pub use protocol::{
     DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, NOT_HERE, RECORDS, RecordsReply,
     STATUS, decode, encode,
 };
-pub use voters::VotersReport;
+pub use voters::{VoterHealth, VotersReport};

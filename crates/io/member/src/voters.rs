@@ -4,6 +4,7 @@ use crate::{
     member::Member,
     protocol::{NOT_LEADING, ROUND_TRIPS, VOTERS, decode, encode},
 };
+pub use autopilot::VoterHealth;
 use autopilot::{Candidate, Decision, GroupView, Health, Policy, Presence, Step, decide, heir};
 use bytes::Bytes;
 use consensus::{ChangeError, Group, GroupId, GroupStatus, MembershipChange};
@@ -29,6 +30,8 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 /// How long a group's member may leave messages unanswered before it counts as silent, though its
 /// link is up: its process hangs, or the group has stopped there.
 const ANSWER: Duration = Duration::from_secs(10);
+/// A member that was not noted yet is not there, and far from lost.
+const UNSEEN: Duration = Duration::from_secs(6);
 /// How often links are noted.
 const NOTE: Duration = Duration::from_secs(1);
 /// How often a leader asks the others how far they are from each other.
@@ -190,7 +193,7 @@ impl Member {
                     let away = replica
                         .and_then(|r| r.answered_ago)
                         .filter(|ago| *ago > ANSWER);
-                    candidate.silent = seen.map_or(ANSWER, |seen| seen.silent);
+                    candidate.silent = seen.map_or(UNSEEN, |seen| seen.silent);
                     candidate.steady = seen.map_or(Duration::ZERO, |seen| seen.steady);
                     candidate.losses = seen.map_or(0, |seen| seen.losses);
                     if let Some(away) = away {
