@@ -9,6 +9,7 @@ use crate::{
     people, records,
     records::Records,
     stats, status, trunks,
+    voters::{self, Reports},
 };
 use async_trait::async_trait;
 use consensus::{Committed, Group, ProposeError};
@@ -21,7 +22,8 @@ use dialmesh_http::{
         Campaign, CampaignSettings, CampaignStats, DncBase, DncBaseUse, DncCheck, DncImportOptions,
         DncRemoval, DncRequest, DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated,
         JoinTokenRequest, Lead, LeadFilter, Member as MemberView, Operation, Page, PageQuery,
-        Region, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
+        Region, RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
+        VoterSettings,
     },
     events::Events,
     problem::{BackendError, FieldError},
@@ -66,6 +68,7 @@ pub(crate) struct Backend {
     pub(crate) incarnation: Incarnation,
     /// Commands of this run, so that a retry is known as one.
     pub(crate) sequence: AtomicU64,
+    pub(crate) voters: Reports,
     /// Held while an object is read, changed and written back.
     pub(crate) edit: tokio::sync::Mutex<()>,
 }
@@ -245,6 +248,30 @@ impl AdminBackend for Desk {
     }
     async fn remove_member(&self, by: &Caller, id: MemberId) -> Answer<()> {
         members::remove(&self.0, by, id).await
+    }
+    async fn drain_member(&self, by: &Caller, id: MemberId, on: bool) -> Answer<MemberView> {
+        voters::drain(&self.0, by, id, on).await
+    }
+    async fn voter_settings(&self) -> Answer<VoterSettings> {
+        Ok(voters::settings(&self.0))
+    }
+    async fn set_voter_settings(
+        &self,
+        by: &Caller,
+        settings: VoterSettings,
+    ) -> Answer<VoterSettings> {
+        voters::set_settings(&self.0, by, settings).await
+    }
+    async fn region_policy(&self, id: RegionId) -> Answer<RegionPolicy> {
+        voters::policy(&self.0, id)
+    }
+    async fn set_region_policy(
+        &self,
+        by: &Caller,
+        id: RegionId,
+        policy: RegionPolicy,
+    ) -> Answer<RegionPolicy> {
+        voters::set_policy(&self.0, by, id, policy).await
     }
     async fn regions(&self, query: PageQuery) -> Answer<Page<Region>> {
         members::regions(&self.0, &query)

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use service::{
     config::{ConfigError, Layers},
-    sections::{MeshConfig, MonitoringConfig, OutOfBounds, ProtocolConfig, StorageConfig},
+    sections::{
+        MeshConfig, MonitoringConfig, OutOfBounds, PlaceConfig, ProtocolConfig, StorageConfig,
+    },
 };
 use std::{
     net::SocketAddr,
@@ -30,6 +32,9 @@ pub struct CoordinatorConfig {
     /// Its data keys.
     #[serde(default)]
     pub storage: StorageConfig,
+    /// Where it is.
+    #[serde(default)]
+    pub place: PlaceConfig,
     /// Logs.
     #[serde(default)]
     pub log: service::logs::LogSettings,
@@ -68,6 +73,7 @@ impl CoordinatorConfig {
         config.data_dir = folder.join(&config.data_dir);
         config.storage.relative_to(folder);
         config.protocol.check(path)?;
+        config.place.check(path)?;
         Ok(config)
     }
 }

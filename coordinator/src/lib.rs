@@ -26,6 +26,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod trunks;
+mod voters;
 
 pub use init::{InitOptions, Initialised, init};
 pub use run::{Addresses, Coordinator, run};

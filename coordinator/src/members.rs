@@ -15,32 +15,38 @@ use dialmesh_http::{
     problem::{BackendError, FieldError},
 };
 use domain::{MemberId, Secret};
-use ledger::{Change, DirectoryReply, TokenId};
+use ledger::{Change, Directory, DirectoryReply, TokenId};
 use std::time::Duration;
 
 /// How long a new region's group may take to run here before the answer goes out without it.
 const REGION: Duration = Duration::from_secs(5);
 
-fn view(backend: &Backend, member: &domain::Member) -> Member {
+fn view(backend: &Backend, directory: &Directory, member: &domain::Member) -> Member {
     let me = backend.member.id() == member.id;
-    Member::new(
-        member,
-        me || backend.member.endpoint().is_connected(member.id),
-    )
+    let reachable = me || backend.member.endpoint().is_connected(member.id);
+    Member {
+        failure_domain: directory.failure_domain(member).to_owned(),
+        legal_domain: directory
+            .place(member.id)
+            .and_then(|p| p.legal_domain.clone()),
+        draining: directory.is_draining(member.id),
+        ..Member::new(member, reachable)
+    }
 }
 
 pub(crate) fn list(backend: &Backend, query: &PageQuery) -> Answer<Page<Member>> {
     backend.member.directory().read(|directory| {
         page(directory.members().map(|m| (m.id, m)), query)
-            .map(|page| page.map(|m| view(backend, m)))
+            .map(|page| page.map(|m| view(backend, directory, m)))
     })
 }
 
 pub(crate) fn show(backend: &Backend, id: MemberId) -> Answer<Member> {
-    let found = backend.member.directory().read(|d| d.member(id).cloned());
-    found
-        .map(|member| view(backend, &member))
-        .ok_or_else(|| missing("member", id))
+    let found = backend
+        .member
+        .directory()
+        .read(|d| d.member(id).map(|member| view(backend, d, member)));
+    found.ok_or_else(|| missing("member", id))
 }
 
 pub(crate) async fn remove(backend: &Backend, by: &Caller, id: MemberId) -> Answer<()> {

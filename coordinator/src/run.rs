@@ -10,6 +10,7 @@ use crate::{
     notes::Notes,
     operations::Operations,
     records::Records,
+    voters,
 };
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -264,6 +265,7 @@ impl Coordinator {
             freshness: config.protocol.freshness,
             incarnation: epoch.incarnation,
             sequence: AtomicU64::new(0),
+            voters: voters::Reports::default(),
             edit: tokio::sync::Mutex::new(()),
         });
         let mesh = member
@@ -415,6 +417,13 @@ impl Coordinator {
                 None => Err("no leader is known".to_owned()),
             }
         });
+        self.until_shutdown("voters", voters::ask(Arc::clone(&backend)));
+        let place = ledger::Place {
+            failure_domain: config.place.failure_domain.clone(),
+            legal_domain: config.place.legal_domain.clone(),
+        };
+        let placed = backend.member.clone().tell_place(place);
+        self.until_shutdown("place", placed);
         let mesh_address = advertised(config, self.addresses.mesh);
         let http_address = http_url(self.addresses.http, mesh_address);
         let recovering = Arc::clone(&backend);

@@ -2,6 +2,7 @@
 
 use crate::{backend::Backend, nodes::Heard, stats};
 use compliance::RulePack;
+use consensus::GroupId;
 use dialmesh_http::dto::{
     Abandonment, AgentCounts, CallCounts, CityMode, CityStatus, GroupMember, GroupStatus, Status,
     TrunkState, TrunkStatus,
@@ -54,14 +55,17 @@ pub(crate) fn status(backend: &Backend) -> Status {
                 .get(&id)
                 .cloned()
                 .unwrap_or_else(|| id.to_string());
-            group_status(name, group.status())
+            let mut status = group_status(name, group.status());
+            backend.voters.complete(GroupId::Region(id), &mut status);
+            status
         })
         .collect();
     groups.sort_by(|a, b| a.name.cmp(&b.name));
-    groups.insert(
-        0,
-        group_status("directory".to_owned(), backend.member.directory().status()),
-    );
+    let status = backend.member.directory().status();
+    let mut directory_group = group_status("directory".to_owned(), status);
+    let voters = &backend.voters;
+    voters.complete(GroupId::Directory, &mut directory_group);
+    groups.insert(0, directory_group);
     Status {
         as_of: now.into(),
         member: backend.member.id(),
@@ -78,6 +82,7 @@ fn group_status(name: String, status: consensus::GroupStatus) -> GroupStatus {
             member,
             voter,
             matched_index: None,
+            health: None,
         }
     };
     let voters = status.voters.into_iter().map(member(true));
@@ -89,6 +94,7 @@ fn group_status(name: String, status: consensus::GroupStatus) -> GroupStatus {
         members: voters
             .chain(status.learners.into_iter().map(member(false)))
             .collect(),
+        autopilot: None,
     }
 }
 

@@ -4,7 +4,9 @@ use domain::limits;
 use serde::Deserialize;
 use service::{
     config::{ConfigError, Layers, duration},
-    sections::{MeshConfig, MonitoringConfig, OutOfBounds, ProtocolConfig, StorageConfig},
+    sections::{
+        MeshConfig, MonitoringConfig, OutOfBounds, PlaceConfig, ProtocolConfig, StorageConfig,
+    },
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -39,6 +41,9 @@ pub struct NodeConfig {
     /// Its data keys.
     #[serde(default)]
     pub storage: StorageConfig,
+    /// Where it is.
+    #[serde(default)]
+    pub place: PlaceConfig,
     /// How long a drain may take at SIGTERM.
     #[serde(default = "default_drain", with = "duration")]
     pub drain: Duration,
@@ -170,6 +175,7 @@ impl NodeConfig {
             ));
         }
         self.protocol.check(path)?;
+        self.place.check(path)?;
         if self.sip.trunk_listen == self.sip.agent_listen {
             let remedy = "give agents' phones a port of their own: strangers on the trunk's port get no answer";
             return Err(refuse(
@@ -235,6 +241,11 @@ mod tests {
                 "[mesh]",
                 "[protocol]\nsession_ttl = \"1s\"\n[mesh]",
                 ["protocol.session_ttl", "5s"],
+            ),
+            (
+                "[mesh]",
+                "[place]\nlegal_domain = \"\"\n[mesh]",
+                ["place.legal_domain", "128 bytes"],
             ),
         ] {
             let text = SAMPLE.replacen(from, to, 1);

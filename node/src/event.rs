@@ -78,6 +78,8 @@ pub(crate) enum Event {
     },
     Backlog(usize),
     Status(oneshot::Sender<NodeStatus>),
+    /// Regions of other cities whose leads are dialed too.
+    Helped(Vec<RegionId>),
     /// No new attempts; the sender is told when nothing is live any more.
     Drain(oneshot::Sender<()>),
     OptOuts(Vec<DncEntry>),

@@ -6,6 +6,7 @@ mod bases;
 pub mod config;
 mod directory;
 mod event;
+mod failover;
 mod journal;
 mod observe;
 mod outbox;
@@ -40,7 +41,7 @@ use service::{
 use shell::Shell;
 use sip_transport::{Limits, Listener, SipSockets};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -188,6 +189,11 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     let region = own_region(&member, &config, &shutdown).await?;
     let Some(region) = region else { return Ok(()) };
     move_if_needed(&member, &config).await;
+    let place = ledger::Place {
+        failure_domain: config.place.failure_domain.clone(),
+        legal_domain: config.place.legal_domain.clone(),
+    };
+    tasks.spawn("place", member.clone().tell_place(place));
 
     let readiness = Readiness::new();
     let (view, known) = phones::open(&config.data_dir, &keys, clock::wall())?;
@@ -239,7 +245,10 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         session_ttl: config.protocol.session_ttl,
         claims: Arc::new(AtomicU64::new(0)),
     };
-    tasks.spawn("wishes", served.serve(vec![region], wishes));
+    let (helped, sessions) = tokio::sync::watch::channel(BTreeSet::new());
+    tasks.spawn("wishes", served.serve(region, sessions, wishes));
+    let following = failover::follow(member.clone(), events.clone(), helped);
+    tasks.spawn("failover", following);
     let shipping = Shipping {
         outbox: Arc::clone(&outbox),
         member: member.clone(),
@@ -257,7 +266,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     );
     tasks.spawn(
         "status",
-        tell_status(member.clone(), events.clone(), readiness.clone()),
+        tell_status(member.clone(), events.clone(), readiness.clone(), region),
     );
 
     let desk = Arc::new(Desk {
@@ -286,6 +295,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     println!("node {}: ready", config.name);
 
     shutdown.started().await;
+    // While its calls end, others lead what it led.
+    member.leave_office();
     let settled = drain(&config, &events, &outbox).await;
     let sessions = open_sessions(&events).await;
     events.put(Event::Stop).await;
@@ -498,7 +509,7 @@ async fn renew(member: Member, dir: std::path::PathBuf, mut renew_at: domain::Wa
 }
 
 /// Says each second how the node is: to the coordinator, to metrics, to readiness.
-async fn tell_status(member: Member, events: Events, readiness: Readiness) {
+async fn tell_status(member: Member, events: Events, readiness: Readiness, own: RegionId) {
     let gate = readiness.gate("mesh");
     let mut ticks = tokio::time::interval(STATUS_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -508,7 +519,9 @@ async fn tell_status(member: Member, events: Events, readiness: Readiness) {
         events.put(Event::Status(reply)).await;
         let Ok(status) = answer.await else { return };
         observe::status(&status);
-        match status.sessions.iter().all(|s| s.valid_ms > 0) && status.fresh_ms > 0 {
+        // A region that is only helped does not make this node unready.
+        let mut sessions = status.sessions.iter().filter(|s| s.region == own);
+        match sessions.all(|s| s.valid_ms > 0) && status.fresh_ms > 0 {
             true => gate.open("sessions and do-not-call are confirmed"),
             false => gate.close("no session or no fresh do-not-call: nothing is dialed"),
         }

@@ -46,6 +46,10 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
             "1 while the node does not hear its groups.",
         ),
         (
+            "dialmesh_node_regions_helped",
+            "Regions of other cities that are gone and whose leads this node dials.",
+        ),
+        (
             "dialmesh_node_queued",
             "Outcomes and records that wait to be shipped.",
         ),

@@ -251,6 +251,7 @@ impl Running {
                 // Nobody waits any more: fine.
                 drop(reply.send(self.shell.engine.status(now)));
             }
+            Event::Helped(regions) => self.input(now, Input::Helped(regions)),
             Event::Drain(drained) => {
                 self.drained = Some(drained);
                 self.input(now, Input::Drain);

@@ -10,7 +10,7 @@ use ledger::{RegionCommand, RegionRefusal, RegionReply, Shortage};
 use member::{KeepAlive, Member};
 use service::{clock, spawn::Tasks};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -35,8 +35,14 @@ pub(crate) struct Wishes {
 }
 
 impl Wishes {
-    /// Serves wishes until the engine's thread is gone.
-    pub(crate) async fn serve(self, regions: Vec<RegionId>, mut wishes: mpsc::Receiver<Wish>) {
+    /// Serves wishes until the engine's thread is gone: in this node's own region, and in those
+    /// that it helps. A session once opened is kept: leads may be left under it.
+    pub(crate) async fn serve(
+        self,
+        own: RegionId,
+        mut helped: watch::Receiver<BTreeSet<RegionId>>,
+        mut wishes: mpsc::Receiver<Wish>,
+    ) {
         let (fresh, fresh_asked) = watch::channel(None);
         let (applied, applied_said) = watch::channel(0);
         self.tasks
@@ -44,18 +50,18 @@ impl Wishes {
         self.tasks
             .spawn("applied", self.clone().tell_applied(applied_said));
         let mut alive = BTreeMap::new();
-        for region in regions {
-            let (sender, asked) = watch::channel(None);
-            let ended = Arc::new(tokio::sync::Notify::new());
-            self.tasks.spawn(
-                "keep_alive",
-                self.clone().keep_alive(region, asked, Arc::clone(&ended)),
-            );
-            self.tasks
-                .spawn("session", self.clone().hold_session(region, ended));
-            alive.insert(region, sender);
-        }
-        while let Some(wish) = wishes.recv().await {
+        alive.insert(own, self.begin(own));
+        loop {
+            let wish = tokio::select! {
+                wish = wishes.recv() => wish,
+                Ok(()) = helped.changed() => {
+                    for region in helped.borrow_and_update().iter() {
+                        alive.entry(*region).or_insert_with(|| self.begin(*region));
+                    }
+                    continue;
+                }
+            };
+            let Some(wish) = wish else { return };
             match wish {
                 Wish::KeepAlive {
                     region,
@@ -81,6 +87,19 @@ impl Wishes {
                 }
             }
         }
+    }
+
+    /// Opens a session in a region and keeps it.
+    fn begin(&self, region: RegionId) -> watch::Sender<Option<(SessionId, Instant)>> {
+        let (sender, asked) = watch::channel(None);
+        let ended = Arc::new(tokio::sync::Notify::new());
+        self.tasks.spawn(
+            "keep_alive",
+            self.clone().keep_alive(region, asked, Arc::clone(&ended)),
+        );
+        self.tasks
+            .spawn("session", self.clone().hold_session(region, ended));
+        sender
     }
 
     /// Opens a session in a region, and a new one whenever it ended.

@@ -6,7 +6,7 @@ use crate::{
     output::Form,
     secrets::{self, SecretFile},
     session::Session,
-    verbs::member,
+    verbs::{member, voters},
 };
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
@@ -33,6 +33,11 @@ pub(crate) enum CoordinatorVerb {
         #[arg(long, value_name = "FILE")]
         token_file: Option<PathBuf>,
     },
+    /// Show how voters of the groups are kept, or change it.
+    #[command(
+        after_help = "Examples:\n  dialmesh coordinator voters\n  dialmesh coordinator voters --wanted 5 --grace 10m"
+    )]
+    Voters(voters::Settings),
     /// Run the coordinator until SIGTERM or Ctrl-C.
     #[command(
         after_help = "Examples:\n  dialmesh coordinator run --config coordinator.toml\n  DIALMESH_LOG__LEVEL=debug dialmesh coordinator run --config coordinator.toml"
@@ -65,6 +70,18 @@ pub(crate) enum NodeVerb {
     /// Show a member.
     #[command(after_help = "Examples:\n  dialmesh node show shenzhen")]
     Show {
+        /// Name or id.
+        node: String,
+    },
+    /// Let a member hand over what it leads, and its votes where another can take them. Its calls go on: stop it next.
+    #[command(after_help = "Examples:\n  dialmesh node drain shenzhen")]
+    Drain {
+        /// Name or id.
+        node: String,
+    },
+    /// Let a drained member lead and vote again.
+    #[command(after_help = "Examples:\n  dialmesh node undrain shenzhen")]
+    Undrain {
         /// Name or id.
         node: String,
     },
@@ -135,6 +152,7 @@ pub(crate) fn check_node(path: &Path) -> Result<Value> {
 pub(crate) async fn coordinator(verb: CoordinatorVerb, session: &Session) -> Result<()> {
     match verb {
         CoordinatorVerb::Run { config } => coordinator::run(load_coordinator(&config)?).await,
+        CoordinatorVerb::Voters(settings) => voters::settings(session, &settings).await,
         CoordinatorVerb::Init { config, token_file } => {
             init(session, &load_coordinator(&config)?, token_file.as_deref()).await
         }
@@ -205,6 +223,8 @@ pub(crate) async fn node(verb: NodeVerb, session: &Session) -> Result<()> {
         NodeVerb::Join(args) => join(session, &args).await,
         NodeVerb::Ls => member::ls(session).await,
         NodeVerb::Show { node } => member::show(session, &node).await,
+        NodeVerb::Drain { node } => member::drain(session, &node, true).await,
+        NodeVerb::Undrain { node } => member::drain(session, &node, false).await,
         NodeVerb::Remove { node } => member::remove(session, &node).await,
     }
 }

@@ -18,6 +18,7 @@ pub(crate) mod status;
 pub(crate) mod token;
 pub(crate) mod top;
 pub(crate) mod trunk;
+pub(crate) mod voters;
 
 use crate::failure::Failure;
 use serde::Serialize;

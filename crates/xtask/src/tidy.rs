@@ -12,6 +12,7 @@ use std::{
 const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("sansio", &["domain"]),
+    ("autopilot", &["domain"]),
     ("numbering", &["domain", "sansio"]),
     ("compliance", &["domain", "sansio"]),
     ("permit", &["domain", "sansio"]),
@@ -42,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "domain",
             "sansio",
+            "autopilot",
             "ledger",
             "consensus",
             "mesh",

@@ -1,8 +1,8 @@
-//! `dialmesh node ls|show|remove`: members as the directory knows them.
+//! `dialmesh node ls|show|drain|undrain|remove`: members as the directory knows them.
 
 use crate::{client::escaped, names, output::Form, session::Session};
 use anyhow::Result;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) async fn ls(session: &Session) -> Result<()> {
     let client = session.client()?;
@@ -18,6 +18,8 @@ pub(crate) async fn ls(session: &Session) -> Result<()> {
         ("role", "/role"),
         ("region", "/region"),
         ("reachable", "/reachable"),
+        ("draining", "/draining"),
+        ("failure domain", "/failure_domain"),
         ("mesh", "/mesh_address"),
         ("http", "/http_address"),
         ("joined", "/joined_at"),
@@ -31,6 +33,21 @@ pub(crate) async fn show(session: &Session, named: &str) -> Result<()> {
     let id = names::id(&client, names::MEMBER, named).await?;
     let member: Value = client.get(&format!("/members/{}", escaped(&id))).await?;
     session.show(&member)
+}
+
+pub(crate) async fn drain(session: &Session, named: &str, on: bool) -> Result<()> {
+    let client = session.client()?;
+    let id = names::id(&client, names::MEMBER, named).await?;
+    let act = if on { "drain" } else { "undrain" };
+    let path = format!("/members/{}/{act}", escaped(&id));
+    let member: Value = client.post(&path, &json!({})).await?;
+    if session.form() != Form::Table {
+        return session.show(&member);
+    }
+    session.done(&match on {
+        true => format!("{named} hands over what it leads; see `dialmesh status`"),
+        false => format!("{named} may lead and vote again"),
+    })
 }
 
 pub(crate) async fn remove(session: &Session, named: &str) -> Result<()> {

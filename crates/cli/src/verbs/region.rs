@@ -5,7 +5,7 @@ use crate::{
     names,
     output::{self, Form},
     session::Session,
-    verbs::pair,
+    verbs::{pair, voters},
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -23,6 +23,11 @@ pub(crate) enum Verb {
     /// List the regions.
     #[command(after_help = "Examples:\n  dialmesh region ls")]
     Ls,
+    /// Show what is asked of a region's group, or change it.
+    #[command(
+        after_help = "Examples:\n  dialmesh region policy south\n  dialmesh region policy south --legal-domain cn\n  dialmesh region policy south --failover beijing --failover shanghai"
+    )]
+    Policy(voters::Policy),
     /// Show the map from numbers to home regions, or replace it.
     #[command(
         after_help = "Examples:\n  dialmesh region rules\n  dialmesh region rules set --default south --city Beijing=north --prefix 86755=south"
@@ -73,6 +78,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             let rows = client.list("/regions").await?;
             session.rows(&[("name", "/name"), ("id", "/id")], &rows)
         }
+        Verb::Policy(change) => voters::policy(session, &change).await,
         Verb::Rules(Rules { verb: None }) => {
             let map: Value = client.get("/home-rules").await?;
             show(session, &client, map).await

@@ -2,7 +2,7 @@
 
 use crate::{client::Client, failure::Failure, names, output, session::Session};
 use anyhow::Result;
-use dialmesh_http::dto::{CityMode, CityStatus, GroupStatus, Status, TrunkState};
+use dialmesh_http::dto::{CityMode, CityStatus, GroupStatus, ReplicaHealth, Status, TrunkState};
 use std::collections::BTreeMap;
 
 pub(crate) async fn run(session: &Session) -> Result<()> {
@@ -93,10 +93,37 @@ pub(crate) fn picture(status: &Status, members: &BTreeMap<String, String>) -> Ve
     cells.extend(status.cities.iter().map(city));
     lines.extend(output::grid(cells));
     lines.push(String::new());
-    let headings = ["GROUP", "LEADER", "TERM", "APPLIED", "VOTERS", "BEHIND"];
+    let headings = [
+        "GROUP", "LEADER", "TERM", "APPLIED", "VOTERS", "LEARNERS", "MAY LOSE", "BEHIND",
+    ];
     let mut cells = vec![headings.map(str::to_owned).to_vec()];
     cells.extend(status.groups.iter().map(|g| group(g, &name)));
     lines.extend(output::grid(cells));
+    lines.extend(autopilot(status));
+    lines
+}
+
+/// What the groups' leaders do about their voters, or wait for. All at rest is one line.
+fn autopilot(status: &Status) -> Vec<String> {
+    const AT_REST: &str = "as it should be";
+    let groups = status.groups.iter();
+    let mut lines: Vec<String> = groups
+        .filter_map(|group| {
+            let said = group.autopilot.as_ref();
+            match said.map(|said| said.why.as_str()) {
+                Some(AT_REST) => None,
+                Some(why) => Some(format!("voters of {}: {why}", group.name)),
+                None => Some(format!(
+                    "voters of {}: its leader was not heard",
+                    group.name
+                )),
+            }
+        })
+        .collect();
+    if lines.is_empty() {
+        lines.push("voters: as they should be".to_owned());
+    }
+    lines.insert(0, String::new());
     lines
 }
 
@@ -134,10 +161,29 @@ fn group(group: &GroupStatus, name: &impl Fn(String) -> String) -> Vec<String> {
         .members
         .iter()
         .filter_map(|m| {
-            let lag = group.applied_index.saturating_sub(m.matched_index?);
+            let last = group
+                .autopilot
+                .as_ref()
+                .map_or(group.applied_index, |a| a.last_index);
+            let lag = last.saturating_sub(m.matched_index?);
             (lag > 0).then(|| format!("{} {lag}", name(m.member.to_string())))
         })
         .collect();
+    let names = |voter: bool| {
+        let members = group.members.iter().filter(|m| m.voter == voter);
+        let names: Vec<String> = members
+            .map(|m| match m.health {
+                Some(ReplicaHealth::Silent) => format!("{} (silent)", name(m.member.to_string())),
+                _ => name(m.member.to_string()),
+            })
+            .collect();
+        // A list of hundreds breaks the table.
+        match names.len() {
+            0 => "-".to_owned(),
+            n if n > 5 => format!("{n}"),
+            _ => names.join(", "),
+        }
+    };
     vec![
         group.name.clone(),
         group
@@ -145,7 +191,12 @@ fn group(group: &GroupStatus, name: &impl Fn(String) -> String) -> Vec<String> {
             .map_or_else(|| "NONE".to_owned(), |id| name(id.to_string())),
         group.term.to_string(),
         group.applied_index.to_string(),
-        group.members.iter().filter(|m| m.voter).count().to_string(),
+        names(true),
+        names(false),
+        group
+            .autopilot
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |a| a.failure_tolerance.to_string()),
         if behind.is_empty() {
             "-".to_owned()
         } else {
@@ -176,8 +227,12 @@ pub(crate) mod tests {
                 "name": "directory", "leader": leader, "term": 3, "applied_index": 120,
                 "members": [
                     {"member": "mem_00000001", "voter": true, "matched_index": 120},
-                    {"member": "mem_00000002", "voter": true, "matched_index": 100}
-                ]
+                    {"member": "mem_00000002", "voter": true, "matched_index": 100, "health": "silent"}
+                ],
+                "autopilot": {
+                    "healthy_voters": 1, "failure_tolerance": 0, "last_index": 120,
+                    "why": "shenzhen has been silent for 40 s; it is to be replaced by beijing in 4 min 20 s"
+                }
             }]
         }))
         .unwrap()
@@ -213,6 +268,8 @@ pub(crate) mod tests {
             "0.4 s",
             "hq",
             "mem_00000002 20",
+            "mem_00000002 (silent)",
+            "voters of directory: shenzhen has been silent for 40 s; it is to be replaced by beijing",
         ] {
             assert!(text.contains(word), "{text} lacks {word}");
         }

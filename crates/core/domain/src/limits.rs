@@ -153,3 +153,13 @@ pub const DNC_BASES: usize = 8;
 /// Bytes of the directory of a do-not-call base file: reached only by numbers that lie further apart
 /// than those of any country.
 pub const DNC_BASE_DIRECTORY_BYTES: usize = 256 * 1024 * 1024;
+/// Nodes that a region's policy names for when its own are gone.
+pub const FAILOVER_NODES: usize = 8;
+/// Shortest time for which a voter may be silent before another takes its place.
+pub const VOTER_GRACE_MIN: Duration = Duration::from_secs(10);
+/// Longest such time.
+pub const VOTER_GRACE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Shortest time for which a member must be there before it is made a voter.
+pub const VOTER_STABLE_MIN: Duration = Duration::from_secs(1);
+/// Longest such time.
+pub const VOTER_STABLE_MAX: Duration = Duration::from_secs(3600);

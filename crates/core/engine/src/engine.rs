@@ -13,7 +13,7 @@ use crate::{
     status::Tally,
 };
 use call::CallCenter;
-use domain::{AttemptId, CampaignId, Instant, LegId, LegStats, Now, TrunkId, WallTime};
+use domain::{AttemptId, CampaignId, Instant, LegId, LegStats, Now, RegionId, TrunkId, WallTime};
 use media::PortPool;
 use numbering::CallerIdFacts;
 use permit::{Grant, Permit, PermitInput, PermitOutput};
@@ -63,6 +63,8 @@ pub struct Engine {
     pub(crate) refused: BTreeMap<&'static str, u64>,
     pub(crate) backlog: usize,
     pub(crate) draining: bool,
+    /// Regions of other cities that are gone.
+    pub(crate) helped: Vec<RegionId>,
     pub(crate) sdp_sessions: u64,
     legs_begun: u64,
 }
@@ -118,6 +120,7 @@ impl Engine {
             refused: BTreeMap::new(),
             backlog: 0,
             draining: false,
+            helped: Vec::new(),
             sdp_sessions: 0,
             legs_begun: 0,
             config,
@@ -239,6 +242,7 @@ impl Engine {
             Input::ClockDisputed(disputed) => self.permit.set_clock_disputed(disputed),
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::Drain => self.begin_drain(now),
+            Input::Helped(regions) => self.helped = regions,
         }
         Ok(())
     }

@@ -119,6 +119,8 @@ pub enum Input<'a> {
         /// The index to have applied.
         index: u64,
     },
+    /// Regions of other cities whose leads this node dials too from now on, and no others.
+    Helped(Vec<RegionId>),
     /// A region group opened a session for this run.
     SessionOpened {
         /// The region.

@@ -156,7 +156,8 @@ impl Engine {
         if self.backlog >= limits::OUTBOX {
             return;
         }
-        let regions: Vec<RegionId> = (self.config.regions.iter().copied())
+        let served = self.config.regions.iter().chain(&self.helped);
+        let regions: Vec<RegionId> = (served.copied())
             .filter(|region| campaign.regions.is_empty() || campaign.regions.contains(region))
             .filter(|region| self.permit.may_dial(now.monotonic, *region))
             .collect();

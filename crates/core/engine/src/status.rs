@@ -91,7 +91,8 @@ impl Engine {
                 AttemptState::WrapUp | AttemptState::Closed => {}
             }
         }
-        let sessions = self.config.regions.iter().map(|region| {
+        let served = self.config.regions.iter().chain(&self.helped);
+        let sessions = served.map(|region| {
             let lease = self.permit.session(*region);
             let left = lease.map_or(0, |l| l.valid_until().since(now.monotonic).as_millis());
             SessionStatus {

@@ -81,6 +81,7 @@ struct World {
     /// Leads of the region's group, handed out as they are claimed.
     stock: Option<Vec<LeasedLead>>,
     asked: Vec<u32>,
+    asked_in: Vec<RegionId>,
     /// Where the engine said phones are.
     phones: BTreeMap<String, Option<PhoneAddress>>,
 }
@@ -188,6 +189,7 @@ impl World {
             pause: Duration::ZERO,
             stock: None,
             asked: Vec::new(),
+            asked_in: Vec::new(),
             phones: BTreeMap::new(),
         };
         world.input(Input::Directory {
@@ -346,7 +348,8 @@ impl World {
                         .unwrap();
                 }
                 Output::KeepAlive { .. } | Output::AskFresh { .. } => {}
-                Output::Claim { n, .. } => {
+                Output::Claim { n, region, .. } => {
+                    self.asked_in.push(region);
                     self.claims += n;
                     self.asked.push(n);
                 }
@@ -561,6 +564,30 @@ fn an_answered_person_is_bridged_and_disposed() {
         ),
         (1, 1, 1)
     );
+}
+
+#[test]
+fn a_region_of_a_lost_city_is_claimed_from_while_it_is_helped() {
+    let other = RegionId(9);
+    let mut world = World::new();
+    world.input(Input::SessionOpened {
+        region: other,
+        session: SessionId(77),
+        ttl: TTL,
+    });
+    world.shift();
+    world.run(Duration::from_secs(2));
+    assert!(world.asked_in.contains(&REGION) && !world.asked_in.contains(&other));
+    world.input(Input::Helped(vec![other]));
+    world.run(Duration::from_secs(2));
+    assert!(world.asked_in.contains(&other), "{:?}", world.asked_in);
+    let now = world.now;
+    let served = world.engine.status(now).sessions;
+    assert_eq!(served.len(), 2);
+    world.input(Input::Helped(Vec::new()));
+    world.asked_in.clear();
+    world.run(Duration::from_secs(2));
+    assert!(!world.asked_in.contains(&other), "{:?}", world.asked_in);
 }
 
 #[test]

@@ -7,10 +7,12 @@
 mod bases;
 mod checks;
 mod fleet;
+mod layout;
 mod people;
 mod words;
 mod work;
 
+pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use words::*;
 
 use crate::{
@@ -30,7 +32,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 3,
+    version: 4,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -80,6 +82,8 @@ pub struct Directory {
     bases: BTreeMap<DncBaseId, StagedDncBase>,
     /// The one in use. Since version 3; read as none from earlier ones.
     base: Option<DncBaseId>,
+    /// Places and voters. Since version 4, and read as none from earlier ones.
+    layout: layout::Layout,
 }
 
 impl Directory {
@@ -341,6 +345,10 @@ impl Directory {
             Change::HoldDncBase { member, id } => self.hold_base(member, id),
             Change::UseDncBase { id, force, reason } => self.use_base(id, force, &reason, facts),
             Change::DropDncBase { id } => self.drop_base(id),
+            Change::PlaceMember { id, place } => self.place_member(id, place),
+            Change::DrainMember { id, on } => self.drain_member(id, on),
+            Change::SetVoterPolicy { policy } => self.set_voter_policy(policy),
+            Change::SetRegionPolicy { id, policy } => self.set_region_policy(id, policy),
         }
     }
 }
@@ -403,9 +411,12 @@ impl Replicated for Directory {
     }
 
     fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
-        let missing: &[u8] = match bytes.get(1) {
-            Some(1) => &[0, 0, 0],
-            Some(2) => &[0, 0],
+        // What each later version added, as it is encoded when there is none of it.
+        let layout = &layout::Layout::EMPTY[..];
+        let missing = match bytes.get(1) {
+            Some(1) => [&[0, 0, 0], layout].concat(),
+            Some(2) => [&[0, 0], layout].concat(),
+            Some(3) => layout.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];
@@ -413,7 +424,7 @@ impl Replicated for Directory {
             version,
             ..ENVELOPE
         })
-        .open_shorter(bytes, missing)
+        .open_shorter(bytes, &missing)
     }
 
     fn reset_event(&self) -> DirectoryEvent {

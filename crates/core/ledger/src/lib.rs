@@ -14,8 +14,8 @@ mod rules;
 pub use books::{EffectiveToken, FreshnessBook, KeepAliveRefusal, SessionBook, TickBook};
 pub use directory::{
     ApiToken, AuditHead, Change, Directory, DirectoryCommand, DirectoryEvent, DirectoryFacts,
-    DirectoryReply, Fact, JoinToken, List, MeshId, NewDncBase, NewMember, Rejection, Role,
-    StagedDncBase, TokenHash, TokenId, TokenScope,
+    DirectoryReply, Fact, JoinToken, List, MeshId, NewDncBase, NewMember, Place, RegionPolicy,
+    Rejection, Role, StagedDncBase, TokenHash, TokenId, TokenScope, VoterPolicy,
 };
 pub use origin::Origin;
 pub use region::{

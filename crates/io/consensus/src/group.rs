@@ -1,6 +1,7 @@
 //! One group on one member.
 
 use crate::{
+    change::ChangeError,
     config::GroupId,
     machine::{Applied, Machine},
     platform::{
@@ -381,6 +382,35 @@ impl<M: Replicated, P: Platform> Group<M, P> {
             group: self.id(),
             why: e.to_string(),
         })
+    }
+
+    /// [`Group::hand_over`], and waits until another member leads.
+    ///
+    /// # Errors
+    /// [`ChangeError::Unconfirmed`] when this member still leads after `deadline`, or the group
+    /// has stopped here.
+    pub async fn hand_over_within(
+        &self,
+        to: MemberId,
+        deadline: Duration,
+    ) -> Result<(), ChangeError> {
+        let group = self.id();
+        let failed = |why: String| ChangeError::Unconfirmed {
+            group,
+            waited: deadline,
+            why,
+        };
+        let mut leadership = self.watch_leadership();
+        self.hand_over(to)
+            .await
+            .map_err(|e| failed(e.to_string()))?;
+        let me = self.member();
+        let moved = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != me));
+        match tokio::time::timeout(deadline, moved).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(failed("the group has stopped here".into())),
+            Err(_) => Err(failed(format!("{to} does not lead yet"))),
+        }
     }
 
     /// Makes a snapshot soon, whatever the options say.

@@ -33,4 +33,4 @@ pub use group::{Group, ReadError, StartError, WaitError};
 pub use groups::{GroupConfig, Groups};
 pub use machine::{Applied, Listener};
 pub use propose::{Committed, ProposeError};
-pub use status::{GroupStatus, Leadership, Role};
+pub use status::{GroupStatus, Leadership, Replica, Role};

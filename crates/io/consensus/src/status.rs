@@ -5,8 +5,9 @@ use crate::{
     platform::Platform,
 };
 use domain::MemberId;
-use openraft::{RaftMetrics, ServerState};
+use openraft::{Instant as _, RaftMetrics, ServerState};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Who leads, as this member sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,17 @@ impl Role {
     }
 }
 
+/// Another member of the group, as the leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Which.
+    pub member: MemberId,
+    /// The last entry that it is known to have.
+    pub matched: Option<u64>,
+    /// How long ago the latest message was sent that it has answered; none before the first.
+    pub answered_ago: Option<Duration>,
+}
+
 /// A group as this member sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupStatus {
@@ -71,6 +83,12 @@ pub struct GroupStatus {
     pub voters: Vec<MemberId>,
     /// Who only copies.
     pub learners: Vec<MemberId>,
+    /// On the leader: the others.
+    pub replicas: Vec<Replica>,
+    /// A change of members is not committed yet.
+    pub changing: bool,
+    /// Who shall vote at the end of a change that is half done: a leader was lost in its midst.
+    pub half_changed: Option<Vec<MemberId>>,
     /// Why the group stopped here, if it did.
     pub failure: Option<String>,
 }
@@ -90,6 +108,13 @@ pub(crate) fn status<P: Platform>(
         ServerState::Shutdown => Role::Stopped,
     };
     let membership = metrics.membership_config.membership();
+    let ids = |set: &std::collections::BTreeSet<u64>| set.iter().copied().map(MemberId).collect();
+    let changing =
+        metrics.membership_config.log_id() != metrics.committed_membership_config.log_id();
+    let half_changed = match membership.get_joint_config().as_slice() {
+        [_, .., last] if !changing => Some(ids(last)),
+        _ => None,
+    };
     let index = |id: &Option<crate::config::LogId>| id.as_ref().map_or(0, |l| l.index);
     GroupStatus {
         id,
@@ -103,6 +128,24 @@ pub(crate) fn status<P: Platform>(
         purged: index(&metrics.purged),
         voters: membership.voter_ids().map(MemberId).collect(),
         learners: membership.learner_ids().map(MemberId).collect(),
+        replicas: replicas(metrics),
+        changing,
+        half_changed,
         failure,
     }
+}
+
+fn replicas(metrics: &RaftMetrics<Types>) -> Vec<Replica> {
+    let answered = metrics.heartbeat.as_ref();
+    let others = metrics.replication.iter().flatten();
+    others
+        .filter(|(id, _)| **id != metrics.id)
+        .map(|(id, matched)| Replica {
+            member: MemberId(*id),
+            matched: matched.as_ref().map(|log| log.index),
+            answered_ago: answered
+                .and_then(|all| all.get(id).copied().flatten())
+                .map(|at| at.elapsed()),
+        })
+        .collect()
 }

@@ -10,6 +10,7 @@ mod people;
 mod records;
 mod stream;
 mod trunks;
+mod voters;
 
 pub use backend::{AdminBackend, Answer, ByteStream, CampaignAction, RecordStream};
 
@@ -50,6 +51,10 @@ fn api() -> OpenApiRouter<AdminState> {
         .routes(routes!(mesh::members))
         .routes(routes!(mesh::member, mesh::remove_member))
         .routes(routes!(mesh::regions, mesh::create_region))
+        .routes(routes!(voters::settings, voters::set_settings))
+        .routes(routes!(voters::policy, voters::set_policy))
+        .routes(routes!(voters::drain))
+        .routes(routes!(voters::undrain))
         .routes(routes!(mesh::audit_heads))
         .routes(routes!(mesh::home_rules, mesh::set_home_rules))
         .routes(routes!(mesh::join_tokens, mesh::create_join_token))

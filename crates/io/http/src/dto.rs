@@ -12,6 +12,7 @@ mod people;
 mod status;
 mod time;
 mod trunk;
+mod voters;
 
 pub use call::{Call, CallFilter, CallPermission, ExportFormat, ExportQuery, LegQuality, Numbers};
 pub use campaign::{
@@ -41,6 +42,7 @@ pub use trunk::{
     CallerId, CallerIdPatch, CallerIdRequest, CallerIdsAdded, CallerIdsRequest, Trunk, TrunkAuth,
     TrunkAuthRequest, TrunkPatch, TrunkRequest,
 };
+pub use voters::{Autopilot, RegionPolicy, ReplicaHealth, VoterSettings};
 
 use crate::problem::FieldError;
 

@@ -2,13 +2,14 @@
 //!
 //! [`Member`] runs the directory group and every region group over one journal and one endpoint,
 //! does a leader's duties where it leads (confirm sessions, expire them, tick, forward directory
-//! facts to the regions, tell when do-not-call is effective, keep voters), and asks the leaders
+//! facts to the regions, tell when do-not-call is effective, keep voters by the autopilot), and asks the leaders
 //! where it does not. What a node or a coordinator does beside that is theirs.
 
 mod ask;
 mod clocks;
 mod directory;
 mod member;
+mod place;
 mod protocol;
 mod region;
 mod voters;
@@ -19,3 +20,4 @@ pub use protocol::{
     DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, NOT_HERE, RECORDS, RecordsReply,
     STATUS, decode, encode,
 };
+pub use voters::{VoterHealth, VotersReport};

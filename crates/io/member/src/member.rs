@@ -4,6 +4,7 @@ use crate::{
     directory::Freshness,
     protocol::{SERVICES, stopped},
     region::RegionGroup,
+    voters::Watch,
 };
 use bytes::Bytes;
 use consensus::{Group, GroupConfig, GroupId, GroupOptions, Groups, Listener, StartError};
@@ -84,6 +85,7 @@ struct Inner {
     regions: RwLock<BTreeMap<RegionId, RegionGroup>>,
     region_listener: Option<Arc<dyn Listener<RegionLedger>>>,
     freshness: Freshness,
+    watch: Watch,
     data_dir: PathBuf,
     tasks: Tasks,
 }
@@ -161,16 +163,19 @@ impl Member {
             regions: RwLock::default(),
             region_listener: regions,
             freshness: Freshness::new(freshness),
+            watch: Watch::default(),
             data_dir,
             tasks: tasks.clone(),
         }));
         member.serve_directory();
         member.serve_regions();
         member.serve_clock();
+        member.serve_voters();
         member.follow_once().await?;
         tasks.spawn("compare_clocks", member.clone().compare_clocks());
         tasks.spawn("follow_directory", member.clone().follow());
         tasks.spawn("directory_duties", member.clone().directory_duties());
+        tasks.spawn("presence", member.clone().watch_presence());
         tasks.spawn(
             "directory_voters",
             member.clone().keep_voters(member.directory().clone()),
@@ -213,8 +218,9 @@ impl Member {
             .collect()
     }
 
-    /// Stops the groups and links on this member, in order.
+    /// Hands over what this member leads, then stops the groups and links on it, in order.
     pub async fn shut_down(&self) {
+        self.hand_over_all().await;
         for (_, group) in self.regions() {
             self.0.groups.stop(group).await;
         }
@@ -231,6 +237,10 @@ impl Member {
 
     pub(crate) fn region_group(&self, region: RegionId) -> Option<RegionGroup> {
         self.0.regions.read().get(&region).cloned()
+    }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.0.watch
     }
 
     pub(crate) fn freshness(&self) -> &Freshness {

@@ -25,6 +25,11 @@ pub const DNC_BASE_TAIL: ServiceId = ServiceId::new(38, "dnc_base_tail");
 pub const DNC_BASE_CHUNK: ServiceId = ServiceId::new(39, "dnc_base_chunk");
 /// A member asks what time another machine has: nothing to milliseconds since 1970.
 pub(crate) const CLOCK: ServiceId = ServiceId::new(47, "clock");
+/// A leader asks a member how far it is from the others: nothing to
+/// `Vec<(MemberId, microseconds there and back)>`.
+pub(crate) const ROUND_TRIPS: ServiceId = ServiceId::new(48, "round_trips");
+/// Anybody asks a group's leader about its voters: a group's id to [`crate::VotersReport`].
+pub(crate) const VOTERS: ServiceId = ServiceId::new(49, "voters");
 /// Error code of a do-not-call base that is not here.
 pub const NOT_HERE: u16 = 3;
 
@@ -47,7 +52,15 @@ pub struct DncBaseChunk {
 }
 
 /// What every member answers.
-pub(crate) const SERVICES: [ServiceId; 5] = [KEEP_ALIVE, FRESHNESS, APPLIED, EFFECTIVE, CLOCK];
+pub(crate) const SERVICES: [ServiceId; 7] = [
+    KEEP_ALIVE,
+    FRESHNESS,
+    APPLIED,
+    EFFECTIVE,
+    CLOCK,
+    ROUND_TRIPS,
+    VOTERS,
+];
 
 /// The answer of a member that has stopped.
 pub(crate) fn stopped() -> ServiceError {

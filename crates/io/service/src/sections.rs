@@ -123,6 +123,45 @@ fn default_freshness() -> Duration {
     limits::FRESHNESS
 }
 
+/// Where a member is: what voters of a group are chosen by.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceConfig {
+    /// What it may fail together with (`beijing`, `beijing-hall-2`); its region where absent, a
+    /// coordinator itself.
+    #[serde(default)]
+    pub failure_domain: Option<String>,
+    /// Under whose law its data lies (`cn`); where absent it may not hold a region's data that must
+    /// stay somewhere.
+    #[serde(default)]
+    pub legal_domain: Option<String>,
+}
+
+impl PlaceConfig {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// The first value out of them; `path` is the file to name.
+    pub fn check(&self, path: &Path) -> Result<(), OutOfBounds> {
+        for (key, value) in [
+            ("place.failure_domain", &self.failure_domain),
+            ("place.legal_domain", &self.legal_domain),
+        ] {
+            let Some(value) = value else { continue };
+            let plain = !value.trim().is_empty() && !value.chars().any(char::is_control);
+            if !plain || value.len() > limits::NAME_BYTES {
+                return Err(OutOfBounds {
+                    file: path.display().to_string(),
+                    key,
+                    value: format!("{value:?}"),
+                    remedy: "give 1 to 128 bytes without control characters",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A value that is well formed but cannot be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{file}: `{key}` is {value}; {remedy}")]
@@ -154,6 +193,25 @@ mod tests {
         config.key_file = Some("keys/x.key".into());
         config.relative_to(Path::new("/etc/dialmesh"));
         assert_eq!(file(&config), Path::new("/etc/dialmesh/keys/x.key"));
+    }
+
+    #[test]
+    fn places_have_bounds() {
+        let check = |domain: &str| {
+            let place = PlaceConfig {
+                failure_domain: Some("beijing".into()),
+                legal_domain: Some(domain.into()),
+            };
+            place
+                .check(Path::new("node.toml"))
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(check(&"x".repeat(limits::NAME_BYTES)), Ok(()));
+        for bad in [" ", "a\nb", &"x".repeat(limits::NAME_BYTES + 1)] {
+            let error = check(bad).unwrap_err();
+            assert!(error.contains("`place.legal_domain`"), "{error}");
+        }
+        assert!(PlaceConfig::default().check(Path::new("node.toml")).is_ok());
     }
 
     #[test]

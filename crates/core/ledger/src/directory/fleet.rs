@@ -193,7 +193,7 @@ impl Directory {
     }
 
     /// A member that is not removed.
-    fn living_member(&mut self, id: MemberId) -> Result<&mut Member, Rejection> {
+    pub(super) fn living_member(&mut self, id: MemberId) -> Result<&mut Member, Rejection> {
         (self.members.get_mut(&id))
             .filter(|member| !member.removed)
             .ok_or_else(|| Rejection::new("member", format!("{id} is not a member")))
@@ -226,6 +226,7 @@ impl Directory {
         }
         member.removed = true;
         facts.push(Fact::Member(member.clone()));
+        self.layout.forget(id);
         Ok(DirectoryReply::Done)
     }
 

@@ -1,5 +1,6 @@
 //! What is said to the directory, and what it answers.
 
+use super::layout::{Place, RegionPolicy, VoterPolicy};
 use crate::{
     origin::Origin,
     region::{DncFact, DncRemoval},
@@ -327,6 +328,33 @@ pub enum Change {
     DropDncBase {
         /// Which.
         id: DncBaseId,
+    },
+    /// A member says where it is.
+    PlaceMember {
+        /// Which.
+        id: MemberId,
+        /// Where.
+        place: Place,
+    },
+    /// A member is to be left alone, or not any more: it leads nothing, and votes only where
+    /// nobody else can.
+    DrainMember {
+        /// Which.
+        id: MemberId,
+        /// Whether from now on or no longer.
+        on: bool,
+    },
+    /// How voters are kept, in all groups.
+    SetVoterPolicy {
+        /// The whole policy.
+        policy: VoterPolicy,
+    },
+    /// What is asked of one region's group.
+    SetRegionPolicy {
+        /// Which.
+        id: RegionId,
+        /// The whole policy.
+        policy: RegionPolicy,
     },
 }
 

@@ -8,14 +8,16 @@ use crate::{
         Campaign, CampaignSettings, CampaignStats, DncBase, DncBaseUse, DncCheck, DncImportOptions,
         DncRemoval, DncRequest, DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated,
         JoinTokenRequest, Lead, LeadFilter, Member, Operation, Page, PageQuery, Region,
-        RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
+        RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
+        VoterSettings,
     },
     problem::{BackendError, BodyError},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
-    AgentId, AttemptId, CallRecord, CampaignId, DncBaseId, LeadId, MemberId, PhoneNumber, TrunkId,
+    AgentId, AttemptId, CallRecord, CampaignId, DncBaseId, LeadId, MemberId, PhoneNumber, RegionId,
+    TrunkId,
 };
 use futures::stream::BoxStream;
 
@@ -57,6 +59,25 @@ pub trait AdminBackend: Send + Sync + 'static {
     async fn member(&self, id: MemberId) -> Answer<Member>;
     /// Takes a member out of the mesh for good.
     async fn remove_member(&self, by: &Caller, id: MemberId) -> Answer<()>;
+    /// A member is to be left alone, or no longer.
+    async fn drain_member(&self, by: &Caller, id: MemberId, on: bool) -> Answer<Member>;
+    /// How voters are kept.
+    async fn voter_settings(&self) -> Answer<VoterSettings>;
+    /// Replaces how voters are kept.
+    async fn set_voter_settings(
+        &self,
+        by: &Caller,
+        settings: VoterSettings,
+    ) -> Answer<VoterSettings>;
+    /// What is asked of a region's group.
+    async fn region_policy(&self, id: RegionId) -> Answer<RegionPolicy>;
+    /// Replaces what is asked of a region's group.
+    async fn set_region_policy(
+        &self,
+        by: &Caller,
+        id: RegionId,
+        policy: RegionPolicy,
+    ) -> Answer<RegionPolicy>;
     /// Regions, by id.
     async fn regions(&self, page: PageQuery) -> Answer<Page<Region>>;
     /// Heads of the nodes' audit chains, by node.

@@ -184,6 +184,15 @@ pub struct Member {
     pub removed: bool,
     /// Whether this member's links reach it now.
     pub reachable: bool,
+    /// What it may fail together with.
+    #[serde(default)]
+    pub failure_domain: String,
+    /// Under whose law its data lies.
+    #[serde(default)]
+    pub legal_domain: Option<String>,
+    /// Whether it is to be left alone: it leads nothing, and votes only where nobody else can.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 impl Member {
@@ -199,6 +208,9 @@ impl Member {
             joined_at: member.joined_at.into(),
             removed: member.removed,
             reachable,
+            failure_domain: member.name.clone(),
+            legal_domain: None,
+            draining: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The live state of the mesh.
 
-use super::Timestamp;
+use super::{Autopilot, ReplicaHealth, Timestamp};
 use domain::{MemberId, RegionId, TrunkId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -156,9 +156,12 @@ pub struct GroupMember {
     pub member: MemberId,
     /// Whether it votes.
     pub voter: bool,
-    /// The last index it is known to have, where this member leads.
+    /// The last index that the leader knows it to have.
     #[serde(default)]
     pub matched_index: Option<u64>,
+    /// How it is, where the leader was heard.
+    #[serde(default)]
+    pub health: Option<ReplicaHealth>,
 }
 
 /// A Raft group as this member sees it.
@@ -176,6 +179,9 @@ pub struct GroupStatus {
     pub applied_index: u64,
     /// Its members.
     pub members: Vec<GroupMember>,
+    /// What its leader does about its voters; none where the leader was not heard.
+    #[serde(default)]
+    pub autopilot: Option<Autopilot>,
 }
 
 /// The live state of the mesh.

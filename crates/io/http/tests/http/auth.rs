@@ -36,6 +36,7 @@ fn filled(path: &str) -> String {
     let kind = |prefix: &str, id: &str| path.contains(prefix).then(|| id.to_owned());
     let id = kind("/campaigns/", "camp_00000001")
         .or(kind("/members/", "mem_00000001"))
+        .or(kind("/regions/", "reg_0001"))
         .or(kind("/trunks/", "trunk_00000001"))
         .or(kind("/agents/", "agent_00000001"))
         .or(kind("/leads/", "lead_0001000000000009"))

@@ -38,6 +38,9 @@ pub(crate) struct State {
     pub(crate) operations: BTreeMap<String, Operation>,
     pub(crate) records: Vec<CallRecord>,
     pub(crate) removed: Vec<MemberId>,
+    pub(crate) draining: Vec<MemberId>,
+    pub(crate) voters: Option<VoterSettings>,
+    pub(crate) policies: BTreeMap<RegionId, RegionPolicy>,
     /// Who did what.
     pub(crate) audit: Vec<(String, String)>,
     pub(crate) cities: Vec<CityStatus>,
@@ -197,8 +200,17 @@ impl AdminBackend for Memory {
                             member: MemberId(id),
                             voter: true,
                             matched_index: Some(1_204),
+                            health: Some(ReplicaHealth::Healthy),
                         })
                         .collect(),
+                    autopilot: Some(Autopilot {
+                        healthy_voters: 3,
+                        failure_tolerance: 1,
+                        last_index: 1_204,
+                        why: "as it should be".to_owned(),
+                        last_step: None,
+                        last_step_at: None,
+                    }),
                 },
                 GroupStatus {
                     name: "south-china".to_owned(),
@@ -206,6 +218,7 @@ impl AdminBackend for Memory {
                     term: 8,
                     applied_index: 88_310,
                     members: Vec::new(),
+                    autopilot: None,
                 },
             ],
         })
@@ -225,6 +238,51 @@ impl AdminBackend for Memory {
         self.member(id).await?;
         self.change(by, "remove_member")?.removed.push(id);
         Ok(())
+    }
+    async fn drain_member(&self, by: &Caller, id: MemberId, on: bool) -> Answer<Member> {
+        let member = self.member(id).await?;
+        let mut state = self.change(by, if on { "drain_member" } else { "undrain_member" })?;
+        state.draining.retain(|other| *other != id);
+        if on {
+            state.draining.push(id);
+        }
+        Ok(Member {
+            draining: on,
+            ..member
+        })
+    }
+    async fn voter_settings(&self) -> Answer<VoterSettings> {
+        Ok(self.state().voters.unwrap_or(VoterSettings {
+            voters: 3,
+            grace_seconds: 300,
+            stable_seconds: 10,
+        }))
+    }
+    async fn set_voter_settings(
+        &self,
+        by: &Caller,
+        settings: VoterSettings,
+    ) -> Answer<VoterSettings> {
+        self.change(by, "set_voter_settings")?.voters = Some(settings);
+        Ok(settings)
+    }
+    async fn region_policy(&self, id: RegionId) -> Answer<RegionPolicy> {
+        let state = self.state();
+        if !state.regions.iter().any(|region| region.id == id) {
+            return Err(missing("region", id));
+        }
+        Ok(state.policies.get(&id).cloned().unwrap_or_default())
+    }
+    async fn set_region_policy(
+        &self,
+        by: &Caller,
+        id: RegionId,
+        policy: RegionPolicy,
+    ) -> Answer<RegionPolicy> {
+        self.region_policy(id).await?;
+        let mut state = self.change(by, "set_region_policy")?;
+        state.policies.insert(id, policy.clone());
+        Ok(policy)
     }
     async fn regions(&self, page: PageQuery) -> Answer<Page<Region>> {
         let state = self.state();

@@ -364,10 +364,36 @@ async fn the_mesh_its_people_and_their_tokens() {
         true
     );
 
+    let drained = server
+        .post("/api/v1/members/mem_00000003/drain", json!({}))
+        .await;
+    assert_eq!(drained.json()["draining"], true);
+    server
+        .post("/api/v1/members/mem_00000003/undrain", json!({}))
+        .await;
+    assert!(server.memory.state().draining.is_empty());
+
     let region = server
         .post("/api/v1/regions", json!({ "name": "south-china" }))
         .await;
     assert_eq!(region.json()["id"], "reg_0001");
+    let policy = "/api/v1/regions/reg_0001/policy";
+    let reply = server
+        .json(Method::PUT, policy, json!({ "legal_domain": "cn" }))
+        .await;
+    assert_eq!(reply.json()["legal_domain"], "cn");
+    assert_eq!(server.get(policy).await.json()["legal_domain"], "cn");
+    let unknown = server.get("/api/v1/regions/reg_0009/policy").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    let voters = json!({ "voters": 5, "grace_seconds": 600, "stable_seconds": 30 });
+    let reply = server
+        .json(Method::PUT, "/api/v1/voters", voters.clone())
+        .await;
+    assert_eq!(reply.json(), voters);
+    assert_eq!(server.get("/api/v1/voters").await.json(), voters);
+    let even = json!({ "voters": 4, "grace_seconds": 600, "stable_seconds": 30 });
+    let refused = server.json(Method::PUT, "/api/v1/voters", even).await;
+    assert_eq!(refused.json()["errors"][0]["pointer"], "/voters");
     let rules = json!({ "rules": [
         { "when": "default", "region": "reg_0001" },
         { "when": { "prefix": "86755" }, "region": "reg_0001" },
