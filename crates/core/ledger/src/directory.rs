@@ -6,11 +6,15 @@
 
 mod bases;
 mod checks;
+mod clearance;
+mod consents;
 mod fleet;
 mod people;
 mod words;
 mod work;
 
+pub use clearance::Removal;
+pub use consents::ConsentKey;
 pub use words::*;
 
 use crate::{
@@ -30,7 +34,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 3,
+    version: 4,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -80,6 +84,10 @@ pub struct Directory {
     bases: BTreeMap<DncBaseId, StagedDncBase>,
     /// The one in use. Since version 3; read as none from earlier ones.
     base: Option<DncBaseId>,
+    /// Patterns and freezes. Since version 4, and read as none from earlier ones.
+    clearance: clearance::ClearanceBook,
+    /// Since version 4, and read as none from earlier ones.
+    consents: consents::ConsentBook,
 }
 
 impl Directory {
@@ -223,7 +231,8 @@ impl Directory {
             .map(|((number, scope), row)| dnc_fact(*number, *scope, row))
     }
 
-    /// Whether an attempt at a number of that region for that campaign is forbidden. Exact.
+    /// Whether an entry or pattern forbids an attempt at a number of that region for that campaign.
+    /// Exact, apart from the base.
     pub fn dnc_covers(&self, number: PhoneNumber, campaign: CampaignId, region: RegionId) -> bool {
         [
             DncScope::Mesh,
@@ -232,6 +241,7 @@ impl Directory {
         ]
         .into_iter()
         .any(|scope| self.dnc.contains_key(&(number, scope)))
+            || self.dnc_pattern_of(number).is_some()
     }
 
     /// The do-not-call bases known, by hash.
@@ -276,6 +286,7 @@ impl Directory {
             agents: self.agents.values().cloned().collect(),
             dnc: self.dnc().collect(),
             dnc_base: self.base,
+            clearance: self.clearance_facts().collect(),
         }
     }
 
@@ -341,6 +352,22 @@ impl Directory {
             Change::HoldDncBase { member, id } => self.hold_base(member, id),
             Change::UseDncBase { id, force, reason } => self.use_base(id, force, &reason, facts),
             Change::DropDncBase { id } => self.drop_base(id),
+            Change::ChangePatterns {
+                add,
+                remove,
+                reason,
+            } => self.change_patterns(add, &remove, &reason, facts),
+            Change::ChangeFreezes { add, lift, reason } => {
+                self.change_freezes(add, &lift, &reason, facts)
+            }
+            Change::ChangeConsents {
+                add,
+                withdraw,
+                reason,
+            } => self.change_consents(&add, &withdraw, &reason, facts),
+            Change::RequireConsent { campaign, required } => {
+                self.require_consent(campaign, required, facts)
+            }
         }
     }
 }
@@ -384,6 +411,7 @@ impl Replicated for Directory {
             }
         }
         let mut facts = Vec::new();
+        self.clearance.expire(self.clock, &mut facts);
         let reply = (self.change(command.change, &mut facts, events))
             .unwrap_or_else(DirectoryReply::Rejected);
         if !facts.is_empty() {
@@ -403,9 +431,12 @@ impl Replicated for Directory {
     }
 
     fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
-        let missing: &[u8] = match bytes.get(1) {
-            Some(1) => &[0, 0, 0],
-            Some(2) => &[0, 0],
+        // What each later version added, as it is encoded when there is none of it.
+        let clearance = &clearance::ClearanceBook::EMPTY[..];
+        let missing = match bytes.get(1) {
+            Some(1) => [&[0, 0, 0], clearance].concat(),
+            Some(2) => [&[0, 0], clearance].concat(),
+            Some(3) => clearance.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];
@@ -413,7 +444,7 @@ impl Replicated for Directory {
             version,
             ..ENVELOPE
         })
-        .open_shorter(bytes, missing)
+        .open_shorter(bytes, &missing)
     }
 
     fn reset_event(&self) -> DirectoryEvent {
