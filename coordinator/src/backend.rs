@@ -2,7 +2,7 @@
 
 use crate::{
     bases::{self, Bases},
-    campaigns, dnc, import, leads, members,
+    campaigns, clearance, compaction, consents, dnc, import, leads, members,
     nodes::Nodes,
     notes::Notes,
     operations::Operations,
@@ -19,18 +19,19 @@ use dialmesh_http::{
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
-        Campaign, CampaignSettings, CampaignStats, DncBase, DncBaseUse, DncCheck, DncImportOptions,
-        DncRemoval, DncRequest, DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated,
-        JoinTokenRequest, Lead, LeadFilter, Member as MemberView, Operation, Page, PageQuery,
-        Region, RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
-        VoterSettings,
+        Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
+        ConsentWithdrawal, DncBase, DncBaseUse, DncCheck, DncImportOptions, DncPattern, DncRemoval,
+        DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, ImportOptions,
+        JoinToken, JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter, Member as MemberView,
+        Operation, Page, PageQuery, PatternRemoval, PatternRequest, Region, RegionPolicy,
+        RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
     },
     events::Events,
     problem::{BackendError, FieldError},
 };
 use domain::{
-    AgentId, AttemptId, CampaignId, DncBaseId, Incarnation, LeadId, MemberId, PhoneNumber,
-    RegionId, TrunkId,
+    AgentId, AttemptId, CampaignId, DncBaseId, Incarnation, LeadId, MemberId, PhoneNumber, Prefix,
+    RegionId, Target, TrunkId,
 };
 use ledger::{Change, DirectoryCommand, DirectoryReply, Origin, RegionLedger, Rejection};
 use member::{AskError, Member};
@@ -102,7 +103,7 @@ pub(crate) fn not_proposed(error: &ProposeError) -> BackendError {
 }
 
 /// Tables of the directory that may be full.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 16] = [
     "campaigns",
     "trunks",
     "caller_ids",
@@ -114,6 +115,10 @@ const TABLES: [&str; 12] = [
     "api_tokens",
     "dnc",
     "bases",
+    "patterns",
+    "freezes",
+    "consents",
+    "proofs",
     "home_rules",
 ];
 
@@ -139,7 +144,7 @@ fn rejected(rejection: Rejection) -> BackendError {
         field => {
             // `campaign.ring_limit` is the API's `/ring_limit`.
             let kinds = [
-                "campaign", "trunk", "agent", "region", "token", "list", "member",
+                "campaign", "trunk", "agent", "region", "token", "list", "member", "add",
             ];
             let inner = field
                 .split_once('.')
@@ -402,8 +407,71 @@ impl AdminBackend for Desk {
     async fn use_do_not_call_base(&self, by: &Caller, request: DncBaseUse) -> Answer<DncResult> {
         bases::put_into_use(&self.0, by, request).await
     }
+    async fn compact_do_not_call_base(&self, by: &Caller) -> Answer<Operation> {
+        compaction::start(&self.0, by).await
+    }
     async fn remove_do_not_call_base(&self, by: &Caller, id: DncBaseId) -> Answer<()> {
         bases::remove(&self.0, by, id).await
+    }
+
+    async fn do_not_call_patterns(&self, query: PageQuery) -> Answer<Page<DncPattern>> {
+        clearance::patterns(&self.0, &query)
+    }
+    async fn add_do_not_call_pattern(
+        &self,
+        by: &Caller,
+        prefix: Prefix,
+        request: PatternRequest,
+    ) -> Answer<DncResult> {
+        clearance::add_pattern(&self.0, by, prefix, request).await
+    }
+    async fn remove_do_not_call_pattern(
+        &self,
+        by: &Caller,
+        prefix: Prefix,
+        removal: PatternRemoval,
+    ) -> Answer<DncResult> {
+        clearance::remove_pattern(&self.0, by, prefix, removal).await
+    }
+    async fn freezes(&self, query: PageQuery) -> Answer<Page<Freeze>> {
+        clearance::freezes(&self.0, &query)
+    }
+    async fn freeze(
+        &self,
+        by: &Caller,
+        target: Target,
+        request: FreezeRequest,
+    ) -> Answer<DncResult> {
+        clearance::freeze(&self.0, by, target, request).await
+    }
+    async fn lift_freeze(
+        &self,
+        by: &Caller,
+        target: Target,
+        request: FreezeLift,
+    ) -> Answer<DncResult> {
+        clearance::lift(&self.0, by, target, request).await
+    }
+
+    async fn check_consent(&self, by: &Caller, number: PhoneNumber) -> Answer<ConsentCheck> {
+        Ok(consents::check(&self.0, by, number))
+    }
+    async fn withdraw_consent(
+        &self,
+        by: &Caller,
+        number: PhoneNumber,
+        request: ConsentWithdrawal,
+    ) -> Answer<DncResult> {
+        consents::withdraw(&self.0, by, number, request).await
+    }
+    async fn import_consents(
+        &self,
+        by: &Caller,
+        options: ConsentImportOptions,
+        length: Option<u64>,
+        rows: ByteStream,
+    ) -> Answer<Operation> {
+        import::start_consents(&self.0, by, options, length, rows).await
     }
 
     async fn trunks(&self, query: PageQuery) -> Answer<Page<Trunk>> {

@@ -5,13 +5,14 @@ use crate::{
     dnc::acknowledged,
 };
 use bytes::Bytes;
+use compliance::RulePack;
 use dialmesh_http::{
     admin::{Answer, ByteStream},
     auth::Caller,
     dto::{DncBase as Shown, DncBaseUse, DncResult, Page},
     problem::{BackendError, FieldError},
 };
-use domain::{DncBaseId, MemberRole, PhoneNumber};
+use domain::{CampaignState, DncBaseId, MemberRole, PhoneNumber, WallTime};
 use futures::StreamExt as _;
 use ledger::{Change, DirectoryReply, NewDncBase, StagedDncBase};
 use member::{DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, NOT_HERE, decode, encode};
@@ -22,7 +23,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use storage::{DncBase, adopt_dnc_base, dnc_base_path, dnc_bases};
 use tokio::io::AsyncWriteExt as _;
@@ -64,8 +65,19 @@ impl Bases {
         })
     }
 
-    fn get(&self, id: DncBaseId) -> Option<Arc<DncBase>> {
+    /// A base, if it is here.
+    pub(crate) fn get(&self, id: DncBaseId) -> Option<Arc<DncBase>> {
         self.here.lock().get(&id).cloned()
+    }
+
+    /// Where they lie.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// One that was built here.
+    pub(crate) fn adopt(&self, base: DncBase) {
+        self.here.lock().insert(base.id(), Arc::new(base));
     }
 
     /// Hands bases to nodes.
@@ -108,6 +120,47 @@ pub(crate) fn covers(backend: &Backend, number: PhoneNumber) -> bool {
     in_use
         .and_then(|id| backend.bases.get(id))
         .is_some_and(|base| base.contains(number))
+}
+
+/// For how long the base in use has been true; none when none is in use.
+pub(crate) fn age(backend: &Backend, now: WallTime) -> Option<Duration> {
+    (backend.member.directory()).read(|directory| {
+        let base = directory.dnc_base(directory.dnc_base_in_use()?)?;
+        Some(now.since(base.base.built_at))
+    })
+}
+
+/// How long before the rule pack's end a running campaign is warned of.
+const WARNED: Duration = Duration::from_secs(7 * 86_400);
+
+/// Running campaigns that the age of the base in use stops, or will within days: what to log.
+pub(crate) fn age_warnings(backend: &Backend, now: WallTime) -> Vec<String> {
+    let Some(age) = age(backend, now) else {
+        return Vec::new();
+    };
+    let days = |span: Duration| span.as_secs() / 86_400;
+    (backend.member.directory()).read(|directory| {
+        (directory.campaigns())
+            .filter(|campaign| campaign.state == CampaignState::Running)
+            .filter_map(|campaign| {
+                let max = RulePack::by_name(&campaign.rule_pack)?.registry_age_max?;
+                (age + WARNED > max).then(|| {
+                    let (name, pack) = (&campaign.name, &campaign.rule_pack);
+                    let what = if age > max {
+                        "does not dial"
+                    } else {
+                        "will not dial much longer"
+                    };
+                    format!(
+                        "campaign {name} {what}: the do-not-call base in use is {} days old, and \
+                         {pack} allows {}; build a new one and put it into use",
+                        days(age),
+                        days(max)
+                    )
+                })
+            })
+            .collect()
+    })
 }
 
 fn shown(backend: &Backend, staged: &StagedDncBase) -> Shown {
@@ -249,7 +302,7 @@ async fn written(path: &Path, mut body: ByteStream) -> Answer<()> {
 
 /// Puts a base into use, or none.
 pub(crate) async fn put_into_use(
-    backend: &Backend,
+    backend: &Arc<Backend>,
     by: &Caller,
     request: DncBaseUse,
 ) -> Answer<DncResult> {
@@ -275,6 +328,10 @@ pub(crate) async fn put_into_use(
         DirectoryReply::DncBase { index } => index,
         other => return Err(unexpected(&other)),
     };
+    if let Some(id) = id {
+        let settle = crate::compaction::settle(Arc::clone(backend), id, index);
+        backend.tasks.spawn("do_not_call_settle", settle);
+    }
     acknowledged(backend, begun, index, request.wait, "the change").await
 }
 

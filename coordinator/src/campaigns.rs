@@ -12,16 +12,32 @@ use ledger::{Change, DirectoryReply};
 
 pub(crate) fn list(backend: &Backend, query: &PageQuery) -> Answer<Page<Campaign>> {
     backend.member.directory().read(|directory| {
-        page(directory.campaigns().map(|c| (c.id, c)), query).map(|page| page.map(Campaign::from))
+        let all = directory.campaigns().map(|c| (c.id, c));
+        page(all, query).map(|page| page.map(|campaign| shown(directory, campaign)))
     })
 }
 
 pub(crate) fn show(backend: &Backend, id: CampaignId) -> Answer<Campaign> {
-    let found = backend
-        .member
-        .directory()
-        .read(|d| d.campaign(id).map(Campaign::from));
+    let found = (backend.member.directory())
+        .read(|directory| (directory.campaign(id)).map(|campaign| shown(directory, campaign)));
     found.ok_or_else(|| missing("campaign", id))
+}
+
+/// With what is kept beside it.
+fn shown(directory: &ledger::Directory, campaign: &domain::Campaign) -> Campaign {
+    let mut shown = Campaign::from(campaign);
+    shown.settings.requires_consent = directory.requires_consent(campaign.id);
+    shown
+}
+
+/// Says whether a campaign asks for consent, where that changes.
+async fn require_consent(backend: &Backend, campaign: CampaignId, required: bool) -> Answer<()> {
+    let known = (backend.member.directory()).read(|d| d.requires_consent(campaign));
+    if known != required {
+        let change = Change::RequireConsent { campaign, required };
+        backend.change(change).await?;
+    }
+    Ok(())
 }
 
 async fn change(backend: &Backend, change: Change) -> Answer<Campaign> {
@@ -39,7 +55,10 @@ pub(crate) async fn create(
     audit(by, "create_campaign", &settings.name);
     let campaign = settings.to_domain(CampaignId(0), CampaignState::Draft, 0);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
-    change(backend, Change::CreateCampaign { campaign }).await
+    let created = change(backend, Change::CreateCampaign { campaign }).await?;
+    // It is a draft: nobody is dialed before this is said.
+    require_consent(backend, created.id, settings.requires_consent).await?;
+    show(backend, created.id)
 }
 
 pub(crate) async fn update(
@@ -53,14 +72,24 @@ pub(crate) async fn update(
     audit(by, "update_campaign", &format!("{id} version {version}"));
     let campaign = settings.to_domain(id, known.state, version);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
-    change(
-        backend,
-        Change::SetCampaign {
-            campaign,
-            if_match: Some(version),
-        },
-    )
-    .await
+    if known.version != version {
+        return Err(BackendError::Changed {
+            current: known.version,
+        });
+    }
+    // Asked for before other settings change, and given up after them.
+    if settings.requires_consent {
+        require_consent(backend, id, true).await?;
+    }
+    let set = Change::SetCampaign {
+        campaign,
+        if_match: Some(version),
+    };
+    change(backend, set).await?;
+    if !settings.requires_consent {
+        require_consent(backend, id, false).await?;
+    }
+    show(backend, id)
 }
 
 pub(crate) async fn act(

@@ -98,11 +98,17 @@ pub(crate) fn check(backend: &Backend, by: &Caller, number: PhoneNumber) -> DncC
             .dnc_of(number)
             .map(|fact| (&fact.entry).into())
             .collect();
+        let pattern = directory.dnc_pattern_of(number);
+        let freezes = (directory.freezes_of(number, service::clock::wall()))
+            .map(Into::into)
+            .collect();
         DncCheck {
             number: number.to_string(),
-            listed: in_base || !entries.is_empty(),
+            listed: in_base || !entries.is_empty() || pattern.is_some(),
             in_base,
             entries,
+            pattern: pattern.map(|prefix| prefix.to_string()),
+            freezes,
             applied_index: directory.applied(),
         }
     })
@@ -124,6 +130,11 @@ pub(crate) async fn remove(
             "the number is in the do-not-call base; build a base without it and put that into use"
                 .to_owned(),
         ),
+        false if backend.member.directory().read(|d| d.dnc_pattern_of(number).is_some()) => {
+            let why = "a do-not-call pattern covers the number, and no entry of its own; remove the \
+                       pattern if all its numbers may be dialed";
+            BackendError::Conflict(why.to_owned())
+        }
         false => missing("do-not-call entry of that scope for", number),
     })?;
     audit(

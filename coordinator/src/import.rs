@@ -1,10 +1,12 @@
 //! Imports of leads and of do-not-call numbers: CSV in, batches to the groups, exact counts out.
 
+mod consents;
 pub(crate) mod mapping;
 mod numbers;
 mod rejects;
 pub(crate) mod rows;
 
+pub(crate) use consents::start as start_consents;
 pub(crate) use numbers::start as start_do_not_call;
 
 use crate::{
@@ -81,10 +83,10 @@ impl Failure {
 
 /// Ends the operation; the answer to the importer.
 pub(crate) fn end(running: Running, result: Result<(), Failure>) -> Answer<Operation> {
-    let label = if running.operation.kind == "lead_import" {
-        "dialmesh_import_rows_total"
-    } else {
-        "dialmesh_dnc_import_rows_total"
+    let label = match running.operation.kind.as_str() {
+        "lead_import" => "dialmesh_import_rows_total",
+        "consent_import" => "dialmesh_consent_import_rows_total",
+        _ => "dialmesh_dnc_import_rows_total",
     };
     if !running.operation.dry_run {
         for (result, rows) in &running.operation.counts {
@@ -322,13 +324,28 @@ impl Import {
         };
         let directory = self.backend.member.directory();
         if directory.read(|d| d.dnc_covers(lead.number, self.campaign, region)) {
-            reject("do_not_call", "the number is on the do-not-call list")?;
+            let remedy = match directory.read(|d| d.dnc_pattern_of(lead.number)) {
+                Some(prefix) => format!("the do-not-call pattern {prefix} covers the number"),
+                None => "the number is on the do-not-call list".to_owned(),
+            };
+            reject("do_not_call", &remedy)?;
             self.count("do_not_call");
             return Ok(());
         }
         if crate::bases::covers(&self.backend, lead.number) {
             reject("do_not_call", "the number is in the do-not-call base")?;
             self.count("do_not_call");
+            return Ok(());
+        }
+        let now = service::clock::wall();
+        let consented = |d: &ledger::Directory| {
+            !crate::consents::required(d, self.campaign)
+                || d.consent_for(lead.number, self.campaign, now).is_some()
+        };
+        if !directory.read(consented) {
+            let remedy = "the campaign asks for consent; import it with its proof, then this row";
+            reject("no_consent", remedy)?;
+            self.count("no_consent");
             return Ok(());
         }
         if self.list.is_none() {

@@ -22,6 +22,8 @@ pub(crate) const fn state(standing: &LeadStanding) -> &'static str {
         LeadStanding::Leased => "leased",
         LeadStanding::InDoubt => "in_doubt",
         LeadStanding::DoNotCall => "do_not_call",
+        LeadStanding::Frozen => "frozen",
+        LeadStanding::NoConsent => "no_consent",
         LeadStanding::NoZone => "unknown_zone",
         LeadStanding::Finished(_) => "finished",
     }

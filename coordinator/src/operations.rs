@@ -115,6 +115,7 @@ impl Operations {
             rows: 0,
             counts: BTreeMap::new(),
             has_rejects: false,
+            made: None,
             error: None,
             created_at: now.into(),
             ended_at: None,

@@ -18,7 +18,7 @@ use std::{path::Path, sync::Arc};
 use storage::{DataKeys, Record, RecordCursor, RecordError, RecordOrder, RecordPage, RecordStore};
 
 /// Version of a record's bytes in the store.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// Records read from the store at a time.
 const PAGE: usize = 1_000;
 /// Records looked at for one page of a filtered list; the next page goes on from there.
@@ -54,8 +54,11 @@ fn stored(record: &CallRecord) -> Record {
 fn read(value: &[u8]) -> Result<CallRecord, String> {
     match value.split_first() {
         Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|e| e.to_string()),
-        // What was added since is the last field, and absent.
-        Some((2, body)) => postcard::from_bytes(&[body, &[0]].concat()).map_err(|e| e.to_string()),
+        // What was added since are the last fields, and absent.
+        Some((&version, body)) if (2..VERSION).contains(&version) => {
+            let missing = &[0; 2][..usize::from(VERSION - version)];
+            postcard::from_bytes(&[body, missing].concat()).map_err(|e| e.to_string())
+        }
         Some((version, _)) => Err(format!("version {version} of a record is not {VERSION}")),
         None => Err("a record is empty".to_owned()),
     }
@@ -238,6 +241,7 @@ fn unknown(lost: LostAttempt, now: WallTime) -> CallRecord {
         dnc_index: 0,
         permission: None,
         dnc_base: None,
+        consent: None,
         note: String::new(),
     }
 }

@@ -43,6 +43,8 @@ use tokio::sync::mpsc;
 const DRAIN: Duration = Duration::from_secs(10);
 /// How often the state of the mesh is published.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// How often the log says that the do-not-call base in use is too old, or soon will be.
+const WARN_AGAIN: Duration = Duration::from_secs(6 * 3600);
 /// How often the identity's age and the gauges are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long the directory may take to be recovered before it is waited for again.
@@ -132,6 +134,14 @@ fn describe(metrics: &Metrics) -> anyhow::Result<()> {
     metrics::describe_gauge!(
         "dialmesh_nodes_reachable",
         "Nodes that spoke within the last seconds."
+    );
+    metrics::describe_gauge!(
+        "dialmesh_dnc_list_age_seconds",
+        "Time since the do-not-call base in use was built from its list."
+    );
+    metrics::describe_counter!(
+        "dialmesh_consent_import_rows_total",
+        "Imported consents, by what became of them."
     );
     metrics::describe_counter!(
         "dialmesh_call_records_total",
@@ -441,8 +451,21 @@ impl Coordinator {
         let dir = config.data_dir.clone();
         self.until_shutdown("look_after", async move {
             let mut looks = tokio::time::interval(LOOK);
+            let mut warned: Option<Instant> = None;
             loop {
                 looks.tick().await;
+                let now = service::clock::wall();
+                if let Some(age) = crate::bases::age(&backend, now) {
+                    metrics::gauge!("dialmesh_dnc_list_age_seconds", "list" => "base")
+                        .set(age.as_secs_f64());
+                }
+                if warned.is_none_or(|at| at.elapsed() > WARN_AGAIN) {
+                    let warnings = crate::bases::age_warnings(&backend, now);
+                    warned = (!warnings.is_empty()).then(Instant::now);
+                    warnings
+                        .iter()
+                        .for_each(|warning| tracing::warn!("{warning}"));
+                }
                 let members = backend
                     .member
                     .directory()

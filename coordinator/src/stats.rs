@@ -43,6 +43,8 @@ pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStat
         sum.leased += stats.leased;
         sum.in_doubt += stats.in_doubt;
         sum.blocked_dnc += stats.blocked_dnc;
+        sum.frozen += stats.frozen;
+        sum.no_consent += stats.no_consent;
         sum.no_zone += stats.no_zone;
         finished += stats.finished.iter().map(|(_, n)| n).sum::<u64>();
         if stats.waiting > 0 {
@@ -62,6 +64,8 @@ pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStat
         ("leased", sum.leased),
         ("in_doubt", sum.in_doubt),
         ("do_not_call", sum.blocked_dnc),
+        ("frozen", sum.frozen),
+        ("no_consent", sum.no_consent),
         ("unknown_zone", sum.no_zone),
         ("finished", finished),
     ];
@@ -148,6 +152,8 @@ fn why_idle(
     };
     say("finished", finished, None);
     say("do_not_call", sum.blocked_dnc, None);
+    say("frozen", sum.frozen, None);
+    say("no_consent", sum.no_consent, None);
     say("unknown_zone", sum.no_zone, None);
     say("leased", sum.leased, None);
     say("in_doubt", sum.in_doubt, None);
@@ -159,13 +165,22 @@ fn why_idle(
         CampaignState::Paused => say("campaign_paused", open, None),
         CampaignState::Stopped => say("campaign_stopped", open, None),
         CampaignState::Running => {
-            if let Some(rule) = held_back_by(backend) {
+            if base_is_too_old(backend, campaign) {
+                say("old_dnc_base", open, None);
+            } else if let Some(rule) = held_back_by(backend) {
                 say(rule, open, None);
             }
         }
     }
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.leads));
     reasons
+}
+
+/// Whether the do-not-call base in use is older than the rule pack allows a registry's data to be.
+fn base_is_too_old(backend: &Backend, campaign: &Campaign) -> bool {
+    let max = RulePack::by_name(&campaign.rule_pack).and_then(|pack| pack.registry_age_max);
+    let age = crate::bases::age(backend, service::clock::wall());
+    max.zip(age).is_some_and(|(max, age)| age > max)
 }
 
 /// What keeps leads that may be dialed now from being dialed, mesh-wide.

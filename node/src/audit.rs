@@ -355,6 +355,7 @@ mod tests {
             rule_pack: "china 2026-11-21".into(),
             dnc_index: 12,
             dnc_base: None,
+            consent: None,
             permission: Some(Permission {
                 sequence,
                 zones: Vec::new(),

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use storage::{Durability, Journal, JournalError, JournalStream, ProcessEpoch};
 
 /// Version of what is written.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// The stream's name.
 const STREAM: &str = "attempts";
 /// Bytes read at a time at start.
@@ -211,9 +211,10 @@ impl Reading {
         let bad = |why: String| AttemptsError::Entry { index, why };
         let kept = match bytes.split_first() {
             Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|e| bad(e.to_string()))?,
-            // What was added since is the last field of the record at the entry's end, and absent.
-            Some((2, body)) => {
-                postcard::from_bytes(&[body, &[0]].concat()).map_err(|e| bad(e.to_string()))?
+            // What was added since are the last fields of the record at the entry's end, and absent.
+            Some((&version, body)) if (2..VERSION).contains(&version) => {
+                let missing = &[0; 2][..usize::from(VERSION - version)];
+                postcard::from_bytes(&[body, missing].concat()).map_err(|e| bad(e.to_string()))?
             }
             Some((version, _)) => return Err(bad(format!("version {version}"))),
             None => return Err(bad("empty".to_owned())),

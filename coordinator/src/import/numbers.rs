@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 struct Import {
     backend: Arc<Backend>,
     scope: DncScope,
+    source: DncSource,
     country: Option<String>,
     waiting: BTreeSet<PhoneNumber>,
     /// Every number of a dry run.
@@ -58,6 +59,10 @@ pub(crate) async fn start(
     let import = Import {
         backend: Arc::clone(backend),
         scope: scope.into(),
+        source: match options.registry {
+            true => DncSource::Registry,
+            false => DncSource::Admin,
+        },
         country,
         waiting: BTreeSet::new(),
         seen: BTreeSet::new(),
@@ -170,11 +175,11 @@ impl Import {
             self.accepted += numbers.len() as u64 - known;
             return Ok(());
         }
-        let added_at = service::clock::wall();
+        let (added_at, source) = (service::clock::wall(), self.source);
         let entry = |number| DncEntry {
             number,
             scope,
-            source: DncSource::Admin,
+            source,
             added_at,
         };
         let add = numbers.into_iter().map(entry).collect();

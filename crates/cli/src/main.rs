@@ -19,8 +19,8 @@ use clap_complete::Shell;
 use session::Session;
 use std::{io, process::ExitCode};
 use verbs::{
-    agent, audit, call, campaign, config, dnc, explain, key, lead, number, region, status, token,
-    top, trunk,
+    agent, audit, call, campaign, config, consent, dnc, explain, freeze, key, lead, number, region,
+    status, token, top, trunk,
 };
 
 #[global_allocator]
@@ -113,6 +113,18 @@ enum Noun {
         after_help = "Examples:\n  dialmesh dnc add +8613800138000\n  dialmesh dnc check +8613800138000"
     )]
     Dnc(dnc::Verb),
+    /// Consent: proof that persons agreed to be called.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh consent import form.csv --kind form --source \"form 3\" --place example.com/offer --given-at 1d\n  dialmesh consent check +8613800138000"
+    )]
+    Consent(consent::Verb),
+    /// Freezes: numbers and patterns that rest until a time.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh freeze add +8613800138000 --until 30d --reason \"asked to wait\"\n  dialmesh freeze ls"
+    )]
+    Freeze(freeze::Verb),
     /// Agents: make, list, disable.
     #[command(
         subcommand,
@@ -215,6 +227,8 @@ async fn ask(noun: Noun, session: &Session) -> Result<()> {
         Noun::Campaign(verb) => campaign::run(verb, session).await,
         Noun::Lead(verb) => lead::run(verb, session).await,
         Noun::Dnc(verb) => dnc::run(verb, session).await,
+        Noun::Consent(verb) => consent::run(verb, session).await,
+        Noun::Freeze(verb) => freeze::run(verb, session).await,
         Noun::Agent(verb) => agent::run(verb, session).await,
         Noun::Call(verb) => call::run(verb, session).await,
         Noun::Cdr(verb) => call::records(verb, session).await,

@@ -79,6 +79,22 @@ pub(crate) async fn import(
     Ok(())
 }
 
+/// Begins long work at the coordinator and waits for its end.
+pub(crate) async fn operation(client: &Client, path: &str) -> Result<Operation> {
+    let begun = client.act(path).await?;
+    let begun =
+        serde_json::from_value(begun).context("the coordinator's answer is not an operation")?;
+    let operation = finished(client, begun).await?;
+    match operation.state {
+        OperationState::Failed => {
+            let why = operation.error.as_deref().unwrap_or("it gave no reason");
+            let text = format!("the operation {} ended early: {why}", operation.id);
+            Err(Failure::refused(text).into())
+        }
+        _ => Ok(operation),
+    }
+}
+
 async fn upload(client: &Client, path: &str, file: &Path) -> Result<Operation> {
     let csv = "text/csv; charset=utf-8";
     let body = send(client, Method::POST, path, csv, file).await?;

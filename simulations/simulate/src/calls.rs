@@ -68,6 +68,8 @@ impl World {
             number: lead.number,
             trunk: caller.trunk,
             caller_id: &caller,
+            consent_required: false,
+            registry_age_max: None,
             rule_pack_version: 1,
         };
         let now = self.local(i);
@@ -138,6 +140,7 @@ impl World {
             Denial::NotFresh => self.saw(Happening::DeniedFresh),
             Denial::DoNotCall => self.saw(Happening::DeniedDnc),
             Denial::NoDncBase => self.saw(Happening::DeniedBase),
+            Denial::Frozen => self.saw(Happening::DeniedFrozen),
             Denial::WindowClosed => self.saw(Happening::DeniedWindow),
             Denial::DayCap | Denial::HourCap => self.saw(Happening::DeniedCaps),
             _ => {}

@@ -4,6 +4,7 @@ pub(crate) mod attempt_limits;
 pub(crate) mod bounds;
 pub(crate) mod caller_ids;
 pub(crate) mod calling_window;
+pub(crate) mod clearance;
 pub(crate) mod do_not_call;
 pub(crate) mod inside_session;
 pub(crate) mod one_disposition;
@@ -48,6 +49,7 @@ pub(crate) struct Checkers {
     pub(crate) live: one_live_attempt::OneLiveAttempt,
     pub(crate) session: inside_session::InsideSession,
     pub(crate) dnc: do_not_call::DoNotCall,
+    pub(crate) clearance: clearance::Clearance,
     pub(crate) window: calling_window::CallingWindow,
     pub(crate) attempts: attempt_limits::AttemptLimits,
     pub(crate) disposition: one_disposition::OneDisposition,
@@ -83,6 +85,7 @@ impl Checkers {
         self.live.invite(invite, call)?;
         self.session.invite(truth, invite)?;
         self.dnc.invite(truth, invite)?;
+        self.clearance.invite(invite)?;
         self.window.invite(invite)
     }
 
@@ -90,11 +93,13 @@ impl Checkers {
     pub(crate) fn rings(
         &self,
         now: u64,
+        wall: i64,
         node: usize,
         lead: &LeasedLead,
         truth: Truth<'_>,
     ) -> Checked {
         self.session.rings(now, node, lead)?;
+        self.clearance.rings(now, wall, node, lead)?;
         self.dnc.rings(now, node, lead, truth)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     violation::{Checked, Invariant},
     world::{CAMPAIGNS, Event, Which, World},
 };
-use domain::{CallOutcome, Disposition, Incarnation};
+use domain::{CallOutcome, ClearanceFact, Disposition, Incarnation};
 use ledger::{
     Change, DirectoryCommand, DirectoryEvent, DirectoryReply, Fact, OutcomeRefusal, RegionCommand,
     RegionEvent, RegionRefusal, RegionReply, SessionEnd, Shortage,
@@ -176,6 +176,13 @@ impl World {
             }
         }
         for event in &done.events {
+            if let DirectoryEvent::Changed { facts, .. } = event {
+                for fact in facts {
+                    if let Fact::Clearance(facts) = fact {
+                        self.clearance_changed(leader, facts, index);
+                    }
+                }
+            }
             if let DirectoryEvent::Dnc { added, removed, .. } = event {
                 for gone in removed {
                     let key = (gone.number, gone.scope);
@@ -193,6 +200,23 @@ impl World {
             }
         }
         Ok(done.reply)
+    }
+}
+
+impl World {
+    /// The directory's entry `index` changed patterns and freezes.
+    fn clearance_changed(&mut self, leader: Option<usize>, facts: &[ClearanceFact], index: u64) {
+        for fact in facts {
+            self.checkers.clearance.changed(fact, index);
+            self.saw(match fact {
+                ClearanceFact::Pattern(_, true) => Happening::Patterns,
+                ClearanceFact::Freeze(_, Some(_)) => Happening::Freezes,
+                _ => Happening::ClearanceGone,
+            });
+        }
+        if let Some(leader) = leader {
+            self.wait_clearance_effective(leader, facts, index);
+        }
     }
 }
 

@@ -94,6 +94,10 @@ defects! {
     RingsOnForbidden, "rings-on-forbidden", "4", [I3];
     /// 4: a node dials on by the do-not-call base it has until it has fetched the one in use.
     OldBaseStays, "old-base-stays", "4", [I3];
+    /// 4: a node takes patterns and freezes in with the next snapshot only.
+    ClearanceUnheard, "clearance-unheard", "4", [I3];
+    /// 4: a node takes a freeze for over half-way to its end.
+    ThawsEarly, "thaws-early", "4", [I3];
     /// I5: an abandoned call is reported as not answered.
     AbandonmentHidden, "abandonment-hidden", "I5", [I5];
     /// I7: a node forgets an outcome once it was sent, acknowledged or not.

@@ -10,7 +10,7 @@ use crate::{
 };
 use domain::*;
 use ledger::{
-    Change, DirectoryCommand, DirectoryEvent, DncRemoval, Fact, NewDncBase, RegionCommand,
+    Change, DirectoryCommand, DirectoryEvent, DncRemoval, Fact, NewDncBase, RegionCommand, Removal,
 };
 use permit::{
     PermitInput,
@@ -253,6 +253,9 @@ impl World {
             if self.chance(200) {
                 return self.change_base();
             }
+            if self.chance(300) {
+                return self.change_clearance();
+            }
         }
         let scope = match self.random.below(4) {
             0 => DncScope::Campaign(CAMPAIGNS[0]),
@@ -413,14 +416,14 @@ impl World {
             (facts.dnc.iter()).map(|fact| (fact.entry.number, fact.entry.scope, fact.index));
         let node = &mut self.nodes[i];
         node.reached = facts.index;
-        node.permit.directory_reset(now, facts.index, entries);
+        let clearance = facts.clearance.iter().copied().collect();
+        node.permit
+            .directory_reset(now, facts.index, entries, clearance);
         for campaign in facts.campaigns {
             node.campaigns.insert(campaign.id, campaign);
         }
         self.require_base(i, facts.dnc_base, facts.index);
-        for fact in &facts.dnc {
-            self.forbid(i, fact.entry.number);
-        }
+        self.forbid_where(i, |_| true);
     }
 
     fn node_hears(&mut self, i: usize, event: DirectoryEvent) {
@@ -432,6 +435,7 @@ impl World {
                             self.nodes[i].campaigns.insert(campaign.id, *campaign);
                         }
                         Fact::DncBase(base) => self.require_base(i, base, index),
+                        Fact::Clearance(facts) => self.hears_clearance(i, index, &facts),
                         _ => {}
                     }
                 }
@@ -457,20 +461,113 @@ impl World {
 
     /// Cancels what rings at a number that may not be called any more.
     fn forbid(&mut self, i: usize, number: PhoneNumber) {
+        self.forbid_where(i, |other| other == number);
+    }
+
+    fn forbid_where(&mut self, i: usize, concerned: impl Fn(PhoneNumber) -> bool) {
         if self.options.has(Defect::RingsOnForbidden) {
             return;
         }
+        let wall = self.local(i).wall;
         let covered: Vec<_> = (self.nodes[i].live.iter())
-            .filter(|live| live.lead.number == number)
+            .filter(|live| concerned(live.lead.number))
             .filter(|live| {
-                let dnc = self.nodes[i].permit.dnc();
-                dnc.covers(number, live.lead.campaign, REGION)
+                let (dnc, number) = (self.nodes[i].permit.dnc(), live.lead.number);
+                dnc.covers(number, live.lead.campaign, REGION) || dnc.is_frozen(number, wall)
             })
             .map(|live| live.lead.attempt)
             .collect();
         if !covered.is_empty() {
             self.cancel(i, |lead| covered.contains(&lead.attempt));
         }
+    }
+
+    /// An administrator adds or removes a pattern, freezes a number or pattern, or lifts a freeze.
+    fn change_clearance(&mut self) {
+        let now = WallTime::from_millis(self.true_wall());
+        let digits = number(self.millis(self.options.numbers)).digits();
+        let prefix = Prefix::from_digits(digits / 10).expect("ten digits");
+        let patterns: Vec<_> = (self.directory.witness.dnc_patterns())
+            .map(|(pattern, index)| (pattern.prefix, index))
+            .collect();
+        let freezes: Vec<_> = (self.directory.witness.freezes())
+            .map(|(freeze, index)| (freeze.target, index))
+            .collect();
+        // More go than come, or soon nobody could be dialed.
+        let change = match self.random.below(5) {
+            0 => Change::ChangePatterns {
+                add: vec![DncPattern {
+                    prefix,
+                    source: DncSource::Admin,
+                    reason: "a test".into(),
+                    added_at: now,
+                }],
+                remove: Vec::new(),
+                reason: String::new(),
+            },
+            1 | 2 if !patterns.is_empty() => {
+                let (key, index) = patterns[self.random.below(patterns.len() as u32) as usize];
+                Change::ChangePatterns {
+                    add: Vec::new(),
+                    remove: vec![Removal { key, index }],
+                    reason: "a test".into(),
+                }
+            }
+            3 if !freezes.is_empty() => {
+                let (key, index) = freezes[self.random.below(freezes.len() as u32) as usize];
+                Change::ChangeFreezes {
+                    add: Vec::new(),
+                    lift: vec![Removal { key, index }],
+                    reason: "a test".into(),
+                }
+            }
+            _ => {
+                let whole = number(self.millis(self.options.numbers));
+                let target = match self.chance(300) {
+                    true => Target::Prefix(prefix),
+                    false => Target::Number(whole),
+                };
+                let span = 5_000 + self.millis(120_000);
+                Change::ChangeFreezes {
+                    add: vec![Freeze {
+                        target,
+                        until: now + Duration::from_millis(span),
+                        reason: "a test".into(),
+                        source: "a test".into(),
+                        frozen_at: now,
+                    }],
+                    lift: Vec::new(),
+                    reason: String::new(),
+                }
+            }
+        };
+        self.administrator(change);
+    }
+
+    /// A node hears of patterns and freezes: it asks them from now on, and cancels what rings.
+    fn hears_clearance(&mut self, i: usize, index: u64, facts: &[ClearanceFact]) {
+        if self.options.has(Defect::ClearanceUnheard) {
+            return;
+        }
+        let now = self.local(i).wall;
+        for fact in facts {
+            let fact = match *fact {
+                ClearanceFact::Freeze(target, Some(until))
+                    if self.options.has(Defect::ThawsEarly) =>
+                {
+                    ClearanceFact::Freeze(target, Some(now + until.since(now) / 2))
+                }
+                fact => fact,
+            };
+            self.nodes[i].permit.dnc_mut().take(&fact, index);
+        }
+        self.forbid_where(i, |number| {
+            let target = |fact: &ClearanceFact| fact.target();
+            facts
+                .iter()
+                .filter_map(target)
+                .any(|target| target.covers(number))
+        });
     }
 
     /// An administrator stages a do-not-call base, puts one into use, or drops one.

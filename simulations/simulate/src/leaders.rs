@@ -80,6 +80,8 @@ enum Awaited {
     Entry((PhoneNumber, DncScope)),
     /// The base that the entry put into use.
     Base,
+    /// A pattern or freeze.
+    Clearance(ClearanceFact),
 }
 
 /// One voter of both groups.
@@ -394,6 +396,11 @@ impl World {
                     self.saw(Happening::BasesEffective);
                 }
             }
+            Awaited::Clearance(fact) => {
+                if self.checkers.clearance.effective(now, &fact, index) {
+                    self.saw(Happening::ClearanceEffective);
+                }
+            }
         }
     }
 
@@ -406,6 +413,25 @@ impl World {
         let local = me.clock.at(self.now);
         if let Some(token) = me.freshness.wait_effective(local, index) {
             me.waits.insert(token, (Awaited::Base, index));
+        }
+    }
+
+    /// The directory's leader begins to wait for patterns and freezes that its entry `index` holds.
+    pub(crate) fn wait_clearance_effective(
+        &mut self,
+        leader: usize,
+        facts: &[ClearanceFact],
+        index: u64,
+    ) {
+        for fact in facts {
+            if self.options.has(Defect::EffectiveAtCommit) {
+                self.effective(Awaited::Clearance(*fact), index);
+            }
+            let me = &mut self.voters[leader];
+            let local = me.clock.at(self.now);
+            if let Some(token) = me.freshness.wait_effective(local, index) {
+                me.waits.insert(token, (Awaited::Clearance(*fact), index));
+            }
         }
     }
 

@@ -275,13 +275,14 @@ impl World {
     /// What rings at a node that runs must be allowed to.
     fn still_ringing(&mut self, i: usize) -> Checked {
         let now = self.now;
+        let wall = self.true_wall();
         let live = std::mem::take(&mut self.nodes[i].live);
         let mut checked = self.checkers.bounds.channels(i, live.len());
         for one in &live {
             let call = self.checkers.live.call(one.lead.attempt);
             if checked.is_ok() && call.is_some_and(|call| call.rings(now)) {
                 let (checkers, truth) = self.truth();
-                checked = checkers.rings(now, i, &one.lead, truth);
+                checked = checkers.rings(now, wall, i, &one.lead, truth);
             }
         }
         self.nodes[i].live = live;

@@ -70,6 +70,11 @@ happenings! {
     BasesFetched, "do-not-call bases fetched by a node";
     BasesEffective, "do-not-call bases answered as effective";
     DeniedBase, "denied: do-not-call base not here";
+    Patterns, "do-not-call patterns added";
+    Freezes, "freezes added";
+    ClearanceGone, "patterns removed and freezes lifted or forgotten";
+    ClearanceEffective, "patterns and freezes answered as effective";
+    DeniedFrozen, "denied: frozen";
     Listed, "leads given back as listed in the base";
     OptOuts, "opt-outs heard at a node";
     Effective, "entries answered as effective";

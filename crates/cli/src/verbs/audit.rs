@@ -314,6 +314,10 @@ async fn why(call: &str, session: &Session) -> Result<()> {
             Some(base) => format!("  nor did the do-not-call base in use, {base}"),
             None => "  no do-not-call base was in use".to_owned(),
         },
+        match &permission.consent {
+            Some(consent) => format!("  the person had agreed: {consent}"),
+            None => "  no consent was asked for".to_owned(),
+        },
         format!(
             "  the calling window of {} was open in {}",
             permission.rule_pack,

@@ -96,6 +96,9 @@ pub(crate) struct Create {
     /// When to try again after a result: no_answer=1h, or no_answer=1h:3 for 3 attempts in all; may be repeated.
     #[arg(long, value_name = "RESULT=DELAY[:ATTEMPTS]", value_parser = retry)]
     retry: Vec<RetryFlag>,
+    /// Dial nobody without consent, whatever the rule pack says; --requires-consent=false takes it back.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    requires_consent: Option<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -287,6 +290,7 @@ fn merged(args: Create, mut fields: Fields) -> Result<Fields> {
     )?;
     fields.put("wrap_up_limit_seconds", seconds(args.wrap_up_limit))?;
     fields.put("attempts_max", args.attempts)?;
+    fields.put("requires_consent", args.requires_consent)?;
     let all = args
         .attempts
         .unwrap_or_else(|| CampaignSettings::new("", "").attempts_max);

@@ -6,7 +6,7 @@ use crate::{
     output::{self, Form},
     session::Session,
     transfer,
-    verbs::dnc_base,
+    verbs::{dnc_base, dnc_pattern},
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -59,6 +59,12 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  dialmesh dnc base build registry.txt --source FTC --out .\n  dialmesh dnc base ls"
     )]
     Base(dnc_base::Verb),
+    /// Patterns: digits with which numbers begin that nobody dials.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh dnc pattern add +1900 --reason \"premium rate\" --yes\n  dialmesh dnc pattern ls"
+    )]
+    Pattern(dnc_pattern::Verb),
 }
 
 #[derive(Debug, Args)]
@@ -81,6 +87,9 @@ pub(crate) struct Import {
     /// The country of numbers without a country code, by its ISO 3166 code (CN, US).
     #[arg(long, value_name = "CODE")]
     default_country: Option<String>,
+    /// The numbers come from a registry, which may take them back: `dnc base compact` takes them into a new base.
+    #[arg(long, conflicts_with_all = ["campaign", "region"])]
+    registry: bool,
     /// Count only and change nothing.
     #[arg(long)]
     dry_run: bool,
@@ -110,6 +119,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
     let client = || session.client();
     match verb {
         Verb::Base(verb) => dnc_base::run(verb, session).await,
+        Verb::Pattern(verb) => dnc_pattern::run(verb, session).await,
         Verb::Add {
             number,
             scope,
@@ -136,6 +146,16 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             output::lines(&[format!("{} {verdict}", output::plain(&found["number"]))])?;
             if found["in_base"] == true {
                 output::lines(&["It is in the do-not-call base in use.".to_owned()])?;
+            }
+            if let Some(pattern) = found["pattern"].as_str() {
+                output::lines(&[format!("The do-not-call pattern {pattern} covers it.")])?;
+            }
+            for freeze in found["freezes"].as_array().into_iter().flatten() {
+                let (until, reason) = (
+                    output::plain(&freeze["until"]),
+                    output::plain(&freeze["reason"]),
+                );
+                output::lines(&[format!("It is frozen until {until}: {reason}.")])?;
             }
             let columns = [
                 ("scope", "/scope"),
@@ -166,6 +186,9 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             let client = client()?;
             let (campaign, region) = args.scope.ids(&client).await?;
             let mut query = vec![("dry_run", args.dry_run.to_string())];
+            if args.registry {
+                query.push(("registry", true.to_string()));
+            }
             query.extend(
                 args.default_country
                     .map(|code| ("default_country", code.to_uppercase())),

@@ -40,6 +40,11 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  dialmesh dnc base use 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d\n  dialmesh dnc base use --none --reason \"the registry withdrew it, ticket 4711\" --yes"
     )]
     Use(Use),
+    /// Build a new base from the one in use and what registries said since (`dnc import --registry`), and stage it.
+    #[command(
+        after_help = "Examples:\n  dialmesh dnc base compact\n  dialmesh dnc base use \"$(dialmesh dnc base compact -o json | jq -r .made)\""
+    )]
+    Compact,
     /// Forget a base that is not in use; nodes delete it.
     #[command(
         after_help = "Examples:\n  dialmesh dnc base rm 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d --yes"
@@ -127,6 +132,11 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
                 "wait": args.wait,
             });
             session.show(&client.post("/do-not-call/bases/use", &body).await?)
+        }
+        Verb::Compact => {
+            let client = session.client()?;
+            let made = transfer::operation(&client, "/do-not-call/bases/compact").await?;
+            session.show(&serde_json::to_value(made)?)
         }
         Verb::Rm { id } => {
             let client = session.client()?;

@@ -6,8 +6,9 @@ use crate::{
     notice::{CallCard, CallEnd, DispositionChoice},
 };
 use domain::{
-    AgentId, AttemptId, CallOutcome, Campaign, CampaignId, Disposition, DispositionCode, DncBaseId,
-    Instant, LeadId, LeasedLead, LegId, Now, Permission, PhoneNumber, SessionId, TrunkId, WallTime,
+    AgentId, AttemptId, CallOutcome, Campaign, CampaignId, ConsentUsed, Disposition,
+    DispositionCode, DncBaseId, Instant, LeadId, LeasedLead, LegId, Now, Permission, PhoneNumber,
+    SessionId, TrunkId, WallTime,
 };
 use sansio::transitions::Table;
 use serde::{Deserialize, Serialize};
@@ -164,6 +165,8 @@ pub struct DialFacts {
     pub permission: Option<Permission>,
     /// The do-not-call base that was asked.
     pub dnc_base: Option<DncBaseId>,
+    /// The person's consent, where one was there.
+    pub consent: Option<ConsentUsed>,
 }
 
 /// What must be durable before an agent is told that a disposition is set (I7). After a crash it

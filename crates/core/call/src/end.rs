@@ -116,6 +116,7 @@ impl AttemptEnd {
             dnc_index: dialed.map_or(0, |facts| facts.dnc_index),
             permission: dialed.and_then(|facts| facts.permission.clone()),
             dnc_base: dialed.and_then(|facts| facts.dnc_base),
+            consent: dialed.and_then(|facts| facts.consent),
             note: self.note.clone(),
         })
     }

@@ -5,12 +5,15 @@
 
 pub mod agent;
 pub mod campaign;
+pub mod clearance;
+pub mod consent;
 pub mod do_not_call;
 pub mod id;
 pub mod lead;
 pub mod limits;
 pub mod mesh_clock;
 pub mod phone;
+pub mod prefix;
 pub mod record;
 pub mod region;
 pub mod secret;
@@ -24,6 +27,8 @@ pub use campaign::{
     AgentDisposition, Campaign, CampaignState, DialLevel, Disposition, DispositionCode,
     DispositionFlags, PacingMode, RetryRule,
 };
+pub use clearance::{Barred, Clearance, ClearanceFact, DncPattern, Freeze, Target};
+pub use consent::{Consent, ConsentGrant, ConsentId, ConsentKind, ConsentProof, ConsentUsed};
 pub use do_not_call::{DncBaseId, DncBaseIdError, DncEntry, DncScope, DncSource};
 pub use id::{
     AgentId, AttemptId, CampaignId, Incarnation, LeadId, LegId, ListId, MemberId, RegionId,
@@ -32,6 +37,7 @@ pub use id::{
 pub use lead::{CallOutcome, LeadProfile, LeasedLead, NewLead};
 pub use mesh_clock::{ClockVerdict, MeshClock};
 pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
+pub use prefix::{Prefix, PrefixError, PrefixMap};
 pub use record::{CallRecord, LegStats, Permission};
 pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};
 pub use secret::Secret;

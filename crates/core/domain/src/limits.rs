@@ -163,3 +163,16 @@ pub const VOTER_GRACE_MAX: Duration = Duration::from_secs(24 * 3600);
 pub const VOTER_STABLE_MIN: Duration = Duration::from_secs(1);
 /// Longest such time.
 pub const VOTER_STABLE_MAX: Duration = Duration::from_secs(3600);
+/// Do-not-call patterns in the directory.
+pub const DNC_PATTERNS: usize = 10_000;
+/// Freezes in the directory.
+pub const FREEZES: usize = 1_000_000;
+/// How long a freeze may last; what must rest for longer belongs on do-not-call.
+pub const FREEZE_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// How long the directory keeps a freeze after its end: nodes and regions judge by their own
+/// clocks, and none may be so far behind.
+pub const FREEZE_KEPT: Duration = Duration::from_secs(86_400);
+/// Consents in the directory.
+pub const CONSENTS: usize = 5_000_000;
+/// Different proofs of consents: kinds, sources and places.
+pub const CONSENT_PROOFS: usize = 10_000;

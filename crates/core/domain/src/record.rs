@@ -1,8 +1,8 @@
 //! Call records: what is kept of each attempt.
 
 use crate::{
-    AgentId, AttemptId, CampaignId, Disposition, DncBaseId, LeadId, ListId, MemberId, PhoneNumber,
-    RegionId, SessionId, TrunkId, WallTime, ZoneId,
+    AgentId, AttemptId, CampaignId, ConsentUsed, Disposition, DncBaseId, LeadId, ListId, MemberId,
+    PhoneNumber, RegionId, SessionId, TrunkId, WallTime, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,4 +96,6 @@ pub struct CallRecord {
     /// Why it was allowed: the do-not-call base that was asked. Last: formats before it read as
     /// none here.
     pub dnc_base: Option<DncBaseId>,
+    /// Why it was allowed: the person's consent, where one was there.
+    pub consent: Option<ConsentUsed>,
 }

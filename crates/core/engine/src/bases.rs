@@ -1,7 +1,7 @@
 //! The do-not-call base: which one the directory put into use, and those that are at this node.
 
 use crate::Engine;
-use domain::{DncBaseId, Now, PhoneNumber};
+use domain::{Campaign, DncBaseId, Now};
 use permit::base::BaseLookup;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -34,22 +34,20 @@ impl Engine {
         self.bases.here.remove(&id);
     }
 
+    /// Whether the base is older than a campaign's rule pack allows a registry's data to be.
+    pub(crate) fn base_is_too_old(&self, now: Now, campaign: &Campaign) -> bool {
+        compliance::RulePack::by_name(&campaign.rule_pack)
+            .and_then(|pack| pack.registry_age_max)
+            .is_some_and(|max| self.permit.dnc().base_is_older(max, now.wall))
+    }
+
     /// From here on the required base answers, and what it covers is not dialed. Where it is not
     /// here, what rings is cancelled, since it may be in it.
     fn ask_required_base(&mut self, now: Now, required: Option<DncBaseId>) {
         let base = required.and_then(|id| self.bases.here.get(&id)).cloned();
         (self.permit).base_in_use(now, required, base, self.bases.since);
         self.drain_permit(now);
-        let dnc = self.permit.dnc();
-        let leads = (self.hoppers).take_if(|lead| dnc.is_listed(lead.number));
-        self.give_back(leads);
-        let numbers: Vec<PhoneNumber> = (self.calls.attempts())
-            .map(|(_, number, ..)| number)
-            .filter(|number| self.permit.dnc().is_listed(*number))
-            .collect();
-        for number in numbers {
-            self.forbid(now, number);
-        }
+        self.forbid_where(now, |_| true);
         self.pace_soon(now);
     }
 }

@@ -13,13 +13,15 @@ use crate::{
     status::Tally,
 };
 use call::CallCenter;
-use domain::{AttemptId, CampaignId, Instant, LegId, LegStats, Now, RegionId, TrunkId, WallTime};
+use domain::{
+    AttemptId, CampaignId, Instant, LegId, LegStats, Now, PhoneNumber, RegionId, TrunkId, WallTime,
+};
 use media::PortPool;
 use numbering::CallerIdFacts;
 use permit::{Grant, Permit, PermitInput, PermitOutput};
 use sansio::{Seed, Stream, Timers};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -345,11 +347,12 @@ impl Engine {
                 for (number, scope, added_by) in removed {
                     self.permit.dnc_mut().remove(number, scope, added_by, index);
                 }
-                for (entry, _) in added {
-                    self.forbid(now, entry.number);
-                }
+                let numbers: BTreeSet<PhoneNumber> =
+                    added.iter().map(|(entry, _)| entry.number).collect();
+                self.forbid_where(now, |lead| numbers.contains(&lead.number));
             }
             DirectoryChange::DncBase(base) => self.base_required(now, base, index),
+            DirectoryChange::Clearance(facts) => self.clearance_changed(now, index, &facts),
             DirectoryChange::Reset(copy) => self.reset(now, index, *copy),
         }
     }
@@ -362,6 +365,7 @@ impl Engine {
             agents,
             dnc,
             dnc_base,
+            clearance,
         } = copy;
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())
             .filter(|id| !trunks.iter().any(|trunk| trunk.id == *id))
@@ -382,7 +386,7 @@ impl Engine {
         let entries = dnc
             .iter()
             .map(|(entry, added_by)| (entry.number, entry.scope, *added_by));
-        self.permit.directory_reset(now, index, entries);
+        (self.permit).directory_reset(now, index, entries, clearance.into_iter().collect());
         self.base_required(now, dnc_base, index);
         self.drain_permit(now);
         for trunk in trunks {
@@ -395,14 +399,7 @@ impl Engine {
         for campaign in campaigns {
             self.campaign_changed(now, campaign);
         }
-        let numbers: Vec<_> = self
-            .calls
-            .attempts()
-            .map(|(_, number, ..)| number)
-            .collect();
-        for number in numbers {
-            self.forbid(now, number);
-        }
+        self.forbid_where(now, |_| true);
     }
 
     fn agent_changed(&mut self, now: Now, agent: domain::AgentAccount) {

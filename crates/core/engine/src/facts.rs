@@ -2,8 +2,8 @@
 
 use call::Account;
 use domain::{
-    AgentAccount, AgentId, CallerId, Campaign, CampaignId, DncBaseId, DncEntry, MemberId,
-    PhoneNumber, Trunk, TrunkId,
+    AgentAccount, AgentId, CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry,
+    MemberId, PhoneNumber, Trunk, TrunkId,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,6 +22,8 @@ pub struct DirectoryCopy {
     pub dnc: Vec<(DncEntry, u64)>,
     /// The do-not-call base in use.
     pub dnc_base: Option<DncBaseId>,
+    /// Patterns and freezes.
+    pub clearance: Vec<ClearanceFact>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.
@@ -35,6 +37,13 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Whether a campaign's rule pack asks for consent.
+    pub(crate) fn consent_required(&self, campaign: CampaignId) -> bool {
+        (self.campaigns.get(&campaign))
+            .and_then(|campaign| compliance::RulePack::by_name(&campaign.rule_pack))
+            .is_some_and(|pack| pack.consent.required)
+    }
+
     /// Takes a trunk in if it is this node's, out if it was and is no more.
     pub(crate) fn set_trunk(&mut self, member: MemberId, trunk: Trunk) -> bool {
         if trunk.node == member {

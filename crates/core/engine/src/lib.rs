@@ -10,6 +10,7 @@
 
 mod bases;
 mod callers;
+mod clearance;
 mod engine;
 mod face;
 mod facts;

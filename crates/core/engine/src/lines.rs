@@ -2,6 +2,7 @@
 
 use crate::{
     Engine, Entry, Observed, Output, TimerName,
+    clearance::is_barred,
     learning::window,
     legs::{Leg, Owner},
 };
@@ -102,7 +103,7 @@ impl Engine {
 
     fn pace_campaign(&mut self, now: Now, campaign: &Arc<Campaign>) {
         // Nobody may be dialed: leads wait in their hoppers.
-        if !self.permit.dnc().is_whole() {
+        if !self.permit.dnc().is_whole() || self.base_is_too_old(now, campaign) {
             return;
         }
         let view = self.give_up_risky(now, campaign);
@@ -213,11 +214,12 @@ impl Engine {
             .campaigns
             .get(&campaign)
             .is_some_and(|c| c.state == CampaignState::Running);
+        let required = self.facts.consent_required(campaign);
         let (good, bad): (Vec<_>, Vec<_>) = leads.into_iter().partition(|lead| {
             running
                 && !self.draining
                 && !self.permit.expired(now.monotonic, region, lead.session)
-                && !self.permit.dnc().covers(lead.number, campaign, region)
+                && !is_barred(self.permit.dnc(), required, now, lead)
         });
         self.give_back(bad);
         self.hoppers.put(campaign, good);
@@ -304,6 +306,8 @@ impl Engine {
             number,
             trunk: trunk.id,
             caller_id: &caller,
+            consent_required: pack.consent.required,
+            registry_age_max: pack.registry_age_max,
             rule_pack_version: 0,
         };
         let open = || compliance::may_dial_at(pack, &zones, now.wall).is_ok();
@@ -333,6 +337,7 @@ impl Engine {
             rule_pack: pack.to_string(),
             dnc_index: grant.dnc_index,
             dnc_base: grant.dnc_base,
+            consent: grant.consent,
             permission: Some(Permission {
                 sequence: self.audit.sequence + 1,
                 zones,
@@ -410,6 +415,7 @@ impl Engine {
             dnc_index: facts.dnc_index,
             permission: facts.permission.clone(),
             dnc_base: facts.dnc_base,
+            consent: facts.consent,
             note: String::new(),
         }
     }
@@ -442,30 +448,6 @@ impl Engine {
             .is_ok()
         {
             self.drain_calls(now);
-        }
-    }
-
-    /// A number may not be called any more: empties it from hoppers, cancels what rings.
-    pub(crate) fn forbid(&mut self, now: Now, number: PhoneNumber) {
-        let covered = |dnc: &permit::DncSet, lead: &LeasedLead| {
-            dnc.covers(lead.number, lead.campaign, lead.lead.region())
-        };
-        let dnc = self.permit.dnc();
-        let leads = self
-            .hoppers
-            .take_if(|lead| lead.number == number && covered(dnc, lead));
-        self.give_back(leads);
-        let ringing: Vec<AttemptId> = (self.calls.attempts())
-            .filter(|(_, n, ..)| *n == number)
-            .map(|(attempt, ..)| attempt)
-            .filter(|attempt| {
-                self.calls
-                    .lease(*attempt)
-                    .is_some_and(|lease| covered(self.permit.dnc(), lease))
-            })
-            .collect();
-        for attempt in ringing {
-            self.cancel(now, attempt, CancelReason::DoNotCall);
         }
     }
 

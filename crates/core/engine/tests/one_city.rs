@@ -9,10 +9,11 @@ use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, RequestId};
 use domain::{
     AgentAccount, AgentDisposition, AgentId, AttemptId, CallerId, CallerIdCaps, Campaign,
-    CampaignId, CampaignState, Codec, DialLevel, Disposition, DispositionCode, DispositionFlags,
-    DncEntry, DncScope, DncSource, Instant, LeadId, LeadProfile, LeasedLead, ListId, MemberId, Now,
-    NumberFormat, PacingMode, PhoneNumber, RegionId, Secret, SessionId, SipTransport, Trunk,
-    TrunkAuth, TrunkId, WallTime,
+    CampaignId, CampaignState, ClearanceFact, Codec, ConsentGrant, ConsentId, ConsentKind,
+    DialLevel, Disposition, DispositionCode, DispositionFlags, DncEntry, DncScope, DncSource,
+    Instant, LeadId, LeadProfile, LeasedLead, ListId, MemberId, Now, NumberFormat, PacingMode,
+    PhoneNumber, RegionId, Secret, SessionId, SipTransport, Target, Trunk, TrunkAuth, TrunkId,
+    WallTime,
 };
 use engine::{
     DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Output, PhoneAddress, Side,
@@ -506,6 +507,7 @@ fn directory() -> DirectoryCopy {
         }],
         dnc: Vec::new(),
         dnc_base: None,
+        clearance: Vec::new(),
     }
 }
 
@@ -648,6 +650,110 @@ fn do_not_call_cancels_what_rings_and_empties_the_hopper() {
     assert_eq!(world.invites.len(), 1);
 }
 
+#[test]
+fn patterns_and_freezes_empty_the_hopper_and_cancel_what_rings() {
+    let mut world = World::new();
+    world.shift();
+    let change = |index, fact| Input::Directory {
+        index,
+        changes: vec![DirectoryChange::Clearance(vec![fact])],
+    };
+    let prefix = "+861380013".parse().unwrap();
+    let pattern = |index, there| change(index, ClearanceFact::Pattern(prefix, there));
+    // 8002 rings on, 8012 waits in the hopper.
+    let attempts = world.lease(&["8002", "8012"]);
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.invites.len(), 1);
+    world.input(pattern(6, true));
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.closed[&attempts[0]].0, Disposition::Cancelled);
+    assert_eq!(world.undialed, [attempts[1]]);
+    // What comes while it holds is given back at once.
+    world.undialed.clear();
+    let attempts = world.lease(&["8022"]);
+    assert_eq!(world.undialed, attempts);
+    world.input(pattern(7, false));
+    world.undialed.clear();
+    world.closed.clear();
+    let attempts = world.lease(&["8002"]);
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.invites.len(), 2);
+    // A freeze cancels too, and ends without a word: the lead that is leased after it is dialed.
+    let until = world.now.wall + Duration::from_secs(60);
+    let target = Target::Number(number("+8613800138002"));
+    world.input(change(8, ClearanceFact::Freeze(target, Some(until))));
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.closed[&attempts[0]].0, Disposition::Cancelled);
+    world.undialed.clear();
+    assert_eq!(world.lease(&["8002"]), world.undialed);
+    world.run(until.since(world.now.wall));
+    world.undialed.clear();
+    world.lease(&["8002"]);
+    world.run(Duration::from_secs(2));
+    assert!(world.undialed.is_empty());
+    assert_eq!(world.invites.len(), 3);
+}
+
+fn consent(digits: &str) -> ClearanceFact {
+    let grant = ConsentGrant {
+        id: ConsentId(4711),
+        kind: ConsentKind::Form,
+        until: None,
+    };
+    ClearanceFact::Consent(number(&format!("+861380013{digits}")), None, Some(grant))
+}
+
+#[test]
+fn leads_wait_while_the_registry_is_older_than_the_rule_pack_allows() {
+    use permit::base::BaseLookup as _;
+    let mut world = World::new();
+    let mut campaign = campaign();
+    campaign.rule_pack = "us-federal".into();
+    // Noon in Shanghai: the window is open.
+    world.now.wall = WallTime::from_millis(1_795_320_000_000);
+    let changes = vec![DirectoryChange::Campaign(Arc::new(campaign))];
+    world.input(Input::Directory { index: 6, changes });
+    world.shift();
+    let old = base_of(&["9999"]);
+    world.input(Input::DncBaseHere(old.clone()));
+    let changes = vec![DirectoryChange::DncBase(Some(old.id()))];
+    world.input(Input::Directory { index: 7, changes });
+    world.lease(&["8002"]);
+    world.run(Duration::from_secs(2));
+    assert!(
+        world.invites.is_empty() && world.undialed.is_empty(),
+        "they wait"
+    );
+    let changes = vec![DirectoryChange::DncBase(None)];
+    world.input(Input::Directory { index: 8, changes });
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.invites.len(), 1);
+}
+
+#[test]
+fn a_campaign_that_asks_for_consent_dials_nobody_without() {
+    let mut world = World::new();
+    world.shift();
+    let change = |index, fact| Input::Directory {
+        index,
+        changes: vec![DirectoryChange::Clearance(vec![fact])],
+    };
+    world.input(change(6, consent("8002")));
+    world.input(change(7, ClearanceFact::RequiresConsent(CAMPAIGN, true)));
+    let attempts = world.lease(&["8002", "8012"]);
+    assert_eq!(world.undialed, [attempts[1]], "nobody agreed there");
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.invites.len(), 1);
+    // Withdrawn while it rings; the record says by which consent it was dialed.
+    let withdrawn = ClearanceFact::Consent(number("+8613800138002"), None, None);
+    world.input(change(8, withdrawn));
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.closed[&attempts[0]].0, Disposition::Cancelled);
+    let record = world.closed[&attempts[0]].1.as_ref().unwrap();
+    let used = record.consent.unwrap();
+    assert_eq!((used.id, used.kind), (ConsentId(4711), ConsentKind::Form));
+}
+
 fn base_of(digits: &[&str]) -> Arc<permit::base::MemoryBase> {
     let numbers = digits.iter().map(|d| number(&format!("+861380013{d}")));
     let about = permit::base::BaseAbout {
@@ -755,7 +861,11 @@ fn a_pause_over_the_windows_end_cancels_what_left_meanwhile() {
         let mut world = World::new();
         let mut campaign = campaign();
         campaign.rule_pack = "china".into();
-        let changes = vec![DirectoryChange::Campaign(Arc::new(campaign))];
+        let consents = ["8002", "8012"].map(consent).into();
+        let changes = vec![
+            DirectoryChange::Clearance(consents),
+            DirectoryChange::Campaign(Arc::new(campaign)),
+        ];
         world.input(Input::Directory { index: 6, changes });
         world.shift();
         world.now.wall = closing - Duration::from_millis(500);

@@ -6,12 +6,16 @@
 
 mod bases;
 mod checks;
+mod clearance;
+mod consents;
 mod fleet;
 mod layout;
 mod people;
 mod words;
 mod work;
 
+pub use clearance::Removal;
+pub use consents::ConsentKey;
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use words::*;
 
@@ -84,6 +88,10 @@ pub struct Directory {
     base: Option<DncBaseId>,
     /// Places and voters. Since version 4, and read as none from earlier ones.
     layout: layout::Layout,
+    /// Patterns and freezes. Since version 4, and read as none from earlier ones.
+    clearance: clearance::ClearanceBook,
+    /// Since version 4, and read as none from earlier ones.
+    consents: consents::ConsentBook,
 }
 
 impl Directory {
@@ -227,7 +235,8 @@ impl Directory {
             .map(|((number, scope), row)| dnc_fact(*number, *scope, row))
     }
 
-    /// Whether an attempt at a number of that region for that campaign is forbidden. Exact.
+    /// Whether an entry or pattern forbids an attempt at a number of that region for that campaign.
+    /// Exact, apart from the base.
     pub fn dnc_covers(&self, number: PhoneNumber, campaign: CampaignId, region: RegionId) -> bool {
         [
             DncScope::Mesh,
@@ -236,6 +245,7 @@ impl Directory {
         ]
         .into_iter()
         .any(|scope| self.dnc.contains_key(&(number, scope)))
+            || self.dnc_pattern_of(number).is_some()
     }
 
     /// The do-not-call bases known, by hash.
@@ -280,6 +290,7 @@ impl Directory {
             agents: self.agents.values().cloned().collect(),
             dnc: self.dnc().collect(),
             dnc_base: self.base,
+            clearance: self.clearance_facts().collect(),
         }
     }
 
@@ -349,6 +360,22 @@ impl Directory {
             Change::DrainMember { id, on } => self.drain_member(id, on),
             Change::SetVoterPolicy { policy } => self.set_voter_policy(policy),
             Change::SetRegionPolicy { id, policy } => self.set_region_policy(id, policy),
+            Change::ChangePatterns {
+                add,
+                remove,
+                reason,
+            } => self.change_patterns(add, &remove, &reason, facts),
+            Change::ChangeFreezes { add, lift, reason } => {
+                self.change_freezes(add, &lift, &reason, facts)
+            }
+            Change::ChangeConsents {
+                add,
+                withdraw,
+                reason,
+            } => self.change_consents(&add, &withdraw, &reason, facts),
+            Change::RequireConsent { campaign, required } => {
+                self.require_consent(campaign, required, facts)
+            }
         }
     }
 }
@@ -392,6 +419,7 @@ impl Replicated for Directory {
             }
         }
         let mut facts = Vec::new();
+        self.clearance.expire(self.clock, &mut facts);
         let reply = (self.change(command.change, &mut facts, events))
             .unwrap_or_else(DirectoryReply::Rejected);
         if !facts.is_empty() {
@@ -413,10 +441,12 @@ impl Replicated for Directory {
     fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
+        let clearance = &clearance::ClearanceBook::EMPTY[..];
+        let later = [layout, clearance].concat();
         let missing = match bytes.get(1) {
-            Some(1) => [&[0, 0, 0], layout].concat(),
-            Some(2) => [&[0, 0], layout].concat(),
-            Some(3) => layout.to_vec(),
+            Some(1) => [&[0, 0, 0], &later[..]].concat(),
+            Some(2) => [&[0, 0], &later[..]].concat(),
+            Some(3) => later,
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

@@ -22,6 +22,7 @@
 
 mod book;
 mod claims;
+mod clearance;
 mod facts;
 mod import;
 mod outcomes;
@@ -35,8 +36,8 @@ pub use words::*;
 
 use book::{Book, LeadSlot, NONE};
 use domain::{
-    Campaign, CampaignId, DncBaseId, DncScope, Incarnation, LeadId, LeasedLead, ListId, MemberId,
-    PhoneNumber, RegionId, SessionId, WallTime,
+    Campaign, CampaignId, Clearance, DncBaseId, DncScope, Incarnation, LeadId, LeasedLead, ListId,
+    MemberId, PhoneNumber, RegionId, SessionId, WallTime,
 };
 use sansio::{ApplyContext, Replicated, RestoreError};
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,9 @@ pub struct RegionLedger {
     base: Option<DncBaseId>,
     /// Do-not-call entries that concern this region, with the directory index that added them.
     dnc: BTreeMap<(PhoneNumber, DncScope), u64>,
+    clearance: Clearance,
+    /// Ends of freezes and consents yet to come; from `clearance`.
+    endings: BTreeSet<(WallTime, clearance::Ending)>,
     sessions: BTreeMap<SessionId, Session>,
     /// The newest incarnation heard of each node.
     nodes: BTreeMap<MemberId, Incarnation>,
@@ -119,6 +123,8 @@ impl RegionLedger {
             facts_index: 0,
             base: None,
             dnc: BTreeMap::new(),
+            clearance: Clearance::default(),
+            endings: BTreeSet::new(),
             sessions: BTreeMap::new(),
             nodes: BTreeMap::new(),
             leases: BTreeMap::new(),
@@ -240,7 +246,7 @@ impl RegionLedger {
         })
     }
 
-    /// Whether a do-not-call entry covers a number in a campaign.
+    /// Whether a do-not-call entry or pattern covers a number in a campaign.
     pub fn dnc_covers(&self, number: PhoneNumber, campaign: CampaignId) -> bool {
         [
             DncScope::Mesh,
@@ -249,6 +255,7 @@ impl RegionLedger {
         ]
         .into_iter()
         .any(|scope| self.dnc.contains_key(&(number, scope)))
+            || self.clearance.pattern_of(number).is_some()
     }
 
     /// When a lead that rests becomes due next, of any campaign.
@@ -294,6 +301,7 @@ impl Replicated for RegionLedger {
     ) -> RegionReply {
         self.applied = context.index;
         self.book.advance(context.wall);
+        self.pass_endings();
         let result = match command {
             RegionCommand::Import {
                 list,
@@ -336,6 +344,10 @@ impl Replicated for RegionLedger {
                 directory_index,
                 base,
             } => self.use_base(directory_index, base, events),
+            RegionCommand::Clearance {
+                directory_index,
+                facts,
+            } => self.take_clearance(directory_index, &facts, events),
         };
         result.unwrap_or_else(RegionReply::Refused)
     }

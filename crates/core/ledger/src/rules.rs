@@ -24,6 +24,11 @@ impl Rules {
         self.0.simulated_only
     }
 
+    /// Whether they ask for each person's consent.
+    pub(crate) fn consent_required(&self) -> bool {
+        self.0.consent.required
+    }
+
     /// The pack of that name, if this release has one.
     pub(crate) fn of(name: &str) -> Option<Self> {
         RulePack::by_name(name).map(Self)

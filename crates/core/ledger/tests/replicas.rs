@@ -59,6 +59,8 @@ enum Step {
     Settle(u8, bool),
     Tick(u8),
     Facts(u8, bool),
+    Pattern(u8, bool),
+    Freeze(u8, u8),
     Wait(u16),
 }
 
@@ -72,6 +74,8 @@ fn step() -> impl Strategy<Value = Step> {
         (any::<u8>(), any::<bool>()).prop_map(|(l, p)| Step::Settle(l, p)),
         any::<u8>().prop_map(Step::Tick),
         (any::<u8>(), any::<bool>()).prop_map(|(n, add)| Step::Facts(n, add)),
+        (any::<u8>(), any::<bool>()).prop_map(|(n, there)| Step::Pattern(n, there)),
+        (any::<u8>(), any::<u8>()).prop_map(|(n, minutes)| Step::Freeze(n, minutes)),
         any::<u16>().prop_map(Step::Wait),
     ]
 }
@@ -169,6 +173,24 @@ fn command(ledger: &RegionLedger, step: Step) -> Option<RegionCommand> {
             after: ledger.last_tick(),
             elapsed: Duration::from_secs(5),
         },
+        Step::Pattern(n, there) => {
+            let prefix = Prefix::from_digits(12_125_550_000 / 10u64.pow(u32::from(n % 4) + 1));
+            RegionCommand::Clearance {
+                directory_index: ledger.facts_index() + 1,
+                facts: vec![ClearanceFact::Pattern(
+                    prefix.expect("up to ten digits"),
+                    there,
+                )],
+            }
+        }
+        Step::Freeze(n, minutes) => {
+            let until = ledger.clock() + Duration::from_secs(60 * u64::from(minutes));
+            let target = Target::Number(number(u64::from(n)));
+            RegionCommand::Clearance {
+                directory_index: ledger.facts_index() + 1,
+                facts: vec![ClearanceFact::Freeze(target, (n % 5 != 0).then_some(until))],
+            }
+        }
         Step::Facts(n, add) => {
             let index = ledger.facts_index() + 1;
             let scope = [
@@ -287,11 +309,19 @@ fn region_snapshots_keep_their_bytes() {
         Step::Claim(1, 1),
     ];
     let (bytes, _) = run(&steps, |_| false);
-    golden("region-v2.bin", &bytes);
+    golden("region-v3.bin", &bytes);
     let ledger = RegionLedger::restore(&bytes).unwrap();
-    let first = include_bytes!("../testdata/region-v1.bin");
-    let first = RegionLedger::restore(first).expect("the version before is read");
-    assert!(first == ledger, "without a do-not-call base");
+    let earlier: [&[u8]; 2] = [
+        include_bytes!("../testdata/region-v1.bin"),
+        include_bytes!("../testdata/region-v2.bin"),
+    ];
+    for bytes in earlier {
+        let earlier = RegionLedger::restore(bytes).expect("versions before are read");
+        assert!(
+            earlier == ledger,
+            "without a do-not-call base, patterns and freezes"
+        );
+    }
     let stats = ledger.stats(CAMPAIGN);
     assert!(
         stats.in_doubt > 0 && stats.leased > 0 && stats.waiting > 0,
@@ -379,10 +409,87 @@ fn directory_snapshots_keep_their_bytes() {
     ];
     for bytes in earlier {
         let earlier = Directory::restore(bytes).expect("versions before are read");
-        assert!(earlier == directory, "without audit heads, bases, places");
+        assert!(earlier == directory, "without what came later");
     }
     assert!(
         RegionLedger::restore(&bytes).is_err(),
         "another machine's bytes"
     );
+}
+
+#[test]
+fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
+    let at = WallTime::from_millis(NOON);
+    let prefix: Prefix = "+1900".parse().expect("a pattern");
+    let until = at + Duration::from_secs(3600);
+    let consent = |campaign| Consent {
+        number: number(3),
+        campaign,
+        proof: ConsentProof {
+            kind: ConsentKind::Form,
+            source: "form 3".into(),
+            place: "example.com".into(),
+        },
+        given_at: at,
+        until: Some(until),
+    };
+    let changes = [
+        Change::ChangePatterns {
+            add: vec![DncPattern {
+                prefix,
+                source: DncSource::Admin,
+                reason: "premium rate".into(),
+                added_at: at,
+            }],
+            remove: Vec::new(),
+            reason: String::new(),
+        },
+        Change::ChangeFreezes {
+            add: [Target::Number(number(1)), Target::Prefix(prefix)]
+                .map(|target| Freeze {
+                    target,
+                    until,
+                    reason: "asked to wait".into(),
+                    source: "complaints".into(),
+                    frozen_at: at,
+                })
+                .into(),
+            lift: Vec::new(),
+            reason: String::new(),
+        },
+        Change::CreateCampaign {
+            campaign: Box::new(Campaign {
+                id: CampaignId(0),
+                state: CampaignState::Draft,
+                ..campaign(1, 60)
+            }),
+        },
+        Change::ChangeConsents {
+            add: vec![consent(None), consent(Some(CAMPAIGN))],
+            withdraw: Vec::new(),
+            reason: String::new(),
+        },
+        Change::RequireConsent {
+            campaign: CAMPAIGN,
+            required: true,
+        },
+    ];
+    let mut directory = Directory::default();
+    for (index, change) in (1..).zip(changes) {
+        let context = ApplyContext { index, wall: at };
+        let reply = directory.apply(context, change.into(), &mut Vec::new());
+        assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
+    }
+    let bytes = directory.snapshot();
+    golden("directory-v4-clearance.bin", &bytes);
+    assert!(Directory::restore(&bytes).unwrap() == directory);
+    // The region that hears of all of it.
+    let mut region = RegionLedger::new(REGION);
+    for (index, command) in (1..).zip(catch_up(&directory, &region)) {
+        region.apply(ApplyContext { index, wall: at }, command, &mut Vec::new());
+    }
+    assert!(catch_up(&directory, &region).is_empty());
+    let bytes = region.snapshot();
+    golden("region-v3-clearance.bin", &bytes);
+    assert!(RegionLedger::restore(&bytes).unwrap() == region);
 }

@@ -106,6 +106,8 @@ fn main() {
             number: number(n),
             trunk: TrunkId(1),
             caller_id: &callers[(n % 100) as usize],
+            consent_required: false,
+            registry_age_max: None,
             rule_pack_version: 1,
         };
         let start = Clock::now();

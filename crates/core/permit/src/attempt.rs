@@ -1,9 +1,10 @@
 //! What is asked before an INVITE, and the two answers.
 
 use domain::{
-    AttemptId, CallerId, CampaignId, DncBaseId, Instant, PhoneNumber, RegionId, SessionId, TrunkId,
-    WallTime,
+    AttemptId, CallerId, CampaignId, ConsentUsed, DncBaseId, Instant, PhoneNumber, RegionId,
+    SessionId, TrunkId, WallTime,
 };
+use std::time::Duration;
 
 /// An attempt that is about to be dialed.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,10 @@ pub struct Attempt<'a> {
     pub trunk: TrunkId,
     /// The number to be shown.
     pub caller_id: &'a CallerId,
+    /// Whether the campaign's rule pack asks for consent; the campaign itself may, too.
+    pub consent_required: bool,
+    /// How old the rule pack allows a registry's data to be, that is the base in use.
+    pub registry_age_max: Option<Duration>,
     /// Version of the rule pack by which the calling window is judged, for the call record.
     pub rule_pack_version: u32,
 }
@@ -43,6 +48,8 @@ pub struct Grant {
     pub dnc_index: u64,
     /// The do-not-call base that was asked.
     pub dnc_base: Option<DncBaseId>,
+    /// The person's consent, where one was there.
+    pub consent: Option<ConsentUsed>,
     /// The rule pack's version.
     pub rule_pack_version: u32,
     /// Validity of session and freshness ends: an INVITE that left later must be cancelled.
@@ -73,9 +80,18 @@ pub enum Denial {
     /// I3: the do-not-call base that the directory has put into use is not here.
     #[error("the do-not-call base in use is not at this node yet")]
     NoDncBase,
+    /// The do-not-call base in use is older than the rule pack allows a registry's data to be.
+    #[error("the do-not-call base in use is older than the rule pack allows")]
+    OldDncBase,
     /// I3: the number must not be called.
-    #[error("a do-not-call entry or the base covers the number")]
+    #[error("a do-not-call entry, pattern or the base covers the number")]
     DoNotCall,
+    /// I3: the number rests by a freeze that has not ended.
+    #[error("the number is frozen")]
+    Frozen,
+    /// Consent is asked for, and there is none that is good.
+    #[error("the campaign asks for consent, and there is none that is good")]
+    NoConsent,
     /// I4: nobody can tell what time it is: this machine's clock and those of the other members
     /// disagree, and there is no majority.
     #[error("the clocks of this member and of the others disagree")]
@@ -114,7 +130,10 @@ impl Denial {
             Self::SessionEnding => "session_ending",
             Self::NotFresh => "not_fresh",
             Self::NoDncBase => "no_dnc_base",
+            Self::OldDncBase => "old_dnc_base",
             Self::DoNotCall => "do_not_call",
+            Self::Frozen => "frozen",
+            Self::NoConsent => "no_consent",
             Self::ClockDisputed => "clock_disputed",
             Self::WindowClosed => "window_closed",
             Self::OtherTrunk { .. } => "other_trunk",
@@ -141,7 +160,12 @@ impl Denial {
     pub const fn gives_lead_back(self) -> bool {
         matches!(
             self,
-            Self::NoSession(_) | Self::OtherSession { .. } | Self::DoNotCall | Self::WindowClosed
+            Self::NoSession(_)
+                | Self::OtherSession { .. }
+                | Self::DoNotCall
+                | Self::Frozen
+                | Self::NoConsent
+                | Self::WindowClosed
         )
     }
 }

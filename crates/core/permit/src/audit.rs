@@ -181,6 +181,9 @@ pub struct Line {
     /// use.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub dnc_base: String,
+    /// The person's consent, by id and kind; absent when there was none, and none was asked for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub consent: String,
 }
 
 impl Line {
@@ -208,6 +211,7 @@ impl Line {
             dnc_base: record
                 .dnc_base
                 .map_or_else(String::new, |id| id.to_string()),
+            consent: (record.consent).map_or_else(String::new, |consent| consent.to_string()),
         }
     }
 }
@@ -461,6 +465,7 @@ mod tests {
             rule_pack: "china 2026-11-21".into(),
             dnc_index: 12,
             dnc_base: None,
+            consent: None,
             permission: Some(Permission {
                 sequence,
                 zones: vec![zones::find("Asia/Shanghai").unwrap()],

@@ -44,7 +44,7 @@ pub use numbers::Numbers;
 pub use reader::BaseReader;
 pub use verifier::{BaseVerifier, chunk_hash};
 
-use domain::{DncBaseId, PhoneNumber};
+use domain::{DncBaseId, PhoneNumber, WallTime};
 use std::fmt;
 
 /// The version that is written.
@@ -147,6 +147,9 @@ pub trait BaseLookup: fmt::Debug + Send + Sync {
 
     /// Which base it is, for the record of each attempt.
     fn id(&self) -> DncBaseId;
+
+    /// As of when its numbers are true: when it was built from its list.
+    fn as_of(&self) -> WallTime;
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! A node's own copy of do-not-call: exact, and fast to ask.
 
 use crate::{base::BaseLookup, hash::LookUp};
-use domain::{CampaignId, DncBaseId, DncScope, PhoneNumber, RegionId};
-use std::sync::Arc;
+use domain::{
+    CampaignId, Clearance, ClearanceFact, ConsentGrant, DncBaseId, DncScope, PhoneNumber, RegionId,
+    WallTime,
+};
+use std::{sync::Arc, time::Duration};
 
 /// Do-not-call entries, fed by the directory's events and by this node's own agents and callers,
 /// in front of a base of national size.
@@ -28,6 +31,8 @@ pub struct DncSet {
     taken_in: u64,
     /// Numbers of the base that the directory has allowed again since, and by which entry.
     lifted: LookUp<PhoneNumber, u64>,
+    /// Patterns, freezes and consents.
+    clearance: Clearance,
     index: u64,
 }
 
@@ -98,6 +103,32 @@ impl DncSet {
         }
     }
 
+    /// Takes in what the directory's entry `index` says of a pattern, freeze or consent.
+    pub fn take(&mut self, fact: &ClearanceFact, index: u64) {
+        self.index = self.index.max(index);
+        self.clearance.take(fact);
+    }
+
+    /// Whether a number rests by a freeze at `wall`.
+    pub fn is_frozen(&self, number: PhoneNumber, wall: WallTime) -> bool {
+        self.clearance.frozen_until(number, wall).is_some()
+    }
+
+    /// A number's consent for a campaign that is good at `wall`.
+    pub fn consent(
+        &self,
+        number: PhoneNumber,
+        campaign: CampaignId,
+        wall: WallTime,
+    ) -> Option<ConsentGrant> {
+        self.clearance.consent(number, campaign, wall)
+    }
+
+    /// Whether a campaign itself asks for consent; its rule pack may, too.
+    pub fn requires_consent(&self, campaign: CampaignId) -> bool {
+        self.clearance.requires_consent(campaign)
+    }
+
     /// Puts a base into use (or none), in one step: no look-up falls between two. The directory's
     /// entries up to `taken_in` were folded into it: lifts among them are forgotten, since the base
     /// knows better. Entries stay until [`DncSet::settle`].
@@ -127,6 +158,11 @@ impl DncSet {
     /// Which base is asked here, for the call record.
     pub fn base_id(&self) -> Option<DncBaseId> {
         self.base.as_ref().map(|base| base.id())
+    }
+
+    /// Whether a base is asked whose numbers were true longer ago than `max`.
+    pub fn base_is_older(&self, max: Duration, wall: WallTime) -> bool {
+        (self.base.as_ref()).is_some_and(|base| base.as_of() + max < wall)
     }
 
     /// Takes in that the directory's entry `index` allowed a number of the base again. Older news
@@ -160,12 +196,13 @@ impl DncSet {
             .is_some_and(|base| base.contains(number) && !self.lifted.contains_key(&number))
     }
 
-    /// Replaces every confirmed entry by these, and forgets lifts; unconfirmed entries and the base
-    /// stay.
+    /// Replaces every confirmed entry, pattern and freeze by these, and forgets lifts; unconfirmed
+    /// entries and the base stay.
     pub fn reset(
         &mut self,
         index: u64,
         entries: impl IntoIterator<Item = (PhoneNumber, DncScope, u64)>,
+        clearance: Clearance,
     ) {
         self.mesh.clear();
         self.scoped.clear();
@@ -174,6 +211,7 @@ impl DncSet {
             self.add(number, scope, added_by);
         }
         self.local.retain(|_, heard| !heard.is_over(index));
+        self.clearance = clearance;
         self.index = index;
     }
 
@@ -212,9 +250,13 @@ impl DncSet {
         }
     }
 
-    /// Whether an attempt at this number, for this campaign and from this region, is forbidden.
+    /// Whether an attempt at this number, for this campaign and from this region, is forbidden by an
+    /// entry, a pattern or the base. (Freezes end by themselves: [`DncSet::is_frozen`].)
     pub fn covers(&self, number: PhoneNumber, campaign: CampaignId, region: RegionId) -> bool {
-        if self.mesh.contains_key(&number) || self.in_base(number) {
+        if self.mesh.contains_key(&number)
+            || self.in_base(number)
+            || self.clearance.pattern_of(number).is_some()
+        {
             return true;
         }
         let (campaign, region) = (DncScope::Campaign(campaign), DncScope::Region(region));
@@ -233,7 +275,7 @@ mod tests {
     use super::*;
 
     use crate::base::{BaseAbout, MemoryBase};
-    use domain::WallTime;
+    use domain::Target;
 
     const CAMPAIGN: CampaignId = CampaignId(1);
     const REGION: RegionId = RegionId(2);
@@ -276,7 +318,7 @@ mod tests {
         let mut set = DncSet::new();
         set.bind(number(1), DncScope::Mesh);
         set.bind(number(2), DncScope::Campaign(CAMPAIGN));
-        set.reset(3, [(number(9), DncScope::Mesh, 2)]);
+        set.reset(3, [(number(9), DncScope::Mesh, 2)], Clearance::default());
         for n in [1, 2, 9] {
             assert!(set.covers(number(n), CAMPAIGN, REGION), "{n}");
         }
@@ -313,9 +355,9 @@ mod tests {
         // A snapshot from before it, and one from after it.
         let mut set = bound();
         set.confirm(number(1), DncScope::Mesh, 7);
-        set.reset(6, []);
+        set.reset(6, [], Clearance::default());
         assert!(covers(&set));
-        set.reset(9, []);
+        set.reset(9, [], Clearance::default());
         assert!(!covers(&set));
         // Said again while the first is on its way: each has its own answer.
         for bound_before in [true, false] {
@@ -342,6 +384,33 @@ mod tests {
         set.add(number(1), scope, 3);
         set.confirm(number(1), scope, 3);
         assert_eq!(set.len(), 1);
+    }
+
+    #[test]
+    fn patterns_cover_and_freezes_end_by_themselves() {
+        let mut set = DncSet::new();
+        let covers = |set: &DncSet| set.covers(number(1), CAMPAIGN, REGION);
+        let prefix = "+1415".parse().unwrap();
+        set.take(&ClearanceFact::Pattern(prefix, true), 4);
+        assert!(covers(&set) && set.index() == 4);
+        set.take(&ClearanceFact::Pattern(prefix, false), 5);
+        assert!(!covers(&set));
+        let until = WallTime::from_millis(100);
+        let target = Target::Number(number(1));
+        set.take(&ClearanceFact::Freeze(target, Some(until)), 6);
+        let frozen = |set: &DncSet, millis| set.is_frozen(number(1), WallTime::from_millis(millis));
+        assert!(frozen(&set, 99) && !frozen(&set, 100) && !covers(&set));
+        // A snapshot without it, and one with it.
+        set.reset(7, [], Clearance::default());
+        assert!(!frozen(&set, 99));
+        set.reset(
+            8,
+            [],
+            [ClearanceFact::Freeze(target, Some(until))]
+                .into_iter()
+                .collect(),
+        );
+        assert!(frozen(&set, 99));
     }
 
     fn base(last: &[u64]) -> Arc<MemoryBase> {
@@ -407,7 +476,7 @@ mod tests {
         set.add(number(9), DncScope::Mesh, 16);
         assert!(!set.settle(number(2), 20) && !set.settle(number(9), 20));
         assert_eq!(covered(&set), [2, 3, 4, 5]);
-        set.reset(20, []);
+        set.reset(20, [], Clearance::default());
         assert_eq!(
             covered(&set),
             [2, 3, 4, 5],

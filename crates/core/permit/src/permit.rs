@@ -4,7 +4,10 @@ use crate::{
     Attempt, CapsBook, Denial, DncSet, Freshness, Grant, SessionLease, base::BaseLookup,
     caps::CapReached,
 };
-use domain::{DncBaseId, DncScope, Instant, Now, PhoneNumber, RegionId, SessionId, limits};
+use domain::{
+    Clearance, ConsentUsed, DncBaseId, DncScope, Instant, Now, PhoneNumber, RegionId, SessionId,
+    limits,
+};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// What a permit is told, beside [`Permit::check`].
@@ -263,8 +266,9 @@ impl Permit {
         now: Now,
         index: u64,
         entries: impl IntoIterator<Item = (PhoneNumber, DncScope, u64)>,
+        clearance: Clearance,
     ) {
-        self.dnc.reset(index, entries);
+        self.dnc.reset(index, entries, clearance);
         self.freshness.reset(index);
         self.notice(now.monotonic);
         self.ask_freshness(now.monotonic);
@@ -354,8 +358,9 @@ impl Permit {
     /// [`Permit::unsent`].
     ///
     /// The order: session there, lease of this session, session valid with guard, freshness valid
-    /// with guard, do-not-call base here, do-not-call, clock, calling window, caller ID's trunk, its
-    /// rest, its caps. Allocates nothing.
+    /// with guard, do-not-call base here and no older than the rule pack allows, do-not-call (entries,
+    /// base, patterns), clock, freezes, consent, calling window, caller ID's trunk, its rest, its caps.
+    /// Allocates nothing.
     pub fn check(
         &mut self,
         now: Now,
@@ -393,11 +398,22 @@ impl Permit {
         if !self.dnc.is_whole() {
             return Err(Denial::NoDncBase);
         }
+        if (attempt.registry_age_max).is_some_and(|max| self.dnc.base_is_older(max, now.wall)) {
+            return Err(Denial::OldDncBase);
+        }
         if (self.dnc).covers(attempt.number, attempt.campaign, attempt.region) {
             return Err(Denial::DoNotCall);
         }
         if self.clock_disputed {
             return Err(Denial::ClockDisputed);
+        }
+        if self.dnc.is_frozen(attempt.number, now.wall) {
+            return Err(Denial::Frozen);
+        }
+        let consent = (self.dnc).consent(attempt.number, attempt.campaign, now.wall);
+        let required = attempt.consent_required || self.dnc.requires_consent(attempt.campaign);
+        if required && consent.is_none() {
+            return Err(Denial::NoConsent);
         }
         if !window_open() {
             return Err(Denial::WindowClosed);
@@ -425,6 +441,10 @@ impl Permit {
             checked_at: now.wall,
             dnc_index: self.dnc.index(),
             dnc_base: self.dnc.base_id(),
+            consent: consent.map(|grant| ConsentUsed {
+                id: grant.id,
+                kind: grant.kind,
+            }),
             rule_pack_version: attempt.rule_pack_version,
             valid_until,
         })

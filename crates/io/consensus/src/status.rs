@@ -135,7 +135,7 @@ pub(crate) fn status<P: Platform>(
     }
 }
 
-fn replicas(metrics: &RaftMetrics<Types>) -> Vec<Replica> {
+fn replicas<P: Platform>(metrics: &RaftMetrics<Types<P>>) -> Vec<Replica> {
     let answered = metrics.heartbeat.as_ref();
     let others = metrics.replication.iter().flatten();
     others

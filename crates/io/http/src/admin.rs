@@ -2,6 +2,8 @@
 
 mod backend;
 mod campaigns;
+mod clearance;
+mod consents;
 mod do_not_call;
 mod docs;
 mod leads;
@@ -77,7 +79,15 @@ fn api() -> OpenApiRouter<AdminState> {
         .routes(routes!(do_not_call::import))
         .routes(routes!(do_not_call::bases))
         .routes(routes!(do_not_call::use_base))
+        .routes(routes!(do_not_call::compact_base))
         .routes(routes!(do_not_call::stage_base, do_not_call::remove_base))
+        .routes(routes!(clearance::patterns, clearance::add_pattern))
+        .routes(routes!(clearance::remove_pattern))
+        .routes(routes!(clearance::freezes, clearance::freeze))
+        .routes(routes!(clearance::lift))
+        .routes(routes!(consents::check))
+        .routes(routes!(consents::withdraw))
+        .routes(routes!(consents::import))
         .routes(routes!(trunks::list, trunks::create))
         .routes(routes!(trunks::show, trunks::patch, trunks::delete))
         .routes(routes!(trunks::caller_ids, trunks::add_caller_ids))

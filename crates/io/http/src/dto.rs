@@ -3,6 +3,8 @@
 
 mod call;
 mod campaign;
+mod clearance;
+mod consent;
 mod do_not_call;
 mod lead;
 mod mesh;
@@ -18,6 +20,10 @@ pub use call::{Call, CallFilter, CallPermission, ExportFormat, ExportQuery, LegQ
 pub use campaign::{
     AgentDisposition, Campaign, CampaignSettings, CampaignStats, IdleReason, PacingMode, Retry,
 };
+pub use clearance::{
+    DncPattern, Freeze, FreezeLift, FreezeRequest, PatternRemoval, PatternRequest, pattern, target,
+};
+pub use consent::{Consent, ConsentCheck, ConsentImportOptions, ConsentWithdrawal};
 pub use do_not_call::{
     Acknowledgement, DncBase, DncBaseUse, DncCheck, DncCheckQuery, DncEntry, DncImportOptions,
     DncRemoval, DncRequest, DncResult, Scope, Wait,
@@ -96,6 +102,10 @@ impl Checks {
                 format!("is not an E.164 number: {error}"),
             ));
         }
+    }
+
+    pub(crate) fn push(&mut self, error: FieldError) {
+        self.0.push(error);
     }
 
     pub(crate) fn done(self) -> Vec<FieldError> {

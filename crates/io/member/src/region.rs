@@ -223,6 +223,20 @@ impl Member {
                     return false;
                 }
             }
+            if let DirectoryEvent::Changed { index, facts } = &event {
+                for fact in facts {
+                    let Fact::Clearance(facts) = fact else {
+                        continue;
+                    };
+                    let command = RegionCommand::Clearance {
+                        directory_index: *index,
+                        facts: facts.clone(),
+                    };
+                    if !region.propose(command).await {
+                        return false;
+                    }
+                }
+            }
             let facts = match event {
                 DirectoryEvent::Reset(_) => return false,
                 DirectoryEvent::Changed { index, facts } => Facts {

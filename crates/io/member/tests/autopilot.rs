@@ -125,7 +125,10 @@ impl Mesh {
         std::fs::create_dir_all(&data_dir).unwrap();
         save_peers(&data_dir, &self.addresses).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        // A member that comes back opens what it left.
+        static KEYS: std::sync::OnceLock<storage::DataKeys> = std::sync::OnceLock::new();
         let config = MemberConfig {
+            keys: KEYS.get_or_init(storage::DataKeys::ephemeral).clone(),
             data_dir,
             listen: self.addresses.get(&MemberId(id)).copied().unwrap_or(any),
             identity: key.certified(chain).unwrap(),

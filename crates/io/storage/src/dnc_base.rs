@@ -20,7 +20,7 @@ pub use build::{
 pub use incoming::{IncomingDncBase, IncomingError};
 pub use swap::DncBaseSwap;
 
-use domain::{DncBaseId, PhoneNumber};
+use domain::{DncBaseId, PhoneNumber, WallTime};
 use permit::base::{
     BaseAbout, BaseError, BaseLayout, BaseLookup, BaseReader, BaseVerifier, Numbers, Section,
 };
@@ -242,6 +242,10 @@ impl BaseLookup for DncBase {
 
     fn id(&self) -> DncBaseId {
         Self::id(self)
+    }
+
+    fn as_of(&self) -> WallTime {
+        self.about().built_at
     }
 }
 

@@ -698,5 +698,6 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         agents: (1..=plan.agents).map(agent).collect(),
         dnc: Vec::new(),
         dnc_base: None,
+        clearance: Vec::new(),
     }
 }

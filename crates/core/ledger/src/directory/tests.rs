@@ -1,5 +1,8 @@
 //! Every rule of the directory, one test each.
 
+mod clearance;
+mod consents;
+
 use super::*;
 use crate::{envelope::by_wire, origin::Origin, region::DncRemoval};
 use domain::{
@@ -863,4 +866,29 @@ fn rules_for_simulations_never_meet_a_real_network() {
         if_match: None,
     });
     world.ok(state(CampaignState::Running));
+}
+
+#[test]
+fn a_registry_does_not_take_over_what_others_asked_for() {
+    let mut world = World::new();
+    let by = |n, source| DncEntry { source, ..entry(n) };
+    world.ok(dnc(
+        vec![by(1, DncSource::Person), by(2, DncSource::Registry)],
+        vec![],
+    ));
+    let again = vec![by(1, DncSource::Registry), by(2, DncSource::Admin)];
+    world.ok(dnc(again, vec![]));
+    let of = |n| {
+        world
+            .directory
+            .dnc_entry(number(n), DncScope::Mesh)
+            .unwrap()
+    };
+    assert_eq!(of(1).entry.source, DncSource::Person);
+    assert_eq!(of(2).entry.source, DncSource::Admin);
+    assert_eq!(
+        (of(1).index, of(2).index),
+        (world.index, world.index),
+        "renewed"
+    );
 }

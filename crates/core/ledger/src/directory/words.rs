@@ -1,14 +1,17 @@
 //! What is said to the directory, and what it answers.
 
-use super::layout::{Place, RegionPolicy, VoterPolicy};
+use super::{
+    ConsentKey, Removal,
+    layout::{Place, RegionPolicy, VoterPolicy},
+};
 use crate::{
     origin::Origin,
     region::{DncFact, DncRemoval},
 };
 use domain::{
-    AgentAccount, AgentId, CallerId, Campaign, CampaignId, CampaignState, DncBaseId, DncEntry,
-    HomeRule, ListId, Member, MemberId, MemberRole, PhoneNumber, Region, RegionId, Trunk, TrunkId,
-    WallTime,
+    AgentAccount, AgentId, CallerId, Campaign, CampaignId, CampaignState, ClearanceFact, Consent,
+    DncBaseId, DncEntry, DncPattern, Freeze, HomeRule, ListId, Member, MemberId, MemberRole,
+    PhoneNumber, Prefix, Region, RegionId, Target, Trunk, TrunkId, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -356,6 +359,40 @@ pub enum Change {
         /// The whole policy.
         policy: RegionPolicy,
     },
+    /// Adds and removes do-not-call patterns. Where both name one, adding wins.
+    ChangePatterns {
+        /// At most [`domain::limits::DNC_BATCH`].
+        add: Vec<DncPattern>,
+        /// At most [`domain::limits::DNC_BATCH`].
+        remove: Vec<Removal<Prefix>>,
+        /// Why some are removed; must not be empty then.
+        reason: String,
+    },
+    /// Freezes numbers and patterns, and lifts freezes. Where both name one, freezing wins.
+    ChangeFreezes {
+        /// At most [`domain::limits::DNC_BATCH`]; each ends within [`domain::limits::FREEZE_MAX`].
+        add: Vec<Freeze>,
+        /// At most [`domain::limits::DNC_BATCH`].
+        lift: Vec<Removal<Target>>,
+        /// Why some are lifted; must not be empty then.
+        reason: String,
+    },
+    /// Adds and withdraws consents. Where both name one, it is withdrawn.
+    ChangeConsents {
+        /// At most [`domain::limits::DNC_BATCH`]; each takes the place of an earlier one.
+        add: Vec<Consent>,
+        /// At most [`domain::limits::DNC_BATCH`].
+        withdraw: Vec<ConsentKey>,
+        /// Why some are withdrawn; must not be empty then.
+        reason: String,
+    },
+    /// Says whether a campaign dials nobody without consent, whatever its rule pack says.
+    RequireConsent {
+        /// Which.
+        campaign: CampaignId,
+        /// Whether.
+        required: bool,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -480,6 +517,17 @@ pub enum DirectoryReply {
         /// Wait for this index to be effective.
         index: u64,
     },
+    /// Patterns or freezes changed.
+    Clearance {
+        /// Wait for this index to be effective.
+        index: u64,
+        /// Entries that were not there.
+        added: u32,
+        /// Entries gone.
+        removed: u32,
+        /// Removals that named an entry since renewed or gone: those stay.
+        kept: u32,
+    },
 }
 
 /// One thing that changed, with its full value now.
@@ -511,6 +559,8 @@ pub enum Fact {
     AgentRemoved(AgentId),
     /// The do-not-call base that is in use from here on.
     DncBase(Option<DncBaseId>),
+    /// Patterns and freezes, there or gone.
+    Clearance(Vec<ClearanceFact>),
 }
 
 /// Everything a node's engine starts from.
@@ -540,6 +590,8 @@ pub struct DirectoryFacts {
     pub dnc: Vec<DncFact>,
     /// The do-not-call base in use.
     pub dnc_base: Option<DncBaseId>,
+    /// Patterns and freezes.
+    pub clearance: Vec<ClearanceFact>,
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

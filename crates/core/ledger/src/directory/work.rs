@@ -5,7 +5,7 @@ use crate::{
     region::{DncFact, DncRemoval},
     rules::Rules,
 };
-use domain::{Campaign, CampaignId, CampaignState, DncEntry, ListId, Trunk, limits};
+use domain::{Campaign, CampaignId, CampaignState, DncEntry, DncSource, ListId, Trunk, limits};
 use std::{net::IpAddr, time::Duration};
 
 type Done = Result<DirectoryReply, Rejection>;
@@ -308,20 +308,26 @@ impl Directory {
         let (mut added, mut renewed, mut kept) = (0, 0, 0);
         let mut facts = Vec::with_capacity(add.len());
         for entry in add {
+            let key = (entry.number, entry.scope);
+            let mut entry = *entry;
+            // A registry may take back what it said, and nothing that others asked for.
+            if entry.source == DncSource::Registry
+                && let Some(known) = self.dnc.get(&key)
+                && known.source != DncSource::Registry
+            {
+                (entry.source, entry.added_at) = (known.source, known.added_at);
+            }
             let row = DncRow {
                 index,
                 source: entry.source,
                 added_at: entry.added_at,
             };
             // Renewing moves the index on, so that a removal decided before cannot undo it.
-            match self.dnc.insert((entry.number, entry.scope), row) {
+            match self.dnc.insert(key, row) {
                 None => added += 1,
                 Some(_) => renewed += 1,
             }
-            facts.push(DncFact {
-                entry: *entry,
-                index,
-            });
+            facts.push(DncFact { entry, index });
         }
         let mut removed = Vec::new();
         for removal in remove {

@@ -37,10 +37,14 @@ pub(super) enum LeadState {
 pub(super) struct Blocked(u8);
 
 impl Blocked {
-    /// A do-not-call entry of the directory.
+    /// A do-not-call entry or pattern of the directory.
     pub(super) const ENTRY: u8 = 1;
     /// The do-not-call base in use, as a node found.
     pub(super) const BASE: u8 = 2;
+    /// A freeze.
+    pub(super) const FROZEN: u8 = 4;
+    /// Consent is asked for, and there is none.
+    pub(super) const CONSENT: u8 = 8;
 
     /// With a bit set or not.
     pub(super) const fn with(self, bit: u8, set: bool) -> Self {
@@ -50,6 +54,11 @@ impl Blocked {
     /// Whether a bit is set.
     pub(super) const fn by(self, bit: u8) -> bool {
         self.0 & bit != 0
+    }
+
+    /// Whether do-not-call forbids it, whatever else does.
+    pub(super) const fn by_dnc(self) -> bool {
+        self.by(Self::ENTRY) || self.by(Self::BASE)
     }
 
     /// Whether any bit is set.
@@ -74,7 +83,7 @@ pub(super) struct Row {
     /// The set of time zones; 0 is the empty one.
     pub(super) zones: u16,
     pub(super) state: LeadState,
-    /// By do-not-call.
+    /// By do-not-call or a freeze.
     pub(super) blocked: Blocked,
 }
 
@@ -162,6 +171,8 @@ enum Place {
     Due,
     Waiting,
     Blocked,
+    Frozen,
+    NoConsent,
     NoZone,
     Leased,
     InDoubt,
@@ -199,8 +210,12 @@ pub struct RegionStats {
     pub leased: u64,
     /// Their session ended and the attempt's end is not known.
     pub in_doubt: u64,
-    /// Not dialable: a do-not-call entry or the base covers them.
+    /// Not dialable: a do-not-call entry, a pattern or the base covers them.
     pub blocked_dnc: u64,
+    /// Rest until a freeze of their number ends or is lifted.
+    pub frozen: u64,
+    /// Not dialable: consent is asked for, and there is none that is good.
+    pub no_consent: u64,
     /// Not dialable: no time zone is known.
     pub no_zone: u64,
     /// Done, by final disposition.
@@ -215,6 +230,8 @@ impl RegionStats {
             + self.leased
             + self.in_doubt
             + self.blocked_dnc
+            + self.frozen
+            + self.no_consent
             + self.no_zone
             + self.finished.iter().map(|(_, n)| n).sum::<u64>()
     }
@@ -228,6 +245,8 @@ pub(super) struct CampaignBook {
     due_count: u64,
     waiting: u64,
     blocked: u64,
+    frozen: u64,
+    no_consent: u64,
     no_zone: u64,
     leased: u64,
     in_doubt: u64,
@@ -353,7 +372,9 @@ impl Book {
             LeadState::Leased => Place::Leased,
             LeadState::InDoubt => Place::InDoubt,
             LeadState::Finished(disposition) => Place::Finished(finished_key(disposition)),
-            LeadState::Waiting if row.blocked.any() => Place::Blocked,
+            LeadState::Waiting if row.blocked.by_dnc() => Place::Blocked,
+            LeadState::Waiting if row.blocked.by(Blocked::CONSENT) => Place::NoConsent,
+            LeadState::Waiting if row.blocked.any() => Place::Frozen,
             LeadState::Waiting if row.zones == 0 => Place::NoZone,
             LeadState::Waiting if row.due <= self.clock => Place::Due,
             LeadState::Waiting => Place::Waiting,
@@ -376,6 +397,8 @@ impl Book {
                 self.waiting.insert(DueKey::resting(row.due, lead));
             }
             Place::Blocked => campaign.blocked += 1,
+            Place::Frozen => campaign.frozen += 1,
+            Place::NoConsent => campaign.no_consent += 1,
             Place::NoZone => campaign.no_zone += 1,
             Place::Leased => campaign.leased += 1,
             Place::InDoubt => campaign.in_doubt += 1,
@@ -405,6 +428,8 @@ impl Book {
                 self.waiting.remove(&DueKey::resting(row.due, lead));
             }
             Place::Blocked => campaign.blocked -= 1,
+            Place::Frozen => campaign.frozen -= 1,
+            Place::NoConsent => campaign.no_consent -= 1,
             Place::NoZone => campaign.no_zone -= 1,
             Place::Leased => campaign.leased -= 1,
             Place::InDoubt => campaign.in_doubt -= 1,
@@ -454,6 +479,14 @@ impl Book {
             next = self.rows[next as usize].next;
         }
         leads
+    }
+
+    /// Every known number of a range, both ends included.
+    pub(super) fn numbers_within(
+        &self,
+        range: (PhoneNumber, PhoneNumber),
+    ) -> impl Iterator<Item = PhoneNumber> + '_ {
+        (self.number_index.range(range.0..=range.1)).map(|(number, _)| *number)
     }
 
     /// The lead of a number in one campaign.
@@ -551,6 +584,8 @@ impl Book {
             leased: book.leased,
             in_doubt: book.in_doubt,
             blocked_dnc: book.blocked,
+            frozen: book.frozen,
+            no_consent: book.no_consent,
             no_zone: book.no_zone,
             finished: (book.finished.iter())
                 .map(|(key, n)| (finished_disposition(*key), *n))
@@ -569,6 +604,8 @@ impl Book {
         match self.standing(row) {
             Place::Due => LeadStanding::Due,
             Place::Waiting => LeadStanding::Waiting(row.due),
+            Place::Frozen => LeadStanding::Frozen,
+            Place::NoConsent => LeadStanding::NoConsent,
             Place::Blocked => LeadStanding::DoNotCall,
             Place::NoZone => LeadStanding::NoZone,
             Place::Leased => LeadStanding::Leased,

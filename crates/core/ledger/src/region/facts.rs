@@ -5,7 +5,7 @@ use super::{
     RegionReply, book::Blocked,
 };
 use crate::directory::Directory;
-use domain::{Campaign, DncBaseId, DncScope, PhoneNumber, limits};
+use domain::{Campaign, Clearance, DncBaseId, DncScope, limits};
 
 impl RegionLedger {
     pub(super) fn facts(
@@ -101,18 +101,10 @@ impl RegionLedger {
             self.longest.insert(id, work);
             self.recount_doubts();
         }
+        let asked = self.consent_required(id);
         self.campaigns.insert(id, campaign);
-    }
-
-    /// Brings the leads of a number in line with the do-not-call entries.
-    fn recheck(&mut self, number: PhoneNumber) {
-        for lead in self.book.leads_of(number) {
-            let row = &self.book.rows[lead as usize];
-            let covered = self.dnc_covers(number, row.campaign);
-            let blocked = row.blocked.with(Blocked::ENTRY, covered);
-            if blocked != row.blocked {
-                self.book.change(lead, |row| row.blocked = blocked);
-            }
+        if asked != self.consent_required(id) {
+            self.recheck_campaign(id);
         }
     }
 }
@@ -175,5 +167,11 @@ pub fn catch_up(directory: &Directory, region: &RegionLedger) -> Vec<RegionComma
             ..facts
         })
     });
-    use_base.into_iter().chain(facts).collect()
+    let clearance: Clearance = directory.clearance_facts().collect();
+    let cleared = region.clearance.facts_until(&clearance);
+    let cleared = (cleared.chunks(limits::DNC_BATCH)).map(|facts| RegionCommand::Clearance {
+        directory_index,
+        facts: facts.to_vec(),
+    });
+    (use_base.into_iter().chain(cleared)).chain(facts).collect()
 }

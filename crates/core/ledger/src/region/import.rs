@@ -107,7 +107,7 @@ impl RegionLedger {
             attempts: 0,
             zones,
             state: LeadState::Waiting,
-            blocked: Blocked::default().with(Blocked::ENTRY, self.dnc_covers(row.number, campaign)),
+            blocked: self.blocked(row.number, campaign, Blocked::default()),
         };
         self.book.add(row.number, new, &row.profile);
         RowOutcome::Accepted(lead)

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::envelope::Envelope;
 use domain::{
-    Campaign, CampaignId, DncBaseId, DncScope, Incarnation, ListId, MemberId, PhoneNumber,
-    RegionId, SessionId,
+    Campaign, CampaignId, Clearance, DncBaseId, DncScope, Incarnation, ListId, MemberId,
+    PhoneNumber, RegionId, SessionId,
 };
 use sansio::RestoreError;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, time::Duration};
 const ENVELOPE: Envelope = Envelope {
     what: "region ledger",
     kind: b'R',
-    version: 2,
+    version: 3,
 };
 
 /// What is not kept: indexes and counts, which follow from the rest.
@@ -43,6 +43,8 @@ type Rest = (
     BTreeMap<ListId, ImportState>,
     // Since version 2, and read as none from version 1.
     Option<DncBaseId>,
+    // Since version 3, and read as empty from earlier ones.
+    Clearance,
 );
 
 pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
@@ -63,19 +65,27 @@ pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
             &ledger.leases,
             &ledger.imports,
             &ledger.base,
+            &ledger.clearance,
         ),
     })
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
-    let saved: Saved<SavedBook, Rest> = match bytes.get(1) {
-        Some(1) => (Envelope {
-            version: 1,
-            ..ENVELOPE
-        })
-        .open_shorter(bytes, &[0])?,
-        _ => ENVELOPE.open(bytes)?,
+    // What each later version added, as it is encoded when there is none of it.
+    let missing: &[u8] = match bytes.get(1) {
+        Some(1) => &[0; 6],
+        Some(2) => &[0; 5],
+        _ => &[],
     };
+    let version = match missing {
+        [] => ENVELOPE.version,
+        _ => bytes[1],
+    };
+    let saved: Saved<SavedBook, Rest> = (Envelope {
+        version,
+        ..ENVELOPE
+    })
+    .open_shorter(bytes, missing)?;
     let fail = |why: String| RestoreError {
         what: ENVELOPE.what,
         why,
@@ -98,7 +108,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
         ledger.leases,
         ledger.imports,
         ledger.base,
+        ledger.clearance,
     ) = saved.rest;
+    ledger.endings = super::clearance::endings(&ledger.clearance, ledger.clock());
     let leads: Vec<_> = ledger.leases.keys().copied().collect();
     for lead in leads {
         if lead as usize >= ledger.len() {

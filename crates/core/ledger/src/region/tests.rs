@@ -302,5 +302,6 @@ fn dnc(n: u64, scope: DncScope, index: u64) -> DncFact {
 }
 
 mod claims;
+mod clearance;
 mod ends;
 mod imports;

@@ -1,8 +1,8 @@
 //! What is said to a region's ledger, and what it answers.
 
 use domain::{
-    AttemptId, CallOutcome, Campaign, CampaignId, Disposition, DncBaseId, DncEntry, DncScope,
-    Incarnation, LeadId, LeadProfile, LeasedLead, ListId, MemberId, NewLead, PhoneNumber,
+    AttemptId, CallOutcome, Campaign, CampaignId, ClearanceFact, Disposition, DncBaseId, DncEntry,
+    DncScope, Incarnation, LeadId, LeadProfile, LeasedLead, ListId, MemberId, NewLead, PhoneNumber,
     SessionId, WallTime,
 };
 use serde::{Deserialize, Serialize};
@@ -149,6 +149,13 @@ pub enum RegionCommand {
         directory_index: u64,
         /// Which; none when there is none.
         base: Option<DncBaseId>,
+    },
+    /// Brings patterns, freezes and consents of the directory.
+    Clearance {
+        /// The directory index of which they are true. Never goes back; equal ones add up.
+        directory_index: u64,
+        /// At most [`domain::limits::DNC_BATCH`] twice: added and gone.
+        facts: Vec<ClearanceFact>,
     },
 }
 
@@ -447,6 +454,10 @@ pub enum LeadStanding {
     NoZone,
     /// Done.
     Finished(Disposition),
+    /// Rests until a freeze of its number ends or is lifted.
+    Frozen,
+    /// Its campaign asks for consent, and there is none that is good.
+    NoConsent,
 }
 
 /// A lead, for queries.

@@ -1,7 +1,7 @@
 //! A base in memory, for those without a disk: simulations, tests, small lists.
 
 use super::{BaseAbout, BaseEncoder, BaseError, BaseLayout, BaseLookup, BaseReader, EncodeError};
-use domain::{DncBaseId, PhoneNumber};
+use domain::{DncBaseId, PhoneNumber, WallTime};
 use std::collections::BTreeSet;
 
 /// A base that owns its bytes.
@@ -54,5 +54,9 @@ impl BaseLookup for MemoryBase {
 
     fn id(&self) -> DncBaseId {
         self.layout.id()
+    }
+
+    fn as_of(&self) -> WallTime {
+        self.layout.about().built_at
     }
 }

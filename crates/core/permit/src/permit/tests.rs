@@ -1,5 +1,8 @@
 use super::*;
-use domain::{AttemptId, CallerId, CallerIdCaps, CampaignId, TrunkId, WallTime};
+use domain::{
+    AttemptId, CallerId, CallerIdCaps, CampaignId, ClearanceFact, ConsentGrant, ConsentId,
+    ConsentKind, Target, TrunkId, WallTime,
+};
 
 const REGION: RegionId = RegionId(1);
 const SESSION: SessionId = SessionId(7);
@@ -27,6 +30,8 @@ fn attempt(caller_id: &CallerId) -> Attempt<'_> {
         number: "+14155550134".parse().unwrap(),
         trunk: TrunkId(1),
         caller_id,
+        consent_required: false,
+        registry_age_max: None,
         rule_pack_version: 3,
     }
 }
@@ -74,6 +79,96 @@ fn valid() -> Permit {
 }
 
 #[test]
+fn a_registry_older_than_the_pack_allows_forbids_everybody() {
+    let id = caller_id();
+    let mut permit = valid();
+    let about = crate::base::BaseAbout {
+        source: "a registry".into(),
+        built_at: now(0).wall,
+    };
+    let base = crate::base::MemoryBase::of(&["+14155550177".parse().unwrap()].into(), about);
+    let base: Arc<dyn BaseLookup> = Arc::new(base.unwrap());
+    let of = |millis| Attempt {
+        registry_age_max: Some(Duration::from_millis(millis)),
+        ..attempt(&id)
+    };
+    assert!(
+        permit.check(now(2000), &of(1), || true).is_ok(),
+        "there is none"
+    );
+    permit.base_in_use(now(1500), Some(base.id()), Some(base), 6);
+    assert!(
+        permit.check(now(2000), &of(2000), || true).is_ok(),
+        "not a moment too old"
+    );
+    let denied = permit.check(now(2001), &of(2000), || true);
+    assert_eq!(denied, Err(Denial::OldDncBase));
+    assert!(
+        permit.check(now(2001), &attempt(&id), || true).is_ok(),
+        "no rule"
+    );
+}
+
+#[test]
+fn consent_is_asked_for_by_pack_or_campaign_and_named_by_the_grant() {
+    let id = caller_id();
+    let mut permit = valid();
+    let plain = attempt(&id);
+    let strict = Attempt {
+        consent_required: true,
+        ..plain
+    };
+    let consent = |grant| ClearanceFact::Consent(plain.number, None, grant);
+    let until = now(5000).wall;
+    let given = ConsentGrant {
+        id: ConsentId(7),
+        kind: ConsentKind::Spoken,
+        until: Some(until),
+    };
+    assert_eq!(
+        permit.check(now(2000), &strict, || true),
+        Err(Denial::NoConsent)
+    );
+    let own = ClearanceFact::RequiresConsent(plain.campaign, true);
+    permit.dnc_mut().take(&own, 6);
+    assert_eq!(
+        permit.check(now(2000), &plain, || true),
+        Err(Denial::NoConsent)
+    );
+    permit.dnc_mut().take(&consent(Some(given)), 7);
+    let grant = permit.check(now(2000), &strict, || true).unwrap();
+    let used = grant.consent.unwrap();
+    assert_eq!(
+        (used.id, used.kind, grant.dnc_index),
+        (given.id, given.kind, 7)
+    );
+    assert_eq!(
+        permit.check(now(5000), &plain, || true),
+        Err(Denial::NoConsent),
+        "it is over"
+    );
+    let forever = ConsentGrant {
+        until: None,
+        ..given
+    };
+    permit.dnc_mut().take(&consent(Some(forever)), 8);
+    assert!(permit.check(now(5000), &plain, || true).is_ok());
+    permit.dnc_mut().take(&consent(None), 9);
+    assert_eq!(
+        permit.check(now(5000), &plain, || true),
+        Err(Denial::NoConsent),
+        "withdrawn"
+    );
+    // A frozen number is that before anything else.
+    let freeze = ClearanceFact::Freeze(Target::Number(plain.number), Some(until));
+    permit.dnc_mut().take(&freeze, 10);
+    assert_eq!(
+        permit.check(now(4000), &plain, || true),
+        Err(Denial::Frozen)
+    );
+}
+
+#[test]
 fn every_rule_denies_by_its_name_in_its_order() {
     let id = caller_id();
     let good = attempt(&id);
@@ -97,6 +192,8 @@ fn every_rule_denies_by_its_name_in_its_order() {
     bad.caller_id = &foreign;
     assert_eq!(ask(&bad, at, true), "other_trunk");
     assert_eq!(ask(&bad, at, false), "window_closed");
+    bad.consent_required = true;
+    assert_eq!(ask(&bad, at, false), "no_consent");
     bad.number = "+14155550199".parse().unwrap();
     assert_eq!(ask(&bad, at, false), "do_not_call");
     assert_eq!(ask(&bad, now(28_000), false), "session_ending");
@@ -306,7 +403,7 @@ fn opt_outs_bind_at_once_and_a_reset_trusts_nothing() {
     permit.opt_out("+14155550134".parse().unwrap(), DncScope::Mesh);
     let denial = permit.check(now(2000), &attempt(&id), || true);
     assert_eq!(denial, Err(Denial::DoNotCall));
-    permit.directory_reset(now(2000), 9, []);
+    permit.directory_reset(now(2000), 9, [], Clearance::default());
     let said = outputs(&mut permit);
     assert!(matches!(said[0], PermitOutput::Drain { region: None, .. }));
     assert!(matches!(

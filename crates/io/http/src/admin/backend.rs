@@ -5,19 +5,20 @@ use crate::{
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
-        Campaign, CampaignSettings, CampaignStats, DncBase, DncBaseUse, DncCheck, DncImportOptions,
-        DncRemoval, DncRequest, DncResult, HomeRules, ImportOptions, JoinToken, JoinTokenCreated,
-        JoinTokenRequest, Lead, LeadFilter, Member, Operation, Page, PageQuery, Region,
-        RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
-        VoterSettings,
+        Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
+        ConsentWithdrawal, DncBase, DncBaseUse, DncCheck, DncImportOptions, DncPattern, DncRemoval,
+        DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, ImportOptions,
+        JoinToken, JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter, Member, Operation, Page,
+        PageQuery, PatternRemoval, PatternRequest, Region, RegionPolicy, RegionRequest, Status,
+        TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
     },
     problem::{BackendError, BodyError},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
-    AgentId, AttemptId, CallRecord, CampaignId, DncBaseId, LeadId, MemberId, PhoneNumber, RegionId,
-    TrunkId,
+    AgentId, AttemptId, CallRecord, CampaignId, DncBaseId, LeadId, MemberId, PhoneNumber, Prefix,
+    RegionId, Target, TrunkId,
 };
 use futures::stream::BoxStream;
 
@@ -181,8 +182,61 @@ pub trait AdminBackend: Send + Sync + 'static {
     ) -> Answer<DncBase>;
     /// Puts a base into use, or none, and waits as asked.
     async fn use_do_not_call_base(&self, by: &Caller, request: DncBaseUse) -> Answer<DncResult>;
+    /// Builds a base from the one in use and the registry's entries since, and stages it.
+    async fn compact_do_not_call_base(&self, by: &Caller) -> Answer<Operation>;
     /// Forgets a base that is not in use.
     async fn remove_do_not_call_base(&self, by: &Caller, id: DncBaseId) -> Answer<()>;
+
+    /// Do-not-call patterns, by their digits.
+    async fn do_not_call_patterns(&self, page: PageQuery) -> Answer<Page<DncPattern>>;
+    /// Adds a do-not-call pattern and waits as asked.
+    async fn add_do_not_call_pattern(
+        &self,
+        by: &Caller,
+        prefix: Prefix,
+        request: PatternRequest,
+    ) -> Answer<DncResult>;
+    /// Removes a do-not-call pattern.
+    async fn remove_do_not_call_pattern(
+        &self,
+        by: &Caller,
+        prefix: Prefix,
+        removal: PatternRemoval,
+    ) -> Answer<DncResult>;
+    /// Freezes that hold.
+    async fn freezes(&self, page: PageQuery) -> Answer<Page<Freeze>>;
+    /// Freezes a number or pattern and waits as asked.
+    async fn freeze(
+        &self,
+        by: &Caller,
+        target: Target,
+        request: FreezeRequest,
+    ) -> Answer<DncResult>;
+    /// Ends a freeze before its time.
+    async fn lift_freeze(
+        &self,
+        by: &Caller,
+        target: Target,
+        request: FreezeLift,
+    ) -> Answer<DncResult>;
+
+    /// The consents of a number.
+    async fn check_consent(&self, by: &Caller, number: PhoneNumber) -> Answer<ConsentCheck>;
+    /// Withdraws a consent and waits as asked.
+    async fn withdraw_consent(
+        &self,
+        by: &Caller,
+        number: PhoneNumber,
+        request: ConsentWithdrawal,
+    ) -> Answer<DncResult>;
+    /// Reads a CSV file of consents, as [`AdminBackend::import_leads`] does.
+    async fn import_consents(
+        &self,
+        by: &Caller,
+        options: ConsentImportOptions,
+        length: Option<u64>,
+        rows: ByteStream,
+    ) -> Answer<Operation>;
 
     /// Trunks, by id.
     async fn trunks(&self, page: PageQuery) -> Answer<Page<Trunk>>;

@@ -118,6 +118,19 @@ pub(super) async fn use_base(
     Ok(axum::Json(result))
 }
 
+/// Build a new do-not-call base from the one in use and the mesh-wide entries of registries that came
+/// since, and make it known. Once it is put into use, those entries are dropped.
+#[utoipa::path(post, path = "/do-not-call/bases/compact", tag = "do-not-call", operation_id = "compact_do_not_call_base",
+    security(("bearer" = ["admin"])),
+    responses((status = 202, description = "Under way; `made` names the base at its end.", body = Operation)))]
+pub(super) async fn compact_base(
+    State(state): State<AdminState>,
+    by: Caller,
+) -> Result<Response, Problem> {
+    let operation = state.backend.compact_do_not_call_base(&by).await?;
+    Ok(leads::accepted(operation))
+}
+
 /// Forget a do-not-call base that is not in use; nodes delete it.
 #[utoipa::path(delete, path = "/do-not-call/bases/{id}", tag = "do-not-call", operation_id = "remove_do_not_call_base",
     params(("id" = String, Path, description = "The base's name: 64 hexadecimal digits.")),

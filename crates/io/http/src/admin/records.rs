@@ -114,7 +114,7 @@ fn written(
 }
 
 /// The columns of an export, in order.
-pub(super) const COLUMNS: [&str; 31] = [
+pub(super) const COLUMNS: [&str; 32] = [
     "attempt",
     "lead",
     "campaign",
@@ -144,6 +144,7 @@ pub(super) const COLUMNS: [&str; 31] = [
     "rule_pack",
     "dnc_index",
     "dnc_base",
+    "consent",
     "audit_sequence",
     "note",
 ];
@@ -189,6 +190,7 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         Value::String(record.rule_pack.clone()),
         record.dnc_index.into(),
         (record.dnc_base).map_or(Value::Null, |id| id.to_string().into()),
+        (record.consent).map_or(Value::Null, |consent| consent.to_string().into()),
         (record.permission.as_ref()).map_or(Value::Null, |p| p.sequence.into()),
         Value::String(record.note.clone()),
     ];

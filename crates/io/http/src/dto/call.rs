@@ -118,6 +118,9 @@ pub struct CallPermission {
     /// The do-not-call base that was asked, by its hash; none where none was in use.
     #[serde(default)]
     pub dnc_base: Option<String>,
+    /// The person's consent, by id and kind; none when there was none, and none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<String>,
     /// The rule pack and its version.
     pub rule_pack: String,
     /// Where the number may lie: the calling window was open in each of these time zones.
@@ -136,6 +139,7 @@ impl CallPermission {
             valid_for_ms: permission.valid_for_ms,
             dnc_index: record.dnc_index,
             dnc_base: record.dnc_base.map(|id| id.to_string()),
+            consent: record.consent.map(|consent| consent.to_string()),
             rule_pack: record.rule_pack.clone(),
             zones: permission.zones.iter().map(name).collect(),
         })

@@ -115,6 +115,9 @@ pub struct CampaignSettings {
     /// Allow any caller ID of the dialing city when none is local to the number.
     #[serde(default = "defaults::yes")]
     pub any_city_caller_id: bool,
+    /// Dial nobody without consent, whatever the rule pack says.
+    #[serde(default)]
+    pub requires_consent: bool,
 }
 
 mod defaults {
@@ -198,6 +201,7 @@ impl CampaignSettings {
             dispositions: defaults::dispositions(),
             default_disposition: defaults::default_disposition(),
             any_city_caller_id: true,
+            requires_consent: false,
         }
     }
 
@@ -325,6 +329,8 @@ impl From<&domain::Campaign> for CampaignSettings {
                 .collect(),
             default_disposition: name(Disposition::Agent(campaign.default_disposition)),
             any_city_caller_id: campaign.any_city_caller_id,
+            // Kept beside the campaign: whoever shows it knows.
+            requires_consent: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Do-not-call.
 
-use super::{Checks, Timestamp, Validate};
+use super::{Checks, Freeze, Timestamp, Validate};
 use crate::problem::FieldError;
 use domain::{CampaignId, DncScope, RegionId};
 use serde::{Deserialize, Serialize};
@@ -197,17 +197,20 @@ pub struct DncEntry {
     pub added_at: Timestamp,
 }
 
+pub(super) const fn source_name(source: domain::DncSource) -> &'static str {
+    match source {
+        domain::DncSource::Admin => "admin",
+        domain::DncSource::Agent => "agent",
+        domain::DncSource::Person => "person",
+        domain::DncSource::Registry => "registry",
+    }
+}
+
 impl From<&domain::DncEntry> for DncEntry {
     fn from(entry: &domain::DncEntry) -> Self {
         Self {
             scope: entry.scope.into(),
-            source: match entry.source {
-                domain::DncSource::Admin => "admin",
-                domain::DncSource::Agent => "agent",
-                domain::DncSource::Person => "person",
-                domain::DncSource::Registry => "registry",
-            }
-            .to_owned(),
+            source: source_name(entry.source).to_owned(),
             added_at: entry.added_at.into(),
         }
     }
@@ -218,13 +221,19 @@ impl From<&domain::DncEntry> for DncEntry {
 pub struct DncCheck {
     /// The number, masked.
     pub number: String,
-    /// Whether some entry, or the base, forbids it somewhere.
+    /// Whether some entry, a pattern or the base forbids it somewhere.
     pub listed: bool,
     /// Whether the do-not-call base in use holds it.
     #[serde(default)]
     pub in_base: bool,
     /// The entries.
     pub entries: Vec<DncEntry>,
+    /// The do-not-call pattern that covers it: the shortest, if there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// Freezes that hold for it: its own and those of patterns.
+    #[serde(default)]
+    pub freezes: Vec<Freeze>,
     /// The directory index at which this was read.
     pub applied_index: u64,
 }
@@ -292,6 +301,9 @@ pub struct DncImportOptions {
     /// ISO 3166 code for numbers without a country code.
     #[serde(default)]
     pub default_country: Option<String>,
+    /// The numbers come from a registry, which may take them back: a new base takes them in.
+    #[serde(default)]
+    pub registry: bool,
     /// Only in this campaign.
     #[serde(default)]
     #[param(value_type = Option<String>)]

@@ -22,7 +22,8 @@ pub enum OperationState {
 pub struct Operation {
     /// Its id.
     pub id: String,
-    /// What is done: `lead_import`, `do_not_call_import`.
+    /// What is done: `lead_import`, `do_not_call_import`, `consent_import`,
+    /// `do_not_call_compaction`.
     pub kind: String,
     /// Where it stands.
     pub state: OperationState,
@@ -39,6 +40,9 @@ pub struct Operation {
     pub counts: BTreeMap<String, u64>,
     /// Whether `GET /operations/{id}/rejects` has rows.
     pub has_rejects: bool,
+    /// The name of what it made, where it made one thing: a do-not-call base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<String>,
     /// Why it failed.
     #[serde(default)]
     pub error: Option<String>,

@@ -5,6 +5,8 @@
 mod agent;
 mod auth;
 mod browser;
+mod clearance;
+mod consents;
 mod events;
 mod idempotency;
 mod imports;

@@ -9,8 +9,8 @@ use dialmesh_http::{
 };
 use domain::{
     AgentAccount, AgentId, AttemptId, CallRecord, CampaignId, CampaignState, Disposition,
-    DncBaseId, DncSource, LeadId, ListId, MemberId, MemberRole, PhoneNumber, RegionId, Secret,
-    SessionId, TrunkId, WallTime,
+    DncBaseId, DncSource, LeadId, ListId, MemberId, MemberRole, PhoneNumber, Prefix, RegionId,
+    Secret, SessionId, Target, TrunkId, WallTime,
 };
 use futures::{StreamExt, stream};
 use std::{
@@ -31,6 +31,9 @@ pub(crate) struct State {
     pub(crate) agents: BTreeMap<AgentId, AgentAccount>,
     pub(crate) dnc: Vec<domain::DncEntry>,
     pub(crate) bases: Vec<DncBase>,
+    pub(crate) patterns: Vec<domain::DncPattern>,
+    pub(crate) freezes: Vec<domain::Freeze>,
+    pub(crate) consents: Vec<Consent>,
     pub(crate) regions: Vec<domain::Region>,
     pub(crate) rules: Vec<domain::HomeRule>,
     pub(crate) tokens: BTreeMap<String, ApiToken>,
@@ -165,7 +168,16 @@ pub(crate) fn record(n: u32) -> CallRecord {
         dnc_index: 12,
         permission: None,
         dnc_base: None,
+        consent: None,
         note: "=cmd()".to_owned(),
+    }
+}
+
+fn effective() -> DncResult {
+    DncResult {
+        state: Acknowledgement::Effective,
+        index: 8,
+        took_ms: 1,
     }
 }
 
@@ -461,6 +473,7 @@ impl AdminBackend for Memory {
             rows,
             counts: BTreeMap::from([("accepted".to_owned(), rows)]),
             has_rejects: true,
+            made: None,
             error: None,
             created_at: TIME.into(),
             ended_at: Some(TIME.into()),
@@ -520,9 +533,16 @@ impl AdminBackend for Memory {
         let entries: Vec<DncEntry> = about.map(Into::into).collect();
         Ok(DncCheck {
             number: number.to_string(),
-            listed: !entries.is_empty(),
+            listed: !entries.is_empty() || state.patterns.iter().any(|p| p.prefix.covers(number)),
             in_base: false,
             entries,
+            pattern: (state.patterns.iter())
+                .find(|p| p.prefix.covers(number))
+                .map(|p| p.prefix.to_string()),
+            freezes: (state.freezes.iter())
+                .filter(|f| f.target.covers(number))
+                .map(Into::into)
+                .collect(),
             applied_index: 9,
         })
     }
@@ -585,10 +605,143 @@ impl AdminBackend for Memory {
             took_ms: 1,
         })
     }
+    async fn compact_do_not_call_base(&self, by: &Caller) -> Answer<Operation> {
+        let state = self.change(by, "compact_do_not_call_base")?;
+        if !state.bases.iter().any(|base| base.in_use) {
+            return Err(BackendError::Conflict("no base is in use".to_owned()));
+        }
+        Ok(Operation {
+            id: "op_1".to_owned(),
+            kind: "do_not_call_compaction".to_owned(),
+            state: OperationState::Running,
+            dry_run: false,
+            bytes_done: 0,
+            bytes_total: None,
+            rows: 0,
+            counts: BTreeMap::new(),
+            has_rejects: false,
+            made: None,
+            error: None,
+            created_at: TIME.into(),
+            ended_at: None,
+        })
+    }
     async fn remove_do_not_call_base(&self, by: &Caller, id: DncBaseId) -> Answer<()> {
         let mut state = self.change(by, "remove_do_not_call_base")?;
         state.bases.retain(|base| base.id != id.to_string());
         Ok(())
+    }
+    async fn do_not_call_patterns(&self, _page: PageQuery) -> Answer<Page<DncPattern>> {
+        let patterns = self.state().patterns.iter().map(Into::into).collect();
+        Ok(Page::new(patterns, None))
+    }
+    async fn add_do_not_call_pattern(
+        &self,
+        by: &Caller,
+        prefix: Prefix,
+        request: PatternRequest,
+    ) -> Answer<DncResult> {
+        let mut state = self.change(by, "add_do_not_call_pattern")?;
+        state.patterns.push(domain::DncPattern {
+            prefix,
+            source: DncSource::Admin,
+            reason: request.reason,
+            added_at: TIME,
+        });
+        Ok(effective())
+    }
+    async fn remove_do_not_call_pattern(
+        &self,
+        by: &Caller,
+        prefix: Prefix,
+        removal: PatternRemoval,
+    ) -> Answer<DncResult> {
+        let what = format!("remove_do_not_call_pattern: {}", removal.reason);
+        let mut state = self.change(by, &what)?;
+        let before = state.patterns.len();
+        state.patterns.retain(|p| p.prefix != prefix);
+        match state.patterns.len() == before {
+            true => Err(missing("do-not-call pattern", prefix)),
+            false => Ok(effective()),
+        }
+    }
+    async fn freezes(&self, _page: PageQuery) -> Answer<Page<Freeze>> {
+        let freezes = self.state().freezes.iter().map(Into::into).collect();
+        Ok(Page::new(freezes, None))
+    }
+    async fn freeze(
+        &self,
+        by: &Caller,
+        target: Target,
+        request: FreezeRequest,
+    ) -> Answer<DncResult> {
+        let mut state = self.change(by, "freeze")?;
+        state.freezes.push(domain::Freeze {
+            target,
+            until: request.until.0,
+            reason: request.reason,
+            source: request.source.unwrap_or_else(|| by.principal.name.clone()),
+            frozen_at: TIME,
+        });
+        Ok(effective())
+    }
+    async fn lift_freeze(
+        &self,
+        by: &Caller,
+        target: Target,
+        request: FreezeLift,
+    ) -> Answer<DncResult> {
+        let mut state = self.change(by, &format!("lift_freeze: {}", request.reason))?;
+        let before = state.freezes.len();
+        state.freezes.retain(|f| f.target != target);
+        match state.freezes.len() == before {
+            true => Err(missing("freeze of", target)),
+            false => Ok(effective()),
+        }
+    }
+    async fn check_consent(&self, _by: &Caller, number: PhoneNumber) -> Answer<ConsentCheck> {
+        Ok(ConsentCheck {
+            number: number.to_string(),
+            consents: self.state().consents.clone(),
+            applied_index: 9,
+        })
+    }
+    async fn withdraw_consent(
+        &self,
+        by: &Caller,
+        number: PhoneNumber,
+        request: ConsentWithdrawal,
+    ) -> Answer<DncResult> {
+        let mut state = self.change(by, &format!("withdraw_consent: {}", request.reason))?;
+        let before = state.consents.len();
+        state.consents.retain(|c| c.campaign != request.campaign);
+        match state.consents.len() == before {
+            true => Err(missing("consent of", number)),
+            false => Ok(effective()),
+        }
+    }
+    async fn import_consents(
+        &self,
+        by: &Caller,
+        options: ConsentImportOptions,
+        length: Option<u64>,
+        rows: ByteStream,
+    ) -> Answer<Operation> {
+        self.change(by, "import_consents")?.consents.push(Consent {
+            id: "cons_00000001".to_owned(),
+            campaign: options.campaign,
+            kind: options.kind.unwrap_or_default(),
+            source: options.source.unwrap_or_default(),
+            place: options.place.unwrap_or_default(),
+            given_at: TIME.into(),
+            until: None,
+            good: true,
+        });
+        let leads = ImportOptions {
+            dry_run: options.dry_run,
+            ..ImportOptions::default()
+        };
+        (self.import_leads(by, CampaignId(1), leads, length, rows)).await
     }
     async fn import_do_not_call(
         &self,

@@ -567,10 +567,15 @@ async fn a_do_not_call_base_from_upload_to_removal() {
     let uses = |body| server.post("/api/v1/do-not-call/bases/use", body);
     let silent = uses(json!({ "id": null, "reason": " " })).await;
     assert_eq!(silent.json()["errors"][0]["pointer"], "/reason");
+    let compact = || server.post("/api/v1/do-not-call/bases/compact", json!({}));
+    assert_eq!(compact().await.status, StatusCode::CONFLICT);
     let used = uses(json!({ "id": id })).await.json();
     assert_eq!(used["state"], "effective");
     let bases = server.get("/api/v1/do-not-call/bases").await.json();
     assert_eq!(bases["data"][0]["in_use"], true);
+    let compacting = compact().await;
+    assert_eq!(compacting.status, StatusCode::ACCEPTED);
+    assert_eq!(compacting.json()["kind"], "do_not_call_compaction");
     let gone = request(Role::Admin, Method::DELETE, &path);
     let gone = server.send(gone.body(Body::empty()).unwrap()).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT);

@@ -2,7 +2,7 @@
 
 use super::DncBase;
 use arc_swap::ArcSwap;
-use domain::{DncBaseId, PhoneNumber};
+use domain::{DncBaseId, PhoneNumber, WallTime};
 use permit::base::BaseLookup;
 use std::{sync::Arc, thread, time::Duration};
 
@@ -58,5 +58,9 @@ impl BaseLookup for DncBaseSwap {
 
     fn id(&self) -> DncBaseId {
         self.current.load().id()
+    }
+
+    fn as_of(&self) -> WallTime {
+        self.current.load().about().built_at
     }
 }

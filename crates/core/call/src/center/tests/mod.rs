@@ -90,6 +90,7 @@ pub(super) fn facts(now: Now) -> DialFacts {
         dnc_index: 5,
         permission: None,
         dnc_base: None,
+        consent: None,
     }
 }
 

@@ -1,0 +1,251 @@
+//! A pattern and freezes, from the command line to what the carrier sees: not dialed while they
+//! hold, dialed after they are removed, lifted, or over.
+
+use super::*;
+use simulations::carrier::witness::{self, Event};
+
+/// A segment of Beijing's mobile numbers, and one of Shanghai's.
+const PATTERN: &str = "+86139010";
+const FROZEN: &str = "+86139016";
+/// So many of the leads agreed to be called.
+const AGREED: usize = 550;
+/// How long the short freeze lasts: longer than the mesh needs to dial everybody around it.
+const SHORT: Duration = Duration::from_secs(25);
+
+/// When the carrier saw INVITEs to these numbers.
+fn seen(world: &World, concerned: impl Fn(&str) -> bool) -> Result<Vec<i64>> {
+    let log = witness::read(&world.carrier_log())?;
+    Ok((log.iter())
+        .filter(|entry| matches!(entry.event, Event::Invite { .. }))
+        .filter(|entry| concerned(&format!("+{}", entry.number.trim_start_matches('+'))))
+        .map(|entry| entry.wall_ms)
+        .collect())
+}
+
+async fn until_seen(
+    world: &World,
+    what: &str,
+    concerned: impl Fn(&str) -> bool + Copy,
+) -> Result<()> {
+    let dialed = world.until(what, PATIENCE, async |w| {
+        seen(w, concerned).is_ok_and(|times| !times.is_empty())
+    });
+    println!("{what}: after {:.1?}", dialed.await?);
+    Ok(())
+}
+
+pub(super) async fn story() -> Result<()> {
+    let mut config = WorldConfig::new(env!("CARGO_BIN_EXE_dialmesh"), 12);
+    config.agents_per_city = 4;
+    config.session_ttl = PERMIT;
+    config.freshness = PERMIT;
+    config.campaign = json!({"dial_level": 1.5, "retry": [], "requires_consent": true});
+    let mut world = World::build(config, |step| println!("{step}")).await?;
+    let csv = world.folder().join("leads.csv");
+    let people = PopulationConfig::new(12, 600, &City::CHINA).write_file(&csv)?;
+    let by_pattern = |number: &str| number.starts_with(PATTERN);
+    let frozen = |number: &str| number.starts_with(FROZEN);
+
+    // Without consent no row is taken; with it they are, and the rest still is not.
+    let (agreed, others) = people.numbers.split_at(AGREED);
+    let operation = world.import(&csv).await?;
+    ensure!(operation["counts"]["no_consent"] == 600, "{operation}");
+    let list = world.folder().join("consents.csv");
+    fs::write(&list, format!("number\n{}\n", agreed.join("\n")))?;
+    let list = list.to_string_lossy().into_owned();
+    let words = [
+        "consent",
+        "import",
+        &list,
+        "--kind",
+        "form",
+        "--source",
+        "form 3",
+        "--place",
+        "example.com",
+        "--given-at",
+        "1d",
+        "--until",
+        "30d",
+    ];
+    let counted = said(&world, &[&words[..], &["--dry-run"]].concat())?;
+    ensure!(counted["counts"]["accepted"] == AGREED, "{counted}");
+    let taken = said(&world, &words)?;
+    ensure!(taken["counts"]["accepted"] == AGREED, "{taken}");
+    let checked = said(&world, &["consent", "check", &agreed[0]])?;
+    let consent = &checked["consents"][0];
+    ensure!(
+        consent["good"] == true && consent["source"] == "form 3",
+        "{checked}"
+    );
+    let covered = agreed.iter().filter(|n| by_pattern(n)).count();
+    let resting = agreed.iter().filter(|n| frozen(n)).count();
+    ensure!(covered > 5 && resting > 5, "{covered}, {resting}");
+    // Early rows of the file, so that they would be dialed first.
+    let mut free = agreed.iter().filter(|n| !by_pattern(n) && !frozen(n));
+    let (liftable, short, refuser) = (free.next(), free.next(), free.next());
+    let refuser = refuser.context("a lead")?;
+    let (liftable, short) = (liftable.context("a lead")?, short.context("a lead")?);
+    let operation = world.import(&csv).await?;
+    ensure!(operation["counts"]["accepted"] == AGREED, "{operation}");
+    ensure!(
+        operation["counts"]["no_consent"] == others.len(),
+        "{operation}"
+    );
+    world.expect_leads(&Population {
+        numbers: agreed.to_vec(),
+        ..Population::default()
+    });
+    world.expect_never(others.to_vec());
+    // Who agrees no more is not dialed.
+    let words = [
+        "consent",
+        "withdraw",
+        refuser,
+        "--reason",
+        "wrote to us",
+        "--yes",
+    ];
+    let withdrawn = said(&world, &words)?;
+    ensure!(withdrawn["state"] == "effective", "{withdrawn}");
+    world.expect_never([refuser.clone()]);
+
+    // What is refused, with the reason.
+    for (words, why) in [
+        (
+            &["dnc", "pattern", "add", "+86x", "--reason", "r"][..],
+            "not a digit",
+        ),
+        (
+            &["dnc", "pattern", "add", PATTERN, "--reason", "r"],
+            "--yes",
+        ),
+        (
+            &["dnc", "pattern", "rm", "+7", "--reason", "r", "--yes"],
+            "no do-not-call pattern",
+        ),
+        (
+            &[
+                "freeze", "add", liftable, "--until", "400d", "--reason", "r",
+            ],
+            "366 days",
+        ),
+        (
+            &["freeze", "lift", liftable, "--reason", "r", "--yes"],
+            "no freeze",
+        ),
+    ] {
+        let said = refused(&world, words)?;
+        ensure!(said.contains(why), "{words:?}: {said}");
+    }
+
+    let words = [
+        "dnc", "pattern", "add", PATTERN, "--reason", "a test", "--yes",
+    ];
+    let added = said(&world, &words)?;
+    ensure!(added["state"] == "effective", "{added}");
+    let freeze = |what: &[&str], until: &str| -> Result<()> {
+        let words = [
+            &["freeze", "add"],
+            what,
+            &["--until", until, "--reason", "a test"],
+        ]
+        .concat();
+        let added = said(&world, &words)?;
+        ensure!(added["state"] == "effective", "{added}");
+        Ok(())
+    };
+    freeze(&["--pattern", FROZEN], "1d")?;
+    freeze(&[liftable], "1d")?;
+    let over = wall_ms() + i64::try_from(SHORT.as_millis())?;
+    freeze(&[short], &format!("{}s", SHORT.as_secs()))?;
+    let checked = said(&world, &["dnc", "check", &people.numbers[0]])?;
+    ensure!(
+        checked["pattern"] == PATTERN && checked["listed"] == true,
+        "{checked}"
+    );
+    let checked = said(&world, &["dnc", "check", liftable])?;
+    ensure!(
+        checked["freezes"][0]["reason"] == "a test" && checked["listed"] == false,
+        "{checked}"
+    );
+    let listed = said(&world, &["freeze", "ls"])?;
+    ensure!(listed.as_array().is_some_and(|l| l.len() == 3), "{listed}");
+    let path = format!("/campaigns/{}/stats", world.campaign());
+    let aside = world.until("leads are set aside", PATIENCE, async |w| {
+        let stats = w.api().get(&path).await.unwrap_or_default();
+        let leads = &stats["leads"];
+        leads["do_not_call"] == covered
+            && leads["frozen"] == resting + 2
+            && leads["no_consent"] == 1
+    });
+    aside.await?;
+
+    world.seat_agents().await?;
+    world.start_campaign().await?;
+    for city in ["beijing", "shanghai", "shenzhen"] {
+        until_dialing(&world, city).await?;
+    }
+    // The short one ends by itself.
+    until_seen(&world, "the short freeze is over", |number| number == short).await?;
+    let first = seen(&world, |number| number == short)?[0];
+    ensure!(
+        first >= over - 1000,
+        "dialed {} ms before its end",
+        over - first
+    );
+    println!("dialed {} ms after its end", first - over);
+    let at = wall_ms();
+    let barred = |number: &str| by_pattern(number) || frozen(number) || number == liftable;
+    let early = seen(&world, barred)?;
+    ensure!(
+        early.is_empty(),
+        "{} barred numbers were dialed",
+        early.len()
+    );
+
+    // Lifted and removed: they are dialed.
+    said(
+        &world,
+        &["freeze", "lift", liftable, "--reason", "a test", "--yes"],
+    )?;
+    until_seen(&world, "lifted", |number| number == liftable).await?;
+    let words = [
+        "freeze",
+        "lift",
+        "--pattern",
+        FROZEN,
+        "--reason",
+        "a test",
+        "--yes",
+    ];
+    said(&world, &words)?;
+    until_seen(&world, "lifted by pattern", frozen).await?;
+    ensure!(
+        seen(&world, by_pattern)?.is_empty(),
+        "the pattern still holds"
+    );
+    let words = [
+        "dnc", "pattern", "rm", PATTERN, "--reason", "a test", "--yes",
+    ];
+    said(&world, &words)?;
+    until_seen(&world, "the pattern is gone", by_pattern).await?;
+    let first = seen(&world, barred)?.into_iter().min();
+    ensure!(
+        first.is_some_and(|first| first >= at),
+        "{first:?} is before {at}"
+    );
+
+    let evidence = world.finish(Duration::from_secs(40)).await?;
+    let mut verdict = evidence.judge(20)?;
+    let named = (evidence.records.lines())
+        .filter(|line| line.contains("\"consent\":\"cons_"))
+        .count();
+    verdict
+        .checks
+        .push(at_least("records that name a consent", named as u64, 20));
+    println!("{verdict}");
+    ensure!(verdict.passed(), "not everything held");
+    world.shut_down().await;
+    Ok(())
+}
