@@ -45,6 +45,11 @@ impl SimLog {
         })
     }
 
+    /// The process is gone, and with it what was not yet written.
+    pub(crate) fn forget_queued(&self) {
+        self.journal.forget_queued();
+    }
+
     /// The writer: what the journal's thread does, in simulated time. `fatal` is called when the
     /// process would stop.
     pub(crate) async fn write_for_ever(

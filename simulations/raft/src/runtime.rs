@@ -375,9 +375,12 @@ pub(crate) fn within<T>(process: Process, what: impl FnOnce() -> T) -> T {
     result
 }
 
-/// A new task of a process.
+/// A new task of a process; of one that is gone, nothing.
 pub(crate) fn spawn_on(process: Process, work: impl Future<Output = ()> + 'static) {
     let sim = sim();
+    if !sim.clocks.borrow().contains_key(&process) {
+        return;
+    }
     let id = sim.next.get();
     sim.next.set(id + 1);
     let task = Task {

@@ -40,6 +40,7 @@ pub(crate) struct Member {
     pub(crate) disk: Disk,
     folder: PathBuf,
     pub(crate) process: Option<Process>,
+    log: Option<SimLog>,
     /// Once it has started.
     pub(crate) group: Option<Books>,
     /// Why its process would stop by itself.
@@ -81,6 +82,7 @@ impl World {
                 disk: Disk::new(quirks),
                 folder,
                 process: None,
+                log: None,
                 group: None,
                 fatal: None,
                 was_full: false,
@@ -207,6 +209,11 @@ impl World {
         sync: Rc<Cell<u64>>,
     ) -> Result<(), String> {
         let log = SimLog::open(folder, &disk, self.options.defect).map_err(|e| e.to_string())?;
+        self.members
+            .borrow_mut()
+            .get_mut(&id)
+            .expect("members stay")
+            .log = Some(log.clone());
         let world = Rc::clone(self);
         spawn_on(
             process,
@@ -254,7 +261,7 @@ impl World {
 
     /// Ends a member's process, and with `power` what its disk had not synced.
     pub(crate) fn crash(&self, id: MemberId, power: bool) {
-        let (process, group, loss) = {
+        let (process, log, group, loss) = {
             let mut members = self.members.borrow_mut();
             let member = members.get_mut(&id).expect("members stay");
             let Some(process) = member.process.take() else {
@@ -263,9 +270,14 @@ impl World {
             member.fatal = None;
             let mut random = self.random.borrow_mut();
             let loss = member.disk.restart(power.then_some(&mut *random));
-            (process, member.group.take(), loss)
+            (process, member.log.take(), member.group.take(), loss)
         };
-        runtime::within(process, || drop(group));
+        runtime::within(process, || {
+            drop(group);
+            if let Some(log) = log {
+                log.forget_queued();
+            }
+        });
         runtime::kill(process);
         self.network.gone(id);
         {
@@ -414,6 +426,8 @@ impl World {
             return;
         }
         let (member, (process, group)) = believe[self.below(believe.len() as u64) as usize].clone();
+        // Whoever holds a group holds its journal, and a process that begins anew could not.
+        drop(believe);
         let newest = self.oracle.lock().leadership();
         let asked = self.on(process, async move {
             let before = group.status().term;
@@ -564,15 +578,18 @@ impl World {
                     sleep(Duration::from_millis(50)).await;
                     continue;
                 };
-                let status = group.status();
-                let belongs = status.voters.contains(&id) || status.learners.contains(&id);
-                // A member that is out of the group hears nothing of it.
-                if !belongs && self.is_out(id) {
+                // A member that is out of the group hears nothing of it, not even that it is.
+                if self.is_out(id) {
                     break;
                 }
-                if self.propose(process, group.clone()).await.is_some()
-                    && self.read(id, process, group, Duration::from_secs(10)).await
-                {
+                if self.propose(process, group).await.is_none() {
+                    continue;
+                }
+                let Some((process, group)) = self.running(id) else {
+                    continue;
+                };
+                let deadline = Duration::from_secs(10);
+                if self.read(id, process, group, deadline).await {
                     break;
                 }
             }

@@ -1,4 +1,5 @@
 //! Seeds are clean, repeat to the bit, and planted mistakes are found.
+#![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 use raft_sim::{Defect, Keep, Options, Seen, SimRuntime, determinism, find, run};
 
@@ -54,6 +55,21 @@ fn one_seed_is_one_run() {
     }
     let hash = |seed| run(&Options::drawn(seed), Keep::Hash).trace.hash();
     assert_ne!(hash(1), hash(2));
+}
+
+#[test]
+fn two_processes_run_a_seed_alike() {
+    let tell = || {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_raft-sim"))
+            .args(["--seed", "11", "--events"])
+            .output()
+            .expect("it was built for this test");
+        assert!(ran.status.success(), "{ran:?}");
+        ran.stdout
+    };
+    let (first, second) = (tell(), tell());
+    assert!(first.len() > 10_000);
+    assert!(first == second, "equal bytes of the event log");
 }
 
 #[test]

@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Of so many seeds, one is run twice and compared (0: none)
     #[arg(long, value_name = "N", default_value_t = 16)]
     twice_every: u64,
+    /// Do not stop at the first broken rule, but name every seed that breaks one
+    #[arg(long)]
+    keep_going: bool,
 }
 
 #[derive(Default)]
@@ -82,8 +85,12 @@ fn work(args: &Args, next: &AtomicU64, done: &AtomicU64, stop: &AtomicBool, sum:
         }
         seen.add(&outcome.seen);
         done.fetch_add(1, Ordering::Relaxed);
-        if outcome.violation.is_some() {
-            stop.store(true, Ordering::Relaxed);
+        if let Some(violation) = &outcome.violation {
+            if args.keep_going {
+                println!("seed {}: {violation}", options.seed);
+            } else {
+                stop.store(true, Ordering::Relaxed);
+            }
             let mut sum = sum.lock().expect("no worker panics with the sum in hand");
             if (sum.failed.as_ref()).is_none_or(|(o, _)| options.seed < o.seed) {
                 sum.failed = Some((options, outcome));

@@ -117,6 +117,13 @@ impl<F: FileSystem> SteppedJournal<F> {
         })
     }
 
+    /// Forgets what is queued, and whoever waits for it: the process is gone. What waits may hold
+    /// this very journal, which would never go otherwise.
+    pub fn forget_queued(&self) {
+        let queued = std::mem::take(&mut *self.queue.lock());
+        drop(queued);
+    }
+
     /// Rewrites or drops files with little live content, as the journal's thread does now and then.
     ///
     /// # Errors
