@@ -54,6 +54,8 @@ const WISHES: usize = 16_384;
 const CERTIFIER: domain::MemberId = domain::MemberId(1);
 /// How long the end of a session may take to be agreed on.
 const CLOSING: Duration = Duration::from_secs(2);
+/// How long giving back shares of abandonment budgets may take.
+const SETTLING: Duration = Duration::from_secs(4);
 /// How often the certificate's age is looked at.
 const RENEWAL_LOOK: Duration = Duration::from_secs(30);
 /// How long a renewal may take.
@@ -169,7 +171,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         member.endpoint().local_address()?
     );
 
-    let (attempts, owed) = Attempts::open(member.journal(), &epoch, &boot, clock::wall())?;
+    let (attempts, left) = Attempts::open(member.journal(), &epoch, &boot, clock::wall())?;
+    let journal::Left { owed, proofs } = left;
     let attempts = Arc::new(attempts);
     let epoch = Arc::new(epoch);
     let outbox = Arc::new(Outbox::default());
@@ -231,6 +234,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         incarnation: epoch.incarnation,
         session_ttl: config.protocol.session_ttl,
         claims: Arc::new(AtomicU64::new(0)),
+        proofs,
     };
     tasks.spawn("wishes", served.serve(vec![region], wishes));
     let shipping = Shipping {
@@ -280,6 +284,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
 
     shutdown.started().await;
     let settled = drain(&config, &events, &outbox).await;
+    give_shares_back(&events).await;
     let sessions = open_sessions(&events).await;
     events.put(Event::Stop).await;
     if engine_thread.join().is_err() {
@@ -541,6 +546,16 @@ async fn drain(config: &NodeConfig, events: &Events, outbox: &Outbox) -> bool {
         );
     }
     over && emptied
+}
+
+/// What this node holds of abandonment budgets goes back. When no quorum takes it, it stays in
+/// doubt until the next start, whose journal proves what was spent.
+async fn give_shares_back(events: &Events) {
+    let (settled, done) = oneshot::channel();
+    events.put(Event::SharesSettled(settled)).await;
+    if tokio::time::timeout(SETTLING, done).await.is_err() {
+        tracing::info!("shares of abandonment budgets are given back at the next start");
+    }
 }
 
 /// The engine's sessions.

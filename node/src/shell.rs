@@ -10,6 +10,7 @@ use call::{AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{AgentId, CampaignId, DncEntry, Instant, MemberId, Now, RegionId, SessionId};
 use engine::{Engine, Entry, Input, Output, Side};
 use media_io::RelayHandle;
+use permit::EscrowQuestion;
 use service::{clock, health::Pulse};
 use sip_transport::{SipSockets, TransportEvent};
 use std::{
@@ -42,6 +43,7 @@ pub(crate) enum Wish {
         n: u32,
     },
     Applied(u64),
+    AskEscrow(EscrowQuestion),
 }
 
 /// Everything the thread holds.
@@ -69,6 +71,7 @@ struct Running {
     replies: BTreeMap<u64, oneshot::Sender<Result<(), CommandError>>>,
     requests: u64,
     drained: Option<oneshot::Sender<()>>,
+    settled: Option<oneshot::Sender<()>>,
     /// Opt-outs of an earlier run that the directory may not have yet: they bind this engine.
     opt_outs: Vec<DncEntry>,
 }
@@ -81,6 +84,7 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         replies: BTreeMap::new(),
         requests: 0,
         drained: None,
+        settled: None,
         opt_outs: Vec::new(),
     };
     loop {
@@ -128,6 +132,11 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         {
             // Nobody waits any more when the deadline came first.
             let _gone = drained.send(()).is_err();
+        }
+        if running.settled.is_some() && running.shell.engine.shares_settled() {
+            let settled = running.settled.take();
+            // Nobody waits any more when the deadline came first.
+            let _gone = settled.is_some_and(|settled| settled.send(()).is_err());
         }
     }
 }
@@ -230,6 +239,10 @@ impl Running {
                     self.input(now, Input::Persisted(token));
                 }
             }
+            Event::EscrowAnswered { sequence, grants } => {
+                self.input(now, Input::EscrowAnswered { sequence, grants });
+            }
+            Event::SharesSettled(settled) => self.settled = Some(settled),
             Event::Backlog(waiting) => self.input(now, Input::Backlog(waiting)),
             Event::Status(reply) => {
                 // Nobody waits any more: fine.
@@ -406,6 +419,7 @@ impl Running {
                 });
             }
             Output::AskFresh { sent_at, applied } => self.wish(Wish::AskFresh { sent_at, applied }),
+            Output::AskEscrow(question) => self.wish(Wish::AskEscrow(question)),
             Output::Claim {
                 region,
                 session,
@@ -458,7 +472,9 @@ impl Running {
                 record: None,
                 opt_out: Some(*entry),
             })),
-            Entry::Leased(_) | Entry::Dialing(_) | Entry::Disposed(_) => None,
+            Entry::Leased(_) | Entry::Dialing(_) | Entry::Disposed(_) | Entry::Abandoned { .. } => {
+                None
+            }
         };
         let events = self.shell.events.clone();
         let kept = self.shell.kept.attempts.persist(entry, move |index| {

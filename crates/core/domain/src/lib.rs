@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod campaign;
 pub mod do_not_call;
+pub mod escrow;
 pub mod id;
 pub mod lead;
 pub mod limits;
@@ -24,6 +25,7 @@ pub use campaign::{
     DispositionFlags, PacingMode, RetryRule,
 };
 pub use do_not_call::{DncBaseId, DncBaseIdError, DncEntry, DncScope, DncSource};
+pub use escrow::{EscrowAsk, EscrowGrant, EscrowLine, EscrowProof};
 pub use id::{
     AgentId, AttemptId, CampaignId, Incarnation, LeadId, LegId, ListId, MemberId, RegionId,
     SessionId, TrunkId, ZoneId,

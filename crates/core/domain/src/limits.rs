@@ -144,3 +144,16 @@ pub const DNC_BASES: usize = 8;
 /// Bytes of the directory of a do-not-call base file: reached only by numbers that lie further apart
 /// than those of any country.
 pub const DNC_BASE_DIRECTORY_BYTES: usize = 256 * 1024 * 1024;
+/// How long a share of an abandonment budget may be used without another word of the directory.
+pub const ESCROW_LIFE: Duration = Duration::from_secs(120);
+/// Campaigns in one ask for shares; a node with more asks several times.
+pub const ESCROW_LINES: usize = 256;
+/// Earlier runs in one ask for shares.
+pub const ESCROW_PROOFS: usize = 16;
+/// Earlier runs of a member whose shares of one campaign stay in doubt apart; of older ones only
+/// the sum is kept.
+pub const ESCROW_RUNS: usize = 8;
+/// Longest window of an abandonment budget: the longest month.
+pub const ABANDONMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
+/// Shortest window of an abandonment budget: counts are kept by the hour.
+pub const ABANDONMENT_WINDOW_MIN: Duration = Duration::from_secs(6 * 3600);

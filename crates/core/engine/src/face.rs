@@ -5,11 +5,11 @@ use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentAccount, AgentId, AttemptId, CallOutcome, CallRecord, CallerId, Campaign, CampaignId,
-    DncBaseId, DncEntry, DncScope, Instant, LeadId, LeasedLead, MemberId, PhoneNumber, RegionId,
-    SessionId, Trunk, TrunkId, WallTime,
+    DncBaseId, DncEntry, DncScope, EscrowGrant, Instant, LeadId, LeasedLead, MemberId, PhoneNumber,
+    RegionId, SessionId, Trunk, TrunkId, WallTime,
 };
 use media::{MediaCommand, MediaEvent};
-use permit::base::BaseLookup;
+use permit::{EscrowQuestion, base::BaseLookup};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -189,6 +189,13 @@ pub enum Input<'a> {
     DncBaseHere(Arc<dyn BaseLookup>),
     /// A do-not-call base that is not in use is about to be deleted.
     DncBaseGone(DncBaseId),
+    /// The directory answered [`Output::AskEscrow`].
+    EscrowAnswered {
+        /// Which ask.
+        sequence: u64,
+        /// What it grants.
+        grants: Vec<EscrowGrant>,
+    },
     /// So many outcomes and records wait to be shipped.
     Backlog(usize),
     /// No new attempts from here on; leads not dialed are given back.
@@ -218,6 +225,14 @@ pub enum Entry {
     /// A person's or an agent's opt-out. Durable before the agent hears that it is kept; kept
     /// until the directory has it.
     OptOut(DncEntry),
+    /// A person whom no agent took in time. In the page cache before the person hears of it: what a
+    /// run spent of its share is not forgotten by a crash.
+    Abandoned {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Its abandonments of this run, with this one.
+        total: u64,
+    },
 }
 
 /// One output.
@@ -265,6 +280,9 @@ pub enum Output {
         /// What this engine has applied; goes along.
         applied: u64,
     },
+    /// Tell the directory answers and abandonments, and ask for shares of abandonment budgets; until
+    /// it answers. The same one may come again.
+    AskEscrow(EscrowQuestion),
     /// Ask the region's group for leads.
     Claim {
         /// The region.
@@ -338,6 +356,15 @@ pub enum Observed {
     },
     /// An INVITE left although its permission had run out meanwhile; it was cancelled at once.
     SentLate,
+    /// What this node may abandon of a campaign; told each second.
+    Share {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Whole abandonments left; none while the share is not known.
+        left: Option<u32>,
+        /// What it would like to hold; 0 where it dials one line for each agent anyway.
+        want: u32,
+    },
     /// A trunk's health changed.
     TrunkHealth {
         /// Which.
@@ -354,6 +381,8 @@ pub enum TimerName {
     Pace,
     /// Permissions to renew, or that ended.
     Permit,
+    /// Shares of abandonment budgets.
+    Escrow,
     /// A closed attempt whose media figures did not come.
     Record(AttemptId),
     /// Of the trunks' user agent.

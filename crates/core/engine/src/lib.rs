@@ -11,6 +11,7 @@
 mod bases;
 mod callers;
 mod engine;
+mod escrow;
 mod face;
 mod facts;
 mod hopper;

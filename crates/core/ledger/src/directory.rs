@@ -6,11 +6,13 @@
 
 mod bases;
 mod checks;
+mod escrow;
 mod fleet;
 mod people;
 mod words;
 mod work;
 
+pub use escrow::{BudgetView, ShareView};
 pub use words::*;
 
 use crate::{
@@ -30,7 +32,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 3,
+    version: 4,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -80,6 +82,8 @@ pub struct Directory {
     bases: BTreeMap<DncBaseId, StagedDncBase>,
     /// The one in use. Since version 3; read as none from earlier ones.
     base: Option<DncBaseId>,
+    /// Abandonment budgets. Since version 4; read as none from earlier ones.
+    escrow: escrow::Escrow,
 }
 
 impl Directory {
@@ -341,6 +345,7 @@ impl Directory {
             Change::HoldDncBase { member, id } => self.hold_base(member, id),
             Change::UseDncBase { id, force, reason } => self.use_base(id, force, &reason, facts),
             Change::DropDncBase { id } => self.drop_base(id),
+            Change::Escrow { ask } => self.escrow(&ask),
         }
     }
 }
@@ -404,8 +409,9 @@ impl Replicated for Directory {
 
     fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
         let missing: &[u8] = match bytes.get(1) {
-            Some(1) => &[0, 0, 0],
-            Some(2) => &[0, 0],
+            Some(1) => &[0, 0, 0, 0, 0],
+            Some(2) => &[0, 0, 0, 0],
+            Some(3) => &[0, 0],
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

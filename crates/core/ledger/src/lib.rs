@@ -13,9 +13,9 @@ mod rules;
 
 pub use books::{EffectiveToken, FreshnessBook, KeepAliveRefusal, SessionBook, TickBook};
 pub use directory::{
-    ApiToken, AuditHead, Change, Directory, DirectoryCommand, DirectoryEvent, DirectoryFacts,
-    DirectoryReply, Fact, JoinToken, List, MeshId, NewDncBase, NewMember, Rejection, Role,
-    StagedDncBase, TokenHash, TokenId, TokenScope,
+    ApiToken, AuditHead, BudgetView, Change, Directory, DirectoryCommand, DirectoryEvent,
+    DirectoryFacts, DirectoryReply, Fact, JoinToken, List, MeshId, NewDncBase, NewMember,
+    Rejection, Role, ShareView, StagedDncBase, TokenHash, TokenId, TokenScope,
 };
 pub use origin::Origin;
 pub use region::{

@@ -370,15 +370,19 @@ fn directory_snapshots_keep_their_bytes() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v3.bin", &bytes);
+    golden("directory-v4.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 2] = [
+    let earlier: [&[u8]; 3] = [
         include_bytes!("../testdata/directory-v1.bin"),
         include_bytes!("../testdata/directory-v2.bin"),
+        include_bytes!("../testdata/directory-v3.bin"),
     ];
     for bytes in earlier {
         let earlier = Directory::restore(bytes).expect("versions before are read");
-        assert!(earlier == directory, "without audit heads and bases");
+        assert!(
+            earlier == directory,
+            "without audit heads, bases and budgets"
+        );
     }
     assert!(
         RegionLedger::restore(&bytes).is_err(),

@@ -15,7 +15,8 @@ mod trunk;
 
 pub use call::{Call, CallFilter, CallPermission, ExportFormat, ExportQuery, LegQuality, Numbers};
 pub use campaign::{
-    AgentDisposition, Campaign, CampaignSettings, CampaignStats, IdleReason, PacingMode, Retry,
+    AbandonmentBudget, AgentDisposition, Campaign, CampaignSettings, CampaignStats, CityShare,
+    IdleReason, PacingMode, Retry,
 };
 pub use do_not_call::{
     Acknowledgement, DncBase, DncBaseUse, DncCheck, DncCheckQuery, DncEntry, DncImportOptions,

@@ -6,8 +6,8 @@ use crate::{
 };
 use domain::{
     AgentAccount, AgentId, CallerId, Campaign, CampaignId, CampaignState, DncBaseId, DncEntry,
-    HomeRule, ListId, Member, MemberId, MemberRole, PhoneNumber, Region, RegionId, Trunk, TrunkId,
-    WallTime,
+    EscrowAsk, EscrowGrant, HomeRule, ListId, Member, MemberId, MemberRole, PhoneNumber, Region,
+    RegionId, Trunk, TrunkId, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -328,6 +328,12 @@ pub enum Change {
         /// Which.
         id: DncBaseId,
     },
+    /// A node tells answers and abandonments, and asks for its shares of abandonment budgets. Each
+    /// ask is taken once, however often it comes.
+    Escrow {
+        /// What it says.
+        ask: Box<EscrowAsk>,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -452,6 +458,9 @@ pub enum DirectoryReply {
         /// Wait for this index to be effective.
         index: u64,
     },
+    /// What a node may hold of abandonment budgets, one for each campaign that it named and the
+    /// directory knows.
+    Escrow(Vec<EscrowGrant>),
 }
 
 /// One thing that changed, with its full value now.
