@@ -201,7 +201,7 @@ impl World {
         }
         // Entries about shares come every second: if each hurried the nodes' copies, none would
         // ever lag behind as they do in a quiet directory.
-        let quiet = matches!(command.change, Change::Escrow { .. }) && !self.chance(100);
+        let quiet = matches!(command.change, Change::Escrow { .. }) && !self.chance(300);
         if leader.is_some() && !quiet {
             for i in 0..self.nodes.len() {
                 self.replicate(i);
