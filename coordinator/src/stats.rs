@@ -5,26 +5,26 @@ use compliance::RulePack;
 use consensus::Group;
 use dialmesh_http::{
     admin::Answer,
-    dto::{Abandonment, CampaignStats, IdleReason},
+    dto::{Abandonment, AbandonmentBudget, CampaignStats, CityShare, IdleReason},
 };
-use domain::{Campaign, CampaignId, CampaignState, LeadId, MemberRole, WallTime, ZoneId};
-use ledger::{LeadStanding, RegionLedger, RegionStats};
-use std::{collections::BTreeMap, time::Duration};
+use domain::{
+    Campaign, CampaignId, CampaignState, LeadId, MemberRole, PacingMode, WallTime, ZoneId,
+};
+use ledger::{BudgetView, LeadStanding, RegionLedger, RegionStats, ShareView};
+use std::collections::BTreeMap;
 
 /// Leads of one region looked at for closed calling windows; beyond, their share is taken for all.
 const LOOK: u64 = 5_000;
 
-/// What a rule pack allows of abandonment, in percent, and over how long.
-pub(crate) fn budget(pack: Option<&RulePack>) -> (f64, Duration) {
+/// What a rule pack allows of abandonment, in percent.
+pub(crate) fn budget(pack: Option<&RulePack>) -> f64 {
     let strictest = || {
         RulePack::all()
             .iter()
             .min_by_key(|pack| pack.abandonment.budget_permille)
     };
     let rule = pack.or_else(strictest).map(|pack| pack.abandonment);
-    rule.map_or((0.0, Duration::ZERO), |r| {
-        (f64::from(r.budget_permille) / 10.0, r.window)
-    })
+    rule.map_or(0.0, |r| f64::from(r.budget_permille) / 10.0)
 }
 
 pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStats> {
@@ -56,8 +56,9 @@ pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStat
         }
     }
     let counts = backend.records.tally(|tally| tally.campaign(id));
-    let (percent, window) = budget(pack);
-    let (answered, abandoned) = counts.answers(now, window);
+    let told = (backend.member.directory())
+        .read(|d| d.abandonment(id, now))
+        .unwrap_or_default();
     let leads = [
         ("due", sum.due),
         ("resting", sum.waiting),
@@ -77,10 +78,59 @@ pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStat
             .collect(),
         attempts: counts.attempts,
         dispositions: counts.dispositions,
-        abandonment: Abandonment::new(answered, abandoned, percent),
+        abandonment: Abandonment::new(told.answered, told.abandoned, budget(pack)),
+        budget: shares(backend, &campaign, pack, &told),
         why_idle: why_idle(backend, &campaign, &sum, finished, &windows, next_due),
         as_of: now.into(),
     })
+}
+
+/// What is left of the campaign's budget, and what each city may do with it.
+fn shares(
+    backend: &Backend,
+    campaign: &Campaign,
+    pack: Option<&RulePack>,
+    told: &BudgetView,
+) -> AbandonmentBudget {
+    let nodes: Vec<_> = backend.member.directory().read(|d| {
+        let dials = |m: &&domain::Member| {
+            m.role == MemberRole::Node
+                && !m.removed
+                && (campaign.regions.is_empty()
+                    || m.region.is_some_and(|r| campaign.regions.contains(&r)))
+        };
+        (d.members().filter(dials))
+            .map(|m| (m.id, m.name.clone()))
+            .collect()
+    });
+    let cities = nodes.into_iter().map(|(node, name)| {
+        let share = told.shares.iter().find(|s| s.member == node && s.live);
+        CityShare {
+            node,
+            name,
+            held: share.map_or(0, |share| share.out),
+            wanted: share.map_or(0, |share| share.want),
+            dials: dials(campaign, share).to_owned(),
+        }
+    });
+    AbandonmentBudget {
+        window: pack.map_or(String::new(), |pack| pack.abandonment.window.to_string()),
+        left: told.left,
+        in_doubt: told.in_doubt,
+        cities: cities.collect(),
+    }
+}
+
+/// Whether a city dials ahead of its agents, and if not why.
+fn dials(campaign: &Campaign, share: Option<&ShareView>) -> &'static str {
+    match share {
+        _ if campaign.state != CampaignState::Running => "idle",
+        _ if campaign.pacing == PacingMode::Progressive => "one_to_one_by_choice",
+        None => "one_to_one_share_unknown",
+        Some(share) if share.want == 0 => "idle",
+        Some(share) if share.out == 0 => "one_to_one_share_spent",
+        Some(_) => "ahead",
+    }
 }
 
 /// Due leads whose calling window is closed.

@@ -42,7 +42,7 @@ pub(crate) fn status(backend: &Backend) -> Status {
         .iter()
         .filter_map(|name| RulePack::by_name(name));
     let strictest = packs.min_by_key(|pack| pack.abandonment.budget_permille);
-    let budget = stats::budget(strictest).0;
+    let budget = stats::budget(strictest);
     let nodes = directory.nodes.iter();
     let mut cities: Vec<CityStatus> = nodes
         .filter_map(|node| city(backend, &directory, node, budget, now))

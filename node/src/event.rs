@@ -2,8 +2,8 @@
 
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken};
 use domain::{
-    AgentId, CampaignId, DncBaseId, DncEntry, Instant, LeasedLead, RegionId, SessionId,
-    status::NodeStatus,
+    AgentId, CampaignId, DncBaseId, DncEntry, EscrowGrant, Instant, LeasedLead, RegionId,
+    SessionId, status::NodeStatus,
 };
 use engine::{DirectoryChange, Side};
 use media::MediaEvent;
@@ -76,6 +76,13 @@ pub(crate) enum Event {
         token: Option<PersistToken>,
         owed: Option<Box<crate::journal::Owed>>,
     },
+    /// The directory answered an ask for shares of abandonment budgets.
+    EscrowAnswered {
+        sequence: u64,
+        grants: Vec<EscrowGrant>,
+    },
+    /// The sender is told when the directory has back what it granted.
+    SharesSettled(oneshot::Sender<()>),
     Backlog(usize),
     Status(oneshot::Sender<NodeStatus>),
     /// Regions of other cities whose leads are dialed too.

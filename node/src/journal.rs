@@ -6,10 +6,12 @@
 use bytes::Bytes;
 use call::JournalEntry;
 use domain::{
-    AttemptId, CallOutcome, CallRecord, DncEntry, Incarnation, LeadId, SessionId, WallTime,
+    AttemptId, CallOutcome, CallRecord, CampaignId, DncEntry, EscrowProof, Incarnation, LeadId,
+    SessionId, WallTime, limits,
 };
 use engine::Entry;
 use ledger::Proof;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use storage::{Durability, Journal, JournalError, JournalStream, ProcessEpoch};
@@ -55,6 +57,16 @@ pub(crate) enum AttemptsError {
 #[derive(Debug)]
 pub(crate) struct Attempts {
     stream: JournalStream,
+    /// Abandonments of this run by campaign.
+    abandoned: Mutex<BTreeMap<CampaignId, u64>>,
+}
+
+/// What earlier runs left.
+pub(crate) struct Left {
+    /// Outcomes, records and opt-outs to ship.
+    pub(crate) owed: Vec<Owed>,
+    /// What each run that can be trusted abandoned.
+    pub(crate) proofs: Vec<EscrowProof>,
 }
 
 /// What is owed to others for one attempt, or one opt-out.
@@ -123,7 +135,7 @@ impl Attempts {
         epoch: &ProcessEpoch,
         boot: &str,
         now: WallTime,
-    ) -> Result<(Self, Vec<Owed>), AttemptsError> {
+    ) -> Result<(Self, Left), AttemptsError> {
         let stream = journal.stream(STREAM)?;
         let mut reading = Reading::default();
         let mut from = stream.first_index();
@@ -137,13 +149,17 @@ impl Attempts {
                 reading.take(*index, bytes)?;
             }
         }
-        let owed = reading.owed(epoch, boot, now);
+        let left = Left {
+            proofs: reading.proofs(epoch, boot),
+            owed: reading.owed(epoch, boot, now),
+        };
         let begin = Kept::Run {
             incarnation: epoch.incarnation,
             boot: boot.to_owned(),
         };
         stream.append(vec![encode(&begin)], Durability::Synced)?;
-        Ok((Self { stream }, owed))
+        let abandoned = Mutex::default();
+        Ok((Self { stream, abandoned }, left))
     }
 
     /// Writes entries and waits until the operating system has them.
@@ -151,6 +167,11 @@ impl Attempts {
     /// # Errors
     /// An entry is too large.
     pub(crate) fn note(&self, entries: Vec<Entry>) -> Result<(), JournalError> {
+        for entry in &entries {
+            if let Entry::Abandoned { campaign, total } = entry {
+                self.abandoned.lock().insert(*campaign, *total);
+            }
+        }
         let entries = entries
             .into_iter()
             .map(|entry| encode(&Kept::Of(entry)))
@@ -184,18 +205,25 @@ impl Attempts {
         self.stream.truncate_prefix(index);
     }
 
-    /// Writes that this run goes on: after [`Attempts::forget_before`] its beginning is gone.
+    /// Writes that this run goes on, and what it abandoned so far: after [`Attempts::forget_before`]
+    /// its beginning is gone.
     ///
     /// # Errors
-    /// Never in practice: the entry is small.
+    /// Never in practice: the entries are small.
     pub(crate) fn mark_run(&self, epoch: &ProcessEpoch, boot: &str) -> Result<(), JournalError> {
         let begin = Kept::Run {
             incarnation: epoch.incarnation,
             boot: boot.to_owned(),
         };
-        self.stream
-            .append(vec![encode(&begin)], Durability::Written)
-            .map(drop)
+        let held = self.abandoned.lock();
+        let abandoned = held.iter().map(|(campaign, total)| {
+            encode(&Kept::Of(Entry::Abandoned {
+                campaign: *campaign,
+                total: *total,
+            }))
+        });
+        let entries = std::iter::once(encode(&begin)).chain(abandoned).collect();
+        self.stream.append(entries, Durability::Written).map(drop)
     }
 }
 
@@ -204,6 +232,8 @@ struct Reading {
     runs: Vec<(Incarnation, String)>,
     open: BTreeMap<AttemptId, Found>,
     owed: Vec<(usize, Owed)>,
+    /// Abandonments of each run by campaign.
+    abandoned: BTreeMap<(usize, CampaignId), u64>,
 }
 
 impl Reading {
@@ -300,30 +330,62 @@ impl Reading {
                 };
                 self.owed.push((run, owed));
             }
+            Entry::Abandoned { campaign, total } => {
+                let known = self.abandoned.entry((run, campaign)).or_default();
+                *known = total.max(*known);
+            }
         }
     }
 
-    fn owed(self, epoch: &ProcessEpoch, boot: &str, now: WallTime) -> Vec<Owed> {
-        let telling = |run: usize| {
-            let Some((incarnation, wrote_in)) = self.runs.get(run) else {
-                return Telling::Settle(Incarnation(0), Trust::PowerLoss);
-            };
-            let last = run + 1 == self.runs.len();
-            let trust = match (wrote_in == boot, last && epoch.clean_stop_last) {
-                (_, true) => Trust::CleanStop,
-                (true, false) => Trust::SameBoot,
-                (false, false) => Trust::PowerLoss,
-            };
-            Telling::Settle(*incarnation, trust)
+    /// A run, and why its entries are believed.
+    fn trust(&self, run: usize, epoch: &ProcessEpoch, boot: &str) -> (Incarnation, Trust) {
+        let Some((incarnation, wrote_in)) = self.runs.get(run) else {
+            return (Incarnation(0), Trust::PowerLoss);
         };
-        let mut owed: Vec<Owed> = Vec::with_capacity(self.owed.len() + self.open.len());
-        for (run, mut one) in self.owed {
+        let last = run + 1 == self.runs.len();
+        let trust = match (wrote_in == boot, last && epoch.clean_stop_last) {
+            (_, true) => Trust::CleanStop,
+            (true, false) => Trust::SameBoot,
+            (false, false) => Trust::PowerLoss,
+        };
+        (*incarnation, trust)
+    }
+
+    /// What the newest runs abandoned, of those whose last entries cannot be lost.
+    fn proofs(&self, epoch: &ProcessEpoch, boot: &str) -> Vec<EscrowProof> {
+        let runs = (0..self.runs.len()).rev();
+        let trusted = runs.filter_map(|run| match self.trust(run, epoch, boot) {
+            (_, Trust::PowerLoss) => None,
+            (incarnation, Trust::SameBoot | Trust::CleanStop) => {
+                let last = CampaignId(u32::MAX);
+                let of_run = self.abandoned.range((run, CampaignId(0))..=(run, last));
+                let abandoned = of_run.map(|((_, campaign), n)| (*campaign, *n)).collect();
+                Some(EscrowProof {
+                    incarnation,
+                    abandoned,
+                })
+            }
+        });
+        trusted.take(limits::ESCROW_PROOFS).collect()
+    }
+
+    fn owed(mut self, epoch: &ProcessEpoch, boot: &str, now: WallTime) -> Vec<Owed> {
+        let (closed, open) = (
+            std::mem::take(&mut self.owed),
+            std::mem::take(&mut self.open),
+        );
+        let telling = |run: usize| {
+            let (incarnation, trust) = self.trust(run, epoch, boot);
+            Telling::Settle(incarnation, trust)
+        };
+        let mut owed: Vec<Owed> = Vec::with_capacity(closed.len() + open.len());
+        for (run, mut one) in closed {
             if let Some((how, _)) = &mut one.outcome {
                 *how = telling(run);
             }
             owed.push(one);
         }
-        for (attempt, found) in self.open {
+        for (attempt, found) in open {
             let (outcome, record) = found.end(attempt, now);
             owed.push(Owed {
                 index: found.index,
@@ -380,3 +442,6 @@ impl Found {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

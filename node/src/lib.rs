@@ -56,6 +56,8 @@ const WISHES: usize = 16_384;
 const CERTIFIER: domain::MemberId = domain::MemberId(1);
 /// How long the end of a session may take to be agreed on.
 const CLOSING: Duration = Duration::from_secs(2);
+/// How long giving back shares of abandonment budgets may take.
+const SETTLING: Duration = Duration::from_secs(4);
 /// How often the certificate's age is looked at.
 const RENEWAL_LOOK: Duration = Duration::from_secs(30);
 /// How long a renewal may take.
@@ -174,7 +176,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         member.endpoint().local_address()?
     );
 
-    let (attempts, owed) = Attempts::open(member.journal(), &epoch, &boot, clock::wall())?;
+    let (attempts, left) = Attempts::open(member.journal(), &epoch, &boot, clock::wall())?;
+    let journal::Left { owed, proofs } = left;
     let attempts = Arc::new(attempts);
     let epoch = Arc::new(epoch);
     let outbox = Arc::new(Outbox::default());
@@ -244,6 +247,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         incarnation: epoch.incarnation,
         session_ttl: config.protocol.session_ttl,
         claims: Arc::new(AtomicU64::new(0)),
+        proofs,
     };
     let (helped, sessions) = tokio::sync::watch::channel(BTreeSet::new());
     tasks.spawn("wishes", served.serve(region, sessions, wishes));
@@ -298,6 +302,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     // While its calls end, others lead what it led.
     member.leave_office();
     let settled = drain(&config, &events, &outbox).await;
+    give_shares_back(&events).await;
     let sessions = open_sessions(&events).await;
     events.put(Event::Stop).await;
     if engine_thread.join().is_err() {
@@ -562,6 +567,16 @@ async fn drain(config: &NodeConfig, events: &Events, outbox: &Outbox) -> bool {
         );
     }
     over && emptied
+}
+
+/// What this node holds of abandonment budgets goes back. When no quorum takes it, it stays in
+/// doubt until the next start, whose journal proves what was spent.
+async fn give_shares_back(events: &Events) {
+    let (settled, done) = oneshot::channel();
+    events.put(Event::SharesSettled(settled)).await;
+    if tokio::time::timeout(SETTLING, done).await.is_err() {
+        tracing::info!("shares of abandonment budgets are given back at the next start");
+    }
 }
 
 /// The engine's sessions.

@@ -40,6 +40,14 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
             "dialmesh_opt_outs_total",
             "Persons who opted out by key, by campaign.",
         ),
+        (
+            "dialmesh_abandonments_left",
+            "Persons whom this node may still let down, by campaign: its share of the budget.",
+        ),
+        (
+            "dialmesh_share_unknown",
+            "1 while a campaign that would dial ahead does not know its share of the budget.",
+        ),
         ("dialmesh_trunk_up", "Whether the trunk answers: 1 or 0."),
         (
             "dialmesh_node_local_mode",
@@ -112,6 +120,18 @@ pub(crate) fn observed(observed: &Observed) {
         }
         Observed::Refused { rule } => {
             metrics::counter!("dialmesh_attempts_refused_total", "rule" => *rule).increment(1);
+        }
+        Observed::Share {
+            campaign,
+            left,
+            want,
+        } => {
+            let campaign = campaign.to_string();
+            let unknown = *want > 0 && left.is_none();
+            metrics::gauge!("dialmesh_abandonments_left", "campaign" => campaign.clone())
+                .set(f64::from(left.unwrap_or(0)));
+            metrics::gauge!("dialmesh_share_unknown", "campaign" => campaign)
+                .set(f64::from(u8::from(unknown)));
         }
         Observed::SentLate => metrics::counter!("dialmesh_invites_late_total").increment(1),
         Observed::TrunkHealth { trunk, up } => {

@@ -12,6 +12,7 @@ use domain::{
 };
 use engine::{Engine, Entry, Input, Output, Side};
 use media_io::RelayHandle;
+use permit::EscrowQuestion;
 use service::{clock, health::Pulse};
 use sip_transport::{SipSockets, TransportEvent};
 use std::{
@@ -44,6 +45,7 @@ pub(crate) enum Wish {
         n: u32,
     },
     Applied(u64),
+    AskEscrow(EscrowQuestion),
 }
 
 /// Everything the thread holds.
@@ -71,6 +73,7 @@ struct Running {
     replies: BTreeMap<u64, oneshot::Sender<Result<(), CommandError>>>,
     requests: u64,
     drained: Option<oneshot::Sender<()>>,
+    settled: Option<oneshot::Sender<()>>,
     /// Opt-outs of an earlier run that the directory may not have yet: they bind this engine.
     opt_outs: Vec<DncEntry>,
     /// Whether the engine was told that the calendar cannot be trusted.
@@ -85,6 +88,7 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         replies: BTreeMap::new(),
         requests: 0,
         drained: None,
+        settled: None,
         opt_outs: Vec::new(),
         clock_doubted: false,
     };
@@ -133,6 +137,11 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         {
             // Nobody waits any more when the deadline came first.
             let _gone = drained.send(()).is_err();
+        }
+        if running.settled.is_some() && running.shell.engine.shares_settled() {
+            let settled = running.settled.take();
+            // Nobody waits any more when the deadline came first.
+            let _gone = settled.is_some_and(|settled| settled.send(()).is_err());
         }
     }
 }
@@ -246,6 +255,10 @@ impl Running {
                     self.input(now, Input::Persisted(token));
                 }
             }
+            Event::EscrowAnswered { sequence, grants } => {
+                self.input(now, Input::EscrowAnswered { sequence, grants });
+            }
+            Event::SharesSettled(settled) => self.settled = Some(settled),
             Event::Backlog(waiting) => self.input(now, Input::Backlog(waiting)),
             Event::Status(reply) => {
                 // Nobody waits any more: fine.
@@ -423,6 +436,7 @@ impl Running {
                 });
             }
             Output::AskFresh { sent_at, applied } => self.wish(Wish::AskFresh { sent_at, applied }),
+            Output::AskEscrow(question) => self.wish(Wish::AskEscrow(question)),
             Output::Claim {
                 region,
                 session,
@@ -475,7 +489,9 @@ impl Running {
                 record: None,
                 opt_out: Some(*entry),
             })),
-            Entry::Leased(_) | Entry::Dialing(_) | Entry::Disposed(_) => None,
+            Entry::Leased(_) | Entry::Dialing(_) | Entry::Disposed(_) | Entry::Abandoned { .. } => {
+                None
+            }
         };
         let events = self.shell.events.clone();
         let kept = self.shell.kept.attempts.persist(entry, move |index| {

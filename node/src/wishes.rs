@@ -5,9 +5,12 @@ use crate::{
     shell::Wish,
 };
 use consensus::ProposeError;
-use domain::{CampaignId, Incarnation, Instant, RegionId, SessionId};
-use ledger::{RegionCommand, RegionRefusal, RegionReply, Shortage};
+use domain::{CampaignId, EscrowAsk, EscrowProof, Incarnation, Instant, RegionId, SessionId};
+use ledger::{
+    Change, DirectoryCommand, DirectoryReply, RegionCommand, RegionRefusal, RegionReply, Shortage,
+};
 use member::{KeepAlive, Member};
+use permit::EscrowQuestion;
 use service::{clock, spawn::Tasks};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,6 +35,8 @@ pub(crate) struct Wishes {
     pub(crate) incarnation: Incarnation,
     pub(crate) session_ttl: Duration,
     pub(crate) claims: Arc<AtomicU64>,
+    /// What the journal proves of earlier runs; goes along with this run's first ask for shares.
+    pub(crate) proofs: Vec<EscrowProof>,
 }
 
 impl Wishes {
@@ -49,6 +54,9 @@ impl Wishes {
             .spawn("freshness", self.clone().ask_fresh(fresh_asked));
         self.tasks
             .spawn("applied", self.clone().tell_applied(applied_said));
+        let (shares, shares_asked) = watch::channel(None);
+        self.tasks
+            .spawn("escrow", self.clone().ask_escrow(shares_asked));
         let mut alive = BTreeMap::new();
         alive.insert(own, self.begin(own));
         loop {
@@ -75,6 +83,7 @@ impl Wishes {
                 Wish::AskFresh { sent_at, applied } => {
                     _ = fresh.send_replace(Some((sent_at, applied)))
                 }
+                Wish::AskEscrow(question) => _ = shares.send_replace(Some(question)),
                 Wish::Applied(index) => _ = applied.send_replace(index),
                 Wish::Claim {
                     region,
@@ -211,6 +220,60 @@ impl Wishes {
                     break;
                 }
                 sent_at = clock::monotonic();
+            }
+        }
+    }
+
+    /// Asks for shares of abandonment budgets until the directory answers. It takes each ask once,
+    /// and the engine asks nothing else before it has the answer.
+    async fn ask_escrow(mut self, mut asked: watch::Receiver<Option<EscrowQuestion>>) {
+        let mut answered = 0;
+        while asked.changed().await.is_ok() {
+            let question = asked.borrow_and_update().clone();
+            let Some(question) = question.filter(|q| q.sequence > answered) else {
+                continue;
+            };
+            if self.ask_share(&question).await {
+                answered = question.sequence;
+                self.proofs.clear();
+            }
+        }
+    }
+
+    /// One ask, until there is an answer; whether it was a grant.
+    async fn ask_share(&self, question: &EscrowQuestion) -> bool {
+        let ask = EscrowAsk {
+            member: self.member.id(),
+            incarnation: self.incarnation,
+            sequence: question.sequence,
+            proofs: self.proofs.clone(),
+            lines: question.lines.clone(),
+        };
+        let command = DirectoryCommand::from(Change::Escrow { ask: Box::new(ask) });
+        loop {
+            let directory = self.member.directory();
+            match directory
+                .propose_again(&command, PROPOSAL)
+                .await
+                .map(|done| done.reply)
+            {
+                Ok(DirectoryReply::Escrow(grants)) => {
+                    let sequence = question.sequence;
+                    let answer = Event::EscrowAnswered { sequence, grants };
+                    self.events.put(answer).await;
+                    return true;
+                }
+                Ok(other) => {
+                    tracing::error!(
+                        ?other,
+                        "the directory gives this node no share of abandonment budgets: it dials one line for each agent"
+                    );
+                    return false;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "shares of abandonment budgets wait for the directory");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
             }
         }
     }

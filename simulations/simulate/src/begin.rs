@@ -3,12 +3,12 @@
 use crate::{
     seen::Happening,
     violation::{Checked, Invariant},
-    world::{CAMPAIGNS, Event, REGION, RETRY, RULE_PACK, Which, World, number},
+    world::{CAMPAIGNS, Event, REGION, RETRY, RULE_PACK, Which, World, node_member, number},
 };
 use domain::*;
 use ledger::{
-    Change, DirectoryCommand, LeadStanding, RegionCommand, RegionLedger, RegionReply, Shortage,
-    catch_up,
+    Change, DirectoryCommand, LeadStanding, MeshId, NewMember, RegionCommand, RegionLedger,
+    RegionReply, Shortage, catch_up,
 };
 use sansio::{ApplyContext, Replicated};
 use std::{collections::BTreeSet, time::Duration};
@@ -59,6 +59,7 @@ fn campaign(id: CampaignId, ring: u64, talk: u64) -> Campaign {
 impl World {
     /// Campaigns, leads, and the first of every event that repeats itself.
     pub(crate) fn begin(&mut self) -> Checked {
+        self.members()?;
         for id in CAMPAIGNS {
             let campaign = Box::new(campaign(id, self.options.ring, self.options.talk));
             self.commit_directory(None, &change(Change::CreateCampaign { campaign }))?;
@@ -100,6 +101,39 @@ impl World {
         for i in 0..self.voters.len() {
             let at = self.millis(STAGGER);
             self.after(at, Event::VoterWakes(i));
+        }
+        Ok(())
+    }
+
+    /// Everybody who may ask the directory for something, and members beside them: ids are given in
+    /// order.
+    fn members(&mut self) -> Checked {
+        let member = |n: u64| NewMember {
+            name: format!("member {n}"),
+            mesh_address: format!("192.0.2.{n}:7000"),
+            http_address: format!("http://192.0.2.{n}:8080"),
+        };
+        let found = Change::Found {
+            mesh: MeshId(1),
+            member: member(1),
+        };
+        self.commit_directory(None, &change(found))?;
+        let last = node_member(self.nodes.len() - 1).0;
+        for n in 2..=last {
+            let hash = [n as u8; 32];
+            let expires_at = self.voter_wall(0) + Duration::from_secs(60);
+            let token = Change::AddJoinToken {
+                hash,
+                role: MemberRole::Coordinator,
+                region: None,
+                expires_at,
+            };
+            self.commit_directory(None, &change(token))?;
+            let joins = Change::Join {
+                hash,
+                member: member(n),
+            };
+            self.commit_directory(None, &change(joins))?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The invariants, told by a witness who sees real time and the telephone network. One file each.
 
+pub(crate) mod abandonment;
 pub(crate) mod attempt_limits;
 pub(crate) mod bounds;
 pub(crate) mod caller_ids;
@@ -55,6 +56,7 @@ pub(crate) struct Checkers {
     pub(crate) disposition: one_disposition::OneDisposition,
     pub(crate) callers: caller_ids::CallerIds,
     pub(crate) bounds: bounds::Bounds,
+    pub(crate) abandonment: abandonment::Abandonment,
 }
 
 impl Checkers {

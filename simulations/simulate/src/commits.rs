@@ -13,6 +13,7 @@ use ledger::{
     Change, DirectoryCommand, DirectoryEvent, DirectoryReply, Fact, OutcomeRefusal, RegionCommand,
     RegionEvent, RegionRefusal, RegionReply, SessionEnd, Shortage,
 };
+use std::time::Duration;
 
 type Asker = Option<(usize, Incarnation)>;
 
@@ -81,10 +82,15 @@ impl World {
         }
         if self.commits_here(Which::Directory, voter) {
             let reply = self.commit_directory_by(Some(voter), &command)?;
-            if let Some((node, run)) = asker
-                && let (Change::ChangeDnc { .. }, Some(origin)) = (&command.change, command.origin)
-            {
-                self.tell(voter, node, run, Answer::OptOut(origin.sequence, reply));
+            if let Some((node, run)) = asker {
+                let answer = match (&command.change, command.origin) {
+                    (Change::ChangeDnc { .. }, Some(origin)) => {
+                        Answer::OptOut(origin.sequence, reply)
+                    }
+                    (Change::Escrow { ask }, _) => Answer::Share(ask.sequence, reply),
+                    _ => return Ok(()),
+                };
+                self.tell(voter, node, run, answer);
             }
         } else if let Some(leader) = self.forwards_to(Which::Directory, hops) {
             let forwarded = event(leader, hops + 1);
@@ -135,7 +141,10 @@ impl World {
         leader: Option<usize>,
         command: &DirectoryCommand,
     ) -> Result<DirectoryReply, crate::violation::Violation> {
-        let wall = self.voter_wall(leader.unwrap_or(0));
+        let mut wall = self.voter_wall(leader.unwrap_or(0));
+        if self.options.has(Defect::CalendarMonthAhead) && leader == Some(0) {
+            wall = wall + Duration::from_secs(31 * 86_400);
+        }
         let done = self.directory.commit(wall, command);
         let (now, index) = (self.now, self.directory.last());
         self.trace.note(now, &[index, done.hash], || {
@@ -194,7 +203,13 @@ impl World {
             }
         }
         self.told.push(done.events);
-        if leader.is_some() {
+        if let Change::Escrow { .. } = command.change {
+            self.shares_committed()?;
+        }
+        // Entries about shares come every second: if each hurried the nodes' copies, none would
+        // ever lag behind as they do in a quiet directory.
+        let quiet = matches!(command.change, Change::Escrow { .. }) && !self.chance(300);
+        if leader.is_some() && !quiet {
             for i in 0..self.nodes.len() {
                 self.replicate(i);
             }

@@ -98,6 +98,16 @@ defects! {
     ClearanceUnheard, "clearance-unheard", "4", [I3];
     /// 4: a node takes a freeze for over half-way to its end.
     ThawsEarly, "thaws-early", "4", [I3];
+    /// 5: an ask for shares that was not answered is sent again as a new one.
+    AsksAgainAsNew, "asks-again-as-new", "5", [I6];
+    /// 5: what was spent of a share is not written down, and a crash forgets it.
+    SpentForgotten, "spent-forgotten", "5", [I6];
+    /// 5: a restarted node goes on with the share of its earlier run.
+    ShareSurvivesCrash, "share-survives-crash", "5", [I6];
+    /// 5: a journal that lost its tail proves what a run spent.
+    SpentLostIsProof, "spent-lost-is-proof", "5", [I6];
+    /// 5: the directory's calendar runs a month ahead, and abandonments leave the window too early.
+    CalendarMonthAhead, "calendar-month-ahead", "5", [I6];
     /// I5: an abandoned call is reported as not answered.
     AbandonmentHidden, "abandonment-hidden", "I5", [I5];
     /// I7: a node forgets an outcome once it was sent, acknowledged or not.

@@ -62,6 +62,7 @@ impl World {
                 let off = self.millis(3_600_000) as i64 - 1_800_000;
                 self.voters[v].calendar = off;
                 self.checkers.attempts.calendar(off);
+                self.checkers.abandonment.calendar(off);
             }
             14 | 15 if self.options.stalls => {
                 self.nodes[i].stalled_until = self.now + self.millis(40_000);
@@ -179,6 +180,7 @@ impl World {
         if power {
             node.clock = clock;
             node.napped = 0;
+            node.shares.power_lost(lost > 2);
             let (forgotten, count) = node.journal.power_lost(lost);
             for number in forgotten {
                 self.checkers.callers.forgotten(number);
@@ -189,6 +191,7 @@ impl World {
         } else {
             // The kernel has every write.
             node.journal.synced();
+            node.shares.synced();
         }
         self.restarted(i, doubts);
     }
@@ -224,6 +227,7 @@ impl World {
             }
         }
         node.journal.synced();
+        node.shares.synced();
         node.clean = true;
         self.restarted(i, false);
     }

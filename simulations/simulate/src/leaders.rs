@@ -53,6 +53,8 @@ pub(crate) enum Answer {
     Applied(RegionCommand, RegionReply),
     /// The number of an opt-out, and what the directory answered.
     OptOut(u64, DirectoryReply),
+    /// The sequence of an ask for shares, and what the directory answered.
+    Share(u64, DirectoryReply),
     SessionGone(SessionId),
     /// Not from a leader: the rest of a send that something held up.
     Send(Box<Leaving>),
@@ -70,6 +72,7 @@ impl Answer {
             Self::OptOut(..) => 4,
             Self::SessionGone(session) => session.0 << 3 | 5,
             Self::Send(_) => 6,
+            Self::Share(sequence, _) => sequence << 3 | 7,
         }
     }
 }

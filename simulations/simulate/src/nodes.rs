@@ -2,6 +2,7 @@
 
 use crate::{
     defect::Defect,
+    escrow::Shares,
     journal::{Journal, Mark},
     leaders::{Answer, Request},
     options::Options,
@@ -103,6 +104,7 @@ pub(crate) struct Node {
     keepalive: Instant,
     /// What its journal said first in this boot: earlier runs were in doubt.
     pub(crate) clean: bool,
+    pub(crate) shares: Shares,
 }
 
 /// The two caller IDs of a node's trunk.
@@ -150,6 +152,7 @@ impl Node {
             asks: [0; 2],
             keepalive: Instant::ZERO,
             clean: false,
+            shares: Shares::default(),
         };
         if options.has(Defect::OtherTrunk) {
             let others = callers((i + 1) % options.nodes, options);
@@ -169,6 +172,7 @@ impl Node {
                 self.permit.caps_mut().restore(caller.number, shown);
             }
         }
+        self.shares.begin(self.run, options);
         self.session = None;
         self.claim = None;
         self.sequence = 0;
@@ -208,6 +212,7 @@ impl Node {
         self.paused_until += asleep;
         self.stalled_until += asleep;
         self.behind += asleep;
+        self.shares.slept(asleep);
     }
 
     pub(crate) fn write(&mut self, lead: &LeasedLead, mark: Mark) {
@@ -266,8 +271,10 @@ impl World {
         self.tell_outcomes(i);
         self.tell_opt_outs(i);
         self.fetch_base(i);
+        self.crowd(i)?;
         if self.chance(300) {
             self.nodes[i].journal.synced();
+            self.nodes[i].shares.synced();
         }
         Ok(())
     }
@@ -492,6 +499,7 @@ impl World {
             Answer::Send(leaving) => self.invite(i, *leaving)?,
             Answer::Applied(command, reply) => self.applied(i, command, reply),
             Answer::OptOut(sequence, reply) => self.opt_out_answered(i, sequence, &reply),
+            Answer::Share(sequence, reply) => self.share_answered(i, sequence, &reply),
         }
         Ok(())
     }

@@ -79,6 +79,12 @@ happenings! {
     OptOuts, "opt-outs heard at a node";
     Effective, "entries answered as effective";
     CopyReset, "copies of do-not-call replaced by a snapshot";
+    SharesGranted, "asks answered with shares";
+    SharesSpent, "persons let down";
+    SharesReturned, "asks that give shares back";
+    SharesProved, "asks with proofs of earlier runs";
+    SharesInDoubt, "entries with shares in doubt";
+    SharesUnknown, "looks at a share that is not known";
     CampaignChanges, "campaign changes";
     FactsForwarded, "facts forwarded to the region";
     DeniedSession, "denied: session ending";

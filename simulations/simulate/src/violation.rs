@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The rules that must never break, by their numbers in the mesh protocol. I6 and I8 are about
-/// pacing, agents and bridges, which this tier does not have.
+/// The rules that must never break, by their numbers in the mesh protocol. I8 is about agents and
+/// bridges, which this tier does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Invariant {
     /// At most one live attempt to a number.
@@ -16,6 +16,8 @@ pub enum Invariant {
     I4,
     /// No attempt limit and no redial gap is broken.
     I5,
+    /// Abandonment stays within the budget, mesh-wide.
+    I6,
     /// Every attempt ends in exactly one disposition, and what was acknowledged stays.
     I7,
     /// A caller ID leaves only by its own trunk, within its caps.
@@ -30,12 +32,13 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every one that this tier checks.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::I1,
         Self::I2,
         Self::I3,
         Self::I4,
         Self::I5,
+        Self::I6,
         Self::I7,
         Self::I9,
         Self::I10,
@@ -51,6 +54,7 @@ impl Invariant {
             Self::I3 => "do-not-call is obeyed",
             Self::I4 => "only in calling windows",
             Self::I5 => "attempt limits",
+            Self::I6 => "abandonment within the budget",
             Self::I7 => "one disposition an attempt, none lost",
             Self::I9 => "caller IDs by their own trunk, within caps",
             Self::I10 => "replicas are equal",

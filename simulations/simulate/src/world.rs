@@ -419,7 +419,13 @@ impl World {
             return;
         }
         self.saw(Happening::Slumbers);
-        let minutes = [7, 64, 130, 13 * 60, 25 * 60][self.random.below(5) as usize];
+        // The last one ends minutes before what happened first leaves a window of 30 days. Attempts
+        // are remembered for 31 days: only a nap fits in after it.
+        let minutes = [7, 64, 130, 13 * 60, 25 * 60, 30 * 24 * 60 - 4];
+        let slept = self.now / 3_600_000;
+        let most = if slept >= 29 * 24 { 1 } else { 6 };
+        let most = if slept > 0 { most.min(5) } else { most };
+        let minutes = minutes[self.random.below(most) as usize];
         let asleep = minutes * 60_000 + self.millis(60_000);
         let queue = std::mem::take(&mut self.queue);
         self.queue = (queue.into_iter())
@@ -442,6 +448,7 @@ impl World {
     /// Everything is told and ended, replicas are equal, and what is due can be dialed again.
     fn settle(&mut self) -> Result<u64, Violation> {
         self.checkers.disposition.settled(&self.region.witness)?;
+        self.shares_settled()?;
         self.dialable_again()?;
         let wrongs: Vec<_> = (0..self.voters.len()).map(|v| self.wrongs(v)).collect();
         let region = self.region.settled(|voter| wrongs[voter])?;

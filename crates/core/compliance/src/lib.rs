@@ -9,18 +9,18 @@
 //! databases may disagree about the hours of a zone whose law changed in between, so
 //! [`zone_rules_version`] names the database.
 
+mod abandonment;
 mod attempts;
 mod clock;
 mod hours;
 mod pack;
 mod refusal;
 
+pub use abandonment::{AbandonmentRule, AbandonmentWindow};
 pub use attempts::{AttemptLimit, check_attempts};
 pub use clock::zone_rules_version;
 pub use hours::{CallingHours, Day, TimeOfDay, TimeOfDayError, Window};
-pub use pack::{
-    AbandonmentRule, Breach, ConsentRule, MessagePart, MessageRule, PackError, RulePack,
-};
+pub use pack::{Breach, ConsentRule, MessagePart, MessageRule, PackError, RulePack};
 pub use refusal::Refusal;
 
 use domain::{WallTime, ZoneId};

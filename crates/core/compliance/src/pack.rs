@@ -1,7 +1,10 @@
 //! Rule packs: what a jurisdiction asks for, as data.
 
-use crate::{AttemptLimit, CallingHours, Window};
-use domain::{Campaign, limits::ATTEMPT_LIMITS};
+use crate::{AbandonmentRule, AbandonmentWindow, AttemptLimit, CallingHours, Window};
+use domain::{
+    Campaign,
+    limits::{ABANDONMENT_WINDOW_MAX, ABANDONMENT_WINDOW_MIN, ATTEMPT_LIMITS},
+};
 use serde::{Deserialize, Deserializer, de};
 use std::{fmt, sync::LazyLock, time::Duration};
 
@@ -32,23 +35,6 @@ pub struct RulePack {
     pub registry_age_max: Option<Duration>,
     /// How long call records and proofs must be kept at least.
     pub records_kept: Duration,
-}
-
-/// What is asked of abandonment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AbandonmentRule {
-    /// At most so many thousandths of live answers, by campaign.
-    pub budget_permille: u16,
-    /// Over how long a time that is counted.
-    #[serde(deserialize_with = "duration")]
-    pub window: Duration,
-    /// An agent must be there so soon after the person's greeting.
-    #[serde(deserialize_with = "duration")]
-    pub answer_limit: Duration,
-    /// How long an abandoned number rests.
-    #[serde(deserialize_with = "duration")]
-    pub gap: Duration,
 }
 
 /// What is asked of the message to a person whom no agent took, and of messages left on machines.
@@ -288,8 +274,10 @@ impl RawPack {
         if self.abandonment.budget_permille > 1000 {
             return value("abandonment.budget_permille", "write 0 to 1000 thousandths");
         }
-        if self.abandonment.window.is_zero() {
-            return value("abandonment.window", "must be above zero");
+        if let AbandonmentWindow::Rolling(span) = self.abandonment.window
+            && !(ABANDONMENT_WINDOW_MIN..=ABANDONMENT_WINDOW_MAX).contains(&span)
+        {
+            return value("abandonment.window", "write 6h to 31d, or a month");
         }
         let hours = CallingHours::new(&self.windows)
             .map_err(|why| PackError::Value {
@@ -322,7 +310,7 @@ impl RawPack {
 }
 
 /// A span of time as packs write it: a whole number and `ms`, `s`, `m`, `h` or `d`.
-fn read_duration(text: &str) -> Option<Duration> {
+pub(crate) fn read_duration(text: &str) -> Option<Duration> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
@@ -337,7 +325,7 @@ fn read_duration(text: &str) -> Option<Duration> {
     number.checked_mul(millis).map(Duration::from_millis)
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     read_duration(&text).ok_or_else(|| {
         de::Error::custom(format!(

@@ -8,6 +8,7 @@ pub mod campaign;
 pub mod clearance;
 pub mod consent;
 pub mod do_not_call;
+pub mod escrow;
 pub mod id;
 pub mod lead;
 pub mod limits;
@@ -30,6 +31,7 @@ pub use campaign::{
 pub use clearance::{Barred, Clearance, ClearanceFact, DncPattern, Freeze, Target};
 pub use consent::{Consent, ConsentGrant, ConsentId, ConsentKind, ConsentProof, ConsentUsed};
 pub use do_not_call::{DncBaseId, DncBaseIdError, DncEntry, DncScope, DncSource};
+pub use escrow::{EscrowAsk, EscrowGrant, EscrowLine, EscrowProof};
 pub use id::{
     AgentId, AttemptId, CampaignId, Incarnation, LeadId, LegId, ListId, MemberId, RegionId,
     SessionId, TrunkId, ZoneId,

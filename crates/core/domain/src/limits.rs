@@ -176,3 +176,16 @@ pub const FREEZE_KEPT: Duration = Duration::from_secs(86_400);
 pub const CONSENTS: usize = 5_000_000;
 /// Different proofs of consents: kinds, sources and places.
 pub const CONSENT_PROOFS: usize = 10_000;
+/// How long a share of an abandonment budget may be used without another word of the directory.
+pub const ESCROW_LIFE: Duration = Duration::from_secs(120);
+/// Campaigns in one ask for shares; a node with more asks several times.
+pub const ESCROW_LINES: usize = 256;
+/// Earlier runs in one ask for shares.
+pub const ESCROW_PROOFS: usize = 16;
+/// Earlier runs of a member whose shares of one campaign stay in doubt apart; of older ones only
+/// the sum is kept.
+pub const ESCROW_RUNS: usize = 8;
+/// Longest window of an abandonment budget: the longest month.
+pub const ABANDONMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
+/// Shortest window of an abandonment budget: counts are kept by the hour.
+pub const ABANDONMENT_WINDOW_MIN: Duration = Duration::from_secs(6 * 3600);

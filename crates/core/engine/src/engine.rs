@@ -18,7 +18,7 @@ use domain::{
 };
 use media::PortPool;
 use numbering::CallerIdFacts;
-use permit::{Grant, Permit, PermitInput, PermitOutput};
+use permit::{Escrow, Grant, Permit, PermitInput, PermitOutput};
 use sansio::{Seed, Stream, Timers};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -34,6 +34,7 @@ pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) facts: Facts,
     pub(crate) permit: Permit,
+    pub(crate) escrow: Escrow,
     pub(crate) calls: CallCenter,
     pub(crate) trunk_ua: sip::Endpoint,
     pub(crate) agent_ua: sip::Endpoint,
@@ -99,6 +100,7 @@ impl Engine {
                 &mut seed.stream("media-ports"),
             ),
             permit: Permit::new(config.freshness),
+            escrow: Escrow::default(),
             calls: CallCenter::new(),
             facts: Facts::default(),
             legs: Legs::default(),
@@ -242,6 +244,9 @@ impl Engine {
             Input::DncBaseHere(base) => self.base_here(now, base),
             Input::DncBaseGone(id) => self.base_gone(id),
             Input::ClockDisputed(disputed) => self.permit.set_clock_disputed(disputed),
+            Input::EscrowAnswered { sequence, grants } => {
+                self.escrow_answered(now, sequence, &grants);
+            }
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::Drain => self.begin_drain(now),
             Input::Helped(regions) => self.helped = regions,
@@ -254,6 +259,7 @@ impl Engine {
         while let Some(timer) = self.timers.pop_due(now.monotonic) {
             match timer {
                 TimerName::Pace => self.pace(now),
+                TimerName::Escrow => self.look_at_escrow(now),
                 TimerName::Record(attempt) => self.give_up_figures(attempt),
                 TimerName::Permit | TimerName::Trunks | TimerName::Agents | TimerName::Calls => {}
             }
@@ -307,6 +313,16 @@ impl Engine {
     /// Attempts under way and calls: nothing is left to wait for when it is zero.
     pub fn live(&self) -> usize {
         self.calls.attempts_len() + self.endings.len()
+    }
+
+    /// Abandonments of this run that the directory has not said that it knows.
+    pub fn abandonments_untold(&self) -> u64 {
+        self.escrow.untold()
+    }
+
+    /// Whether the directory knows of every abandonment, and has back what it granted.
+    pub fn shares_settled(&self) -> bool {
+        self.escrow.is_settled()
     }
 
     /// The agent whose sign-in name this is.

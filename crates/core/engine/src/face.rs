@@ -5,11 +5,11 @@ use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentAccount, AgentId, AttemptId, CallOutcome, CallRecord, CallerId, Campaign, CampaignId,
-    ClearanceFact, DncBaseId, DncEntry, DncScope, Instant, LeadId, LeasedLead, MemberId,
-    PhoneNumber, RegionId, SessionId, Trunk, TrunkId, WallTime,
+    ClearanceFact, DncBaseId, DncEntry, DncScope, EscrowGrant, Instant, LeadId, LeasedLead,
+    MemberId, PhoneNumber, RegionId, SessionId, Trunk, TrunkId, WallTime,
 };
 use media::{MediaCommand, MediaEvent};
-use permit::base::BaseLookup;
+use permit::{EscrowQuestion, base::BaseLookup};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -198,6 +198,13 @@ pub enum Input<'a> {
     /// Whether the calendar cannot be trusted (the members' clocks disagree without a majority, or no
     /// other was heard yet): then no INVITE may leave.
     ClockDisputed(bool),
+    /// The directory answered [`Output::AskEscrow`].
+    EscrowAnswered {
+        /// Which ask.
+        sequence: u64,
+        /// What it grants.
+        grants: Vec<EscrowGrant>,
+    },
     /// So many outcomes and records wait to be shipped.
     Backlog(usize),
     /// No new attempts from here on; leads not dialed are given back.
@@ -227,6 +234,14 @@ pub enum Entry {
     /// A person's or an agent's opt-out. Durable before the agent hears that it is kept; kept
     /// until the directory has it.
     OptOut(DncEntry),
+    /// A person whom no agent took in time. In the page cache before the person hears of it: what a
+    /// run spent of its share is not forgotten by a crash.
+    Abandoned {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Its abandonments of this run, with this one.
+        total: u64,
+    },
 }
 
 /// One output.
@@ -274,6 +289,9 @@ pub enum Output {
         /// What this engine has applied; goes along.
         applied: u64,
     },
+    /// Tell the directory answers and abandonments, and ask for shares of abandonment budgets; until
+    /// it answers. The same one may come again.
+    AskEscrow(EscrowQuestion),
     /// Ask the region's group for leads.
     Claim {
         /// The region.
@@ -347,6 +365,15 @@ pub enum Observed {
     },
     /// An INVITE left although its permission had run out meanwhile; it was cancelled at once.
     SentLate,
+    /// What this node may abandon of a campaign; told each second.
+    Share {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Whole abandonments left; none while the share is not known.
+        left: Option<u32>,
+        /// What it would like to hold; 0 where it dials one line for each agent anyway.
+        want: u32,
+    },
     /// A trunk's health changed.
     TrunkHealth {
         /// Which.
@@ -363,6 +390,8 @@ pub enum TimerName {
     Pace,
     /// Permissions to renew, or that ended.
     Permit,
+    /// Shares of abandonment budgets.
+    Escrow,
     /// A closed attempt whose media figures did not come.
     Record(AttemptId),
     /// Of the trunks' user agent.

@@ -1,27 +1,15 @@
 //! What pacing learns from calls: answers, ends, talks, abandonments.
 
-use crate::{Engine, lines::Pace};
+use crate::{Engine, Entry, Output, lines::Pace};
 use call::{AttemptEnd, AttemptState};
-use compliance::RulePack;
-use domain::{AgentState, Campaign, Disposition, Now};
-use pacing::{Observation, Window};
-
-/// An empty window of the campaign's rule pack; none when there is no such pack, so that nothing
-/// is dialed ahead.
-pub(crate) fn window(campaign: &Campaign) -> Option<Window> {
-    let rule = RulePack::by_name(&campaign.rule_pack)?.abandonment;
-    Some(Window::new(rule.budget_permille, rule.window))
-}
+use domain::{AgentState, Disposition, Now};
+use pacing::Observation;
 
 impl Pace {
-    /// The pace of a changed campaign: what was dialed and abandoned stays known. Another rule
-    /// pack counts anew, as its window may be longer than what was kept.
-    pub(crate) fn follow(&mut self, old: Self, same_pack: bool) {
+    /// The pace of a changed campaign: what was dialed stays known.
+    pub(crate) fn follow(&mut self, old: Self) {
         self.rate = old.rate;
         self.begun = old.begun;
-        if same_pack {
-            self.window = old.window;
-        }
     }
 }
 
@@ -41,20 +29,17 @@ impl Engine {
                 // Who waited first and was bridged then answered once.
                 if let Some(began) = pace.begun.remove(&attempt) {
                     let after = at.since(began);
-                    if let Some(window) = &mut pace.window {
-                        window.note_answer(at);
-                    }
+                    self.escrow.note_answer(now.wall, campaign);
                     pace.controller.observe(at, Observation::Answered { after });
                 }
             }
             call::Observed::Abandoned { campaign, .. } => {
-                let Some(pace) = self.paces.get_mut(&campaign) else {
-                    return;
-                };
-                if let Some(window) = &mut pace.window {
-                    window.note_abandoned(at);
+                // In the journal before the person hears that nobody comes.
+                let total = self.escrow.note_abandoned(campaign);
+                self.output(Output::Note(Entry::Abandoned { campaign, total }));
+                if let Some(pace) = self.paces.get_mut(&campaign) {
+                    pace.controller.observe(at, Observation::Abandoned);
                 }
-                pace.controller.observe(at, Observation::Abandoned);
             }
             _ => {}
         }

@@ -12,6 +12,7 @@ mod bases;
 mod callers;
 mod clearance;
 mod engine;
+mod escrow;
 mod face;
 mod facts;
 mod hopper;

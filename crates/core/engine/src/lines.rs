@@ -3,17 +3,16 @@
 use crate::{
     Engine, Entry, Observed, Output, TimerName,
     clearance::is_barred,
-    learning::window,
     legs::{Leg, Owner},
 };
 use bytes::Bytes;
 use call::{AttemptState, CancelReason, DialFacts};
 use domain::{
     AttemptId, CallRecord, Campaign, CampaignId, CampaignState, Disposition, Instant, LeasedLead,
-    LegId, Now, Permission, PhoneNumber, RegionId, limits,
+    LegId, Now, PacingMode, Permission, PhoneNumber, RegionId, limits,
 };
 use numbering::locality;
-use pacing::{Controller, Limits, View, Window, hopper};
+use pacing::{Budget, Controller, Limits, View, hopper};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How often pacing looks when nothing else happens.
@@ -26,20 +25,32 @@ const PACE_GAP: Duration = Duration::from_millis(10);
 pub(crate) struct Pace {
     pub(crate) controller: Box<dyn Controller>,
     pub(crate) rate: hopper::DialRate,
-    /// What was abandoned over the rule pack's window; none without a pack.
-    pub(crate) window: Option<Window>,
+    /// The campaign as it is dialed while nobody may be abandoned: each line with an agent of its
+    /// own.
+    pub(crate) one_to_one: Arc<Campaign>,
     /// When the lines that are out, and not yet answered by a person, were begun.
     pub(crate) begun: BTreeMap<AttemptId, Instant>,
 }
 
 impl Pace {
-    pub(crate) fn of(campaign: &Campaign) -> Self {
+    pub(crate) fn of(campaign: &Arc<Campaign>) -> Self {
         Self {
             controller: pacing::controller(campaign.pacing, campaign.dial_level),
             rate: hopper::DialRate::default(),
-            window: window(campaign),
+            one_to_one: reserving(campaign),
             begun: BTreeMap::new(),
         }
+    }
+}
+
+/// The campaign with an agent reserved for each line.
+fn reserving(campaign: &Arc<Campaign>) -> Arc<Campaign> {
+    match campaign.pacing {
+        PacingMode::Progressive => Arc::clone(campaign),
+        PacingMode::Ratio | PacingMode::Predictive => Arc::new(Campaign {
+            pacing: PacingMode::Progressive,
+            ..Campaign::clone(campaign)
+        }),
     }
 }
 
@@ -48,16 +59,18 @@ impl Engine {
     pub(crate) fn campaign_changed(&mut self, now: Now, campaign: Arc<Campaign>) {
         let id = campaign.id;
         let known = self.facts.campaigns.insert(id, Arc::clone(&campaign));
-        let same_pack = (known.as_ref()).is_some_and(|old| old.rule_pack == campaign.rule_pack);
         let same = known.is_some_and(|old| {
             old.pacing == campaign.pacing && old.dial_level == campaign.dial_level
         });
-        if !(same && same_pack) {
-            let mut pace = Pace::of(&campaign);
-            if let Some(old) = self.paces.remove(&id) {
-                pace.follow(old, same_pack);
+        match self.paces.get_mut(&id) {
+            Some(pace) if same => pace.one_to_one = reserving(&campaign),
+            _ => {
+                let mut pace = Pace::of(&campaign);
+                if let Some(old) = self.paces.remove(&id) {
+                    pace.follow(old);
+                }
+                self.paces.insert(id, pace);
             }
-            self.paces.insert(id, pace);
         }
         if campaign.state != CampaignState::Running {
             let leads = self.hoppers.take_if(|lead| lead.campaign == id);
@@ -65,6 +78,7 @@ impl Engine {
         }
         self.hoppers.wake();
         self.tell_calls(now, call::Input::Campaign(campaign));
+        self.escrow_soon(now);
         self.pace_soon(now);
     }
 
@@ -116,11 +130,19 @@ impl Engine {
         let Some(pace) = self.paces.get_mut(&campaign.id) else {
             return;
         };
-        let wish = pace.controller.lines(now.monotonic, &view);
+        let mut wish = pace.controller.lines(now.monotonic, &view);
         let dials = pace.rate.dials(now.monotonic);
+        // Without a share, or with none of it left, each line has an agent of its own, whatever the
+        // controller would like.
+        let dialed = if view.may_abandon() == 0 {
+            wish = wish.min(view.one_to_one());
+            Arc::clone(&pace.one_to_one)
+        } else {
+            Arc::clone(campaign)
+        };
         self.refill(now, campaign, &view, wish, dials);
         for _ in 0..limits.hold(wish) {
-            if !self.launch(now, campaign) {
+            if !self.launch(now, &dialed) {
                 break;
             }
         }
@@ -138,7 +160,7 @@ impl Engine {
             let Some(pace) = self.paces.get_mut(&campaign.id) else {
                 return view;
             };
-            view.budget = (pace.window.as_mut()).map(|window| window.budget(now.monotonic));
+            view.budget = budget(pack, self.escrow.left(now.monotonic, campaign.id));
             let Some(place) = pace.controller.give_up(now.monotonic, &view) else {
                 return view;
             };
@@ -472,6 +494,8 @@ impl Engine {
     /// No new attempts from here on.
     pub(crate) fn begin_drain(&mut self, now: Now) {
         self.draining = true;
+        self.escrow.close();
+        self.escrow_soon(now);
         self.timers.disarm(&TimerName::Pace);
         let leads = self.hoppers.take_if(|_| true);
         self.give_back(leads);
@@ -480,6 +504,14 @@ impl Engine {
             self.cancel(now, attempt, CancelReason::Shutdown);
         }
     }
+}
+
+/// What the node may abandon, as its share allows; none where the share or the rules are not known.
+fn budget(pack: Option<&compliance::RulePack>, share: Option<u32>) -> Option<Budget> {
+    Some(Budget {
+        permille: pack?.abandonment.budget_permille,
+        left: i64::from(share?) * 1000,
+    })
 }
 
 /// What a controller may know; lines that have rung for `least` may be given up.

@@ -83,6 +83,10 @@ struct World {
     stock: Option<Vec<LeasedLead>>,
     asked: Vec<u32>,
     asked_in: Vec<RegionId>,
+    /// What the directory would grant of the abandonment budget; none while it does not answer.
+    share: Option<u32>,
+    /// Abandonments of the run, as the journal was told of each.
+    abandoned: Vec<u64>,
     /// Where the engine said phones are.
     phones: BTreeMap<String, Option<PhoneAddress>>,
 }
@@ -191,6 +195,8 @@ impl World {
             stock: None,
             asked: Vec::new(),
             asked_in: Vec::new(),
+            share: None,
+            abandoned: Vec::new(),
             phones: BTreeMap::new(),
         };
         world.input(Input::Directory {
@@ -268,6 +274,8 @@ impl World {
                     )
                     .unwrap();
                 }
+                Output::Note(Entry::Abandoned { total, .. }) => self.abandoned.push(total),
+                Output::AskEscrow(question) => self.grant(&question),
                 Output::Note(Entry::Dialing(record)) => self.noted.push(record.attempt),
                 Output::Audit(line) => {
                     let line = self.audit.line(&line).expect("a chain without a flaw");
@@ -360,6 +368,37 @@ impl World {
                 Output::Phone { login, phone } => _ = self.phones.insert(login, phone),
             }
         }
+    }
+
+    /// The directory's answer to an ask for shares.
+    fn grant(&mut self, question: &permit::EscrowQuestion) {
+        let Some(share) = &mut self.share else { return };
+        let grants = question.lines.iter().map(|line| {
+            let granted = line.want.min(*share);
+            *share -= granted;
+            domain::EscrowGrant {
+                campaign: line.campaign,
+                granted,
+                keep: line.want,
+                renewed: true,
+            }
+        });
+        let (sequence, grants) = (question.sequence, grants.collect());
+        let answered = Input::EscrowAnswered { sequence, grants };
+        self.engine.handle(self.now, answered).unwrap();
+    }
+
+    /// The campaign dials three lines for each ready agent, as far as it may.
+    fn ratio(&mut self) {
+        let campaign = Campaign {
+            pacing: PacingMode::Ratio,
+            dial_level: DialLevel(300),
+            ..campaign()
+        };
+        self.input(Input::Directory {
+            index: 6,
+            changes: vec![DirectoryChange::Campaign(Arc::new(campaign))],
+        });
     }
 
     /// Lets the modelled ends speak, and time pass.
@@ -969,4 +1008,51 @@ fn a_line_is_given_up_once_it_rang_as_long_as_the_law_asks() {
     // The campaign's own ring limit is 20 s.
     let (least, most) = (Duration::from_secs(15), Duration::from_secs(17));
     assert!((least..most).contains(&lasted), "{lasted:?}");
+}
+
+#[test]
+fn without_a_share_each_line_has_an_agent_of_its_own() {
+    let mut world = World::new();
+    world.ratio();
+    world.stock = Some(World::leads(&["8002", "8012", "8022", "8032"]));
+    world.shift();
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.invites.len(), 1, "three would be its level");
+    assert_eq!(world.engine.status(world.now).agents.reserved, 1);
+    // The directory answers, and has something to give: from then on it dials ahead.
+    world.share = Some(9);
+    world.run(Duration::from_secs(6));
+    assert_eq!(world.invites.len(), 1, "its agent is kept for the line");
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.invites.len(), 4, "the line rang out");
+}
+
+#[test]
+fn a_share_of_one_is_one_line_ahead_until_it_is_spent() {
+    let mut world = World::new();
+    world.share = Some(1);
+    world.ratio();
+    world.run(Duration::from_secs(1));
+    world.stock = Some(World::leads(&["8000", "8010", "8020", "8030", "8040"]));
+    world.shift();
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.invites.len(), 2, "one more than agents");
+    assert_eq!(world.abandoned, [] as [u64; 0]);
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.abandoned, [1], "in the journal");
+    assert_eq!(world.engine.abandonments_untold(), 1);
+    for lines in 3..=4 {
+        world.press(AgentCommand::HangUp);
+        world.run(Duration::from_secs(1));
+        world.press(AgentCommand::Dispose {
+            disposition: "sale".into(),
+            note: String::new(),
+            callback_at: None,
+        });
+        world.run(Duration::from_secs(5));
+        assert_eq!(world.invites.len(), lines, "one line an agent again");
+    }
+    assert_eq!(world.abandoned, [1]);
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.engine.abandonments_untold(), 0, "the directory knows");
 }

@@ -8,6 +8,7 @@ mod bases;
 mod checks;
 mod clearance;
 mod consents;
+mod escrow;
 mod fleet;
 mod layout;
 mod people;
@@ -16,6 +17,7 @@ mod work;
 
 pub use clearance::Removal;
 pub use consents::ConsentKey;
+pub use escrow::{BudgetView, ShareView};
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use words::*;
 
@@ -92,6 +94,8 @@ pub struct Directory {
     clearance: clearance::ClearanceBook,
     /// Since version 4, and read as none from earlier ones.
     consents: consents::ConsentBook,
+    /// Abandonment budgets. Since version 4; read as none from earlier ones.
+    escrow: escrow::Escrow,
 }
 
 impl Directory {
@@ -376,6 +380,7 @@ impl Directory {
             Change::RequireConsent { campaign, required } => {
                 self.require_consent(campaign, required, facts)
             }
+            Change::Escrow { ask } => self.escrow(&ask),
         }
     }
 }
@@ -442,7 +447,8 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        let later = [layout, clearance].concat();
+        // The last two are of the budgets.
+        let later = [layout, clearance, &[0, 0]].concat();
         let missing = match bytes.get(1) {
             Some(1) => [&[0, 0, 0], &later[..]].concat(),
             Some(2) => [&[0, 0], &later[..]].concat(),

@@ -1,6 +1,6 @@
 //! The one place where the ledger asks `compliance`.
 
-use compliance::RulePack;
+use compliance::{AbandonmentRule, RulePack};
 use domain::{Campaign, WallTime, ZoneId};
 
 /// What a rule says about an attempt now.
@@ -32,6 +32,11 @@ impl Rules {
     /// The pack of that name, if this release has one.
     pub(crate) fn of(name: &str) -> Option<Self> {
         RulePack::by_name(name).map(Self)
+    }
+
+    /// What it asks of abandonment.
+    pub(crate) fn abandonment(self) -> AbandonmentRule {
+        self.0.abandonment
     }
 
     /// Why the pack forbids a campaign as it is set, in words.

@@ -1,5 +1,8 @@
 //! The abandonment budget over a rolling window: what was spent, what is left, and what will be
 //! left when today's good hours drop out of the window.
+//!
+//! A node's budget is its share of what the directory counts, by the same rule (`ledger`); here the
+//! rule stands for one lone window, as the simulator measures controllers by.
 
 use domain::Instant;
 use std::time::Duration;

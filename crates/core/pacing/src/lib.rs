@@ -75,6 +75,19 @@ impl View {
             .saturating_add(self.lines_elsewhere)
     }
 
+    /// Lines that have a ready agent each: with them nobody can be abandoned.
+    pub fn one_to_one(&self) -> u32 {
+        (self.ready.saturating_add(self.reserved))
+            .saturating_sub(self.outstanding())
+            .min(self.ready)
+    }
+
+    /// Whole abandonments that the budget has left; none where it is not known.
+    pub fn may_abandon(&self) -> u32 {
+        let left = self.budget.map_or(0, |budget| budget.left.max(0) / 1000);
+        u32::try_from(left).unwrap_or(u32::MAX)
+    }
+
     /// Agents on shift who take calls of the campaign, now or after what they are doing.
     pub fn agents(&self) -> u32 {
         let busy = u32::try_from(self.on_call.len() + self.wrap_up.len()).unwrap_or(u32::MAX);

@@ -258,17 +258,10 @@ fn tally(counts: &mut [u32; 32], ages: &[Duration]) {
     }
 }
 
-/// Lines that have a ready agent each.
-fn one_to_one(view: &View) -> u32 {
-    (view.ready.saturating_add(view.reserved))
-        .saturating_sub(view.outstanding())
-        .min(view.ready)
-}
-
 impl Controller for Predictive {
     fn lines(&mut self, _now: Instant, view: &View) -> u32 {
         let left = self.turn(view);
-        let floor = one_to_one(view);
+        let floor = view.one_to_one();
         self.look_ahead(view);
         let agents = view.agents();
         let most = if agents == 0 {

@@ -12,10 +12,7 @@ impl Controller for Progressive {
     fn lines(&mut self, _now: Instant, view: &View) -> u32 {
         // Reserved agents stand beside their lines; a line whose agent left counts against the
         // others, and so do lines of other campaigns that share them.
-        view.ready
-            .saturating_add(view.reserved)
-            .saturating_sub(view.outstanding())
-            .min(view.ready)
+        view.one_to_one()
     }
 }
 

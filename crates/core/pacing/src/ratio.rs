@@ -4,8 +4,9 @@ use crate::{Controller, View};
 use domain::{DialLevel, Instant};
 
 /// `dial_level` lines for each ready agent, less what is outstanding. Plain on purpose: it looks
-/// neither ahead nor back, and so abandons at every level above one. Fixed since it was made; a
-/// changed level asks for a new controller.
+/// neither ahead nor back, and so abandons at every level above one. It has at most so many lines
+/// more than agents as the budget would survive if a person answered each of them: one line an
+/// agent without budget. Fixed since it was made; a changed level asks for a new controller.
 #[derive(Clone, Copy, Debug)]
 pub struct Ratio {
     level: DialLevel,
@@ -20,8 +21,11 @@ impl Ratio {
 
 impl Controller for Ratio {
     fn lines(&mut self, _now: Instant, view: &View) -> u32 {
+        let agents = view.ready.saturating_add(view.reserved);
+        let most = agents.saturating_add(view.may_abandon());
         self.level
             .lines(view.ready)
+            .min(most)
             .saturating_sub(view.outstanding())
     }
 }
@@ -29,7 +33,10 @@ impl Controller for Ratio {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenarios::{lines, views};
+    use crate::{
+        Budget,
+        scenarios::{AMPLE, lines, views},
+    };
     use proptest::prelude::*;
 
     #[test]
@@ -48,6 +55,7 @@ mod tests {
                 lines: lines(outstanding),
                 waiting,
                 lines_elsewhere: elsewhere,
+                budget: AMPLE,
                 ..View::default()
             };
             let launch = Ratio::new(DialLevel(level)).lines(Instant::ZERO, &view);
@@ -55,10 +63,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_more_lines_without_an_agent_than_may_be_abandoned() {
+        for (left, outstanding, expected) in [
+            (None, 0, 4),
+            (Some(-5000), 0, 4),
+            (Some(999), 0, 4),
+            (Some(1000), 0, 5),
+            (Some(2500), 3, 3),
+            (Some(2500), 6, 0),
+            (Some(90_000), 0, 12),
+        ] {
+            let view = View {
+                ready: 4,
+                lines: lines(outstanding),
+                budget: left.map(|left| Budget { permille: 30, left }),
+                ..View::default()
+            };
+            let launch = Ratio::new(DialLevel(300)).lines(Instant::ZERO, &view);
+            assert_eq!(launch, expected, "{left:?}, {outstanding} out");
+        }
+    }
+
     proptest! {
         #[test]
         fn never_above_the_level(view in views(), level in 0u16..=1000) {
             let level = DialLevel(level);
+            let view = View { budget: AMPLE, ..view };
             let launch = Ratio::new(level).lines(Instant::ZERO, &view);
             if launch > 0 {
                 prop_assert!(launch + view.outstanding() <= level.lines(view.ready));

@@ -1,11 +1,17 @@
 //! A small population in virtual time: lines over time as snapshots, and the controllers' promises
 //! at every tick. The full population stands in the simulator.
 
-use crate::{Controller, Limits, Line, Phase, RateLimiter, View, controller, hopper};
+use crate::{Budget, Controller, Limits, Line, Phase, RateLimiter, View, controller, hopper};
 use domain::{DialLevel, Instant, PacingMode};
 use proptest::prelude::*;
 use sansio::{Seed, Stream};
 use std::{fmt::Write, time::Duration};
+
+/// More than any team could abandon.
+pub(crate) const AMPLE: Option<Budget> = Some(Budget {
+    permille: 30,
+    left: 1_000_000,
+});
 
 pub(crate) fn lines(n: u32) -> Vec<Line> {
     let line = Line {
@@ -85,6 +91,7 @@ impl Population {
             ready: count(Agent::Ready),
             reserved: count(Agent::Reserved),
             waiting: self.waiting.len() as u32,
+            budget: AMPLE,
             ..View::default()
         };
         for agent in &self.agents {

@@ -2,13 +2,15 @@
 //!
 //! [`Permit`] composes [`SessionLease`] (one for each region), [`Freshness`], [`DncSet`] and
 //! [`CapsBook`]. In one synchronous step: [`Permit::check`], the datagram leaves,
-//! [`Permit::after_send`] with the clock read once more (mesh protocol, section 3.7).
+//! [`Permit::after_send`] with the clock read once more (mesh protocol, section 3.7). [`Escrow`]
+//! says how many persons may be let down while lines are launched ahead of agents (section 5).
 
 mod attempt;
 pub mod audit;
 pub mod base;
 mod caps;
 mod dnc;
+mod escrow;
 mod freshness;
 mod hash;
 mod permit;
@@ -17,6 +19,7 @@ mod session;
 pub use attempt::{Attempt, Denial, Grant};
 pub use caps::CapsBook;
 pub use dnc::DncSet;
+pub use escrow::{Escrow, EscrowQuestion};
 pub use freshness::Freshness;
 pub use permit::{
     AfterSend, DrainCause, Permit, PermitCounts, PermitInput, PermitOutput, Rejected, TimerName,

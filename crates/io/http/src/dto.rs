@@ -18,7 +18,8 @@ mod voters;
 
 pub use call::{Call, CallFilter, CallPermission, ExportFormat, ExportQuery, LegQuality, Numbers};
 pub use campaign::{
-    AgentDisposition, Campaign, CampaignSettings, CampaignStats, IdleReason, PacingMode, Retry,
+    AbandonmentBudget, AgentDisposition, Campaign, CampaignSettings, CampaignStats, CityShare,
+    IdleReason, PacingMode, Retry,
 };
 pub use clearance::{
     DncPattern, Freeze, FreezeLift, FreezeRequest, PatternRemoval, PatternRequest, pattern, target,

@@ -435,6 +435,8 @@ impl Running {
     fn output(&mut self, output: Output) {
         match output {
             Output::Note(_) | Output::Audit(_) | Output::Applied(_) | Output::Phone { .. } => {}
+            // One line for each ready agent: the bench's campaign needs no share of a budget.
+            Output::AskEscrow(_) => {}
             Output::Persist { token, entry } => self.persist(token, entry),
             Output::Transmit {
                 side,

@@ -31,7 +31,8 @@ fn figures_of_the_law() {
     assert_eq!(us.to_string(), "us-federal 2026-11-21");
     assert_eq!(us.ring_min, Duration::from_secs(15));
     assert_eq!(us.abandonment.budget_permille, 30);
-    assert_eq!(us.abandonment.window, Duration::from_secs(30 * 86_400));
+    let days = Duration::from_secs(30 * 86_400);
+    assert_eq!(us.abandonment.window, AbandonmentWindow::Rolling(days));
     assert_eq!(us.abandonment.answer_limit, Duration::from_secs(2));
     assert_eq!(us.registry_age_max, Some(Duration::from_secs(31 * 86_400)));
     assert_eq!(
@@ -92,6 +93,21 @@ fn what_is_not_a_pack_is_refused_with_its_place() {
             "attempts: max and within must be above zero",
         ),
         ("30,", "1001,", "abandonment.budget_permille"),
+        (
+            "window = \"30d\"",
+            "window = \"32d\"",
+            "abandonment.window: write 6h to 31d",
+        ),
+        (
+            "window = \"30d\"",
+            "window = \"5h\"",
+            "abandonment.window: write 6h to 31d",
+        ),
+        (
+            "window = \"30d\"",
+            "window = \"month Mars/Olympus\"",
+            "not a time zone",
+        ),
         (
             "09:00",
             "19:00",

@@ -10,8 +10,8 @@ use crate::{
 };
 use domain::{
     AgentAccount, AgentId, CallerId, Campaign, CampaignId, CampaignState, ClearanceFact, Consent,
-    DncBaseId, DncEntry, DncPattern, Freeze, HomeRule, ListId, Member, MemberId, MemberRole,
-    PhoneNumber, Prefix, Region, RegionId, Target, Trunk, TrunkId, WallTime,
+    DncBaseId, DncEntry, DncPattern, EscrowAsk, EscrowGrant, Freeze, HomeRule, ListId, Member,
+    MemberId, MemberRole, PhoneNumber, Prefix, Region, RegionId, Target, Trunk, TrunkId, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -393,6 +393,12 @@ pub enum Change {
         /// Whether.
         required: bool,
     },
+    /// A node tells answers and abandonments, and asks for its shares of abandonment budgets. Each
+    /// ask is taken once, however often it comes.
+    Escrow {
+        /// What it says.
+        ask: Box<EscrowAsk>,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -528,6 +534,9 @@ pub enum DirectoryReply {
         /// Removals that named an entry since renewed or gone: those stay.
         kept: u32,
     },
+    /// What a node may hold of abandonment budgets, one for each campaign that it named and the
+    /// directory knows.
+    Escrow(Vec<EscrowGrant>),
 }
 
 /// One thing that changed, with its full value now.

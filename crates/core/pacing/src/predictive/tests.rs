@@ -181,7 +181,7 @@ proptest! {
             prop_assert_eq!(launch, 0);
         }
         if !wise || left.is_none_or(|left| left < 1000) {
-            prop_assert_eq!(launch, one_to_one(&view));
+            prop_assert_eq!(launch, view.one_to_one());
         }
         let again = controller.clone().lines(Instant::ZERO, &view);
         prop_assert_eq!(again, controller.clone().lines(Instant::ZERO, &view));

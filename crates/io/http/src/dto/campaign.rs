@@ -3,8 +3,8 @@
 use super::{Abandonment, Checks, Timestamp, Validate};
 use crate::problem::FieldError;
 use domain::{
-    CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, RegionId,
-    RetryRule, limits,
+    CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, MemberId,
+    RegionId, RetryRule, limits,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -445,6 +445,38 @@ pub struct IdleReason {
     pub next_at: Option<Timestamp>,
 }
 
+/// What is left of a campaign's abandonment budget, and who holds it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AbandonmentBudget {
+    /// Over what it is counted: `30 days`, `24 hours`, `the month in Europe/London`.
+    pub window: String,
+    /// Whole abandonments that may still happen, those held by cities among them; below zero when
+    /// more happened than is allowed.
+    pub left: i64,
+    /// Held by cities that fell silent or died: counted as abandoned until they speak or the window
+    /// has passed.
+    pub in_doubt: u64,
+    /// What each city that dials the campaign may do.
+    pub cities: Vec<CityShare>,
+}
+
+/// What a city may do with a campaign's abandonment budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CityShare {
+    /// The node.
+    #[schema(value_type = String)]
+    pub node: MemberId,
+    /// The city's name.
+    pub name: String,
+    /// Abandonments that it may still cause without asking.
+    pub held: u32,
+    /// What it would like to hold.
+    pub wanted: u32,
+    /// Whether it dials ahead of its agents, and if not why: `ahead`, `one_to_one_share_spent`,
+    /// `one_to_one_share_unknown`, `one_to_one_by_choice`, `idle`.
+    pub dials: String,
+}
+
 /// A campaign's figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CampaignStats {
@@ -457,8 +489,10 @@ pub struct CampaignStats {
     pub attempts: u64,
     /// Attempts by disposition.
     pub dispositions: BTreeMap<String, u64>,
-    /// Abandonment over the rolling window.
+    /// Abandonment over the rule pack's window, as all cities have told it.
     pub abandonment: Abandonment,
+    /// What is left of its budget, and who holds it.
+    pub budget: AbandonmentBudget,
     /// Why nothing more is dialed now, largest first.
     pub why_idle: Vec<IdleReason>,
     /// How fresh the figures are.

@@ -442,6 +442,12 @@ impl AdminBackend for Memory {
             attempts: 10,
             dispositions: BTreeMap::from([("busy".to_owned(), 10)]),
             abandonment: Abandonment::new(200, 3, 3.0),
+            budget: AbandonmentBudget {
+                window: "30 days".to_owned(),
+                left: 3,
+                in_doubt: 0,
+                cities: Vec::new(),
+            },
             why_idle: vec![IdleReason {
                 rule: "outside_calling_window".to_owned(),
                 leads: 4,

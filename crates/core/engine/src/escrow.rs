@@ -1,0 +1,73 @@
+//! The node's shares of abandonment budgets: what it would like, what it tells, what it got.
+
+use crate::{Engine, Observed, Output, TimerName};
+use domain::{Campaign, CampaignId, CampaignState, EscrowGrant, Now, PacingMode};
+use std::time::Duration;
+
+/// How often shares are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// What a node would like to hold beside its lines: predictive pacing keeps a reserve.
+const RESERVE: u32 = 16;
+
+impl Engine {
+    /// Looks at shares now, and from then on.
+    pub(crate) fn escrow_soon(&mut self, now: Now) {
+        self.timers.arm(TimerName::Escrow, now.monotonic);
+    }
+
+    /// Says what each campaign would like to hold, and asks for it where it is time.
+    pub(crate) fn look_at_escrow(&mut self, now: Now) {
+        self.timers.arm(TimerName::Escrow, now.monotonic + LOOK);
+        for campaign in self.facts.campaigns.values() {
+            let want = if self.draining {
+                0
+            } else {
+                wanted(campaign, || self.calls.pacing_view(campaign.id, now))
+            };
+            self.escrow.want(campaign.id, want);
+        }
+        let calls = &self.calls;
+        let at_risk = |campaign: CampaignId| {
+            let view = calls.pacing_view(campaign, now);
+            let lines = u32::try_from(view.lines.len()).unwrap_or(u32::MAX);
+            lines
+                .saturating_add(view.waiting)
+                .saturating_sub(view.reserved)
+        };
+        if let Some(question) = self.escrow.poll(now.monotonic, at_risk) {
+            self.output(Output::AskEscrow(question));
+        }
+        let shares: Vec<_> = self.escrow.shares(now.monotonic).collect();
+        for (campaign, left, want) in shares {
+            self.observe(Observed::Share {
+                campaign,
+                left,
+                want,
+            });
+        }
+    }
+
+    /// The directory answered an ask for shares.
+    pub(crate) fn escrow_answered(&mut self, now: Now, sequence: u64, grants: &[EscrowGrant]) {
+        self.escrow.answered(sequence, grants);
+        self.pace_soon(now);
+    }
+}
+
+/// As many as a campaign's lines could let down, and what pacing keeps in reserve.
+fn wanted(campaign: &Campaign, view: impl FnOnce() -> call::PacingView) -> u32 {
+    let ahead = campaign.pacing != PacingMode::Progressive;
+    if !ahead || campaign.state != CampaignState::Running {
+        return 0;
+    }
+    let view = view();
+    let agents = view.on_call.len() + view.wrap_up.len();
+    let agents = u32::try_from(agents)
+        .unwrap_or(u32::MAX)
+        .saturating_add(view.ready)
+        .saturating_add(view.reserved);
+    if agents == 0 {
+        return 0;
+    }
+    campaign.dial_level.lines(agents).saturating_add(RESERVE)
+}
