@@ -69,7 +69,7 @@ defects! {
     /// 3.6: the INVITE leaves before the journal says so, and a crash slips in between.
     MarksAfterSend, "marks-after-send", "3.6", [I7, I5, I1];
     /// 3.6: an unknown end is told as an end, so the doubt is cut short.
-    UnknownIsAnEnd, "unknown-is-an-end", "3.6", [I1];
+    UnknownIsAnEnd, "unknown-is-an-end", "3.6", [I1, I5];
     /// 3.7: a node does not ask its permit about its session.
     NoSessionCheck, "no-session-check", "3.7", [I1, I2, I9];
     /// 3.7: a node does not look at the clock after sending.

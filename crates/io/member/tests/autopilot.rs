@@ -15,6 +15,7 @@ use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
+use storage::{DataKeys, Journal, JournalOptions};
 
 const WAIT: Duration = Duration::from_secs(60);
 const SOUTH: RegionId = RegionId(1);
@@ -28,13 +29,20 @@ fn ids(members: impl IntoIterator<Item = u64>) -> BTreeSet<MemberId> {
     members.into_iter().map(MemberId).collect()
 }
 
+/// A member that comes back opens what it left.
+fn keys() -> &'static DataKeys {
+    static KEYS: std::sync::OnceLock<DataKeys> = std::sync::OnceLock::new();
+    KEYS.get_or_init(DataKeys::ephemeral)
+}
+
 /// Members of one mesh on this machine.
 struct Mesh {
     dir: tempfile::TempDir,
     ca: MeshCa,
     addresses: BTreeMap<MemberId, SocketAddr>,
     members: BTreeMap<u64, Member>,
-    tasks: Tasks,
+    /// Each member's own, as each is a process.
+    tasks: BTreeMap<u64, Tasks>,
 }
 
 impl Mesh {
@@ -46,7 +54,7 @@ impl Mesh {
             dir,
             addresses: BTreeMap::new(),
             members: BTreeMap::new(),
-            tasks: Tasks::new(Shutdown::new()),
+            tasks: BTreeMap::new(),
         };
         mesh.boot(1).await;
         let member = mesh.new_member(1);
@@ -125,10 +133,8 @@ impl Mesh {
         std::fs::create_dir_all(&data_dir).unwrap();
         save_peers(&data_dir, &self.addresses).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        // A member that comes back opens what it left.
-        static KEYS: std::sync::OnceLock<storage::DataKeys> = std::sync::OnceLock::new();
         let config = MemberConfig {
-            keys: KEYS.get_or_init(storage::DataKeys::ephemeral).clone(),
+            keys: keys().clone(),
             data_dir,
             listen: self.addresses.get(&MemberId(id)).copied().unwrap_or(any),
             identity: key.certified(chain).unwrap(),
@@ -136,7 +142,9 @@ impl Mesh {
             freshness: Duration::from_secs(30),
             listener: None,
         };
-        let member = Member::start(config, &self.tasks).await.unwrap();
+        let tasks = Tasks::new(Shutdown::new());
+        let member = Member::start(config, &tasks).await.unwrap();
+        self.tasks.insert(id, tasks);
         let address = member.endpoint().local_address().unwrap();
         self.addresses.insert(MemberId(id), address);
         self.members.insert(id, member);
@@ -216,6 +224,16 @@ impl Mesh {
         let member = self.members.remove(&id).unwrap();
         member.endpoint().close();
         member.shut_down().await;
+        // What a process's tasks hold goes with the process.
+        let tasks = self.tasks.remove(&id).unwrap();
+        let _cut_off = tasks.drain(Duration::ZERO).await;
+        drop(member);
+        let journal = self.dir.path().join(id.to_string()).join("journal");
+        let began = Instant::now();
+        while let Err(error) = Journal::open(&journal, JournalOptions::default(), keys()) {
+            assert!(began.elapsed() < WAIT, "{error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn leader(&self) -> u64 {
