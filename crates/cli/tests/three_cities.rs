@@ -454,8 +454,9 @@ async fn nobody_rewrites_history(world: &World) -> Result<()> {
 fn no_number_lies_readable(world: &World) -> Result<()> {
     let dialed = simulations::carrier::witness::read(&world.carrier_log())?;
     let mut numbers: Vec<PhoneNumber> = Vec::new();
-    for number in dialed.iter().map(|entry| entry.number.as_str()) {
-        let number = number.parse().context("a dialed number")?;
+    let called = dialed.iter().map(|entry| entry.number.as_str());
+    for digits in called.filter(|digits| !digits.is_empty()) {
+        let number = format!("+{digits}").parse().context("a dialed number")?;
         if numbers.len() < 12 && !numbers.contains(&number) {
             numbers.push(number);
         }

@@ -582,16 +582,15 @@ impl World {
                 if self.is_out(id) {
                     break;
                 }
-                if self.propose(process, group).await.is_none() {
-                    continue;
+                let told = self.propose(process, group).await.is_some();
+                if told && let Some((process, group)) = self.running(id) {
+                    let deadline = Duration::from_secs(10);
+                    if self.read(id, process, group, deadline).await {
+                        break;
+                    }
                 }
-                let Some((process, group)) = self.running(id) else {
-                    continue;
-                };
-                let deadline = Duration::from_secs(10);
-                if self.read(id, process, group, deadline).await {
-                    break;
-                }
+                // What is refused at once would be asked for ever without any time passing.
+                sleep(Duration::from_millis(50)).await;
             }
         }
         let floor = self.oracle.lock().floor();

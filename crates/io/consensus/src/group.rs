@@ -331,10 +331,12 @@ impl<M: Replicated, P: Platform> Group<M, P> {
         let mut leadership = self.core.leadership.clone();
         leadership.mark_unchanged();
         let short = (now::<P>() + Duration::from_millis(100)).min(end);
-        // Both ends are fine: something changed, or time passed.
-        P::Runtime::timeout_at(short, leadership.changed())
-            .await
-            .ok();
+        // Something changed, or time passed. Where the group has stopped, nothing changes any more,
+        // and asking again without a pause would keep a core busy until the deadline.
+        let changed = P::Runtime::timeout_at(short, leadership.changed()).await;
+        if matches!(changed, Ok(Err(_))) {
+            P::Runtime::sleep_until(short).await;
+        }
     }
 
     /// Makes this group with these voters. Done once, by the mesh's first member with only itself;
