@@ -17,7 +17,10 @@ use raft_engine::{
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// Bytes in front of an entry.
@@ -50,6 +53,23 @@ pub(super) const FIRST_KEY: &[u8] = b".first";
 pub(super) const END_KEY: &[u8] = b".end";
 
 pub(super) struct EntryExt;
+
+/// Engines opened by this process so far.
+static OPENED: AtomicUsize = AtomicUsize::new(0);
+
+/// Does something that reads on a thread of its own, where that is needed. The engine keeps the block
+/// that a thread read last, by file number and offset alone, and takes it for any other engine's: of
+/// several engines one would read what another wrote. A member has one journal; tests, simulations and
+/// the change of a data key have several in one process.
+pub(super) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    if OPENED.load(Ordering::Relaxed) < 2 {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let done = scope.spawn(work).join();
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
 
 fn front(entry: &BytesValue) -> u64 {
     let front = entry.value.first_chunk();
@@ -97,6 +117,7 @@ impl<F: FileSystem> Shared<F> {
             batch_compression_threshold: ReadableSize(0),
             ..Config::default()
         };
+        OPENED.fetch_add(1, Ordering::Relaxed);
         let engine = Engine::open_with_file_system(config, Arc::new(files)).map_err(|e| {
             JournalError::Engine {
                 dir: dir.into(),
@@ -214,13 +235,10 @@ impl<F: FileSystem> Shared<F> {
                 return Ok(Vec::new());
             }
             let mut found: Vec<BytesValue> = Vec::new();
-            let result = self.engine.fetch_entries_to::<EntryExt>(
-                group,
-                from,
-                to,
-                Some(max_bytes),
-                &mut found,
-            );
+            let result = apart(|| {
+                let engine = &self.engine;
+                engine.fetch_entries_to::<EntryExt>(group, from, to, Some(max_bytes), &mut found)
+            });
             match result {
                 Ok(_) => return found.into_iter().map(|e| self.entry(group, e)).collect(),
                 Err(e) if tries < 5 => {

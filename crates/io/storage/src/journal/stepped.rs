@@ -2,7 +2,7 @@
 
 use super::{
     Durability, EntryLog, JournalBatch, JournalError, JournalOptions,
-    disk::Shared,
+    disk::{Shared, apart},
     writer::{Done, Group, Submission},
 };
 use crate::seal::DataKeys;
@@ -129,7 +129,7 @@ impl<F: FileSystem> SteppedJournal<F> {
     /// # Errors
     /// [`JournalError::Engine`].
     pub fn purge(&self) -> Result<(), JournalError> {
-        let purged = self.shared.engine.purge_expired_files();
+        let purged = apart(|| self.shared.engine.purge_expired_files());
         purged.map(drop).map_err(|e| JournalError::Engine {
             dir: self.shared.dir().to_owned(),
             doing: "purged",
