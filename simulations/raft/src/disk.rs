@@ -473,12 +473,12 @@ impl FileSystem for EngineFiles {
 
     fn create<P: AsRef<Path>>(&self, path: P) -> io::Result<FileHandle> {
         let path = path.as_ref();
-        fs::File::create(path)?;
         let file = {
             let mut state = self.0.0.lock();
             if !state.operate() {
                 return Err(power());
             }
+            fs::File::create(path)?;
             // The engine syncs a full file before it begins another.
             state.contents.values_mut().for_each(Content::commit);
             let file = state.make();
