@@ -12,7 +12,7 @@ use storage::DataKeys;
 pub(crate) enum Verb {
     /// Make a key file before a member's first start, where it cannot make it itself.
     #[command(
-        after_help = "Examples:\n  dialmesh key create /root/node.key\n  dialmesh key create node.key && systemd-creds encrypt --name=data.key node.key /etc/dialmesh/node.cred"
+        after_help = "Examples:\n  dialmesh key create node.key\n  dialmesh key create node.key && systemd-creds encrypt --name=data.key node.key /etc/dialmesh/node.cred"
     )]
     Create {
         /// The new file.
