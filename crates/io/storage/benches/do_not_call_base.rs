@@ -153,6 +153,8 @@ fn look_ups(base: &DncBase, population: &Population) {
     let copied = start.elapsed().as_secs_f64();
     let name = format!("in memory ({copied:.1} s)");
     row(&name, bytes, &hits, &misses, |n| resident.contains(n));
+    together("file, 500 at once", base, &hits, &misses);
+    together("memory, 500 at once", &resident, &hits, &misses);
     drop(resident);
     if status_of("/proc/meminfo", "MemAvailable:") < base.count() * 12 {
         println!("           too little memory for the sorted vector");
@@ -172,6 +174,26 @@ fn look_ups(base: &DncBase, population: &Population) {
         .collect();
     let name = format!("hash set of {} M", set.len() / 1_000_000);
     row(&name, bytes, &kept, &misses, |n| set.contains(&n.digits()));
+}
+
+/// As a claim asks: so many leads at once.
+fn together(name: &str, base: &DncBase, hits: &[PhoneNumber], misses: &[PhoneNumber]) {
+    let claim = domain::limits::CLAIM_BATCH;
+    let mut found = vec![false; claim];
+    let mut batches = |questions: &[PhoneNumber], expected: bool| {
+        let mut times = Vec::with_capacity(questions.len() / claim);
+        for batch in questions.chunks_exact(claim) {
+            let start = Instant::now();
+            base.contains_many(black_box(batch), &mut found);
+            times.push(start.elapsed().as_secs_f64() * 1e9 / claim as f64);
+            assert!(found.iter().all(|f| *f == expected), "{name}: exact");
+        }
+        let mean = times.iter().sum::<f64>() / times.len() as f64;
+        let (p50, p99) = percentiles(&mut times);
+        format!("{mean:>8.1}{p50:>8.1}{p99:>8.1}")
+    };
+    let (hit, miss) = (batches(hits, true), batches(misses, false));
+    println!("           {name:<18}{:>9}  {hit:>24}  {miss:>24}", "");
 }
 
 /// Sixty countries, thinly.

@@ -188,6 +188,12 @@ impl DncBase {
         self.reader().contains(number)
     }
 
+    /// [`DncBase::contains`] for many numbers at once, each answer in its place of `found`: several
+    /// times faster than one by one.
+    pub fn contains_many(&self, numbers: &[PhoneNumber], found: &mut [bool]) {
+        self.reader().contains_many(numbers, found);
+    }
+
     /// Every number, ascending.
     pub fn numbers(&self) -> Numbers<'_> {
         self.reader().numbers()

@@ -6,6 +6,10 @@ use super::{
     SPLIT_POSITIONS, Section,
 };
 use domain::PhoneNumber;
+use std::hint::black_box;
+
+/// Questions that wait for memory together: about as many as a core has reads under way.
+const TOGETHER: usize = 16;
 
 /// A base over bytes that somebody else holds: memory or a mapped file.
 #[derive(Clone, Copy, Debug)]
@@ -54,29 +58,102 @@ impl<'a> BaseReader<'a> {
         self.find(number.digits()).unwrap_or(true)
     }
 
+    /// [`BaseReader::contains`] for many numbers, each answer in its place of `found`; those beyond
+    /// the shorter of the two are left alone. One question mostly waits for memory: here some wait
+    /// together, level by level.
+    pub fn contains_many(&self, numbers: &[PhoneNumber], found: &mut [bool]) {
+        for (numbers, found) in numbers.chunks(TOGETHER).zip(found.chunks_mut(TOGETHER)) {
+            let mut groups = [Some(None); TOGETHER];
+            for (number, group) in numbers.iter().zip(&mut groups) {
+                *group = self.group(number.digits());
+            }
+            let mut places = [Some(None); TOGETHER];
+            for ((number, group), place) in numbers.iter().zip(groups).zip(&mut places) {
+                *place = self.place(number.digits(), group);
+            }
+            let mut entries = [Some(None); TOGETHER];
+            for (place, entry) in places.iter().zip(&mut entries) {
+                *entry = self.entry(*place);
+            }
+            // Looks where the answers lie; what is read comes again a moment later, from the cache.
+            let mut touched = 0;
+            for (number, entry) in numbers.iter().zip(&entries) {
+                if let Some(Some(entry)) = entry {
+                    let (at, _) = near(self.blocks, *entry, number.digits() as u16);
+                    touched ^= at;
+                }
+            }
+            black_box(touched);
+            for (number, entry) in numbers.iter().zip(&entries) {
+                if let Some(Some(entry)) = entry {
+                    let (_, at) = near(self.blocks, *entry, number.digits() as u16);
+                    touched ^= self.blocks.get(at).copied().unwrap_or(0);
+                }
+            }
+            black_box(touched);
+            for ((number, entry), found) in numbers.iter().zip(entries).zip(found) {
+                *found = self.answer(number.digits(), entry).unwrap_or(true);
+            }
+        }
+    }
+
     /// None when the structure leads out of its sections.
     #[inline]
     fn find(&self, digits: u64) -> Option<bool> {
+        let place = self.place(digits, self.group(digits));
+        self.answer(digits, self.entry(place))
+    }
+
+    /// The group of a number. Here and below: the outer none when the structure leads out of its
+    /// sections, the inner one when the number is not in the base.
+    #[inline]
+    fn group(&self, digits: u64) -> Option<Option<usize>> {
         let Some(page) = (digits >> PAGE_BITS).checked_sub(self.first_page) else {
-            return Some(false);
+            return Some(None);
         };
         let page = page as usize * PAGE_BYTES;
         if page >= self.pages.len() {
-            return Some(false);
+            return Some(None);
         }
         let Some(page) = (read_u32(self.pages, page)? as usize).checked_sub(1) else {
-            return Some(false);
+            return Some(None);
         };
-        let group = page * PAGE_GROUPS + (digits >> GROUP_BITS) as usize % PAGE_GROUPS;
+        Some(Some(
+            page * PAGE_GROUPS + (digits >> GROUP_BITS) as usize % PAGE_GROUPS,
+        ))
+    }
+
+    /// Which entry is that of the number's block.
+    #[inline]
+    fn place(&self, digits: u64, group: Option<Option<usize>>) -> Option<Option<usize>> {
+        let Some(group) = group? else {
+            return Some(None);
+        };
         let present = read_u64(self.groups, group * GROUP_BYTES)?;
         let below = 1u64 << ((digits >> BLOCK_BITS) & 63);
         if present & below == 0 {
-            return Some(false);
+            return Some(None);
         }
         let first = read_u64(self.groups, group * GROUP_BYTES + 8)? as usize;
         let place = first.checked_add((present & (below - 1)).count_ones() as usize)?;
-        let entry = read_u64(self.entries, place.checked_mul(ENTRY_BYTES)?)?;
-        find_in_block(self.blocks, BlockEntry::from_word(entry)?, digits as u16)
+        Some(Some(place))
+    }
+
+    #[inline]
+    fn entry(&self, place: Option<Option<usize>>) -> Option<Option<BlockEntry>> {
+        let Some(place) = place? else {
+            return Some(None);
+        };
+        let word = read_u64(self.entries, place.checked_mul(ENTRY_BYTES)?)?;
+        Some(Some(BlockEntry::from_word(word)?))
+    }
+
+    #[inline]
+    fn answer(&self, digits: u64, entry: Option<Option<BlockEntry>>) -> Option<bool> {
+        match entry? {
+            None => Some(false),
+            Some(entry) => find_in_block(self.blocks, entry, digits as u16),
+        }
     }
 
     /// Every number, ascending: to fold a delta in and write the next base.
@@ -137,6 +214,30 @@ fn find_in_block(blocks: &[u8], entry: BlockEntry, low: u16) -> Option<bool> {
             scan_bytes(blocks, from, many, low as u8)
         }
         BlockShape::Offsets => scan_offsets(blocks, at, count, low),
+    }
+}
+
+/// A byte of the first place that an answer needs, and where the second is, as far as the first
+/// says.
+#[inline]
+fn near(blocks: &[u8], entry: BlockEntry, low: u16) -> (u8, usize) {
+    let BlockEntry { at, count, shape } = entry;
+    let byte = |at: usize| blocks.get(at).copied().unwrap_or(0);
+    match shape {
+        BlockShape::Bitmap => {
+            let at = at + usize::from(low >> 3);
+            (byte(at), at)
+        }
+        BlockShape::Split => {
+            let positions = at + 2 * usize::from(low >> 8);
+            let from = read_u16(blocks, positions).unwrap_or(0);
+            let second = at + SPLIT_POSITIONS + usize::from(from);
+            (byte(positions) ^ from as u8, second)
+        }
+        BlockShape::Offsets => {
+            let middle = at + 2 * (count / 2);
+            (byte(middle), middle)
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use domain::{WallTime, limits};
+use domain::{PhoneNumber, WallTime, limits};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -68,9 +68,26 @@ fn assert_exact(bytes: &[u8], oracle: &BTreeSet<u64>) {
     for digits in [1_000_000, 999_999_999_999_999, 14_155_550_100] {
         assert_eq!(reader.contains(number(digits)), oracle.contains(&digits));
     }
+    let asked: Vec<u64> = (oracle.iter())
+        .flat_map(|digits| [*digits, digits + 1, digits ^ 65_536, 999_999_999_999_999])
+        .collect();
+    assert_together(&reader, &asked);
     let numbers: Vec<u64> = (reader.numbers()).map(|n| n.unwrap().digits()).collect();
     assert!(numbers.iter().eq(oracle.iter()));
     verify(bytes, 1_000).unwrap();
+}
+
+/// Many at once are answered as each alone, and what has no question is left alone.
+fn assert_together(reader: &BaseReader<'_>, asked: &[u64]) {
+    let asked: Vec<PhoneNumber> = (asked.iter())
+        .filter_map(|digits| PhoneNumber::from_digits(*digits).ok())
+        .collect();
+    for left in [true, false] {
+        let mut found = vec![left; asked.len() + 3];
+        reader.contains_many(&asked, &mut found);
+        let alone = asked.iter().map(|n| reader.contains(*n));
+        assert!(alone.chain([left; 3]).eq(found));
+    }
 }
 
 /// Numbers as they lie in life: alone, in thin and in crowded ranges.
@@ -150,9 +167,8 @@ proptest! {
         }
         sign(&mut bytes);
         if let Ok((_, reader)) = BaseReader::open(&bytes) {
-            for digits in oracle.iter().chain(&asked) {
-                reader.contains(number(*digits));
-            }
+            let asked: Vec<u64> = oracle.iter().chain(&asked).copied().collect();
+            assert_together(&reader, &asked);
             // Either is fine: it ends, within its bytes.
             let _checked = reader.check_structure();
         }
