@@ -227,11 +227,8 @@ fn append_to(path: &Path) -> Result<(File, u64)> {
     let file = opened.with_context(|| format!("opening {}", path.display()))?;
     let bytes = file.metadata().context("the audit chain")?.len();
     // The file's name must survive a power cut as its lines do: once in 100,000 attempts.
-    if let Some(folder) = path.parent() {
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .with_context(|| format!("syncing {}", folder.display()))?;
-    }
+    storage::sync_folder_of(path)
+        .with_context(|| format!("syncing the folder of {}", path.display()))?;
     Ok((file, bytes))
 }
 

@@ -85,7 +85,8 @@ impl Rejects {
             return Ok(());
         };
         let file = writer.into_inner().map_err(csv::IntoInnerError::into_error);
-        file?.finish().map(drop)
+        // Before the operation says, durably, that they are there.
+        file?.finish()?.sync_all()
     }
 }
 

@@ -10,14 +10,18 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-fn dialmesh(home: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dialmesh"))
+fn command(home: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dialmesh"));
+    command
         .args(words)
         .env_clear()
         .env("HOME", home)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+        .stdin(Stdio::null());
+    command
+}
+
+fn dialmesh(home: &Path, words: &[&str]) -> Output {
+    command(home, words).output().unwrap()
 }
 
 fn text(output: &[u8]) -> String {
@@ -192,6 +196,20 @@ fn data_keys_are_made_shown_and_rotated_and_never_printed() {
     for (hash, id) in (0..2).map(|n| (&hashes["hashes"][n], &shown["keys"][n])) {
         let (name, hash) = hash.as_str().unwrap().split_once(':').unwrap();
         assert_eq!((Some(name), hash.len()), (id.as_str(), 32));
+    }
+    // As in the examples: a bare name, in the folder one stands in.
+    let here = |words: &[&str]| {
+        let mut command = command(home.path(), words);
+        command.current_dir(home.path()).output().unwrap()
+    };
+    for (words, keys) in [
+        (["key", "create", "node.key"], 1),
+        (["key", "rotate", "node.key"], 2),
+    ] {
+        let output = here(&words);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let file = std::fs::read_to_string(home.path().join("node.key")).unwrap();
+        assert_eq!(file.lines().filter(|l| l.starts_with("key ")).count(), keys);
     }
     for words in [&["key", "show", file][..], &hash, &["key", "rotate", file]] {
         let output = run(words);

@@ -9,9 +9,9 @@ use std::{
 
 /// Writes `bytes` to `path` with mode 0600, so that a crash leaves the old or the new content.
 pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path
-        .parent()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path without a directory"))?;
+    let dir = (path.parent())
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     fs::create_dir_all(dir)?;
     let temporary = path.with_extension("tmp");
     if temporary.exists() {

@@ -4,7 +4,7 @@ use domain::Incarnation;
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
     path::{Path, PathBuf},
 };
 
@@ -96,18 +96,59 @@ impl DataDirLock {
     }
 }
 
+/// The folder a file lies in; that of a bare name is the working directory.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Makes durable that a file has its name: fsync of the folder it lies in.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
 /// Writes a small file so that a crash leaves the old or the new content, whole: temporary file,
 /// fsync, rename, fsync of the directory. Mode 0600.
 ///
 /// # Errors
 /// Whatever the file system says.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path
-        .parent()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "path without a directory"))?;
+    let (temporary, _) = write_beside(path, bytes)?;
+    fs::rename(&temporary, path)?;
+    sync_folder_of(path)
+}
+
+/// [`write_atomically`] where nothing of that name may be there, not even a dangling link.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (temporary, _) = write_beside(path, bytes)?;
+    // A link, unlike a rename, never replaces.
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary)?;
+    linked?;
+    sync_folder_of(path)
+}
+
+/// [`write_atomically`] over a file that is there: the new one has its owner.
+pub(crate) fn replace_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let old = fs::metadata(path)?;
+    let (temporary, file) = write_beside(path, bytes)?;
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+        fchown(&file, Some(old.uid()), Some(old.gid()))?;
+    }
+    fs::rename(&temporary, path)?;
+    sync_folder_of(path)
+}
+
+/// The bytes, synced, in a temporary file beside `path`.
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<(PathBuf, File)> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
-    let temporary = dir.join(name);
+    let temporary = path.with_file_name(name);
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -116,8 +157,20 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(dir)?.sync_all()
+    Ok((temporary, file))
+}
+
+/// In the data directory: the last run ended by a failed sync.
+const SYNC_FAILED: &str = "sync.failed";
+
+/// Notes that a sync failed in the data directory: what its files show until the next start of the
+/// machine need not be on the disk. The next run's [`ProcessEpoch`] does not trust this one.
+pub(crate) fn note_failed_sync(dir: &Path) {
+    // No sync: within this boot the file system's memory is enough, and another boot is not trusted
+    // anyway. Where even this fails the disk is gone for the next run too.
+    if let Err(error) = fs::write(dir.join(SYNC_FAILED), b"") {
+        tracing::error!(%error, "nothing can be noted of the failed sync; do not start this member before the machine was restarted");
+    }
 }
 
 /// The count of a process's runs cannot be read or written.
@@ -153,7 +206,8 @@ pub enum EpochError {
 pub struct ProcessEpoch {
     /// Grows with each start, from 1.
     pub incarnation: Incarnation,
-    /// The machine has not been restarted since the last run began. False at the first run.
+    /// The machine has not been restarted since the last run began, and no sync failed in it. False
+    /// at the first run.
     pub same_boot_as_last: bool,
     /// The last run ended by [`ProcessEpoch::finish_clean`]. True at the first run: there was
     /// nothing to lose.
@@ -186,14 +240,23 @@ impl ProcessEpoch {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(source) => return Err(EpochError::Io { path, source }),
         };
+        // After a failed sync the system shows, from memory, what the disk may not have.
+        let failed = dir.join(SYNC_FAILED);
+        let lost = failed.exists();
         let epoch = Self {
             incarnation: Incarnation(last.as_ref().map_or(1, |l| l.0 + 1)),
-            same_boot_as_last: last.as_ref().is_some_and(|l| l.1 == boot),
+            same_boot_as_last: !lost && last.as_ref().is_some_and(|l| l.1 == boot),
             clean_stop_last: last.as_ref().is_none_or(|l| l.2),
             path,
             boot: boot.to_owned(),
         };
         epoch.save("running")?;
+        if lost {
+            fs::remove_file(&failed).map_err(|source| EpochError::Io {
+                path: failed,
+                source,
+            })?;
+        }
         Ok(epoch)
     }
 
@@ -263,6 +326,43 @@ mod tests {
         let real = ProcessEpoch::begin(dir.path()).unwrap();
         assert_eq!(real.incarnation, Incarnation(4));
         assert!(!real.clean_stop_last);
+    }
+
+    #[test]
+    fn after_a_failed_sync_the_boot_proves_nothing_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let begin = || ProcessEpoch::begin_in_boot(dir.path(), "boot-a").unwrap();
+        begin();
+        note_failed_sync(dir.path());
+        assert!(!begin().same_boot_as_last);
+        assert!(begin().same_boot_as_last);
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_owner_and_a_new_one_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::os::unix::fs::symlink("nowhere", &path).unwrap();
+        let error = write_new(&path, b"new").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        fs::remove_file(&path).unwrap();
+        write_new(&path, b"new").unwrap();
+        // Only root may give files away; for others the owner is their own before and after.
+        let owner = match std::os::unix::fs::chown(&path, Some(4242), Some(4243)) {
+            Ok(()) => (4242, 4243),
+            Err(_) => (
+                fs::metadata(&path).unwrap().uid(),
+                fs::metadata(&path).unwrap().gid(),
+            ),
+        };
+        replace_atomically(&path, b"newer").unwrap();
+        let now = fs::metadata(&path).unwrap();
+        assert_eq!(
+            (now.uid(), now.gid(), now.mode() & 0o777),
+            (owner.0, owner.1, 0o600)
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"newer");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use disk::Shared;
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     thread::JoinHandle,
@@ -75,7 +76,7 @@ pub enum JournalError {
         why: String,
     },
     /// An entry does not open with the data keys at hand.
-    #[error("entry {index} of group {group:#x} in the journal {dir} cannot be read")]
+    #[error("entry {index} of group {group:#x} in the journal {dir} cannot be read: {source}")]
     Sealed {
         /// The directory.
         dir: PathBuf,
@@ -374,8 +375,13 @@ impl Journal {
 fn spawn_purge(shared: Arc<Shared>, stop: mpsc::Receiver<()>) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("journal-purge".into()).spawn(move || {
         while stop.recv_timeout(PURGE_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
-            if let Err(e) = shared.engine.purge_expired_files() {
-                tracing::error!(dir = %shared.dir().display(), error = %e, "old journal files cannot be purged");
+            // The engine panics when a sync fails.
+            match catch_unwind(AssertUnwindSafe(|| shared.engine.purge_expired_files())) {
+                Ok(Ok(_)) => {}
+                Ok(Err(e)) => {
+                    tracing::error!(dir = %shared.dir().display(), error = %e, "old journal files cannot be purged");
+                }
+                Err(_) => writer::fatal_sync(&shared, "the engine panicked while purging"),
             }
             metrics::gauge!("dialmesh_journal_used_bytes").set(shared.engine.get_used_size() as f64);
         }

@@ -28,7 +28,9 @@ mod seal;
 mod sled_view;
 
 pub use clear_text::{Clear, in_clear};
-pub use data_dir::{DataDirError, DataDirLock, EpochError, ProcessEpoch, write_atomically};
+pub use data_dir::{
+    DataDirError, DataDirLock, EpochError, ProcessEpoch, sync_folder_of, write_atomically,
+};
 pub use dnc_base::{
     BuildError, BuildProgress, BuiltDncBase, DNC_BASE_SUFFIX, DncBase, DncBaseBuild, DncBaseError,
     DncBaseSwap, IncomingDncBase, IncomingError, InvalidLine, ListCounts, RejectedLine,

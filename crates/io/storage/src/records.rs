@@ -1,7 +1,10 @@
 //! Records kept for good and found by key or by time: call records at the coordinator. Their values
 //! are sealed, each to its key and time.
 
-use crate::seal::{DataKeys, SealedKind, Sealer};
+use crate::{
+    data_dir::sync_folder_of,
+    seal::{DataKeys, SealedKind, Sealer},
+};
 use domain::WallTime;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use serde::{Deserialize, Serialize};
@@ -120,9 +123,7 @@ impl RecordStore {
                     store.copy_to(&sealed, format == Some(1))?;
                     drop((store, sealed));
                     fs::rename(&new, path)?;
-                    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-                        fs::File::open(folder)?.sync_all()?;
-                    }
+                    sync_folder_of(path)?;
                     return Self::open_file(path, keys).map(|(store, _)| store);
                 }
                 Some(other) => {

@@ -8,11 +8,16 @@ use super::{
     JournalError, JournalOptions,
     disk::{EntryExt, Shared},
 };
-use crate::seal::DataKeys;
+use crate::{
+    data_dir::{folder_of, sync_folder_of},
+    seal::DataKeys,
+};
 use raft_engine::{LogBatch, env::DefaultFileSystem};
+use rustix::fs::{Advice, fadvise};
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -47,6 +52,7 @@ pub(super) fn open(
         mark(&shared, active)?;
         return Ok(shared);
     }
+    check_movable(dir).map_err(io)?;
     tracing::info!(dir = %dir.display(), key = %keys.active(), "the journal is sealed with the newest data key");
     {
         let sealed = open_here(&new, options, keys)?;
@@ -66,13 +72,37 @@ fn open_here(dir: &Path, options: JournalOptions, keys: &DataKeys) -> Result<Sha
         source,
     };
     fs::create_dir_all(dir).map_err(io)?;
+    forget_what_is_cached(dir).map_err(io)?;
     let shared = Shared::open(dir, options, DefaultFileSystem, keys)?;
     // The engine does not sync the directory after it made its first file.
     File::open(dir).and_then(|d| d.sync_all()).map_err(io)?;
-    if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-        File::open(parent).and_then(|d| d.sync_all()).map_err(io)?;
-    }
+    sync_folder_of(dir).map_err(io)?;
     Ok(shared)
+}
+
+/// Pages whose write-back failed stay in memory as if they were on the disk: what is read from now
+/// on comes from the disk. Pages that still wait to be written stay.
+fn forget_what_is_cached(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fadvise(File::open(entry.path())?, 0, None, Advice::DontNeed)?;
+        }
+    }
+    Ok(())
+}
+
+/// The journal takes another's place by renaming folders, which a mount point does not allow and a
+/// link would leave the old one behind.
+fn check_movable(dir: &Path) -> io::Result<()> {
+    let link = fs::symlink_metadata(dir)?.file_type().is_symlink();
+    if link || fs::metadata(dir)?.dev() != fs::metadata(folder_of(dir))?.dev() {
+        return Err(io::Error::other(
+            "the journal has to be sealed anew, and its folder is a link or a mount point of its own: \
+             stop the process and move it into the data directory, as a folder on the same file system",
+        ));
+    }
+    Ok(())
 }
 
 fn beside(dir: &Path, what: &str) -> PathBuf {
@@ -87,9 +117,7 @@ fn finish(dir: &Path, new: &Path, old: &Path) -> io::Result<()> {
     if old.exists() && !dir.exists() {
         // The copy was whole and synced before the journal made room for it.
         fs::rename(new, dir)?;
-        if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-            File::open(parent)?.sync_all()?;
-        }
+        sync_folder_of(dir)?;
     }
     for left in [new, old] {
         if left.exists() {

@@ -4,6 +4,7 @@ use super::{
     Change, Durability, JournalBatch,
     disk::{Bounds, END_KEY, EntryExt, FIRST_KEY, Shared},
 };
+use crate::data_dir::{folder_of, note_failed_sync};
 use raft_engine::{Command, LogBatch, env::FileSystem};
 use std::{
     collections::BTreeMap,
@@ -41,6 +42,12 @@ pub(super) fn fatal(what: &str) -> ! {
     std::process::abort()
 }
 
+/// [`fatal`] where a sync has failed, or may have: the next run must not trust what it reads.
+pub(super) fn fatal_sync(shared: &Shared, what: &str) -> ! {
+    note_failed_sync(folder_of(shared.dir()));
+    fatal(what)
+}
+
 pub(super) fn spawn(
     shared: Arc<Shared>,
     receiver: mpsc::Receiver<Submission>,
@@ -76,7 +83,7 @@ pub(super) fn spawn(
                 match written {
                     Ok(Ok(())) => {}
                     Ok(Err(e)) => fatal(&e),
-                    Err(_) => fatal("the engine panicked"),
+                    Err(_) => fatal_sync(&shared, "the engine panicked"),
                 }
                 group.tell(&mut owing);
             }

@@ -7,7 +7,7 @@
 //! ```
 
 use super::{DataKey, DataKeyId, DataKeys, random};
-use crate::data_dir::write_atomically;
+use crate::data_dir::{replace_atomically, write_atomically, write_new};
 use std::{
     env,
     fmt::Write as _,
@@ -85,6 +85,15 @@ pub enum KeyFileError {
     Full {
         /// The key file.
         file: PathBuf,
+    },
+    /// This process's user may not read or write it.
+    #[error("{} may not be read or written by the user of this process; chown the file and its folder to that user", file.display())]
+    NotOurs {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// The file system refused.
     #[error("{} cannot be read or written; its folder must exist and belong to this process's user", file.display())]
@@ -176,11 +185,11 @@ impl DataKeys {
     /// # Errors
     /// [`KeyFileError::Exists`], [`KeyFileError::Io`].
     pub fn create(file: &Path) -> Result<Self, KeyFileError> {
-        if file.exists() {
-            return Err(KeyFileError::Exists { file: file.into() });
-        }
         let keys = Self::of(vec![DataKey::new(Zeroizing::new(random()))], file);
-        keys.save()?;
+        write_new(file, keys.text().as_bytes()).map_err(|e| match e.kind() {
+            io::ErrorKind::AlreadyExists => KeyFileError::Exists { file: file.into() },
+            _ => io_error(file, e),
+        })?;
         tracing::info!(file = %file.display(), key = %keys.active(), "a data key was made; keep a copy apart from the data");
         Ok(keys)
     }
@@ -198,11 +207,12 @@ impl DataKeys {
         let mut all: Vec<_> = old.map(|key| DataKey::new(key.secret.clone())).collect();
         all.push(DataKey::new(Zeroizing::new(random())));
         let keys = Self::of(all, file);
-        keys.save()?;
+        // Whoever adds a key, often root, the member goes on reading its file.
+        replace_atomically(file, keys.text().as_bytes()).map_err(|e| io_error(file, e))?;
         Ok(keys)
     }
 
-    fn save(&self) -> Result<(), KeyFileError> {
+    fn text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(HEADING.len() + KEYS * 96));
         text.push_str(HEADING);
         for key in &self.0.keys {
@@ -212,8 +222,7 @@ impl DataKeys {
             }
             text.push('\n');
         }
-        let file = &self.0.file;
-        write_atomically(file, text.as_bytes()).map_err(|e| io_error(file, e))
+        text
     }
 
     /// A ring of fixed keys, for golden bytes.
@@ -225,9 +234,10 @@ impl DataKeys {
 }
 
 fn io_error(file: &Path, source: io::Error) -> KeyFileError {
-    KeyFileError::Io {
-        file: file.into(),
-        source,
+    let file = file.into();
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => KeyFileError::NotOurs { file, source },
+        _ => KeyFileError::Io { file, source },
     }
 }
 

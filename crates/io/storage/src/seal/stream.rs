@@ -51,6 +51,8 @@ pub struct SealedWriter<W: Write> {
     chunk: usize,
     waiting: Vec<u8>,
     next: u64,
+    /// A write failed.
+    broken: bool,
 }
 
 impl<W: Write> std::fmt::Debug for SealedWriter<W> {
@@ -92,15 +94,30 @@ impl<W: Write> SealedWriter<W> {
             chunk,
             waiting: Vec::with_capacity(chunk + TAG),
             next: 0,
+            broken: false,
         })
     }
 
     fn put(&mut self, last: bool) -> io::Result<()> {
+        self.check_whole()?;
         seal(&self.key, self.next, last, &self.place, &mut self.waiting);
         self.next += 1;
+        self.broken = true;
         self.file.write_all(&self.waiting)?;
+        self.broken = false;
         self.waiting.clear();
         Ok(())
+    }
+
+    /// What waits is sealed already where its write failed, and how much of it was written is not
+    /// known: nothing can follow it.
+    fn check_whole(&self) -> io::Result<()> {
+        match self.broken {
+            true => Err(io::Error::other(
+                "an earlier write of this sealed file failed",
+            )),
+            false => Ok(()),
+        }
     }
 
     /// Writes the last chunk; sync what comes back.
@@ -115,6 +132,7 @@ impl<W: Write> SealedWriter<W> {
 
 impl<W: Write> Write for SealedWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.check_whole()?;
         // A full chunk waits until it is known that it is not the last.
         if self.waiting.len() == self.chunk && !bytes.is_empty() {
             self.put(false)?;
@@ -257,14 +275,14 @@ impl<F: Files> SealedFile<F> {
         let chunk = self.chunk as u64;
         let mut at = offset;
         // An empty file has one chunk too, whose tag says that nothing was cut off.
-        while at < end || (self.bytes == 0 && found.is_empty()) {
+        if self.bytes == 0 {
+            self.read_chunk(0)?;
+        }
+        while at < end {
             let plain = self.read_chunk(at / chunk)?;
             let from = (at % chunk) as usize;
             let to = plain.len().min(from + (end - at) as usize);
             found.extend_from_slice(&plain[from..to]);
-            if self.bytes == 0 {
-                break;
-            }
             at += (to - from) as u64;
         }
         Ok(found)

@@ -1,5 +1,5 @@
 use super::*;
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
+use std::{fs, io, io::Write as _, os::unix::fs::PermissionsExt as _};
 
 const KEY: [u8; 32] = [7; 32];
 const PLACE: &[u8] = b"group 1, entry 5";
@@ -313,4 +313,60 @@ fn a_keyed_hash_is_of_its_key_and_purpose() {
     assert_ne!(hash, keys.keyed_hash("phones", b"wang"));
     assert_ne!(hash, keys.keyed_hash("audit", b"li"));
     assert_ne!(hash, other.keyed_hash("phones", b"li"));
+}
+
+/// Takes so many bytes, fails once, and takes the rest.
+struct FailsOnce {
+    until: usize,
+    taken: Vec<u8>,
+    failed: bool,
+}
+
+impl io::Write for FailsOnce {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.failed && self.taken.len() + bytes.len() > self.until {
+            self.failed = true;
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        self.taken.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_follows_a_write_that_failed() {
+    let keys = DataKeys::fixed(&[KEY]);
+    let file = FailsOnce {
+        // The head, and the first chunk with its tag.
+        until: 28 + 10 + 16,
+        taken: Vec::new(),
+        failed: false,
+    };
+    let mut writer = SealedWriter::begin(&keys, SealedKind::Rejects, PLACE, 10, file).unwrap();
+    let error = writer.write_all(&[1; 25]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    // There would be room again.
+    assert!(writer.write_all(&[1; 25]).is_err());
+    assert!(writer.finish().is_err());
+}
+
+#[test]
+fn beyond_the_end_there_is_nothing() {
+    let keys = DataKeys::fixed(&[KEY]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    for length in [0, 25] {
+        let mut writer =
+            SealedWriter::begin(&keys, SealedKind::Rejects, PLACE, 10, Vec::new()).unwrap();
+        writer.write_all(&vec![1; length]).unwrap();
+        fs::write(&path, writer.finish().unwrap()).unwrap();
+        let file = SealedFile::open(&keys, SealedKind::Rejects, PLACE, &path).unwrap();
+        for offset in [length as u64, length as u64 + 100, u64::MAX] {
+            assert!(file.read_at(offset, 10).unwrap().is_empty());
+        }
+    }
 }
