@@ -60,7 +60,6 @@ happenings! {
     ChangesFailed, "membership changes not confirmed";
     RollingRestarts, "rolling restarts";
     Boots, "processes started";
-    SetAside, "runs set aside at openraft's own assertion about membership";
 }
 
 /// Counts of one run or of many.

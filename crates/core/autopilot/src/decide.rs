@@ -133,12 +133,6 @@ struct Pilot<'a> {
 impl Pilot<'_> {
     fn next(&self) -> Found {
         let view = self.view;
-        if !view.voters.contains(&view.leader) {
-            return Found::Rest(format!(
-                "{} leads and does not vote any more; the others elect",
-                view.name(view.leader)
-            ));
-        }
         if view.changing {
             return Found::Rest("a change of members is under way".into());
         }
@@ -148,6 +142,15 @@ impl Pilot<'_> {
                 "{live} of {} voters are there, a majority is {quorum}: nothing can be changed",
                 view.voters.len()
             ));
+        }
+        // It would lead on for as long as it lives: Raft does not depose a learner.
+        if !view.voters.contains(&view.leader) {
+            let name = view.name(view.leader);
+            return self.hand_over("does not vote any more").unwrap_or_else(|| {
+                Found::Rest(format!(
+                    "{name} leads and does not vote any more; no voter can take over yet"
+                ))
+            });
         }
         let steps = [
             Self::leave_office,
@@ -390,7 +393,8 @@ impl Pilot<'_> {
                 let score = self.judge.score(&after);
                 (score > here && self.is_safe(&after)).then_some((score, out, m))
             })
-            .max_by_key(|(score, out, m)| (*score, *out != view.leader, *out, Reverse(m.id)))?;
+            // Whatever else is better, the leader goes last: it moves everybody.
+            .max_by_key(|(score, out, m)| (*out != view.leader, *score, *out, Reverse(m.id)))?;
         debug_assert!(score > here, "only a better group is worth a step");
         if out == view.leader {
             return self.hand_over(&format!("makes room for {}", by.name));

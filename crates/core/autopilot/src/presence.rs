@@ -13,6 +13,8 @@ const LOSSES_WITHIN: Duration = Duration::from_secs(3600);
 const LOSSES: usize = 16;
 /// A round trip is the shortest one of this time and the same time before: queues come and go.
 const TRIP_BUCKET: Duration = Duration::from_secs(60);
+/// A round trip that nobody measured for so long says nothing any more.
+const TRIP_KEPT: Duration = Duration::from_secs(300);
 /// Pairs whose round trips are kept; beyond it only those known are renewed.
 const PAIRS: usize = 4 * limits::MEMBERS;
 
@@ -27,6 +29,7 @@ struct Peer {
 #[derive(Clone, Copy, Debug)]
 struct Trip {
     began: Instant,
+    last: Instant,
     now: Duration,
     before: Option<Duration>,
 }
@@ -59,8 +62,9 @@ impl Presence {
         known: &BTreeSet<MemberId>,
     ) {
         self.peers.retain(|id, _| known.contains(id));
-        self.trips
-            .retain(|(a, b), _| known.contains(a) && known.contains(b));
+        self.trips.retain(|(a, b), trip| {
+            known.contains(a) && known.contains(b) && now.since(trip.last) < TRIP_KEPT
+        });
         for id in known.iter().take(limits::MEMBERS) {
             let there = linked.contains(id);
             let peer = self.peers.entry(*id).or_insert_with(|| Peer {
@@ -109,12 +113,15 @@ impl Presence {
         }
         let trip = self.trips.entry(pair).or_insert(Trip {
             began: now,
+            last: now,
             now: time,
             before: None,
         });
+        trip.last = now;
         if now.since(trip.began) >= TRIP_BUCKET {
             *trip = Trip {
                 began: now,
+                last: now,
                 now: time,
                 before: Some(trip.now),
             };
@@ -196,7 +203,14 @@ mod tests {
         assert_eq!(book.trips(), [((one, two), millis(300))].into());
         book.trip(at(120), one, one, millis(1));
         assert_eq!(book.trips().len(), 1);
-        book.linked(at(130), &ids([]), &ids([1]));
+        book.linked(at(419), &ids([]), &ids([1, 2]));
+        assert_eq!(book.trips().len(), 1);
+        book.linked(at(420), &ids([]), &ids([1, 2]));
+        assert!(book.trips().is_empty(), "measured too long ago");
+        book.trip(at(430), one, two, millis(50));
+        book.trip(at(490), one, two, millis(50));
+        assert_eq!(book.trips().len(), 1);
+        book.linked(at(491), &ids([]), &ids([1]));
         assert!(book.trips().is_empty());
     }
 

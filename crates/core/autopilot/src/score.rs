@@ -5,7 +5,6 @@ use domain::{MemberId, MemberRole};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
 };
 
 /// How good a set of voters is; greater is better. What stands first weighs most.
@@ -75,23 +74,24 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// A newcomer must be near; two who vote already may be a third further, so that a round trip
-    /// that wavers about the bound moves nobody to and fro.
+    /// A newcomer must be near, and known to be: each leader knows its own round trips best, and
+    /// would else hand over to the next, who knows better of another pair. Two who vote already may
+    /// be a third further, so that a round trip that wavers about the bound moves nobody to and fro.
     fn far_pairs(&self, voters: &BTreeSet<MemberId>) -> usize {
-        let bound = |a: &MemberId, b: &MemberId| -> Duration {
-            if self.view.voters.contains(a) && self.view.voters.contains(b) {
-                self.policy.near * 4 / 3
-            } else {
-                self.policy.near
-            }
+        let both_vote = |a: &MemberId, b: &MemberId| {
+            self.view.voters.contains(a) && self.view.voters.contains(b)
         };
         let pairs = voters
             .iter()
             .flat_map(|a| voters.range(a..).skip(1).map(move |b| (a, b)));
         pairs
             .filter(|(a, b)| {
-                let known = self.view.round_trips.get(&(**a, **b));
-                known.is_some_and(|time| *time > bound(a, b))
+                let time = self.view.round_trips.get(&(**a, **b));
+                if both_vote(a, b) {
+                    time.is_some_and(|time| *time > self.policy.near * 4 / 3)
+                } else {
+                    time.is_none_or(|time| *time > self.policy.near)
+                }
             })
             .count()
     }

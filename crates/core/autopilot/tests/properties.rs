@@ -131,6 +131,7 @@ prop_compose! {
         region in prop::option::of(0..3u16),
         trips in vec((1..=n, 1..=n, 1..90u64), 0..12),
         changing in prop::bool::weighted(0.05),
+        votes in prop::bool::weighted(0.95),
     ) -> GroupView {
         let ids: Vec<MemberId> = members.iter().map(|m| m.id).collect();
         let leader = *leader.get(&ids);
@@ -138,8 +139,14 @@ prop_compose! {
             ids.iter().zip(&places).filter(|(id, p)| **p == place && **id != leader).map(|(id, _)| *id).collect()
         };
         let mut voters: BTreeSet<MemberId> = of(0).into_iter().take(4).collect();
-        voters.insert(leader);
-        let learners = of(1).union(&of(2)).copied().filter(|id| !voters.contains(id)).collect();
+        let mut learners: BTreeSet<MemberId> =
+            of(1).union(&of(2)).copied().filter(|id| !voters.contains(id)).collect();
+        // A change that a lost leader began may have left it without a vote.
+        if votes || voters.is_empty() {
+            voters.insert(leader);
+        } else {
+            learners.insert(leader);
+        }
         let trips = trips.into_iter().filter(|(a, b, _)| a < b);
         GroupView {
             region: region.map(RegionId),
@@ -185,6 +192,7 @@ proptest! {
             for (voters, when) in [(&view.voters, "before"), (&after.voters, "after")] {
                 prop_assert!(live(&view, voters) > voters.len() / 2, "{step:?}: no majority {when}");
             }
+            prop_assert!(view.voters.contains(&view.leader), "{step:?} by a leader without a vote");
             prop_assert!(after.voters.contains(&view.leader), "{step:?} takes the leader's vote");
         }
         prop_assert!(!after.voters.is_empty() && after.voters.len() <= limits::VOTERS);
@@ -203,6 +211,34 @@ proptest! {
         if let Step::TransferLeader(id) = step {
             let m = &view.members[&id];
             prop_assert!(m.is_live() && !m.draining && m.may_hold(&policy), "{m:?}");
+        }
+    }
+
+    /// Each leader knows its own round trips at once, and others' only after a while: what one does
+    /// on less must not be undone by the next.
+    #[test]
+    fn leaders_that_know_different_round_trips_come_to_rest(
+        n in 3..=6u64, voters in 2..=3u64, far in vec(any::<bool>(), 36), places in vec(0..3u8, 6)
+    ) {
+        let trips = |of: Option<MemberId>| -> BTreeMap<(MemberId, MemberId), Duration> {
+            let pairs = (1..=n).flat_map(|a| (a + 1..=n).map(move |b| (a, b)));
+            pairs.map(|(a, b)| ((MemberId(a), MemberId(b)), far[(a * 6 + b) as usize % 36]))
+                .filter(|((a, b), _)| of.is_none_or(|of| *a == of || *b == of))
+                .map(|(pair, far)| (pair, Duration::from_millis(if far { 60 } else { 20 })))
+                .collect()
+        };
+        let members = (1..=n).map(|id| healthy(id, &places[id as usize - 1].to_string()));
+        let voters: Vec<u64> = (1..=voters).collect();
+        let mut view = view(&voters, members.collect());
+        for books in ["own", "all"] {
+            let mut steps = Vec::new();
+            loop {
+                view.round_trips = trips((books == "own").then_some(view.leader));
+                let Some(step) = decide(&view, &Policy::default()).step else { break };
+                take(&mut view, step);
+                steps.push(step);
+                prop_assert!(steps.len() <= 40, "{steps:?}");
+            }
         }
     }
 
@@ -548,4 +584,24 @@ fn a_mesh_at_its_bound_is_judged_whole() {
         m.silent = seconds(6);
     }
     assert!(decide(&view, &Policy::default()).why.len() < 600);
+}
+
+#[test]
+fn a_leader_that_lost_its_vote_hands_over() {
+    let mut view = view(
+        &[2, 3, 4],
+        (1..=4).map(|id| healthy(id, &id.to_string())).collect(),
+    );
+    view.leader = MemberId(1);
+    let decision = decide(&view, &Policy::default());
+    assert_eq!(decision.step, Some(Step::TransferLeader(MemberId(2))));
+    for id in 2..=4 {
+        view.members.get_mut(&MemberId(id)).unwrap().matched = Some(0);
+    }
+    let decision = decide(&view, &Policy::default());
+    assert!(
+        decision.step.is_none() && decision.why.contains("no voter can take over yet"),
+        "{}",
+        decision.why
+    );
 }

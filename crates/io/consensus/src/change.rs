@@ -1,18 +1,21 @@
 //! Changing who belongs to a group.
 
 use crate::{
-    config::GroupId,
+    config::{GroupId, LogId},
     group::Group,
     platform::{InstantOf, MeshLink, Platform, now, runtime::Instant, within},
     propose::Miss,
     protocol::{Kind, SERVICE, code, encode},
     receive::RaftOf,
+    status::{GroupStatus, Role, status},
 };
 use domain::{MemberId, limits::VOTERS};
 use mesh::{Priority, ServiceError};
 use openraft::{
     ChangeMembers, EmptyNode,
+    async_runtime::WatchReceiver as _,
     errors::{ChangeMembershipError, ClientWriteError, RaftError},
+    raft::Precondition,
 };
 use sansio::Replicated;
 use serde::{Deserialize, Serialize};
@@ -63,6 +66,28 @@ pub(crate) async fn change_here<M: Replicated, P: Platform>(
     raft: &RaftOf<M, P>,
     change: &MembershipChange,
 ) -> Result<(), ServiceError> {
+    let (me, at) = {
+        let metrics = raft.metrics();
+        let held = metrics.borrow_watched();
+        let members = held.membership_config.membership();
+        // Taken out of the group it leads for a moment yet, and must change nothing any more.
+        let belongs = members.nodes().any(|(id, _)| *id == held.id);
+        let at = held.membership_config.log_id().clone();
+        (belongs, at)
+    };
+    if !me {
+        let why = "this member was taken out of the group";
+        return Err(ServiceError::new(code::NOT_LEADER, why));
+    }
+    change_after(raft, change, at).await
+}
+
+/// The change, if the members are still those that the entry at `seen` named.
+async fn change_after<M: Replicated, P: Platform>(
+    raft: &RaftOf<M, P>,
+    change: &MembershipChange,
+    seen: Option<LogId>,
+) -> Result<(), ServiceError> {
     let numbers = |set: &BTreeSet<MemberId>| set.iter().map(|m| m.0).collect::<BTreeSet<u64>>();
     match change {
         MembershipChange::AddLearners(members) => {
@@ -70,14 +95,15 @@ pub(crate) async fn change_here<M: Replicated, P: Platform>(
                 .into_iter()
                 .map(|m| (m, EmptyNode {}))
                 .collect();
-            apply(raft, ChangeMembers::AddNodes(nodes)).await
+            apply(raft, ChangeMembers::AddNodes(nodes), Some(seen)).await
         }
         MembershipChange::SetVoters(voters) => {
             if voters.is_empty() || voters.len() > VOTERS {
                 let why = format!("{} voters are not 1 to {VOTERS}", voters.len());
                 return Err(ServiceError::new(code::REFUSED, why));
             }
-            apply(raft, ChangeMembers::ReplaceAllVoters(numbers(voters))).await
+            let voters = ChangeMembers::ReplaceAllVoters(numbers(voters));
+            apply(raft, voters, Some(seen)).await
         }
         MembershipChange::Remove(members) => {
             let gone = numbers(members);
@@ -86,15 +112,17 @@ pub(crate) async fn change_here<M: Replicated, P: Platform>(
             if stay.is_empty() {
                 return Err(ServiceError::new(code::REFUSED, "no voter would be left"));
             }
+            let mut seen = Some(seen);
             if stay != voters {
-                apply(raft, ChangeMembers::ReplaceAllVoters(stay)).await?;
+                let stay = ChangeMembers::ReplaceAllVoters(stay);
+                apply(raft, stay, seen.take()).await?;
             }
             let known: BTreeSet<u64> = raft.voter_ids().chain(raft.learner_ids()).collect();
             let gone: BTreeSet<u64> = gone.intersection(&known).copied().collect();
             if gone.is_empty() {
                 return Ok(());
             }
-            apply(raft, ChangeMembers::RemoveNodes(gone)).await
+            apply(raft, ChangeMembers::RemoveNodes(gone), seen).await
         }
     }
 }
@@ -102,13 +130,18 @@ pub(crate) async fn change_here<M: Replicated, P: Platform>(
 async fn apply<M: Replicated, P: Platform>(
     raft: &RaftOf<M, P>,
     change: ChangeMembers<u64, EmptyNode>,
+    seen: Option<Option<LogId>>,
 ) -> Result<(), ServiceError> {
+    let seen = seen.map(|last_membership_log_id| Precondition::LastMembershipLogId {
+        last_membership_log_id,
+    });
     // `retain`: who loses its vote stays as a learner.
-    match raft.change_membership(change, true).await {
+    match raft.change_membership_if(change, true, seen).await {
         Ok(_) => Ok(()),
         Err(RaftError::APIError(e)) => {
             let number = match &e {
                 ClientWriteError::ForwardToLeader(_)
+                | ClientWriteError::PreconditionFailed(_)
                 | ClientWriteError::ChangeMembershipError(
                     ChangeMembershipError::InProgress(_)
                     | ChangeMembershipError::UncommittedLeaderLog(_),
@@ -150,6 +183,50 @@ impl<M: Replicated, P: Platform> Group<M, P> {
                 });
             }
             self.pause_for_leader(end).await;
+        }
+    }
+
+    /// The change, by the leader that decided it on what it saw: neither forwarded nor tried again,
+    /// and refused where this member does not lead in that term any more or the members are not
+    /// those that were seen. A decision must not reach whoever leads next.
+    ///
+    /// # Errors
+    /// [`ChangeError`]; after [`ChangeError::Unconfirmed`] look anew.
+    pub async fn change_as_leader(
+        &self,
+        change: &MembershipChange,
+        seen: &GroupStatus,
+        deadline: Duration,
+    ) -> Result<(), ChangeError> {
+        let group = self.id();
+        let failed = |why: String| ChangeError::Unconfirmed {
+            group,
+            waited: deadline,
+            why,
+        };
+        // Status and place in the log are of one moment.
+        let (now, at) = {
+            let metrics = self.raft().metrics();
+            let held = metrics.borrow_watched();
+            let now = status(group, &held, 0);
+            (now, held.membership_config.log_id().clone())
+        };
+        let same = now.role == Role::Leader
+            && now.term == seen.term
+            && (&now.voters, &now.learners) == (&seen.voters, &seen.learners);
+        if !same {
+            return Err(failed(
+                "the group is not as it was when this was decided".into(),
+            ));
+        }
+        match within::<P, _>(deadline, change_after(self.raft(), change, at)).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(e)) if e.code == code::REFUSED => Err(ChangeError::Refused {
+                group,
+                why: e.message,
+            }),
+            Some(Err(e)) => Err(failed(e.message)),
+            None => Err(failed("it is not committed yet".into())),
         }
     }
 

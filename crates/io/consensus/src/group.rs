@@ -407,11 +407,14 @@ impl<M: Replicated, P: Platform> Group<M, P> {
             .await
             .map_err(|e| failed(e.to_string()))?;
         let me = self.member();
-        let moved = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != me));
-        match tokio::time::timeout(deadline, moved).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(failed("the group has stopped here".into())),
-            Err(_) => Err(failed(format!("{to} does not lead yet"))),
+        let moved = async move {
+            let other = leadership.wait_for(|now| now.leader.is_some_and(|leader| leader != me));
+            other.await.is_ok()
+        };
+        match within::<P, _>(deadline, moved).await {
+            Some(true) => Ok(()),
+            Some(false) => Err(failed("the group has stopped here".into())),
+            None => Err(failed(format!("{to} does not lead yet"))),
         }
     }
 

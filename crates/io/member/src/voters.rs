@@ -34,7 +34,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 const UNSEEN: Duration = Duration::from_secs(6);
 /// How often links are noted.
 const NOTE: Duration = Duration::from_secs(1);
-/// How often a leader asks the others how far they are from each other.
+/// How often whoever votes asks the others how far they are from each other.
 const TRIPS: Duration = Duration::from_secs(15);
 /// At most so many are asked.
 const TRIPS_ASKED: usize = 32;
@@ -121,7 +121,7 @@ impl Member {
             return;
         };
         let change = MembershipChange::SetVoters(voters.iter().copied().collect());
-        match group.change(&change, CHANGE).await {
+        match group.change_as_leader(&change, status, CHANGE).await {
             Ok(()) => {
                 tracing::info!(group = %group.id(), ?voters, "a half-done change of voters is finished")
             }
@@ -156,13 +156,18 @@ impl Member {
                 MembershipChange::SetVoters(voters)
             }
         };
-        group.change(&change, CHANGE).await
+        group.change_as_leader(&change, status, CHANGE).await
     }
 
     fn view(&self, status: &GroupStatus) -> (GroupView, Policy) {
         let me = self.id();
         let now = service::clock::monotonic();
+        let replicas: BTreeMap<MemberId, &consensus::Replica> =
+            status.replicas.iter().map(|r| (r.member, r)).collect();
         let presence = self.watch().presence.lock();
+        // Whoever has what the leader had a look ago has caught up: at a distance nobody ever has
+        // what it has now.
+        let last_look = (self.watch().reports.lock().get(&status.id)).map(|r| r.last_log);
         let leaving = self.watch().leaving.load(Ordering::Relaxed);
         let region = match status.id {
             GroupId::Directory => None,
@@ -186,7 +191,7 @@ impl Member {
                     matched: Some(status.last_log),
                 };
                 if member.id != me {
-                    let replica = status.replicas.iter().find(|r| r.member == member.id);
+                    let replica = replicas.get(&member.id);
                     candidate.matched = replica.and_then(|r| r.matched);
                     // Noted within a second of its joining; till then it is not there.
                     let seen = presence.seen(now, member.id);
@@ -217,7 +222,7 @@ impl Member {
                 voters: status.voters.iter().copied().collect(),
                 learners: status.learners.iter().copied().collect(),
                 changing: status.changing,
-                last_log: status.last_log,
+                last_log: last_look.map_or(status.last_log, |seen| seen.min(status.last_log)),
                 members: candidates.collect(),
                 round_trips: presence.trips(),
             };
@@ -313,8 +318,11 @@ impl Member {
                     }
                 }
             }
-            let leads = !self.watch().reports.lock().is_empty();
-            if leads && asked.is_none_or(|at| now.since(at) >= TRIPS) {
+            // Whoever votes may lead the next moment, and should know then.
+            let me = self.id();
+            let votes = self.directory().status().voters.contains(&me)
+                || (self.regions().iter()).any(|(_, group)| group.status().voters.contains(&me));
+            if votes && asked.is_none_or(|at| now.since(at) >= TRIPS) {
                 asked = Some(now);
                 self.ask_trips(linked.intersection(&known).copied()).await;
             }
