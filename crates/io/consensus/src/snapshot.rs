@@ -255,6 +255,12 @@ impl<F: Files> SnapshotDir<F> {
             files.rename(&received.path, &path)?;
             files.sync_dir(&self.dir)?;
         }
+        // Nothing is being received while this is taken in.
+        for other in files.list(&self.dir)? {
+            if other.extension().is_some_and(|e| e == "part") {
+                files.remove(&other)?;
+            }
+        }
         self.prune()?;
         Ok(SnapshotFile {
             path,
@@ -432,10 +438,14 @@ mod tests {
         assert_eq!(put(0, &golden[..PIECE]), PIECE as u64);
         assert_eq!(put(PIECE, &golden[PIECE..]), newest.length);
         assert_eq!(storage::in_clear(other.path(), &[number], &[]).unwrap(), []);
+        // Another one broke off on its way.
+        taker.take_part(&[9; 32], 99, (0, &golden[..50])).unwrap();
+        assert!(taker.incoming(&[9; 32]).exists());
         let received = taker.read(&taker.incoming(&sum)).unwrap();
         assert_eq!(received.read_body().unwrap(), body);
         taker.adopt(&received).unwrap();
         assert_eq!(taker.newest().unwrap().unwrap().meta, meta(9));
+        assert!(!taker.incoming(&[9; 32]).exists());
 
         // Without its key it is neither taken for damaged nor for missing.
         let error = open(dir.path(), &DataKeys::ephemeral())
