@@ -25,6 +25,7 @@ pub(crate) async fn follow(
 ) {
     let mut book = Failover::default();
     let mut helped = BTreeSet::new();
+    metrics::gauge!("dialmesh_node_regions_helped").set(0.0);
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -17,7 +17,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use storage::ProcessEpoch;
 use tokio::sync::Notify;
@@ -109,6 +109,23 @@ impl Outbox {
         }
     }
 
+    /// The oldest outcome whose turn it is, and others that can be told with it.
+    fn next_outcomes(&self, skipped: &[Skipped]) -> Option<Batch> {
+        let queues = self.queues.lock();
+        let is_skipped = |how: Telling, region: RegionId| {
+            (skipped.iter()).any(|s| (s.telling, s.region) == (how, region))
+        };
+        let (telling, region) = (queues.outcomes.values())
+            .map(|(how, outcome)| (*how, outcome.lead().region()))
+            .find(|(how, region)| !is_skipped(*how, *region))?;
+        let batch = (queues.outcomes.iter())
+            .filter(|(_, (how, outcome))| *how == telling && outcome.lead().region() == region)
+            .take(limits::OUTCOME_BATCH)
+            .map(|(index, (_, outcome))| (*index, *outcome))
+            .collect();
+        Some((region, telling, batch))
+    }
+
     fn shipped(&self) {
         if self.len() == 0 {
             self.emptied.notify_waiters();
@@ -118,6 +135,14 @@ impl Outbox {
 
 /// Outcomes that are told in one command, each with the index of its journal entry.
 type Batch = (RegionId, Telling, Vec<(Key, CallOutcome)>);
+
+/// Outcomes that could not be told: not tried again before then.
+#[derive(Clone, Copy, Debug)]
+struct Skipped {
+    region: RegionId,
+    telling: Telling,
+    until: Instant,
+}
 
 /// Ships what is owed.
 #[derive(Clone)]
@@ -161,31 +186,28 @@ impl Shipping {
     }
 
     async fn outcomes(self) {
+        // A region that does not answer, or cannot take them yet, keeps nobody else's waiting.
+        let mut skipped: Vec<Skipped> = Vec::new();
         loop {
-            let batch = self.next_outcomes();
-            let failed = match &batch {
-                Some((region, telling, batch)) => !self.tell(*region, *telling, batch).await,
-                None => false,
+            let now = Instant::now();
+            skipped.retain(|s| s.until > now);
+            let Some((region, telling, batch)) = self.outbox.next_outcomes(&skipped) else {
+                self.pause(false).await;
+                continue;
             };
-            if batch.is_none() || failed {
-                self.pause(failed).await;
-            } else if batch.is_some_and(|(_, _, batch)| batch.len() < limits::OUTCOME_BATCH) {
+            if !self.tell(region, telling, &batch).await {
+                // Others have at least as long as it took.
+                let until = Instant::now() + AGAIN.max(now.elapsed());
+                skipped.push(Skipped {
+                    region,
+                    telling,
+                    until,
+                });
+                self.events.offer(Event::Backlog(self.outbox.len()));
+            } else if batch.len() < limits::OUTCOME_BATCH {
                 self.gather().await;
             }
         }
-    }
-
-    /// The oldest outcome, and others that can be told with it.
-    fn next_outcomes(&self) -> Option<Batch> {
-        let queues = self.outbox.queues.lock();
-        let (telling, first) = *queues.outcomes.values().next()?;
-        let region = first.lead().region();
-        let batch = (queues.outcomes.iter())
-            .filter(|(_, (how, outcome))| *how == telling && outcome.lead().region() == region)
-            .take(limits::OUTCOME_BATCH)
-            .map(|(index, (_, outcome))| (*index, *outcome))
-            .collect();
-        Some((region, telling, batch))
     }
 
     async fn tell(&self, region: RegionId, telling: Telling, batch: &[(Key, CallOutcome)]) -> bool {
@@ -423,7 +445,43 @@ impl Shipping {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{AttemptId, Incarnation, LeadId};
+    use domain::{AttemptId, Incarnation, LeadId, SessionId};
+
+    #[test]
+    fn a_region_that_does_not_answer_keeps_no_other_waiting() {
+        let outbox = Outbox::default();
+        let telling = Telling::Report(SessionId(4));
+        for (index, region) in (1..).zip([9, 9, 2, 9, 2]) {
+            let region = RegionId(region);
+            outbox.push(Owed {
+                index,
+                outcome: Some((
+                    telling,
+                    CallOutcome::Undialed {
+                        lead: LeadId::new(region, index),
+                        attempt: AttemptId::new(region, 1, index as u32),
+                    },
+                )),
+                record: None,
+                opt_out: None,
+            });
+        }
+        let next = |skipped: &[Skipped]| {
+            let (region, _, batch) = outbox.next_outcomes(skipped)?;
+            Some((
+                region.0,
+                batch.iter().map(|(key, _)| key.0).collect::<Vec<_>>(),
+            ))
+        };
+        let skip = |region| Skipped {
+            region: RegionId(region),
+            telling,
+            until: Instant::now(),
+        };
+        assert_eq!(next(&[]), Some((9, vec![1, 2, 4])));
+        assert_eq!(next(&[skip(9)]), Some((2, vec![3, 5])));
+        assert_eq!(next(&[skip(9), skip(2)]), None);
+    }
 
     #[test]
     fn attempts_leased_together_are_all_owed() {

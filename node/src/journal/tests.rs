@@ -1,6 +1,7 @@
 //! What a journal proves of abandonment after a crash.
 
 use super::*;
+use domain::{Disposition, ListId, MemberId, RegionId};
 
 const CAMPAIGN: CampaignId = CampaignId(3);
 
@@ -78,4 +79,70 @@ fn what_the_version_before_wrote_is_read() {
     assert_eq!(reading.runs, [(Incarnation(4), "now".to_owned())]);
     bytes[0] = 1;
     assert!(reading.take(2, &bytes).is_err());
+}
+
+fn record() -> CallRecord {
+    let at = WallTime::from_millis(1_795_300_000_000);
+    CallRecord {
+        attempt: AttemptId::new(RegionId(1), 7, 1),
+        lead: LeadId::new(RegionId(1), 1),
+        campaign: CAMPAIGN,
+        list: ListId(1),
+        region: RegionId(1),
+        node: MemberId(2),
+        session: SessionId(5),
+        number: "+14155550134".parse().expect("a number"),
+        caller_id: None,
+        trunk: None,
+        sip_call_id: "one".to_owned(),
+        agent: None,
+        invited_at: Some(at),
+        ringing_at: None,
+        answered_at: None,
+        bridged_at: None,
+        ended_at: at,
+        closed_at: at,
+        disposition: Disposition::Busy,
+        disposition_name: "busy".to_owned(),
+        sip_status: 486,
+        q850: 17,
+        ended_by: String::new(),
+        carrier_leg: None,
+        agent_leg: None,
+        rule_pack: "demo 1".to_owned(),
+        dnc_index: 9,
+        permission: None,
+        note: "by hand".to_owned(),
+        dnc_base: None,
+        consent: None,
+    }
+}
+
+#[test]
+fn records_of_the_versions_before_lack_their_last_fields() {
+    let record = record();
+    for kept in [
+        Kept::Of(Entry::Dialing(Box::new(record.clone()))),
+        Kept::Of(Entry::Closed {
+            session: SessionId(5),
+            outcome: CallOutcome::Undialed {
+                lead: record.lead,
+                attempt: record.attempt,
+            },
+            record: Some(Box::new(record.clone())),
+        }),
+    ] {
+        // Each version added one field, none here, at the end of the record at the end of the entry.
+        for (version, missing) in [(VERSION, 0), (3, 1), (2, 2)] {
+            let mut bytes = encode(&kept).to_vec();
+            bytes.truncate(bytes.len() - missing);
+            bytes[0] = version;
+            let mut reading = Reading::default();
+            reading.take(1, &bytes).expect("an older version");
+            let open = (reading.open.values()).filter_map(|found| found.dialed.as_deref());
+            let owed = (reading.owed.iter()).filter_map(|(_, owed)| owed.record.as_deref());
+            let found: Vec<_> = open.chain(owed).collect();
+            assert_eq!(found, [&record], "version {version}");
+        }
+    }
 }
