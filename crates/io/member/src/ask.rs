@@ -3,11 +3,12 @@
 use crate::{
     member::Member,
     protocol::{
-        APPLIED, EFFECTIVE, FRESHNESS, KEEP_ALIVE, KeepAliveReply, KeepAliveRequest, decode, encode,
+        APPLIED, EFFECTIVE, FRESHNESS, FreshnessRequest, KEEP_ALIVE, KeepAliveReply,
+        KeepAliveRequest, OTHER_FRESHNESS, decode, encode,
     },
 };
 use domain::{MemberId, RegionId, SessionId};
-use mesh::Priority;
+use mesh::{Priority, RpcError};
 use std::time::{Duration, Instant};
 
 /// How long one question may take: well within the renewals of the shortest session.
@@ -76,14 +77,25 @@ impl Member {
         if leader == self.id() {
             return self.confirm_fresh(self.id(), applied).await.ok();
         }
-        let asked = self.endpoint().rpc_with(
-            leader,
-            FRESHNESS,
-            encode(&applied),
-            QUESTION,
-            Priority::Urgent,
-        );
-        decode(&asked.await.ok()?).ok()
+        let question = encode(&FreshnessRequest {
+            applied,
+            delta: self.freshness().delta,
+        });
+        let asked =
+            self.endpoint()
+                .rpc_with(leader, FRESHNESS, question, QUESTION, Priority::Urgent);
+        match asked.await {
+            Ok(answer) => decode(&answer).ok(),
+            Err(RpcError::Service {
+                code: OTHER_FRESHNESS,
+                message,
+                ..
+            }) => {
+                tracing::error!(%leader, message, "this node may not dial");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     /// Tells the directory's leader that this node's engine has applied `index`. Best effort: the

@@ -2,7 +2,7 @@
 
 use crate::{
     member::Member,
-    protocol::{NOT_LEADING, decode, encode},
+    protocol::{FreshnessRequest, NOT_LEADING, OTHER_FRESHNESS, decode, encode},
 };
 use bytes::Bytes;
 use domain::{MemberId, MemberRole};
@@ -15,6 +15,8 @@ use tokio::sync::{Notify, oneshot};
 /// The book and those who wait on it.
 #[derive(Debug)]
 pub(crate) struct Freshness {
+    /// For how long a confirmed copy may be trusted.
+    pub(crate) delta: Duration,
     book: Mutex<(FreshnessBook, BTreeMap<EffectiveToken, oneshot::Sender<()>>)>,
     changed: Notify,
 }
@@ -22,6 +24,7 @@ pub(crate) struct Freshness {
 impl Freshness {
     pub(crate) fn new(delta: Duration) -> Self {
         Self {
+            delta,
             book: Mutex::new((FreshnessBook::new(delta), BTreeMap::new())),
             changed: Notify::new(),
         }
@@ -60,7 +63,7 @@ impl Member {
         loop {
             let now = *leadership.borrow_and_update();
             let leads = now.leader == Some(self.id());
-            if leads && led_term != Some(now.term) {
+            if leads && led_term != Some(now.term) && self.has_all().await {
                 self.freshness()
                     .book
                     .lock()
@@ -85,6 +88,16 @@ impl Member {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    /// Whether everything that an earlier leader committed is applied here: who could be dialing is
+    /// among it.
+    async fn has_all(&self) -> bool {
+        let Ok(index) = self.directory().confirm_leadership().await else {
+            return false;
+        };
+        let wait = Duration::from_secs(1);
+        self.directory().wait_applied(index, wait).await.is_ok()
     }
 
     fn nodes(&self) -> Vec<MemberId> {
@@ -160,7 +173,17 @@ impl Member {
             .serve(FRESHNESS, move |from, request: Bytes| {
                 let member = member.clone();
                 async move {
-                    let index = member.confirm_fresh(from, decode(&request)?).await?;
+                    let asked: FreshnessRequest = decode(&request)?;
+                    let delta = member.freshness().delta;
+                    // Also a shorter one: this member waits by its own where it is elected next.
+                    if asked.delta != delta {
+                        let why = format!(
+                            "[protocol] freshness is {:?} there and {delta:?} at the directory's leader; set it alike on all members",
+                            asked.delta
+                        );
+                        return Err(ServiceError::new(OTHER_FRESHNESS, why));
+                    }
+                    let index = member.confirm_fresh(from, asked.applied).await?;
                     Ok(encode(&index))
                 }
             });

@@ -280,8 +280,9 @@ impl Member {
         if !members.is_empty() && peers_of(&self.0.data_dir)? != addresses {
             save_peers(&self.0.data_dir, &addresses)?;
             self.0.endpoint.set_addresses(&addresses);
-            self.0.endpoint.set_removed(&removed);
         }
+        // Also where the addresses are as they were: after a start nobody is refused yet.
+        self.0.endpoint.set_removed(&removed);
         for region in regions {
             if self.region(region).is_none() {
                 self.start_region(region).await?;

@@ -75,6 +75,14 @@ pub struct RecordsReply {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FreshnessRequest {
+    /// The entry that the node's engine has applied.
+    pub(crate) applied: u64,
+    /// For how long the node trusts a confirmed copy.
+    pub(crate) delta: std::time::Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KeepAliveRequest {
     pub(crate) region: RegionId,
     pub(crate) session: SessionId,
@@ -93,6 +101,8 @@ pub(crate) enum KeepAliveReply {
 const VERSION: u8 = 1;
 /// Error code of a body that cannot be read.
 const UNREADABLE: u16 = 1;
+/// Error code for a node that trusts its copy of do-not-call for another time than the leader waits.
+pub(crate) const OTHER_FRESHNESS: u16 = 3;
 /// Error code of a question to a member that does not lead.
 pub(crate) const NOT_LEADING: u16 = 2;
 

@@ -224,6 +224,8 @@ impl Directory {
             let why = "the last coordinator cannot be removed; add another first";
             return Err(Rejection::new("member", why));
         }
+        self.check_domain_stays(id, &super::Place::default(), "member")?;
+        let member = self.living_member(id)?;
         member.removed = true;
         facts.push(Fact::Member(member.clone()));
         self.layout.forget(id);

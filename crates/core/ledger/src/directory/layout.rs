@@ -113,22 +113,33 @@ impl Directory {
         self.living_member(id)?;
         optional_name("failure_domain", place.failure_domain.as_ref())?;
         optional_name("legal_domain", place.legal_domain.as_ref())?;
-        let asked = (self.layout.regions.iter()).find(|(_, policy)| {
-            policy.legal_domain.is_some() && self.is_last_of(policy, id, &place)
-        });
-        if let Some((region, policy)) = asked {
-            let domain = policy.legal_domain.as_deref().unwrap_or_default();
-            let why = format!(
-                "{id} is the last member in {domain:?}, where the data of {region} must stay; change that region's policy first"
-            );
-            return Err(Rejection::new("legal_domain", why));
-        }
+        self.check_domain_stays(id, &place, "legal_domain")?;
         if place == Place::default() {
             self.layout.places.remove(&id);
         } else {
             self.layout.places.insert(id, place);
         }
         Ok(DirectoryReply::Done)
+    }
+
+    /// Refuses to leave a region's legal domain without a member by `id` going to `place`.
+    pub(super) fn check_domain_stays(
+        &self,
+        id: MemberId,
+        place: &Place,
+        field: &'static str,
+    ) -> Result<(), Rejection> {
+        let asked = (self.layout.regions.iter()).find(|(_, policy)| {
+            policy.legal_domain.is_some() && self.is_last_of(policy, id, place)
+        });
+        let Some((region, policy)) = asked else {
+            return Ok(());
+        };
+        let domain = policy.legal_domain.as_deref().unwrap_or_default();
+        let why = format!(
+            "{id} is the last member in {domain:?}, where the data of {region} must stay; change that region's policy first"
+        );
+        Err(Rejection::new(field, why))
     }
 
     /// Whether nobody would be left in a region's legal domain if `id` were at `place`.

@@ -219,8 +219,11 @@ impl RegionLedger {
             _ => match (callback_at, rule) {
                 (Some(at), _) => return Some(at.max(self.clock())),
                 (None, Some(rule)) => rule.delay,
-                // We gave it up, not the person: a pause, a drain, an agent who left.
-                (None, None) if disposition == Disposition::Cancelled => {
+                // We gave it up, not the person: a pause, a drain, an agent who left; or a city was
+                // lost with what it held, most of it never dialed.
+                (None, None)
+                    if matches!(disposition, Disposition::Cancelled | Disposition::Unknown) =>
+                {
                     limits::DEFAULT_RETRY_DELAY
                 }
                 (None, None) => return None,
