@@ -106,6 +106,14 @@ impl World {
         Ok(())
     }
 
+    /// Every datagram between members takes so many milliseconds longer, each way.
+    ///
+    /// # Errors
+    /// There is no wire in between.
+    pub fn delay(&self, ms: u32) -> anyhow::Result<()> {
+        self.wire()?.apply(&crate::link::Fault::Delay { ms })
+    }
+
     fn wire(&self) -> anyhow::Result<&crate::link::LinkHandle> {
         self.link
             .as_ref()

@@ -11,11 +11,20 @@
 //! `--which whole` measures the shipped program instead: a coordinator and one city's node as
 //! processes of their own, with leases, do-not-call, outcomes and call records going over the mesh,
 //! and agents at the node's WebSocket.
+//!
+//! `--which etcd` and `--which postgres` measure the region groups beside their peers from Debian's
+//! packages, each with three members as processes; `--which promises` the times that the mesh promises.
 
 mod city;
 mod cpu;
+mod debian;
 mod ends;
+mod etcd;
+mod member;
+mod postgres;
+mod promises;
 mod rtp;
+mod trio;
 mod whole;
 
 use anyhow::{Context as _, ensure};
@@ -41,6 +50,12 @@ enum Which {
     Media,
     /// As `signalling`, through a whole mesh of processes: a coordinator and one city's node.
     Whole,
+    /// Small durable writes at three members, beside etcd.
+    Etcd,
+    /// Leads leased and reported at three members, beside PostgreSQL.
+    Postgres,
+    /// Opt-outs over long links, leads of a dead node, the loss of a leader.
+    Promises,
 }
 
 /// One node against SIPp.
@@ -59,7 +74,7 @@ struct Arguments {
     /// Agents on shift (signalling, whole); each call occupies one for about 0.3 s.
     #[arg(long, default_value_t = 200)]
     agents: u32,
-    /// Seconds measured, after a warm-up of 3.
+    /// Seconds measured, after a warm-up of 3 (etcd, postgres: without one, for each line).
     #[arg(long, default_value_t = 30)]
     seconds: u64,
     /// Milliseconds from answer to the carrier's BYE (signalling, whole).
@@ -71,9 +86,24 @@ struct Arguments {
     /// The program `dialmesh` (whole); the one beside this program when not given.
     #[arg(long, value_name = "FILE")]
     dialmesh: Option<std::path::PathBuf>,
+    /// Callers at a time (etcd).
+    #[arg(long, default_value_t = 256)]
+    callers: u64,
+    /// Leads (postgres).
+    #[arg(long, default_value_t = 1_000_000)]
+    leads: u64,
+    /// Leaders killed; five times so many opt-outs (promises).
+    #[arg(long, default_value_t = 20)]
+    times: u32,
     /// Internal: be the process that speaks RTP.
     #[arg(long, hide = true)]
     rtp_ends: bool,
+    /// Internal: be this member of three.
+    #[arg(long, hide = true, requires = "folder")]
+    member: Option<u64>,
+    /// Internal: the folder the three share.
+    #[arg(long, hide = true)]
+    folder: Option<std::path::PathBuf>,
 }
 
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -87,14 +117,17 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = if arguments.rtp_ends {
         rtp::speak().map(|()| true)
-    } else if arguments.which == Which::Whole {
-        whole::run(&arguments).await
+    } else if let (Some(member), Some(folder)) = (arguments.member, &arguments.folder) {
+        member::run(folder.clone(), member).await
     } else {
-        tokio::task::block_in_place(|| match arguments.which {
-            Which::Signalling => signalling(&arguments),
-            Which::Media => media(&arguments),
-            Which::Whole => unreachable!("it was taken before"),
-        })
+        match arguments.which {
+            Which::Signalling => tokio::task::block_in_place(|| signalling(&arguments)),
+            Which::Media => tokio::task::block_in_place(|| media(&arguments)),
+            Which::Whole => whole::run(&arguments).await,
+            Which::Etcd => etcd::run(&arguments).await,
+            Which::Postgres => postgres::run(&arguments).await,
+            Which::Promises => promises::run(&arguments).await,
+        }
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

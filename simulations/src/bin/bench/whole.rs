@@ -44,7 +44,7 @@ struct Seen {
     over: AtomicBool,
 }
 
-fn program(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
+pub(crate) fn program(named: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
     let beside = || Some(std::env::current_exe().ok()?.with_file_name("dialmesh"));
     let program = named.cloned().or_else(beside);
     let program =
