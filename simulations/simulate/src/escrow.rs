@@ -54,6 +54,7 @@ impl Shares {
             .map(|(incarnation, written)| EscrowProof {
                 incarnation: *incarnation,
                 abandoned: written.totals.iter().map(|(id, n)| (*id, *n)).collect(),
+                in_air: Vec::new(),
             })
             .rev()
             .take(domain::limits::ESCROW_PROOFS)
