@@ -155,7 +155,8 @@ impl Escrow {
                 .out
                 .saturating_sub(u32::try_from(-free).unwrap_or(u32::MAX)),
         };
-        let renewed = free >= 0;
+        // Who holds nothing may know that at any time: it permits nothing.
+        let renewed = free >= 0 || share.out == 0;
         if renewed {
             share.ends = ends;
         }

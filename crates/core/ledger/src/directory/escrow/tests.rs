@@ -451,6 +451,32 @@ fn a_share_is_not_renewed_over_answers_that_leave() {
 }
 
 #[test]
+fn who_holds_nothing_of_an_overspent_budget_knows_it() {
+    let mut world = World::new();
+    world.answers(0, 1, 210);
+    assert_eq!(world.wants(0, 1, 3).granted, 3);
+    // Far more than it held: phones dropped.
+    let line = EscrowLine {
+        abandoned: 20,
+        want: 3,
+        ..NOTHING
+    };
+    let grant = world.tell(0, 1, line);
+    assert!(world.left() < 0);
+    assert_eq!((grant.granted, grant.keep, grant.renewed), (0, 0, true));
+    // And who never held any.
+    let grant = world.wants(1, 1, 3);
+    assert_eq!((grant.granted, grant.keep, grant.renewed), (0, 0, true));
+    let view = world.view();
+    assert!(view.shares.iter().all(|share| share.live), "{view:?}");
+    assert!(
+        view.shares
+            .iter()
+            .all(|share| (share.out, share.want) == (0, 3))
+    );
+}
+
+#[test]
 fn a_calendar_that_runs_ahead_makes_no_answer_count_longer() {
     let mut world = World::new();
     let since = world.wall() + Duration::from_secs(20 * DAY);
