@@ -248,7 +248,7 @@ impl Escrow {
 
     /// Forgets what no window of any rule pack reaches.
     fn sweep(&mut self, campaign: CampaignId, clock: WallTime) {
-        let over = clock - limits::ABANDONMENT_WINDOW_MAX - CALENDARS;
+        let over = reached(clock);
         let holders = &self.holders;
         if let Some(account) = self.campaigns.get_mut(&campaign) {
             account.counts.forget(clock);
@@ -260,9 +260,14 @@ impl Escrow {
     }
 }
 
+/// What ended by then, no window of any rule pack reaches any more.
+fn reached(clock: WallTime) -> WallTime {
+    clock - limits::ABANDONMENT_WINDOW_MAX - CALENDARS
+}
+
 impl Account {
     /// Of the runs of a member, only the newest are kept apart: what older ones held becomes
-    /// abandonments for good, from the present on.
+    /// abandonments for good, from the present on; nothing where it has left every window.
     fn bury(&mut self, clock: WallTime, member: MemberId) {
         let first = (member, Incarnation(0));
         let last = (member, Incarnation(u64::MAX));
@@ -272,7 +277,8 @@ impl Account {
             .map(|(key, _)| *key)
             .collect();
         for key in runs.iter().rev().skip(limits::ESCROW_RUNS) {
-            if let Some(share) = self.shares.remove(key) {
+            let share = self.shares.remove(key);
+            if let Some(share) = share.filter(|share| share.ends > reached(clock)) {
                 self.counts.add_abandoned(clock, share.out);
             }
         }

@@ -513,6 +513,24 @@ fn of_many_runs_only_the_newest_stay_apart() {
 }
 
 #[test]
+fn what_a_run_held_before_every_window_is_nobodys_debt() {
+    let mut world = World::new();
+    world.answers(0, 1, 10_000);
+    let runs = limits::ESCROW_RUNS as u64 + 1;
+    for run in 1..=runs {
+        assert_eq!(world.wants(0, run, 2).granted, 2, "run {run}");
+    }
+    // Nobody asks for the campaign while two months pass; then runs begin for others.
+    world.at = 60 * DAY;
+    for run in runs + 1..=2 * runs {
+        let begun = world.next(0, run, Vec::new());
+        world.ask(begun);
+    }
+    let view = world.view();
+    assert_eq!((view.abandoned, view.in_doubt, view.left), (0, 0, 0));
+}
+
+#[test]
 fn asks_have_bounds_and_known_askers() {
     let mut world = World::new();
     let full = world.next(0, 1, vec![NOTHING; limits::ESCROW_LINES]);
