@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn counts_are_kept_as_long_as_the_longest_month() {
-        // Summer time ends on the last day but six: 31 days and an hour.
+        // Summer time ends within it: 31 days and an hour.
         let month = AbandonmentWindow::Month(zones::find("Europe/London").unwrap());
         let last = at("2026-10-31T23:59:59Z");
         let begin = month.begins(last).unwrap();

@@ -14,7 +14,7 @@ pub struct EscrowAsk {
     pub member: MemberId,
     /// The run of its process: a share belongs to one run.
     pub incarnation: Incarnation,
-    /// Counts the asks of this run, from 1.
+    /// Counts the asks of this run, from 1; 0 is said once at its begin and tells proofs only.
     pub sequence: u64,
     /// What the journal knows of earlier runs.
     pub proofs: Vec<EscrowProof>,
