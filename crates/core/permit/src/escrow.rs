@@ -162,7 +162,7 @@ impl Escrow {
     }
 
     /// The ask that is to be sent now, if any. `at_risk` says how many persons of a campaign the
-    /// lines that are out could let down.
+    /// lines that are out could let down; asked only where something is held.
     pub fn poll(
         &mut self,
         now: Instant,
@@ -183,9 +183,13 @@ impl Escrow {
             .map(|(id, _)| *id)
             .collect();
         for campaign in after {
-            let risk = at_risk(campaign);
             let Some(account) = self.accounts.get_mut(&campaign) else {
                 continue;
+            };
+            // Nothing held, nothing to give back, whatever the lines are.
+            let risk = match account.held() {
+                0 => 0,
+                _ => at_risk(campaign),
             };
             if !account.speaks(now, risk, self.closing) {
                 continue;
@@ -409,6 +413,14 @@ mod tests {
         escrow.answered(asked.sequence, &grant(0, 0, true));
         assert_eq!(escrow.poll(at(60), none), None, "nothing to say");
         assert_eq!(escrow.left(at(60), CAMPAIGN), Some(0));
+    }
+
+    #[test]
+    fn lines_are_counted_only_where_something_is_held() {
+        let mut escrow = holding();
+        (0..3).for_each(|_| _ = escrow.note_abandoned(CAMPAIGN));
+        let asked = escrow.poll(at(6), |_| unreachable!("nothing is held"));
+        assert_eq!(asked.unwrap().lines[0].returned, 0);
     }
 
     #[test]
