@@ -65,7 +65,7 @@ pub(crate) struct Attempts {
 pub(crate) struct Left {
     /// Outcomes, records and opt-outs to ship.
     pub(crate) owed: Vec<Owed>,
-    /// What each run that can be trusted abandoned.
+    /// What each run that can be trusted abandoned, and what it left in the air.
     pub(crate) proofs: Vec<EscrowProof>,
 }
 
@@ -351,7 +351,9 @@ impl Reading {
         (*incarnation, trust)
     }
 
-    /// What the newest runs abandoned, of those whose last entries cannot be lost.
+    /// What the newest runs abandoned, of those whose last entries cannot be lost; and how many of
+    /// their attempts were on the network at their end, persons who waited or spoke among them: the
+    /// journal does not tell them apart.
     fn proofs(&self, epoch: &ProcessEpoch, boot: &str) -> Vec<EscrowProof> {
         let runs = (0..self.runs.len()).rev();
         let trusted = runs.filter_map(|run| match self.trust(run, epoch, boot) {
@@ -360,13 +362,27 @@ impl Reading {
                 let last = CampaignId(u32::MAX);
                 let of_run = self.abandoned.range((run, CampaignId(0))..=(run, last));
                 let abandoned = of_run.map(|((_, campaign), n)| (*campaign, *n)).collect();
+                let in_air = self.in_air(run).into_iter().collect();
                 Some(EscrowProof {
                     incarnation,
                     abandoned,
+                    in_air,
                 })
             }
         });
         trusted.take(limits::ESCROW_PROOFS).collect()
+    }
+
+    /// A run's attempts by campaign that were dialed and did not end.
+    fn in_air(&self, run: usize) -> BTreeMap<CampaignId, u64> {
+        let mut many = BTreeMap::new();
+        let open = self.open.values();
+        for found in open.filter(|found| found.run == run && found.disposed.is_none()) {
+            if let Some(record) = &found.dialed {
+                *many.entry(record.campaign).or_default() += 1;
+            }
+        }
+        many
     }
 
     fn owed(mut self, epoch: &ProcessEpoch, boot: &str, now: WallTime) -> Vec<Owed> {

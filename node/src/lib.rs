@@ -46,7 +46,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
-use storage::{DataDirLock, DataKeys, ProcessEpoch};
+use storage::{DataDirLock, DataKeys, Durability, JournalBatch, ProcessEpoch};
 use tokio::sync::{mpsc, oneshot};
 use wishes::Wishes;
 
@@ -321,11 +321,21 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         _ => {
             drop(tasks);
             if let Some(epoch) = Arc::into_inner(epoch) {
+                sync_journal(&member).await?;
                 epoch.finish_clean()?;
             }
             Ok(())
         }
     }
+}
+
+/// What the engine noted last is on the disk from here on: a clean stop is believed at the next
+/// start, after a power cut too.
+async fn sync_journal(member: &Member) -> Result<()> {
+    let journal = member.journal().clone();
+    let barrier = move || journal.write(JournalBatch::new(), Durability::Synced);
+    (tokio::task::spawn_blocking(barrier).await)
+        .context("the journal was not synced; the next start takes this stop for a crash")
 }
 
 /// The region this node dials for, as the directory has it; waits for the first entries.

@@ -25,6 +25,8 @@ use tokio::sync::{mpsc, watch};
 /// Questions are asked again so often until they are answered or the next one comes.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 const PROPOSAL: Duration = Duration::from_secs(5);
+/// What goes wrong at every try is said so often.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// The newest question of each kind: an older one that is still unanswered is dropped.
 #[derive(Clone)]
@@ -35,7 +37,8 @@ pub(crate) struct Wishes {
     pub(crate) incarnation: Incarnation,
     pub(crate) session_ttl: Duration,
     pub(crate) claims: Arc<AtomicU64>,
-    /// What the journal proves of earlier runs; goes along with this run's first ask for shares.
+    /// What the journal proves of earlier runs: told the directory at once, before anybody asks for
+    /// shares.
     pub(crate) proofs: Vec<EscrowProof>,
 }
 
@@ -225,8 +228,19 @@ impl Wishes {
     }
 
     /// Asks for shares of abandonment budgets until the directory answers. It takes each ask once,
-    /// and the engine asks nothing else before it has the answer.
+    /// and the engine asks nothing else before it has the answer. What the journal proves is not
+    /// kept until somebody asks: other cities wait for what the earlier run held.
     async fn ask_escrow(mut self, mut asked: watch::Receiver<Option<EscrowQuestion>>) {
+        if !self.proofs.is_empty() {
+            // Before the engine's first, which is 1; it takes no answer to this one.
+            let begun = EscrowQuestion {
+                sequence: 0,
+                lines: Vec::new(),
+            };
+            if self.ask_share(&begun).await {
+                self.proofs.clear();
+            }
+        }
         let mut answered = 0;
         while asked.changed().await.is_ok() {
             let question = asked.borrow_and_update().clone();
@@ -250,6 +264,7 @@ impl Wishes {
             lines: question.lines.clone(),
         };
         let command = DirectoryCommand::from(Change::Escrow { ask: Box::new(ask) });
+        let mut said = None;
         loop {
             let directory = self.member.directory();
             match directory
@@ -271,7 +286,14 @@ impl Wishes {
                     return false;
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "shares of abandonment budgets wait for the directory");
+                    let now = clock::monotonic();
+                    if said.is_none_or(|at| now.since(at) >= SAY_AGAIN) {
+                        said = Some(now);
+                        tracing::warn!(
+                            %error,
+                            "shares of abandonment budgets wait for the directory: without one this node dials one line for each agent"
+                        );
+                    }
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
             }

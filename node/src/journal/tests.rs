@@ -53,6 +53,7 @@ fn a_run_of_this_boot_or_a_clean_stop_proves_what_it_abandoned() {
     let proof = |incarnation, total: Option<u64>| EscrowProof {
         incarnation: Incarnation(incarnation),
         abandoned: total.map(|total| (CAMPAIGN, total)).into_iter().collect(),
+        in_air: Vec::new(),
     };
     let reading = read(&entries);
     assert_eq!(reading.proofs(&epoch(false), "now"), [proof(2, Some(2))]);
@@ -79,6 +80,92 @@ fn what_the_version_before_wrote_is_read() {
     assert_eq!(reading.runs, [(Incarnation(4), "now".to_owned())]);
     bytes[0] = 1;
     assert!(reading.take(2, &bytes).is_err());
+}
+
+fn attempt(n: u64) -> AttemptId {
+    AttemptId::new(domain::RegionId(1), n, 0)
+}
+
+fn dialing(n: u64) -> Kept {
+    let at = WallTime::from_millis(1_795_300_000_000);
+    let region = domain::RegionId(1);
+    Kept::Of(Entry::Dialing(Box::new(CallRecord {
+        attempt: attempt(n),
+        lead: LeadId::new(region, n),
+        campaign: CAMPAIGN,
+        list: domain::ListId(1),
+        region,
+        node: domain::MemberId(2),
+        session: SessionId(5),
+        number: "+8613800138001".parse().unwrap(),
+        caller_id: None,
+        trunk: None,
+        sip_call_id: String::new(),
+        agent: None,
+        invited_at: Some(at),
+        ringing_at: None,
+        answered_at: None,
+        bridged_at: None,
+        ended_at: at,
+        closed_at: at,
+        disposition: domain::Disposition::Unknown,
+        disposition_name: String::new(),
+        sip_status: 0,
+        q850: 0,
+        ended_by: String::new(),
+        carrier_leg: None,
+        agent_leg: None,
+        rule_pack: String::new(),
+        dnc_index: 0,
+        dnc_base: None,
+        consent: None,
+        permission: None,
+        note: String::new(),
+    })))
+}
+
+#[test]
+fn who_was_on_the_line_when_a_run_ended_is_not_proved_to_have_been_taken() {
+    let region = domain::RegionId(1);
+    let leased = (4..=5).map(|n| (attempt(n), LeadId::new(region, n)));
+    let closed = Entry::Closed {
+        session: SessionId(5),
+        outcome: CallOutcome::Undialed {
+            lead: LeadId::new(region, 2),
+            attempt: attempt(2),
+        },
+        record: None,
+    };
+    let disposed = Entry::Disposed(JournalEntry::Disposed {
+        attempt: attempt(3),
+        lead: LeadId::new(region, 3),
+        session: SessionId(5),
+        campaign: CAMPAIGN,
+        agent: None,
+        disposition: domain::DispositionCode(0),
+        note: String::new(),
+        callback_at: None,
+        invited_at: WallTime::EPOCH,
+        disposed_at: WallTime::EPOCH,
+    });
+    let entries = [
+        run(1, "now"),
+        dialing(1),
+        run(2, "now"),
+        // Ended, spoken with to the end, never dialed; and two that ring or wait.
+        dialing(2),
+        dialing(3),
+        Kept::Of(Entry::Leased(leased.collect())),
+        dialing(5),
+        dialing(6),
+        Kept::Of(closed),
+        Kept::Of(disposed),
+    ];
+    let in_air = |n| vec![(CAMPAIGN, n)];
+    let proofs = read(&entries).proofs(&epoch(false), "now");
+    assert_eq!(proofs[0].incarnation, Incarnation(2));
+    assert_eq!(proofs[0].in_air, in_air(2));
+    assert_eq!(proofs[1].in_air, in_air(1));
 }
 
 fn record() -> CallRecord {

@@ -203,8 +203,8 @@ impl World {
             }
         }
         self.told.push(done.events);
-        if let Change::Escrow { .. } = command.change {
-            self.shares_committed()?;
+        if let Change::Escrow { ask } = &command.change {
+            self.shares_committed(ask, &done.reply)?;
         }
         // Entries about shares come every second: if each hurried the nodes' copies, none would
         // ever lag behind as they do in a quiet directory.

@@ -106,6 +106,12 @@ defects! {
     ShareSurvivesCrash, "share-survives-crash", "5", [I6];
     /// 5: a journal that lost its tail proves what a run spent.
     SpentLostIsProof, "spent-lost-is-proof", "5", [I6];
+    /// 5: a proof says nothing of who was on the line when the run ended.
+    CrashLetsNobodyDown, "crash-lets-nobody-down", "5", [I6];
+    /// 5: a proof leaves out campaigns that the directory had not heard of from that run.
+    UntoldNotProved, "untold-not-proved", "5", [I6];
+    /// 5: what is spent beyond a share while an ask is under way does not come off what it brings.
+    OverspentForgotten, "overspent-forgotten", "5", [I6];
     /// 5: the directory's calendar runs a month ahead, and abandonments leave the window too early.
     CalendarMonthAhead, "calendar-month-ahead", "5", [I6];
     /// I5: an abandoned call is reported as not answered.

@@ -1,8 +1,10 @@
-//! Persons who answer at a node, and how many of them it lets down: at will, within its shares of
-//! the budgets.
+//! Persons who answer at a node, and how many of them it lets down: at will by lines without an
+//! agent, of which it has no more than its shares of the budgets allow; now and then beyond, as
+//! agents' phones drop; and by its own end.
 
 use crate::{
     begin::change,
+    checkers::abandonment::Abandonment,
     defect::Defect,
     options::Options,
     seen::Happening,
@@ -12,16 +14,22 @@ use crate::{
 use domain::{CampaignId, EscrowAsk, EscrowProof, Incarnation, Instant, MemberId};
 use ledger::{Change, DirectoryReply};
 use permit::{Escrow, EscrowQuestion};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An ask without an answer is sent again after so many milliseconds.
 const AGAIN: u64 = 2500;
+/// A line ends so many milliseconds after its begin at the latest.
+const LINE: u64 = 60_000;
 
 /// What a node's disk knows of one run's abandonments.
 #[derive(Clone, Debug, Default)]
 struct Written {
     totals: BTreeMap<CampaignId, u64>,
     synced: BTreeMap<CampaignId, u64>,
+    /// Lines that had no end when the run ended.
+    in_air: BTreeMap<CampaignId, u64>,
+    /// Campaigns of which the directory answered: only a mistaken shell cares.
+    told: BTreeSet<CampaignId>,
     /// A power loss came after: its tail may be lost.
     tainted: bool,
 }
@@ -39,28 +47,47 @@ struct Asked {
 pub(crate) struct Shares {
     escrow: Escrow,
     asked: Option<Asked>,
+    /// What the escrow said last while another ask was on its way.
+    waiting: Option<EscrowQuestion>,
+    /// Lines without an agent of their own, and when each ends.
+    lines: Vec<(CampaignId, u64)>,
     proofs: Vec<EscrowProof>,
     written: BTreeMap<Incarnation, Written>,
     /// Only a mistaken shell counts its asks otherwise than the escrow.
     bumped: u64,
+    /// Let down beyond a share since the ask on its way was sent: a mistaken shell forgets them.
+    forgotten: BTreeMap<CampaignId, u32>,
 }
 
 impl Shares {
     /// A run begins: what earlier ones wrote is read.
     pub(crate) fn begin(&mut self, run: Incarnation, options: &Options) {
         let believes = options.has(Defect::SpentLostIsProof);
+        let (unheard, nobody) = (
+            options.has(Defect::UntoldNotProved),
+            options.has(Defect::CrashLetsNobodyDown),
+        );
         self.proofs = (self.written.iter())
             .filter(|(_, written)| believes || !written.tainted)
             .map(|(incarnation, written)| EscrowProof {
                 incarnation: *incarnation,
-                abandoned: written.totals.iter().map(|(id, n)| (*id, *n)).collect(),
+                abandoned: (written.totals.iter())
+                    .filter(|(id, _)| !unheard || written.told.contains(id))
+                    .map(|(id, n)| (*id, *n))
+                    .collect(),
+                in_air: (written.in_air.iter())
+                    .filter(|_| !nobody)
+                    .map(|(id, n)| (*id, *n))
+                    .collect(),
             })
             .rev()
             .take(domain::limits::ESCROW_PROOFS)
             .collect();
         self.written.insert(run, Written::default());
         self.asked = None;
+        self.waiting = None;
         self.bumped = 0;
+        self.forgotten.clear();
         if !options.has(Defect::ShareSurvivesCrash) {
             self.escrow = Escrow::default();
         }
@@ -95,32 +122,59 @@ impl Shares {
         written.totals.insert(campaign, total);
     }
 
-    /// What is to be sent now.
+    /// Lines of a campaign that are out.
+    fn lines(&self, campaign: CampaignId) -> u32 {
+        self.lines.iter().filter(|(of, _)| *of == campaign).count() as u32
+    }
+
+    /// Some lines of a campaign end.
+    fn end_lines(&mut self, campaign: CampaignId, n: u32) {
+        for _ in 0..n {
+            if let Some(place) = self.lines.iter().position(|(of, _)| *of == campaign) {
+                self.lines.remove(place);
+            }
+        }
+    }
+
+    /// What is to be sent now: first what is proved of earlier runs, whoever asks for anything.
     fn next(
         &mut self,
         now: u64,
         local: Instant,
         who: (MemberId, Incarnation),
     ) -> Option<EscrowAsk> {
+        let (lines, escrow) = (&self.lines, &mut self.escrow);
+        let at_risk =
+            |campaign: CampaignId| lines.iter().filter(|(of, _)| *of == campaign).count() as u32;
         // The escrow says its ask again by itself, later than this shell does.
-        let asked = self.escrow.poll(local, |_| 0);
-        if self.asked.is_none() {
-            let question = asked?;
-            let ask = EscrowAsk {
-                member: who.0,
-                incarnation: who.1,
-                sequence: question.sequence + self.bumped,
-                proofs: self.proofs.clone(),
-                lines: question.lines.clone(),
-            };
-            self.asked = Some(Asked {
-                question,
-                ask: ask.clone(),
-                at: now,
-            });
-            return Some(ask);
+        let asked = escrow.poll(local, at_risk);
+        self.waiting = asked.or(self.waiting.take());
+        if let Some(asked) = &self.asked {
+            let known = asked.question.sequence;
+            self.waiting = self.waiting.take().filter(|q| q.sequence > known);
+            return None;
         }
-        None
+        let question = if self.proofs.is_empty() {
+            self.waiting.take()?
+        } else {
+            EscrowQuestion {
+                sequence: 0,
+                lines: Vec::new(),
+            }
+        };
+        let ask = EscrowAsk {
+            member: who.0,
+            incarnation: who.1,
+            sequence: question.sequence + self.bumped,
+            proofs: self.proofs.clone(),
+            lines: question.lines.clone(),
+        };
+        self.asked = Some(Asked {
+            question,
+            ask: ask.clone(),
+            at: now,
+        });
+        Some(ask)
     }
 
     /// What was sent and not answered is sent again.
@@ -140,7 +194,7 @@ impl World {
     pub(crate) fn crowd(&mut self, i: usize) -> Checked {
         let campaign = CAMPAIGNS[self.random.below(2) as usize];
         let (now, local) = (self.now, self.local(i));
-        let (many, turn, down) = (self.chance(500), self.chance(150), self.chance(100));
+        let (many, turn, dials) = (self.chance(500), self.chance(150), self.chance(300));
         let (persons, want) = (self.random.below(14), self.random.below(12));
         let run = self.nodes[i].run;
         if self.closing() {
@@ -155,16 +209,18 @@ impl World {
                 self.checkers.abandonment.answered(now, campaign, persons);
             }
             match self.nodes[i].shares.escrow.left(local.monotonic, campaign) {
-                Some(left) if down && left > 0 => {
-                    let n = 1 + self.random.below(left);
-                    for _ in 0..n {
-                        self.let_down(i, run, campaign)?;
+                Some(left) if dials => {
+                    let room = left.saturating_sub(self.nodes[i].shares.lines(campaign));
+                    for _ in 0..self.random.below(room + 1) {
+                        let ends = now + 1 + self.millis(LINE);
+                        self.nodes[i].shares.lines.push((campaign, ends));
                     }
                 }
                 Some(_) => {}
                 None => self.saw(Happening::SharesUnknown),
             }
         }
+        self.answers_nobody_takes(i, campaign)?;
         let again = self.options.has(Defect::AsksAgainAsNew);
         let node = &mut self.nodes[i];
         let who = (node.member, run);
@@ -176,20 +232,92 @@ impl World {
         Ok(())
     }
 
-    fn let_down(&mut self, i: usize, run: Incarnation, campaign: CampaignId) -> Checked {
-        let forgets = self.options.has(Defect::SpentForgotten);
+    /// Of the lines that are out some are answered with no agent there; and an agent's phone drops.
+    fn answers_nobody_takes(&mut self, i: usize, campaign: CampaignId) -> Checked {
+        let now = self.now;
+        let (down, drops) = (self.chance(100), self.mishap(15));
         let shares = &mut self.nodes[i].shares;
+        shares.lines.retain(|(_, ends)| *ends > now);
+        let lines = shares.lines(campaign);
+        if down && lines > 0 {
+            let n = 1 + self.random.below(lines);
+            for _ in 0..n {
+                self.let_down(i, campaign)?;
+            }
+        }
+        if drops {
+            for _ in 0..=self.random.below(3) {
+                self.let_down(i, campaign)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn let_down(&mut self, i: usize, campaign: CampaignId) -> Checked {
+        let forgets = self.options.has(Defect::SpentForgotten);
+        let local = self.local(i).monotonic;
+        let node = &mut self.nodes[i];
+        let (who, shares) = ((node.member, node.run), &mut node.shares);
+        let nothing = shares.escrow.held(campaign) == 0;
+        let ended = shares.escrow.left(local, campaign).is_none();
+        // A share that ended covers the lines that were out then, and nobody else.
+        let beyond = nothing || (ended && shares.lines(campaign) == 0);
+        if nothing && shares.asked.is_some() {
+            *shares.forgotten.entry(campaign).or_default() += 1;
+        }
         let total = shares.escrow.note_abandoned(campaign);
         if !forgets {
-            shares.write(run, campaign, total);
+            shares.write(who.1, campaign, total);
         }
-        self.saw(Happening::SharesSpent);
+        // It was one of the lines, or took the agent of one.
+        let held = shares.escrow.held(campaign);
+        let more = shares.lines(campaign).saturating_sub(held);
+        shares.end_lines(campaign, more);
+        self.saw(match (beyond, ended) {
+            (true, _) => Happening::Overspent,
+            (false, true) => Happening::SpentAfterEnd,
+            (false, false) => Happening::SharesSpent,
+        });
+        let (now, directory) = (self.now, &self.directory.witness);
+        (self.checkers.abandonment).abandoned(now, who, campaign, beyond, directory)
+    }
+
+    /// A node's process ends with lines out: some of the persons wait, some answer when it is gone.
+    /// Nobody writes that down.
+    pub(crate) fn lines_cut_off(&mut self, i: usize) -> Checked {
         let now = self.now;
-        let directory = &self.directory.witness;
-        (self.checkers.abandonment).abandoned(now, i, campaign, directory)
+        let lines = std::mem::take(&mut self.nodes[i].shares.lines);
+        for campaign in CAMPAIGNS {
+            let of = lines.iter().filter(|(of, _)| *of == campaign);
+            let (out, on_line) = (
+                of.clone().count(),
+                of.filter(|(_, ends)| *ends > now).count(),
+            );
+            let node = &mut self.nodes[i];
+            let who = (node.member, node.run);
+            let held = node.shares.escrow.held(campaign);
+            if out > 0 {
+                let written = node.shares.written.entry(who.1).or_default();
+                written.in_air.insert(campaign, out as u64);
+            }
+            let most = held.min(on_line as u32);
+            for _ in 0..self.random.below(most + 1) {
+                self.saw(Happening::LetDownByCrash);
+                let directory = &self.directory.witness;
+                (self.checkers.abandonment).abandoned(now, who, campaign, false, directory)?;
+            }
+        }
+        Ok(())
     }
 
     fn ask_share(&mut self, i: usize, ask: EscrowAsk) {
+        let kept = |line: &domain::EscrowLine| {
+            let shares = &self.nodes[i].shares;
+            shares.lines(line.campaign) > 0 && shares.escrow.held(line.campaign) > line.want
+        };
+        if ask.lines.iter().any(kept) {
+            self.saw(Happening::SharesAtRisk);
+        }
         let returned = ask.lines.iter().any(|line| line.returned > 0);
         if returned {
             self.saw(Happening::SharesReturned);
@@ -210,22 +338,46 @@ impl World {
     }
 
     /// The directory answered an ask.
-    pub(crate) fn share_answered(&mut self, i: usize, sequence: u64, reply: &DirectoryReply) {
-        let shares = &mut self.nodes[i].shares;
-        let Some(asked) = shares.asked.take_if(|asked| asked.ask.sequence == sequence) else {
-            return;
+    pub(crate) fn share_answered(
+        &mut self,
+        i: usize,
+        sequence: u64,
+        reply: &DirectoryReply,
+    ) -> Checked {
+        // Refused: a later one of ours was taken already, which only a mistaken shell has. It is
+        // asked again, for ever.
+        let DirectoryReply::Escrow(grants) = reply else {
+            return Ok(());
         };
-        // Refused: a later one of ours was taken already, which only a mistaken shell has.
-        let none = Vec::new();
-        let grants = match reply {
-            DirectoryReply::Escrow(grants) => grants,
-            _ => &none,
+        let node = &mut self.nodes[i];
+        let (member, run, shares) = (node.member, node.run, &mut node.shares);
+        let Some(asked) = shares.asked.take_if(|asked| asked.ask.sequence == sequence) else {
+            return Ok(());
         };
         shares.proofs.clear();
-        shares.escrow.answered(asked.question.sequence, grants);
+        let campaigns = asked.ask.lines.iter().map(|line| line.campaign);
+        shares
+            .written
+            .entry(run)
+            .or_default()
+            .told
+            .extend(campaigns);
+        let mut grants = grants.clone();
+        let forgotten = std::mem::take(&mut shares.forgotten);
+        if self.options.has(Defect::OverspentForgotten) {
+            for grant in &mut grants {
+                grant.granted += forgotten.get(&grant.campaign).copied().unwrap_or(0);
+            }
+        }
+        shares.escrow.answered(asked.question.sequence, &grants);
+        for campaign in CAMPAIGNS {
+            let held = shares.escrow.held(campaign);
+            Abandonment::lent(member, campaign, held, &self.directory.witness)?;
+        }
         if grants.iter().any(|grant| grant.granted > 0) {
             self.saw(Happening::SharesGranted);
         }
+        Ok(())
     }
 
     /// At the end nothing is held any more that nobody uses.
@@ -242,7 +394,8 @@ impl World {
     }
 
     /// An entry about shares was committed.
-    pub(crate) fn shares_committed(&mut self) -> Checked {
+    pub(crate) fn shares_committed(&mut self, ask: &EscrowAsk, reply: &DirectoryReply) -> Checked {
+        self.checkers.abandonment.told(ask, reply);
         let (now, directory) = (self.now, &self.directory.witness);
         for campaign in CAMPAIGNS {
             self.checkers

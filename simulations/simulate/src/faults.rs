@@ -45,10 +45,10 @@ impl World {
                 let pause = self.millis(20_000);
                 self.voters[v].paused_until = self.now + pause;
             }
-            4 | 5 if self.options.crashes => self.crash(i, false),
-            6 if self.options.crashes => self.stop_in_order(i),
+            4 | 5 if self.options.crashes => self.crash(i, false)?,
+            6 if self.options.crashes => self.stop_in_order(i)?,
             7 if self.options.crashes => self.restart_voter(v)?,
-            8 | 9 if self.options.power_losses => self.crash(i, true),
+            8 | 9 if self.options.power_losses => self.crash(i, true)?,
             10 | 11 if self.options.partitions => self.partition(),
             12 if self.options.clogs => {
                 self.saw(Happening::Clogs);
@@ -146,7 +146,7 @@ impl World {
     }
 
     /// A node's process dies, or its whole machine.
-    fn crash(&mut self, i: usize, power: bool) {
+    fn crash(&mut self, i: usize, power: bool) -> Checked {
         self.saw(if power {
             Happening::PowerLosses
         } else {
@@ -173,6 +173,7 @@ impl World {
             };
             self.checkers.live.ends(attempt, end, call.answered);
         }
+        self.lines_cut_off(i)?;
         let clock = crate::world::Clock::drawn(&mut self.random);
         let lost = self.random.below(6) as usize;
         let node = &mut self.nodes[i];
@@ -194,12 +195,13 @@ impl World {
             node.shares.synced();
         }
         self.restarted(i, doubts);
+        Ok(())
     }
 
     /// A node stops in order: calls are ended, the hopper is given back, the session is closed.
-    fn stop_in_order(&mut self, i: usize) {
+    fn stop_in_order(&mut self, i: usize) -> Checked {
         if !self.runs(i) {
-            return;
+            return Ok(());
         }
         self.saw(Happening::CleanStops);
         let now = self.now;
@@ -212,6 +214,8 @@ impl World {
             }
         }
         self.end_calls(i);
+        // Whoever is on the line at the deadline is cut off.
+        self.lines_cut_off(i)?;
         let hopper = std::mem::take(&mut self.nodes[i].hopper);
         for lead in hopper {
             self.nodes[i].give_back(&lead);
@@ -230,6 +234,7 @@ impl World {
         node.shares.synced();
         node.clean = true;
         self.restarted(i, false);
+        Ok(())
     }
 
     fn restarted(&mut self, i: usize, doubts: bool) {

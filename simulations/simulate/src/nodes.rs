@@ -499,7 +499,7 @@ impl World {
             Answer::Send(leaving) => self.invite(i, *leaving)?,
             Answer::Applied(command, reply) => self.applied(i, command, reply),
             Answer::OptOut(sequence, reply) => self.opt_out_answered(i, sequence, &reply),
-            Answer::Share(sequence, reply) => self.share_answered(i, sequence, &reply),
+            Answer::Share(sequence, reply) => self.share_answered(i, sequence, &reply)?,
         }
         Ok(())
     }

@@ -81,6 +81,10 @@ happenings! {
     CopyReset, "copies of do-not-call replaced by a snapshot";
     SharesGranted, "asks answered with shares";
     SharesSpent, "persons let down";
+    SpentAfterEnd, "persons let down after their share's end";
+    Overspent, "persons let down beyond a share";
+    LetDownByCrash, "persons let down by a crash";
+    SharesAtRisk, "asks that keep back what lines may spend";
     SharesReturned, "asks that give shares back";
     SharesProved, "asks with proofs of earlier runs";
     SharesInDoubt, "entries with shares in doubt";

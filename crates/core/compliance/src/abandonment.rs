@@ -155,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_kept_as_long_as_the_longest_month() {
+        // Summer time ends within it: 31 days and an hour.
+        let month = AbandonmentWindow::Month(zones::find("Europe/London").unwrap());
+        let last = at("2026-10-31T23:59:59Z");
+        let begin = month.begins(last).unwrap();
+        assert!(last.since(begin) > Duration::from_secs(31 * 86_400));
+        assert!(begin > last - domain::limits::ABANDONMENT_WINDOW_MAX);
+    }
+
+    #[test]
     fn windows_print_in_words() {
         for (hours, words) in [
             (24, "24 hours"),

@@ -14,7 +14,7 @@ pub struct EscrowAsk {
     pub member: MemberId,
     /// The run of its process: a share belongs to one run.
     pub incarnation: Incarnation,
-    /// Counts the asks of this run, from 1.
+    /// Counts the asks of this run, from 1; 0 is said once at its begin and tells proofs only.
     pub sequence: u64,
     /// What the journal knows of earlier runs.
     pub proofs: Vec<EscrowProof>,
@@ -39,14 +39,18 @@ pub struct EscrowLine {
     pub want: u32,
 }
 
-/// What a journal proves of an earlier run: so many were abandoned in it and not one more.
+/// What a journal proves of an earlier run: so many were abandoned in it, and beyond them no more
+/// than were in the air when it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EscrowProof {
     /// The run.
     pub incarnation: Incarnation,
-    /// Abandonments of the whole run by campaign; a campaign that is not here had none that the
-    /// directory was not told of.
+    /// Abandonments of the whole run by campaign; a campaign that is not here had none, or none
+    /// that the directory was not told of.
     pub abandoned: Vec<(CampaignId, u64)>,
+    /// Attempts by campaign that were dialed and whose end is not written: whoever waited for an
+    /// agent, or answered after the process was gone, was let down by its end.
+    pub in_air: Vec<(CampaignId, u64)>,
 }
 
 /// The directory's answer for one campaign.

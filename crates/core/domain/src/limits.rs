@@ -185,7 +185,7 @@ pub const ESCROW_PROOFS: usize = 16;
 /// Earlier runs of a member whose shares of one campaign stay in doubt apart; of older ones only
 /// the sum is kept.
 pub const ESCROW_RUNS: usize = 8;
-/// Longest window of an abandonment budget: the longest month.
-pub const ABANDONMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400);
+/// Longest window of an abandonment budget: the longest month, in which summer time ends.
+pub const ABANDONMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400 + 3600);
 /// Shortest window of an abandonment budget: counts are kept by the hour.
 pub const ABANDONMENT_WINDOW_MIN: Duration = Duration::from_secs(6 * 3600);

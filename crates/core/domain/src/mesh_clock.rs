@@ -5,6 +5,7 @@
 //! that agrees with most, by theirs when it does not, by none when nobody can tell who is right.
 
 use crate::{Instant, MemberId, Now, WallTime, limits};
+use std::cmp::Reverse;
 
 /// One member's calendar, as it was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +111,7 @@ impl MeshClock {
         // heard the same say the same.
         let most = (self.heard.iter())
             .map(|h| (others(h.ahead), h.ahead))
-            .max_by_key(|(count, ahead)| (*count, -*ahead));
+            .max_by_key(|(count, ahead)| (*count, Reverse(*ahead)));
         match most {
             Some((count, theirs)) if count * 2 > all => ClockVerdict::Corrected {
                 ahead: own.saturating_sub(theirs),
@@ -189,6 +190,18 @@ mod tests {
         assert_eq!(wall.as_millis(), noon - HOUR, "two of four do not correct");
         let (wall, verdict) = hearing(&[noon, noon, noon]).wall(now(noon + HOUR));
         assert_eq!((wall.as_millis(), verdict.ahead()), (noon, HOUR));
+    }
+
+    #[test]
+    fn a_calendar_that_is_no_calendar_is_judged_too() {
+        let noon = 1_800_000_000_000;
+        for wrong in [i64::MIN, i64::MAX] {
+            let clock = hearing(&[wrong, noon, noon]);
+            assert_eq!(clock.verdict(now(noon)), ClockVerdict::Agrees);
+            assert!(hearing(&[wrong]).verdict(now(noon)).is_disputed());
+            let lone = clock.verdict(now(noon + HOUR));
+            assert!(lone.is_disputed(), "two of four: {lone:?}");
+        }
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Engine {
     pub(crate) facts: Facts,
     pub(crate) permit: Permit,
     pub(crate) escrow: Escrow,
+    /// What was said last of each campaign's share: what is left, what is wanted.
+    pub(crate) shares_told: BTreeMap<CampaignId, (Option<u32>, u32)>,
     pub(crate) calls: CallCenter,
     pub(crate) trunk_ua: sip::Endpoint,
     pub(crate) agent_ua: sip::Endpoint,
@@ -101,6 +103,7 @@ impl Engine {
             ),
             permit: Permit::new(config.freshness),
             escrow: Escrow::default(),
+            shares_told: BTreeMap::new(),
             calls: CallCenter::new(),
             facts: Facts::default(),
             legs: Legs::default(),

@@ -37,8 +37,13 @@ impl Engine {
         if let Some(question) = self.escrow.poll(now.monotonic, at_risk) {
             self.output(Output::AskEscrow(question));
         }
-        let shares: Vec<_> = self.escrow.shares(now.monotonic).collect();
-        for (campaign, left, want) in shares {
+        let news: Vec<_> = (self.escrow.shares(now.monotonic))
+            .filter(|(campaign, left, want)| {
+                self.shares_told.get(campaign) != Some(&(*left, *want))
+            })
+            .collect();
+        for (campaign, left, want) in news {
+            self.shares_told.insert(campaign, (left, want));
             self.observe(Observed::Share {
                 campaign,
                 left,

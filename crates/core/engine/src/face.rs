@@ -365,7 +365,7 @@ pub enum Observed {
     },
     /// An INVITE left although its permission had run out meanwhile; it was cancelled at once.
     SentLate,
-    /// What this node may abandon of a campaign; told each second.
+    /// What this node may abandon of a campaign; told when it changed.
     Share {
         /// The campaign.
         campaign: CampaignId,

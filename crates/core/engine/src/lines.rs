@@ -160,7 +160,15 @@ impl Engine {
             let Some(pace) = self.paces.get_mut(&campaign.id) else {
                 return view;
             };
-            view.budget = budget(pack, self.escrow.left(now.monotonic, campaign.id));
+            // Whose lines take the agents first is not known: what is launched here puts the lines
+            // of others at risk, so the least share of them all bounds it.
+            let share = |campaign| self.escrow.left(now.monotonic, campaign);
+            let others = seen
+                .elsewhere
+                .iter()
+                .map(|other| share(*other).unwrap_or(0));
+            let left = share(campaign.id).map(|own| others.fold(own, u32::min));
+            view.budget = budget(pack, left);
             let Some(place) = pace.controller.give_up(now.monotonic, &view) else {
                 return view;
             };

@@ -85,6 +85,12 @@ struct World {
     asked_in: Vec<RegionId>,
     /// What the directory would grant of the abandonment budget; none while it does not answer.
     share: Option<u32>,
+    /// The same of every other campaign than the first.
+    other_share: u32,
+    /// What the engine gave back of its shares.
+    returned: u32,
+    /// Calls that came to the far ends, and what each would be accepted with.
+    incoming: Vec<(Side, sip::CallHandle, Bytes)>,
     /// Abandonments of the run, as the journal was told of each.
     abandoned: Vec<u64>,
     /// Where the engine said phones are.
@@ -196,6 +202,9 @@ impl World {
             asked: Vec::new(),
             asked_in: Vec::new(),
             share: None,
+            other_share: 0,
+            returned: 0,
+            incoming: Vec::new(),
             abandoned: Vec::new(),
             phones: BTreeMap::new(),
         };
@@ -372,8 +381,14 @@ impl World {
 
     /// The directory's answer to an ask for shares.
     fn grant(&mut self, question: &permit::EscrowQuestion) {
-        let Some(share) = &mut self.share else { return };
+        let Some(first) = &mut self.share else { return };
+        let (others, returned) = (&mut self.other_share, &mut self.returned);
         let grants = question.lines.iter().map(|line| {
+            let share = match line.campaign {
+                CAMPAIGN => &mut *first,
+                _ => &mut *others,
+            };
+            *returned += line.returned;
             let granted = line.want.min(*share);
             *share -= granted;
             domain::EscrowGrant {
@@ -433,7 +448,13 @@ impl World {
                 while let Some(output) = ua.poll_output() {
                     match output {
                         sip::Output::Transmit { flow, bytes, .. } => out.push((flow, bytes)),
-                        sip::Output::Event(event) => answer(ua, self.now, side, event),
+                        sip::Output::Event(event) => {
+                            if let SipEvent::Incoming { call, body, .. } = &event {
+                                let (accepts, _) = media_at(30_000).answer(body).unwrap();
+                                self.incoming.push((side, *call, Bytes::from(accepts)));
+                            }
+                            answer(ua, self.now, side, event);
+                        }
                     }
                 }
                 for (flow, bytes) in out {
@@ -1055,4 +1076,135 @@ fn a_share_of_one_is_one_line_ahead_until_it_is_spent() {
     assert_eq!(world.abandoned, [1]);
     world.run(Duration::from_secs(10));
     assert_eq!(world.engine.abandonments_untold(), 0, "the directory knows");
+}
+
+/// A lead whose number rings on, of another campaign than the first.
+fn other_lead(campaign: CampaignId, place: u32) -> LeasedLead {
+    LeasedLead {
+        lead: LeadId::new(REGION, 100 + u64::from(place)),
+        attempt: AttemptId::new(REGION, 60, place),
+        campaign,
+        number: number(&format!("+86138001391{place}2")),
+        ..World::leads(&["8002"]).remove(0)
+    }
+}
+
+#[test]
+fn one_campaigns_lines_do_not_use_up_anothers_share() {
+    let mut world = World::new();
+    let two = CampaignId(2);
+    (world.share, world.other_share) = (Some(10), 1);
+    world.ratio();
+    let other = Campaign {
+        id: two,
+        name: "summer".into(),
+        pacing: PacingMode::Ratio,
+        dial_level: DialLevel(300),
+        ..campaign()
+    };
+    world.input(Input::Directory {
+        index: 7,
+        changes: vec![DirectoryChange::Campaign(Arc::new(other))],
+    });
+    world.shift();
+    world.run(Duration::from_secs(2));
+    world.input(Input::Claimed {
+        region: REGION,
+        campaign: two,
+        leads: (0..2).map(|place| other_lead(two, place)).collect(),
+        rest: None,
+    });
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.invites.len(), 2, "one more than agents");
+    // The first campaign may let ten down. But whoever of these lines is answered first takes the
+    // agent, and two more of them are too many for the other's share.
+    world.lease(&["8002", "8012", "8022", "8032"]);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.invites.len(), 2);
+    // The other's lines rang out.
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.invites.len(), 5, "three an agent");
+}
+
+#[test]
+fn a_share_that_ends_while_lines_are_out_lets_them_ring_and_launches_none_ahead() {
+    let mut world = World::new();
+    world.share = Some(9);
+    world.ratio();
+    let numbers: Vec<String> = (0..90).map(|n| format!("8{n:02}2")).collect();
+    let numbers: Vec<&str> = numbers.iter().map(String::as_str).collect();
+    world.shift();
+    world.run(Duration::from_secs(2));
+    world.stock = Some(World::leads(&numbers));
+    // What was claimed before there was any stock.
+    world.lease(&[]);
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.invites.len(), 3, "three an agent");
+    // The directory answers no more.
+    world.share = None;
+    let ends = world.now.monotonic + Duration::from_secs(118);
+    while world.now.monotonic < ends {
+        world.run(Duration::from_secs(1));
+    }
+    let launched = world.invites.len();
+    assert!(launched > 12, "{launched} lines in two minutes");
+    // What was out at the end rings on until its own limit.
+    let out = world.engine.live();
+    assert!(out >= 2, "{out} lines are out");
+    world.run(Duration::from_secs(90));
+    let later: Vec<Instant> = world.invites.iter().skip(launched).map(|i| i.0).collect();
+    assert!(later.len() >= 2, "it dials on, {later:?}");
+    for pair in later.windows(2) {
+        let gap = pair[1].since(pair[0]);
+        assert!(
+            gap >= Duration::from_secs(19),
+            "one line an agent: {later:?}"
+        );
+    }
+    assert_eq!(world.engine.status(world.now).agents.reserved, 1);
+}
+
+#[test]
+fn a_drain_gives_shares_back_while_calls_go_on() {
+    let mut world = World::new();
+    world.share = Some(5);
+    world.ratio();
+    world.shift();
+    world.run(Duration::from_secs(2));
+    world.lease(&["8000"]);
+    world.run(Duration::from_secs(2));
+    assert_eq!((world.invites.len(), world.returned), (1, 0));
+    assert!(!world.engine.shares_settled());
+    world.input(Input::Drain);
+    world.run(Duration::from_secs(2));
+    assert_eq!((world.engine.live(), world.returned), (1, 5));
+    assert!(world.engine.shares_settled());
+}
+
+#[test]
+fn a_phone_that_drops_without_a_share_is_an_abandonment_that_is_told() {
+    let mut world = World::new();
+    world.share = Some(0);
+    world.ratio();
+    world.shift();
+    world.run(Duration::from_secs(2));
+    world.lease(&["8002"]);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.engine.status(world.now).agents.reserved, 1);
+    let call = |world: &World, side| {
+        let found = world.incoming.iter().rev().find(|(of, ..)| *of == side);
+        let (_, call, accepts) = found.expect("it was called");
+        (*call, accepts.clone())
+    };
+    let (phone, _) = call(&world, Side::Agents);
+    world.phone.bye(world.now, phone, None).unwrap();
+    world.run(Duration::from_secs(1));
+    // Nobody is there any more, and the person answers.
+    let (person, accepts) = call(&world, Side::Trunks);
+    world.carrier.accept(world.now, person, accepts).unwrap();
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.abandoned, [1]);
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.engine.abandonments_untold(), 0);
+    assert!(world.engine.shares_settled());
 }

@@ -26,8 +26,10 @@ pub struct EscrowQuestion {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Account {
-    /// Permitted abandonments that are held.
-    left: u32,
+    /// Permitted abandonments that are held. Below zero while more were spent than were held and
+    /// an ask is under way: what it brings pays for them first. The directory counts no further
+    /// down than zero, so neither does this once it is told.
+    balance: i64,
     /// Nothing may be launched ahead from then on.
     ends: Instant,
     /// What goes beyond is given back.
@@ -68,9 +70,13 @@ pub struct Escrow {
 }
 
 impl Account {
+    fn held(&self) -> u32 {
+        u32::try_from(self.balance.max(0)).unwrap_or(u32::MAX)
+    }
+
     /// What is given back: `at_risk` may still be lost by lines that are out.
     fn surplus(&self, at_risk: u32) -> u32 {
-        (self.left).saturating_sub(self.keep.min(self.want).max(at_risk))
+        (self.held()).saturating_sub(self.keep.min(self.want).max(at_risk))
     }
 
     fn speaks(&self, now: Instant, at_risk: u32, closing: bool) -> bool {
@@ -89,9 +95,9 @@ impl Account {
         } else {
             LATER
         };
-        let held = self.want > 0 || self.left > 0;
+        let held = self.want > 0 || self.balance > 0;
         let renews = held && self.ends.since(now) < limits::ESCROW_LIFE / 2;
-        now.since(at) >= wait && (changed || renews || self.want > self.left)
+        now.since(at) >= wait && (changed || renews || self.want > self.held())
     }
 }
 
@@ -110,7 +116,7 @@ impl Escrow {
     pub fn note_abandoned(&mut self, campaign: CampaignId) -> u64 {
         let account = self.accounts.entry(campaign).or_default();
         account.abandoned = account.abandoned.saturating_add(1);
-        account.left = account.left.saturating_sub(1);
+        account.balance -= 1;
         account.total += 1;
         account.total
     }
@@ -126,7 +132,13 @@ impl Escrow {
     /// left of it.
     pub fn left(&self, now: Instant, campaign: CampaignId) -> Option<u32> {
         let account = self.accounts.get(&campaign)?;
-        (now < account.ends).then_some(account.left)
+        (now < account.ends).then_some(account.held())
+    }
+
+    /// What is held of a campaign, usable or not: lines that were out when a share ended may still
+    /// spend it.
+    pub fn held(&self, campaign: CampaignId) -> u32 {
+        self.accounts.get(&campaign).map_or(0, Account::held)
     }
 
     /// The run is about to end: whatever is not at risk is given back, and nothing waits.
@@ -137,20 +149,20 @@ impl Escrow {
 
     /// Whether the directory knows everything, and nothing of its budgets is held here.
     pub fn is_settled(&self) -> bool {
-        let settled = |a: &Account| a.left == 0 && a.answers == 0 && a.abandoned == 0;
+        let settled = |a: &Account| a.balance <= 0 && a.answers == 0 && a.abandoned == 0;
         self.asked.is_none() && self.accounts.values().all(settled)
     }
 
     /// Every campaign with its share, as [`Escrow::left`] tells it, and what it would like.
     pub fn shares(&self, now: Instant) -> impl Iterator<Item = (CampaignId, Option<u32>, u32)> {
         (self.accounts.iter()).map(move |(id, account)| {
-            let left = (now < account.ends).then_some(account.left);
+            let left = (now < account.ends).then_some(account.held());
             (*id, left, account.want)
         })
     }
 
     /// The ask that is to be sent now, if any. `at_risk` says how many persons of a campaign the
-    /// lines that are out could let down.
+    /// lines that are out could let down; asked only where something is held.
     pub fn poll(
         &mut self,
         now: Instant,
@@ -171,9 +183,13 @@ impl Escrow {
             .map(|(id, _)| *id)
             .collect();
         for campaign in after {
-            let risk = at_risk(campaign);
             let Some(account) = self.accounts.get_mut(&campaign) else {
                 continue;
+            };
+            // Nothing held, nothing to give back, whatever the lines are.
+            let risk = match account.held() {
+                0 => 0,
+                _ => at_risk(campaign),
             };
             if !account.speaks(now, risk, self.closing) {
                 continue;
@@ -182,7 +198,7 @@ impl Escrow {
                 break;
             }
             let returned = account.surplus(risk);
-            account.left -= returned;
+            account.balance = i64::from(account.held() - returned);
             account.told = Some((account.want, now));
             lines.push(EscrowLine {
                 campaign,
@@ -222,7 +238,7 @@ impl Escrow {
             };
             match grants.iter().find(|grant| grant.campaign == line.campaign) {
                 Some(grant) => {
-                    account.left = account.left.saturating_add(grant.granted);
+                    account.balance += i64::from(grant.granted);
                     account.keep = grant.keep;
                     if grant.renewed {
                         let ends = asked.first + at_most(limits::ESCROW_LIFE);
@@ -314,12 +330,41 @@ mod tests {
         assert_eq!(escrow.left(at(7), CAMPAIGN), Some(0));
         escrow.note_abandoned(CAMPAIGN);
         assert_eq!(escrow.untold(), 4);
+        // The directory has one out; two that it was not told of use it up, and more.
         escrow.answered(2, &grant(1, 10, true));
         assert_eq!(
             (escrow.left(at(8), CAMPAIGN), escrow.untold()),
-            (Some(1), 2)
+            (Some(0), 2)
         );
         assert_eq!(escrow.poll(at(20), none).unwrap().lines[0].abandoned, 2);
+    }
+
+    #[test]
+    fn what_was_spent_beyond_the_share_is_paid_by_the_ask_that_was_under_way() {
+        // As the directory counts it: what is told comes off, no further down than zero.
+        let (mut escrow, mut out) = (holding(), 3);
+        let tell = |escrow: &mut Escrow, out: &mut u32, secs, granted| {
+            let asked = escrow.poll(at(secs), none).unwrap();
+            let line = asked.lines[0];
+            *out = out.saturating_sub(line.abandoned + line.returned) + granted;
+            asked.sequence
+        };
+        (0..3).for_each(|_| _ = escrow.note_abandoned(CAMPAIGN));
+        let sequence = tell(&mut escrow, &mut out, 6, 2);
+        // Two phones drop while the two that were granted are on their way.
+        (0..2).for_each(|_| _ = escrow.note_abandoned(CAMPAIGN));
+        escrow.answered(sequence, &grant(2, 10, true));
+        assert_eq!((escrow.left(at(7), CAMPAIGN), out), (Some(0), 2));
+        let sequence = tell(&mut escrow, &mut out, 12, 0);
+        escrow.answered(sequence, &grant(0, 10, true));
+        assert_eq!((escrow.left(at(13), CAMPAIGN), out), (Some(0), 0));
+        // What was told is no debt here: the directory has it in its counts.
+        escrow.note_abandoned(CAMPAIGN);
+        assert_eq!(escrow.held(CAMPAIGN), 0);
+        let sequence = tell(&mut escrow, &mut out, 18, 1);
+        escrow.answered(sequence, &grant(1, 10, true));
+        assert_eq!((escrow.left(at(19), CAMPAIGN), out), (Some(1), 1));
+        assert!(!escrow.is_settled());
     }
 
     #[test]
@@ -368,6 +413,14 @@ mod tests {
         escrow.answered(asked.sequence, &grant(0, 0, true));
         assert_eq!(escrow.poll(at(60), none), None, "nothing to say");
         assert_eq!(escrow.left(at(60), CAMPAIGN), Some(0));
+    }
+
+    #[test]
+    fn lines_are_counted_only_where_something_is_held() {
+        let mut escrow = holding();
+        (0..3).for_each(|_| _ = escrow.note_abandoned(CAMPAIGN));
+        let asked = escrow.poll(at(6), |_| unreachable!("nothing is held"));
+        assert_eq!(asked.unwrap().lines[0].returned, 0);
     }
 
     #[test]

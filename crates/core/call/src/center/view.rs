@@ -50,6 +50,8 @@ pub struct PacingView {
     pub waiting: u32,
     /// Lines of other campaigns, without an agent of their own, that the ready agents serve too.
     pub lines_elsewhere: u32,
+    /// The campaigns that those are of.
+    pub elsewhere: Vec<CampaignId>,
 }
 
 impl CallCenter {
@@ -57,9 +59,9 @@ impl CallCenter {
     pub fn pacing_view(&self, campaign: CampaignId, now: Now) -> PacingView {
         let mut view = PacingView {
             ready: self.ready.count(campaign) as u32,
-            lines_elsewhere: self.lines_elsewhere(campaign),
             ..PacingView::default()
         };
+        self.look_elsewhere(campaign, &mut view);
         for id in self.lines.get(&campaign).into_iter().flatten() {
             let attempt = self.attempt(*id);
             view.reserved += u32::from(attempt.reserved.is_some());
@@ -88,8 +90,8 @@ impl CallCenter {
         view
     }
 
-    /// Lines of other campaigns that may take this campaign's ready agents.
-    fn lines_elsewhere(&self, campaign: CampaignId) -> u32 {
+    /// Counts lines of other campaigns that may take this campaign's ready agents.
+    fn look_elsewhere(&self, campaign: CampaignId, view: &mut PacingView) {
         let all = self.ready.any();
         let mut shared = BTreeSet::new();
         if !all && self.lines.keys().any(|other| *other != campaign) {
@@ -97,12 +99,16 @@ impl CallCenter {
                 shared.extend(self.agent(id).campaigns.iter().copied());
             }
         }
-        self.lines
-            .iter()
-            .filter(|(other, _)| **other != campaign && (all || shared.contains(other)))
-            .flat_map(|(_, lines)| lines)
-            .filter(|id| self.attempt(**id).reserved.is_none())
-            .count() as u32
+        let others = (self.lines.iter())
+            .filter(|(other, _)| **other != campaign && (all || shared.contains(other)));
+        for (other, lines) in others {
+            let free = |id: &&AttemptId| self.attempt(**id).reserved.is_none();
+            let count = lines.iter().filter(free).count() as u32;
+            if count > 0 {
+                view.lines_elsewhere += count;
+                view.elsewhere.push(*other);
+            }
+        }
     }
 
     /// Attempts under way, with their numbers: for do-not-call entries and ends of validity.

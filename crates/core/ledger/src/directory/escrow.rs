@@ -8,7 +8,8 @@
 //!
 //! A share belongs to one run of one node. Of a run that ended, or that was not heard of until its
 //! share ended, what was out counts as abandoned, until its window has passed or the node's journal
-//! proves otherwise.
+//! proves otherwise. Of a run that crashed it never proves that those who were on the line then
+//! were not let down: so many of what was out stay abandoned.
 
 mod counts;
 
@@ -154,7 +155,8 @@ impl Escrow {
                 .out
                 .saturating_sub(u32::try_from(-free).unwrap_or(u32::MAX)),
         };
-        let renewed = free >= 0;
+        // Who holds nothing may know that at any time: it permits nothing.
+        let renewed = free >= 0 || share.out == 0;
         if renewed {
             share.ends = ends;
         }
@@ -209,22 +211,44 @@ impl Escrow {
         self.campaigns.retain(|_, account| used(account));
     }
 
-    fn prove(&mut self, clock: WallTime, member: MemberId, proof: &EscrowProof) {
+    /// Takes what a journal proves. Of a campaign that the run never spoke of it counts where that
+    /// is `news`: the campaign is known, and no proof of the run can have come before.
+    fn prove(
+        &mut self,
+        clock: WallTime,
+        member: MemberId,
+        proof: &EscrowProof,
+        news: impl Fn(CampaignId) -> bool,
+    ) {
+        let of = |list: &[(CampaignId, u64)], campaign: CampaignId| {
+            let found = list.iter().find(|(id, _)| *id == campaign);
+            found.map_or(0, |(_, n)| *n)
+        };
+        let mut untold: BTreeMap<CampaignId, u64> = proof.abandoned.iter().copied().collect();
         for (campaign, account) in &mut self.campaigns {
             let Some(share) = account.shares.remove(&(member, proof.incarnation)) else {
                 continue;
             };
-            let of_this = |(id, _): &&(CampaignId, u64)| id == campaign;
-            let total = proof.abandoned.iter().find(of_this).map_or(0, |(_, n)| *n);
+            untold.remove(campaign);
+            let total = of(&proof.abandoned, *campaign);
             // What was told may be more than what the journal still knows: then it is that.
             let more = total.saturating_sub(share.abandoned);
-            (account.counts).add_abandoned(clock, u32::try_from(more).unwrap_or(u32::MAX));
+            // Whoever was on the line is counted as let down, but no more than the share allowed:
+            // a node that dials one line for each agent loses nothing by a crash.
+            let out = u64::from(share.out).saturating_sub(more);
+            let doubt = of(&proof.in_air, *campaign).min(out);
+            let more = u32::try_from(more.saturating_add(doubt)).unwrap_or(u32::MAX);
+            account.counts.add_abandoned(clock, more);
+        }
+        for (campaign, n) in untold.into_iter().filter(|(id, n)| *n > 0 && news(*id)) {
+            let account = self.campaigns.entry(campaign).or_default();
+            (account.counts).add_abandoned(clock, u32::try_from(n).unwrap_or(u32::MAX));
         }
     }
 
     /// Forgets what no window of any rule pack reaches.
     fn sweep(&mut self, campaign: CampaignId, clock: WallTime) {
-        let over = clock - limits::ABANDONMENT_WINDOW_MAX - CALENDARS;
+        let over = reached(clock);
         let holders = &self.holders;
         if let Some(account) = self.campaigns.get_mut(&campaign) {
             account.counts.forget(clock);
@@ -236,9 +260,14 @@ impl Escrow {
     }
 }
 
+/// What ended by then, no window of any rule pack reaches any more.
+fn reached(clock: WallTime) -> WallTime {
+    clock - limits::ABANDONMENT_WINDOW_MAX - CALENDARS
+}
+
 impl Account {
     /// Of the runs of a member, only the newest are kept apart: what older ones held becomes
-    /// abandonments for good, from the present on.
+    /// abandonments for good, from the present on; nothing where it has left every window.
     fn bury(&mut self, clock: WallTime, member: MemberId) {
         let first = (member, Incarnation(0));
         let last = (member, Incarnation(u64::MAX));
@@ -248,7 +277,8 @@ impl Account {
             .map(|(key, _)| *key)
             .collect();
         for key in runs.iter().rev().skip(limits::ESCROW_RUNS) {
-            if let Some(share) = self.shares.remove(key) {
+            let share = self.shares.remove(key);
+            if let Some(share) = share.filter(|share| share.ends > reached(clock)) {
                 self.counts.add_abandoned(clock, share.out);
             }
         }
@@ -264,8 +294,10 @@ impl Directory {
         for proof in &ask.proofs {
             let most = limits::CAMPAIGNS;
             checks::room("ask.proofs.abandoned", 0, proof.abandoned.len(), most)?;
+            checks::room("ask.proofs.in_air", 0, proof.in_air.len(), most)?;
         }
         let clock = self.clock;
+        let spoke = (self.escrow.holders.get(&ask.member)).map(|holder| holder.incarnation);
         match self.escrow.holders.get(&ask.member) {
             Some(last) if last.incarnation > ask.incarnation => {
                 let why = format!("is an earlier run than {}", last.incarnation.0);
@@ -282,8 +314,12 @@ impl Directory {
             }
             _ => self.escrow.begin(clock, ask.member, ask.incarnation),
         }
+        let (campaigns, escrow) = (&self.campaigns, &mut self.escrow);
         for proof in (ask.proofs.iter()).filter(|p| p.incarnation < ask.incarnation) {
-            self.escrow.prove(clock, ask.member, proof);
+            // Only a later run can have proved it.
+            let first = spoke.is_none_or(|run| proof.incarnation >= run);
+            let news = |id: CampaignId| first && campaigns.contains_key(&id);
+            escrow.prove(clock, ask.member, proof, news);
         }
         let known = |line: &&EscrowLine| self.campaigns.contains_key(&line.campaign);
         let lines: Vec<&EscrowLine> = ask.lines.iter().filter(known).collect();

@@ -168,5 +168,6 @@ fn agents_take_calls_of_their_campaigns_only() {
     assert_eq!(floor.state(ANN), AgentState::OnCall);
     floor.ready(BEN);
     floor.dial(2, &two);
-    assert_eq!(floor.view(&one).lines_elsewhere, 1);
+    let view = floor.view(&one);
+    assert_eq!((view.lines_elsewhere, view.elsewhere), (1, vec![two.id]));
 }

@@ -63,7 +63,7 @@ impl Counts {
 
     /// Forgets hours that no window reaches.
     pub(super) fn forget(&mut self, clock: WallTime) {
-        let first = hour(clock - limits::ABANDONMENT_WINDOW_MAX - CALENDARS);
+        let first = hour(super::reached(clock));
         self.0 = self.0.split_off(&first);
     }
 

@@ -265,6 +265,7 @@ fn a_run_that_ended_without_a_word_has_spent_its_share() {
     ask.proofs.push(EscrowProof {
         incarnation: Incarnation(1),
         abandoned: vec![(CAMPAIGN, 1)],
+        in_air: Vec::new(),
     });
     world.ask(ask);
     let view = world.view();
@@ -287,6 +288,7 @@ fn a_proof_adds_what_was_not_told_and_never_less_than_what_was() {
         ask.proofs.push(EscrowProof {
             incarnation: Incarnation(run - 1),
             abandoned: vec![(CAMPAIGN, total)],
+            in_air: Vec::new(),
         });
         world.ask(ask);
         world.view().abandoned
@@ -300,9 +302,88 @@ fn a_proof_adds_what_was_not_told_and_never_less_than_what_was() {
     ask.proofs.push(EscrowProof {
         incarnation: Incarnation(3),
         abandoned: vec![(CAMPAIGN, 99)],
+        in_air: Vec::new(),
     });
     world.ask(ask);
     assert_eq!(world.view().abandoned, 10);
+}
+
+/// The first ask of a node's run, which tells only what its journal proves of another.
+fn begin(world: &mut World, node: usize, run: u64, proof: EscrowProof) -> BudgetView {
+    let begun = EscrowAsk {
+        member: NODES[node],
+        incarnation: Incarnation(run),
+        sequence: 0,
+        proofs: vec![proof],
+        lines: Vec::new(),
+    };
+    let reply = world.ask(begun.clone());
+    assert_eq!(reply, DirectoryReply::Escrow(Vec::new()));
+    let view = world.view();
+    // Said again it is the same.
+    assert_eq!(world.ask(begun), reply);
+    assert_eq!(world.view(), view);
+    view
+}
+
+#[test]
+fn a_proof_leaves_abandoned_who_was_on_the_line_but_no_more_than_the_share() {
+    let proof = |abandoned: &[u64], in_air| EscrowProof {
+        incarnation: Incarnation(1),
+        abandoned: abandoned.iter().map(|n| (CAMPAIGN, *n)).collect(),
+        in_air: vec![(CAMPAIGN, in_air)],
+    };
+    for (untold, in_air, abandoned) in [
+        (0, 0, 0),
+        (0, 3, 3),
+        (0, 40, 4),
+        (1, 40, 4),
+        (1, 2, 3),
+        // More than the share allowed, and known.
+        (6, 40, 6),
+    ] {
+        let mut world = World::new();
+        world.answers(0, 1, 210);
+        assert_eq!(world.wants(0, 1, 4).granted, 4);
+        let view = begin(&mut world, 0, 2, proof(&[untold], in_air));
+        let left = 4 - abandoned;
+        assert_eq!(
+            (view.in_doubt, view.abandoned, view.left),
+            (0, abandoned as u64, left),
+            "{untold} not told, {in_air} in the air"
+        );
+        assert_eq!(world.wants(0, 2, 1).granted, u32::from(left > 0));
+    }
+    // With a line for each agent, and so without a share, a crash costs nothing.
+    let mut world = World::new();
+    world.answers(0, 1, 210);
+    assert_eq!(begin(&mut world, 0, 2, proof(&[], 40)).abandoned, 0);
+}
+
+#[test]
+fn a_proof_counts_what_a_run_never_told_and_counts_it_once() {
+    let proof = |run| EscrowProof {
+        incarnation: Incarnation(run),
+        abandoned: vec![(CAMPAIGN, 2), (CampaignId(9), 5)],
+        in_air: Vec::new(),
+    };
+    // A node that never spoke; and one of whose last run nothing was heard of this campaign.
+    let mut world = World::new();
+    assert_eq!(begin(&mut world, 0, 2, proof(1)).abandoned, 2);
+    assert_eq!(begin(&mut world, 0, 3, proof(2)).abandoned, 4);
+    // What an earlier start may have proved already is no news.
+    assert_eq!(begin(&mut world, 0, 4, proof(2)).abandoned, 4);
+    let mut again = world.next(0, 4, vec![NOTHING]);
+    again.proofs.push(proof(3));
+    world.ask(again);
+    assert_eq!(world.view().abandoned, 4);
+    // A run that spoke of the campaign is judged by what it told.
+    let told = EscrowLine {
+        abandoned: 2,
+        ..NOTHING
+    };
+    world.tell(0, 4, told);
+    assert_eq!(begin(&mut world, 0, 5, proof(4)).abandoned, 6);
 }
 
 #[test]
@@ -370,6 +451,32 @@ fn a_share_is_not_renewed_over_answers_that_leave() {
 }
 
 #[test]
+fn who_holds_nothing_of_an_overspent_budget_knows_it() {
+    let mut world = World::new();
+    world.answers(0, 1, 210);
+    assert_eq!(world.wants(0, 1, 3).granted, 3);
+    // Far more than it held: phones dropped.
+    let line = EscrowLine {
+        abandoned: 20,
+        want: 3,
+        ..NOTHING
+    };
+    let grant = world.tell(0, 1, line);
+    assert!(world.left() < 0);
+    assert_eq!((grant.granted, grant.keep, grant.renewed), (0, 0, true));
+    // And who never held any.
+    let grant = world.wants(1, 1, 3);
+    assert_eq!((grant.granted, grant.keep, grant.renewed), (0, 0, true));
+    let view = world.view();
+    assert!(view.shares.iter().all(|share| share.live), "{view:?}");
+    assert!(
+        view.shares
+            .iter()
+            .all(|share| (share.out, share.want) == (0, 3))
+    );
+}
+
+#[test]
 fn a_calendar_that_runs_ahead_makes_no_answer_count_longer() {
     let mut world = World::new();
     let since = world.wall() + Duration::from_secs(20 * DAY);
@@ -406,6 +513,24 @@ fn of_many_runs_only_the_newest_stay_apart() {
 }
 
 #[test]
+fn what_a_run_held_before_every_window_is_nobodys_debt() {
+    let mut world = World::new();
+    world.answers(0, 1, 10_000);
+    let runs = limits::ESCROW_RUNS as u64 + 1;
+    for run in 1..=runs {
+        assert_eq!(world.wants(0, run, 2).granted, 2, "run {run}");
+    }
+    // Nobody asks for the campaign while two months pass; then runs begin for others.
+    world.at = 60 * DAY;
+    for run in runs + 1..=2 * runs {
+        let begun = world.next(0, run, Vec::new());
+        world.ask(begun);
+    }
+    let view = world.view();
+    assert_eq!((view.abandoned, view.in_doubt, view.left), (0, 0, 0));
+}
+
+#[test]
 fn asks_have_bounds_and_known_askers() {
     let mut world = World::new();
     let full = world.next(0, 1, vec![NOTHING; limits::ESCROW_LINES]);
@@ -420,10 +545,26 @@ fn asks_have_bounds_and_known_askers() {
     let proof = EscrowProof {
         incarnation: Incarnation(1),
         abandoned: Vec::new(),
+        in_air: Vec::new(),
     };
     let mut over = world.next(0, 2, Vec::new());
     over.proofs = vec![proof; limits::ESCROW_PROOFS + 1];
     assert!(matches!(world.ask(over), DirectoryReply::Rejected(r) if r.field == "ask.proofs"));
+    for airborne in [false, true] {
+        let list = vec![(CAMPAIGN, 1); limits::CAMPAIGNS + 1];
+        let mut over = world.next(0, 2, Vec::new());
+        over.proofs.push(EscrowProof {
+            incarnation: Incarnation(1),
+            abandoned: if airborne { Vec::new() } else { list.clone() },
+            in_air: if airborne { list } else { Vec::new() },
+        });
+        let reply = world.ask(over);
+        assert!(
+            matches!(&reply, DirectoryReply::Rejected(r)
+                if r.limit == Some(limits::CAMPAIGNS as u64)),
+            "{reply:?}"
+        );
+    }
     let mut stranger = world.next(0, 1, vec![NOTHING]);
     stranger.member = MemberId(9);
     assert!(matches!(world.ask(stranger), DirectoryReply::Rejected(r) if r.field == "ask.member"));
