@@ -20,7 +20,7 @@ use dialmesh_http::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
         Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
-        ConsentWithdrawal, DncBase, DncBaseUse, DncCheck, DncImportOptions, DncPattern, DncRemoval,
+        ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck, DncImportOptions, DncPattern, DncRemoval,
         DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, ImportOptions,
         JoinToken, JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter, Member as MemberView,
         Operation, Page, PageQuery, PatternRemoval, PatternRequest, Region, RegionPolicy,
@@ -461,7 +461,7 @@ impl AdminBackend for Desk {
         by: &Caller,
         number: PhoneNumber,
         request: ConsentWithdrawal,
-    ) -> Answer<DncResult> {
+    ) -> Answer<ConsentWithdrawn> {
         consents::withdraw(&self.0, by, number, request).await
     }
     async fn import_consents(

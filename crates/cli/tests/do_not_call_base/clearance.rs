@@ -70,7 +70,8 @@ pub(super) async fn story() -> Result<()> {
     ];
     let counted = said(&world, &[&words[..], &["--dry-run"]].concat())?;
     ensure!(counted["counts"]["accepted"] == AGREED, "{counted}");
-    let taken = said(&world, &words)?;
+    let import = words;
+    let taken = said(&world, &import)?;
     ensure!(taken["counts"]["accepted"] == AGREED, "{taken}");
     let checked = said(&world, &["consent", "check", &agreed[0]])?;
     let consent = &checked["consents"][0];
@@ -108,7 +109,20 @@ pub(super) async fn story() -> Result<()> {
     ];
     let withdrawn = said(&world, &words)?;
     ensure!(withdrawn["state"] == "effective", "{withdrawn}");
+    ensure!(withdrawn["withdrawn"] == 1, "{withdrawn}");
     world.expect_never([refuser.clone()]);
+    // Not even when the file of what they once agreed to comes again.
+    let again = said(&world, &import)?;
+    ensure!(
+        again["counts"]["withdrawn"] == 1 && again["counts"]["renewed"] == AGREED - 1,
+        "{again}"
+    );
+    let checked = said(&world, &["consent", "check", refuser])?;
+    let consent = &checked["consents"][0];
+    ensure!(
+        consent["good"] == false && consent["withdrawn_at"].is_string(),
+        "{checked}"
+    );
 
     // What is refused, with the reason.
     for (words, why) in [

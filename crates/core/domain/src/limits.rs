@@ -176,6 +176,9 @@ pub const FREEZE_KEPT: Duration = Duration::from_secs(86_400);
 pub const CONSENTS: usize = 5_000_000;
 /// Different proofs of consents: kinds, sources and places.
 pub const CONSENT_PROOFS: usize = 10_000;
+/// Withdrawals of consents that the directory remembers, so that an earlier consent that is imported
+/// again is not taken.
+pub const CONSENT_WITHDRAWALS: usize = 5_000_000;
 /// How long a share of an abandonment budget may be used without another word of the directory.
 pub const ESCROW_LIFE: Duration = Duration::from_secs(120);
 /// Campaigns in one ask for shares; a node with more asks several times.

@@ -16,7 +16,7 @@ mod words;
 mod work;
 
 pub use clearance::Removal;
-pub use consents::ConsentKey;
+pub use consents::{ConsentKey, ConsentRefusal, KnownConsent};
 pub use escrow::{BudgetView, ShareView};
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use words::*;
@@ -38,8 +38,11 @@ use std::{collections::BTreeMap, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 4,
+    version: 5,
 };
+
+/// What no withdrawn consents are encoded as.
+const WITHDRAWALS: &[u8] = &[0];
 
 /// One do-not-call entry beside its number and scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +99,8 @@ pub struct Directory {
     consents: consents::ConsentBook,
     /// Abandonment budgets. Since version 4; read as none from earlier ones.
     escrow: escrow::Escrow,
+    /// Withdrawn consents. Since version 5; read as none from earlier ones.
+    withdrawals: consents::Withdrawals,
 }
 
 impl Directory {
@@ -447,12 +452,13 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        // The last two are of the budgets.
-        let later = [layout, clearance, &[0, 0]].concat();
+        // Version 4 ends with the budgets; what follows are withdrawn consents.
+        let later = [layout, clearance, &[0, 0], WITHDRAWALS].concat();
         let missing = match bytes.get(1) {
             Some(1) => [&[0, 0, 0], &later[..]].concat(),
             Some(2) => [&[0, 0], &later[..]].concat(),
             Some(3) => later,
+            Some(4) => WITHDRAWALS.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

@@ -400,12 +400,13 @@ fn directory_snapshots_keep_their_bytes() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v4.bin", &bytes);
+    golden("directory-v5.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 3] = [
+    let earlier: [&[u8]; 4] = [
         include_bytes!("../testdata/directory-v1.bin"),
         include_bytes!("../testdata/directory-v2.bin"),
         include_bytes!("../testdata/directory-v3.bin"),
+        include_bytes!("../testdata/directory-v4.bin"),
     ];
     for bytes in earlier {
         let earlier = Directory::restore(bytes).expect("versions before are read");
@@ -480,8 +481,18 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
         let reply = directory.apply(context, change.into(), &mut Vec::new());
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
+    let earlier = include_bytes!("../testdata/directory-v4-clearance.bin");
+    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
+    let withdraw = Change::ChangeConsents {
+        add: Vec::new(),
+        withdraw: vec![(number(3), Some(CAMPAIGN)), (number(4), None)],
+        reason: "wrote to us".into(),
+    };
+    let index = directory.applied() + 1;
+    let context = ApplyContext { index, wall: at };
+    directory.apply(context, withdraw.into(), &mut Vec::new());
     let bytes = directory.snapshot();
-    golden("directory-v4-clearance.bin", &bytes);
+    golden("directory-v5-clearance.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
     // The region that hears of all of it.
     let mut region = RegionLedger::new(REGION);

@@ -379,9 +379,12 @@ pub enum Change {
     },
     /// Adds and withdraws consents. Where both name one, it is withdrawn.
     ChangeConsents {
-        /// At most [`domain::limits::DNC_BATCH`]; each takes the place of an earlier one.
+        /// At most [`domain::limits::DNC_BATCH`]; each takes the place of one that was given earlier.
+        /// One that the person withdrew since it was given is not taken, nor is one that was given
+        /// before the one that is known.
         add: Vec<Consent>,
-        /// At most [`domain::limits::DNC_BATCH`].
+        /// At most [`domain::limits::DNC_BATCH`]. Without a campaign every consent of the number is
+        /// meant. It counts too for what was given before and comes later.
         withdraw: Vec<ConsentKey>,
         /// Why some are withdrawn; must not be empty then.
         reason: String,
@@ -523,15 +526,16 @@ pub enum DirectoryReply {
         /// Wait for this index to be effective.
         index: u64,
     },
-    /// Patterns or freezes changed.
+    /// Patterns, freezes or consents changed.
     Clearance {
         /// Wait for this index to be effective.
         index: u64,
         /// Entries that were not there.
         added: u32,
-        /// Entries gone.
+        /// Entries gone, consents withdrawn.
         removed: u32,
-        /// Removals that named an entry since renewed or gone: those stay.
+        /// Removals that named an entry since renewed or gone: those stay. Consents not taken, and
+        /// withdrawals that found none.
         kept: u32,
     },
     /// What a node may hold of abandonment budgets, one for each campaign that it named and the

@@ -222,13 +222,13 @@ pub trait AdminBackend: Send + Sync + 'static {
 
     /// The consents of a number.
     async fn check_consent(&self, by: &Caller, number: PhoneNumber) -> Answer<ConsentCheck>;
-    /// Withdraws a consent and waits as asked.
+    /// Withdraws consents and waits as asked.
     async fn withdraw_consent(
         &self,
         by: &Caller,
         number: PhoneNumber,
         request: ConsentWithdrawal,
-    ) -> Answer<DncResult>;
+    ) -> Answer<ConsentWithdrawn>;
     /// Reads a CSV file of consents, as [`AdminBackend::import_leads`] does.
     async fn import_consents(
         &self,

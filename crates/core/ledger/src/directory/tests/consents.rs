@@ -34,13 +34,14 @@ fn a_consent_is_kept_with_its_proof_until_it_is_withdrawn() {
         vec![],
     ));
     assert_eq!(world.directory.dnc_index(), world.index);
-    let known = world.directory.consents_of(number(1));
+    let known = |id, consent| KnownConsent {
+        id: ConsentId(id),
+        consent,
+        withdrawn: None,
+    };
     assert_eq!(
-        known,
-        [
-            (ConsentId(1), consent(1, None, "form 3")),
-            (ConsentId(2), own.clone())
-        ]
+        world.directory.consents_of(number(1)),
+        [known(1, consent(1, None, "form 3")), known(2, own.clone())]
     );
     let grant = |world: &World, campaign| {
         (world.directory)
@@ -56,7 +57,7 @@ fn a_consent_is_kept_with_its_proof_until_it_is_withdrawn() {
     };
     world.ok(change(vec![until], vec![]));
     assert_eq!(grant(&world, 2), None);
-    assert_eq!(world.directory.consents_of(number(1))[0].0, ConsentId(3));
+    assert_eq!(world.directory.consents_of(number(1))[0].id, ConsentId(3));
     // In one batch the withdrawal wins.
     let both = change(vec![own], vec![(1, Some(1)), (9, None)]);
     let reply = world.ok(both);
@@ -73,8 +74,140 @@ fn a_consent_is_kept_with_its_proof_until_it_is_withdrawn() {
     );
     assert_eq!(
         (grant(&world, 1), world.directory.consents_len()),
-        (None, 1)
+        (None, 2),
+        "its proof stays"
     );
+    assert_eq!(
+        world.directory.consents_of(number(1))[1].withdrawn,
+        Some(wall(0))
+    );
+}
+
+fn given(secs: u64, consent: Consent) -> Consent {
+    let given_at = WallTime::from_millis(NOW - 1_000_000) + Duration::from_secs(secs);
+    Consent { given_at, ..consent }
+}
+
+fn counts(reply: DirectoryReply) -> (u32, u32, u32) {
+    match reply {
+        DirectoryReply::Clearance {
+            added,
+            removed,
+            kept,
+            ..
+        } => (added, removed, kept),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_withdrawn_consent_does_not_come_back_with_its_file() {
+    let mut world = World::new();
+    world.ok(create(campaign("autumn")));
+    let good = |world: &World, n| {
+        let consent = (world.directory).consent_for(number(n), CampaignId(1), wall(1));
+        assert_eq!(
+            consent.is_some(),
+            (world.directory.facts().clearance.iter())
+                .any(|fact| fact.target() == Some(domain::Target::Number(number(n)))),
+            "nodes know the same"
+        );
+        consent.is_some()
+    };
+    let file = vec![
+        given(1, consent(1, None, "form 3")),
+        given(1, consent(2, Some(1), "form 3")),
+    ];
+    assert_eq!(counts(world.ok(change(file.clone(), vec![]))), (2, 0, 0));
+    // Everything of 2 goes, though only one campaign's is known; of 3 nothing is known yet.
+    let gone = change(vec![], vec![(1, None), (2, None), (3, None)]);
+    assert_eq!(counts(world.ok(gone)), (0, 2, 1));
+    assert!(!good(&world, 1) && !good(&world, 2));
+    let late = given(1, consent(3, Some(1), "form 3"));
+    let again = [&file[..], std::slice::from_ref(&late)].concat();
+    assert_eq!(counts(world.ok(change(again, vec![]))), (0, 0, 3));
+    assert!(!good(&world, 1) && !good(&world, 2) && !good(&world, 3));
+    assert_eq!(
+        world.directory.consent_refusal(&late),
+        Some(ConsentRefusal::Withdrawn(wall(0)))
+    );
+    // Who agrees again is dialed again, and the old file does not undo that either.
+    let anew = Consent {
+        given_at: wall(1),
+        ..consent(1, None, "form 4")
+    };
+    assert_eq!(counts(world.ok(change(vec![anew], vec![]))), (0, 0, 0));
+    assert_eq!(counts(world.ok(change(file, vec![]))), (0, 0, 2));
+    assert!(good(&world, 1) && !good(&world, 2));
+    // Withdrawn at a calendar that is behind the importer's clock.
+    assert_eq!(
+        counts(world.ok(change(vec![], vec![(1, None)]))),
+        (0, 1, 0)
+    );
+    assert!(!good(&world, 1));
+}
+
+#[test]
+fn a_withdrawal_for_a_campaign_leaves_the_others() {
+    let mut world = World::new();
+    world.ok(create(campaign("autumn")));
+    world.ok(create(campaign("winter")));
+    let of = |campaign| given(1, consent(1, campaign, "form 3"));
+    world.ok(change(vec![of(Some(1)), of(Some(2))], vec![]));
+    assert_eq!(
+        counts(world.ok(change(vec![], vec![(1, Some(1))]))),
+        (0, 1, 0)
+    );
+    let good = |world: &World, campaign| {
+        (world.directory.consent_for(number(1), CampaignId(campaign), wall(1))).is_some()
+    };
+    assert!(!good(&world, 1) && good(&world, 2));
+    assert_eq!(counts(world.ok(change(vec![of(None)], vec![]))), (1, 0, 0));
+    assert!(good(&world, 1), "by the one for all");
+}
+
+#[test]
+fn an_earlier_consent_does_not_take_the_place_of_a_later_one() {
+    let mut world = World::new();
+    let later = Consent {
+        until: Some(wall(100)),
+        ..given(9, consent(1, None, "form 4"))
+    };
+    world.ok(change(vec![later.clone()], vec![]));
+    let earlier = given(8, consent(1, None, "form 3"));
+    assert_eq!(
+        world.directory.consent_refusal(&earlier),
+        Some(ConsentRefusal::Older(later.given_at))
+    );
+    assert_eq!(counts(world.ok(change(vec![earlier], vec![]))), (0, 0, 1));
+    assert_eq!(world.directory.consents_of(number(1))[0].consent, later);
+}
+
+#[test]
+fn withdrawals_have_a_bound() {
+    let mut world = World::new();
+    world.ok(change(vec![consent(1, None, "form")], vec![]));
+    let full = (0..limits::CONSENT_WITHDRAWALS as u64).map(|n| ((number(n + 2), None), wall(0)));
+    world.directory.withdrawals = full.collect();
+    let mut say = |n| {
+        world.index += 1;
+        let context = ApplyContext {
+            index: world.index,
+            wall: wall(0),
+        };
+        let command = change(vec![], vec![(n, None)]).into();
+        (world.directory).apply(context, command, &mut world.events)
+    };
+    match say(1) {
+        DirectoryReply::Rejected(over) => {
+            let limit = Some(limits::CONSENT_WITHDRAWALS as u64);
+            assert_eq!((over.field.as_str(), over.limit), ("withdrawals", limit));
+            assert!(over.why.contains("do-not-call"), "{}", over.why);
+        }
+        reply => panic!("{reply:?}"),
+    }
+    let again = say(2);
+    assert!(matches!(again, DirectoryReply::Clearance { .. }), "{again:?}");
 }
 
 #[test]
