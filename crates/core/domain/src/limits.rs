@@ -150,6 +150,9 @@ pub const VOTERS: usize = 5;
 pub const DNC_BASE_NUMBERS: u64 = 300_000_000;
 /// Do-not-call bases that the directory knows: the one in use, and others on their way.
 pub const DNC_BASES: usize = 8;
+/// How old a registry's entry must be before it is dropped beside a base that has it: a registry's
+/// later list has it by then, or is used for longer than a list may be.
+pub const DNC_SETTLED_AFTER: Duration = Duration::from_secs(31 * 86_400);
 /// Bytes of the directory of a do-not-call base file: reached only by numbers that lie further apart
 /// than those of any country.
 pub const DNC_BASE_DIRECTORY_BYTES: usize = 256 * 1024 * 1024;

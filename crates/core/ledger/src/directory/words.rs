@@ -322,7 +322,9 @@ pub enum Change {
     UseDncBase {
         /// Which; none takes the present one out of use.
         id: Option<DncBaseId>,
-        /// Although some nodes do not hold it yet: they dial nobody until they do.
+        /// Although some nodes do not hold it yet: they dial nobody until they do. Or although it may
+        /// lack numbers that the present one has and registries still name, or have some that were
+        /// taken out since it was made.
         force: bool,
         /// Why; must not be empty when the base is taken out of use.
         reason: String,
@@ -401,6 +403,24 @@ pub enum Change {
     Escrow {
         /// What it says.
         ask: Box<EscrowAsk>,
+    },
+    /// Makes a base known as [`Change::StageDncBase`] does, that was made from another one and the
+    /// registries' entries.
+    StageCompactedDncBase {
+        /// The base.
+        base: NewDncBase,
+        /// All of this one is in it.
+        from: DncBaseId,
+        /// The directory's index of which the entries that went into it were true.
+        index: u64,
+    },
+    /// Removes entries of registries for everywhere that the base in use has, and that are
+    /// [`domain::limits::DNC_SETTLED_AFTER`] old. Refused while another base is in use.
+    SettleDnc {
+        /// The base that has them, as its reader has seen.
+        base: DncBaseId,
+        /// At most [`domain::limits::DNC_BATCH`]; each names the very entry it removes.
+        remove: Vec<DncRemoval>,
     },
 }
 
