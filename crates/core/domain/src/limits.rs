@@ -172,9 +172,9 @@ pub const DNC_PATTERNS: usize = 10_000;
 pub const FREEZES: usize = 1_000_000;
 /// How long a freeze may last; what must rest for longer belongs on do-not-call.
 pub const FREEZE_MAX: Duration = Duration::from_secs(366 * 86_400);
-/// How long the directory keeps a freeze after its end: nodes and regions judge by their own
-/// clocks, and none may be so far behind.
-pub const FREEZE_KEPT: Duration = Duration::from_secs(86_400);
+/// How long the directory keeps a freeze after its end by its own calendar: nodes and regions judge by
+/// theirs, and the directory's is not so far ahead of any.
+pub const FREEZE_KEPT: Duration = Duration::from_secs(31 * 86_400);
 /// Consents in the directory.
 pub const CONSENTS: usize = 5_000_000;
 /// Different proofs of consents: kinds, sources and places.
