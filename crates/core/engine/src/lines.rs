@@ -58,6 +58,7 @@ impl Engine {
     /// A campaign appeared or changed.
     pub(crate) fn campaign_changed(&mut self, now: Now, campaign: Arc<Campaign>) {
         let id = campaign.id;
+        let asked = self.facts.consent_required(id);
         let known = self.facts.campaigns.insert(id, Arc::clone(&campaign));
         let same = known.is_some_and(|old| {
             old.pacing == campaign.pacing && old.dial_level == campaign.dial_level
@@ -75,6 +76,10 @@ impl Engine {
         if campaign.state != CampaignState::Running {
             let leads = self.hoppers.take_if(|lead| lead.campaign == id);
             self.give_back(leads);
+        }
+        // Another rule pack, which asks for it.
+        if self.facts.consent_required(id) && !asked {
+            self.forbid_where(now, |lead| lead.campaign == id);
         }
         self.hoppers.wake();
         self.tell_calls(now, call::Input::Campaign(campaign));
@@ -116,11 +121,12 @@ impl Engine {
     }
 
     fn pace_campaign(&mut self, now: Now, campaign: &Arc<Campaign>) {
+        // What rings is looked at in any case.
+        let view = self.give_up_risky(now, campaign);
         // Nobody may be dialed: leads wait in their hoppers.
         if !self.permit.dnc().is_whole() || self.base_is_too_old(now, campaign) {
             return;
         }
-        let view = self.give_up_risky(now, campaign);
         let (channels, calls) = self.room(now);
         let limits = Limits {
             channels,
