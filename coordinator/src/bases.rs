@@ -31,6 +31,10 @@ use tokio::io::AsyncWriteExt as _;
 /// Where uploads lie until they are whole.
 const UPLOADS: &str = "uploads";
 
+/// How far the clock of the machine that built a base may be ahead: a base of the future would never
+/// be too old.
+const SKEW: Duration = Duration::from_secs(86_400);
+
 /// The bases that this coordinator has.
 #[derive(Debug)]
 pub(crate) struct Bases {
@@ -227,6 +231,18 @@ pub(crate) async fn stage(
         None => take_in(bases, id, body).await?,
     };
     let about = base.about();
+    let now = service::clock::wall();
+    if about.built_at > now + SKEW {
+        let built_at = about.built_at;
+        if !(backend.member.directory()).read(|directory| directory.dnc_base(id).is_some()) {
+            bases.delete(id).map_err(|error| disk(&error))?;
+        }
+        let why = format!(
+            "was built at {built_at}, which is in the future; see the clock of the machine that \
+             built it, and build it again"
+        );
+        return Err(BackendError::Invalid(vec![FieldError::new("", why)]));
+    }
     let new = NewDncBase {
         id,
         file_bytes: base.file_bytes(),

@@ -148,6 +148,10 @@ pub(super) async fn story() -> Result<()> {
             &["freeze", "lift", liftable, "--reason", "r", "--yes"],
             "no freeze",
         ),
+        (
+            &["freeze", "add", "--pattern", FROZEN, "--until", "1d", "--reason", "r"],
+            "--yes",
+        ),
     ] {
         let said = refused(&world, words)?;
         ensure!(said.contains(why), "{words:?}: {said}");
@@ -162,7 +166,7 @@ pub(super) async fn story() -> Result<()> {
         let words = [
             &["freeze", "add"],
             what,
-            &["--until", until, "--reason", "a test"],
+            &["--until", until, "--reason", "a test", "--yes"],
         ]
         .concat();
         let added = said(&world, &words)?;

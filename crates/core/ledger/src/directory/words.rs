@@ -592,7 +592,7 @@ pub enum Fact {
     AgentRemoved(AgentId),
     /// The do-not-call base that is in use from here on.
     DncBase(Option<DncBaseId>),
-    /// Patterns and freezes, there or gone.
+    /// Patterns, freezes and consents, there or gone.
     Clearance(Vec<ClearanceFact>),
 }
 
@@ -623,7 +623,7 @@ pub struct DirectoryFacts {
     pub dnc: Vec<DncFact>,
     /// The do-not-call base in use.
     pub dnc_base: Option<DncBaseId>,
-    /// Patterns and freezes.
+    /// Patterns, freezes and consents.
     pub clearance: Vec<ClearanceFact>,
 }
 

@@ -6,7 +6,7 @@ use crate::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
         Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
-        ConsentWithdrawal, DncBase, DncBaseUse, DncCheck, DncImportOptions, DncPattern, DncRemoval,
+        ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck, DncImportOptions, DncPattern, DncRemoval,
         DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, ImportOptions,
         JoinToken, JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter, Member, Operation, Page,
         PageQuery, PatternRemoval, PatternRequest, Region, RegionPolicy, RegionRequest, Status,
