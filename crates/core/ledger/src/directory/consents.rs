@@ -91,6 +91,15 @@ pub enum ConsentRefusal {
 }
 
 impl ConsentBook {
+    /// Whether exactly this is known.
+    fn has(&self, consent: &Consent) -> bool {
+        let row = self.rows.get(&(consent.number, consent.campaign));
+        row.is_some_and(|row| {
+            (row.given_at, row.until) == (consent.given_at, consent.until)
+                && self.proofs.get(&consent.proof) == Some(&row.proof)
+        })
+    }
+
     /// A number's rows.
     fn of(&self, number: PhoneNumber) -> impl Iterator<Item = (ConsentKey, &Row)> {
         (self.rows.range((number, None)..))
@@ -235,6 +244,11 @@ impl Directory {
                 continue;
             }
             let book = &mut self.consents;
+            // A file that comes again: the consent keeps its id, which records name, and nobody is
+            // told what they know.
+            if book.has(consent) {
+                continue;
+            }
             let next = book.proofs.len() as u32;
             let proof = *book.proofs.entry(consent.proof.clone()).or_insert(next);
             book.last += 1;

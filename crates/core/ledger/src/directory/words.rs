@@ -383,7 +383,7 @@ pub enum Change {
     ChangeConsents {
         /// At most [`domain::limits::DNC_BATCH`]; each takes the place of one that was given earlier.
         /// One that the person withdrew since it was given is not taken, nor is one that was given
-        /// before the one that is known.
+        /// before the one that is known. One that is known as it is keeps its id.
         add: Vec<Consent>,
         /// At most [`domain::limits::DNC_BATCH`]. Without a campaign every consent of the number is
         /// meant. It counts too for what was given before and comes later.

@@ -148,6 +148,29 @@ fn a_withdrawn_consent_does_not_come_back_with_its_file() {
 }
 
 #[test]
+fn a_consent_that_comes_again_keeps_its_id_and_tells_nobody() {
+    let mut world = World::new();
+    world.ok(change(vec![consent(1, None, "form 3")], vec![]));
+    let (told, index) = (world.events.len(), world.directory.dnc_index());
+    let again = world.ok(change(vec![consent(1, None, "form 3")], vec![]));
+    assert_eq!(counts(again), (0, 0, 0));
+    assert_eq!(
+        (world.events.len(), world.directory.dnc_index()),
+        (told, index)
+    );
+    assert_eq!(world.directory.consents_of(number(1))[0].id, ConsentId(1));
+    // Another proof, end or time is another consent.
+    let other = Consent {
+        until: Some(wall(9)),
+        ..consent(1, None, "form 3")
+    };
+    for (id, one) in (2..).zip([consent(1, None, "form 4"), other]) {
+        world.ok(change(vec![one], vec![]));
+        assert_eq!(world.directory.consents_of(number(1))[0].id, ConsentId(id));
+    }
+}
+
+#[test]
 fn a_withdrawal_for_a_campaign_leaves_the_others() {
     let mut world = World::new();
     world.ok(create(campaign("autumn")));
