@@ -103,7 +103,7 @@ pub(crate) fn not_proposed(error: &ProposeError) -> BackendError {
 }
 
 /// Tables of the directory that may be full.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "campaigns",
     "trunks",
     "caller_ids",
@@ -119,6 +119,7 @@ const TABLES: [&str; 16] = [
     "freezes",
     "consents",
     "proofs",
+    "withdrawals",
     "home_rules",
 ];
 
@@ -130,6 +131,16 @@ fn rejected(rejection: Rejection) -> BackendError {
     if let Some(limit) = rejection.limit
         && let Some(what) = TABLES.into_iter().find(|table| *table == rejection.field)
     {
+        let what = match what {
+            "proofs" => {
+                "different proofs of consents; use one source for one form, and not one for each \
+                 answer"
+            }
+            "withdrawals" => {
+                "withdrawals of consents that are remembered; put these numbers on do-not-call"
+            }
+            table => table,
+        };
         return BackendError::Limit { what, limit };
     }
     let limit = rejection

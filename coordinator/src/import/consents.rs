@@ -143,6 +143,8 @@ struct Import {
     waiting_bytes: usize,
     /// Every number of a dry run.
     seen: BTreeSet<PhoneNumber>,
+    /// Every proof of a dry run that is not known, until there are too many.
+    proofs: BTreeSet<ConsentProof>,
     /// What became of rows.
     counts: BTreeMap<&'static str, u64>,
     running: Running,
@@ -174,6 +176,7 @@ pub(crate) async fn start(
         waiting: BTreeMap::new(),
         waiting_bytes: 0,
         seen: BTreeSet::new(),
+        proofs: BTreeSet::new(),
         counts: BTreeMap::new(),
         running: running.map_err(|e| BackendError::Internal(e.to_string()))?,
     };
@@ -286,7 +289,7 @@ impl Import {
             return Ok(());
         }
         let added = if self.running.operation.dry_run {
-            self.would_add(&waiting)
+            self.would_add(&waiting)?
         } else {
             self.add(&waiting).await?
         };
@@ -309,14 +312,25 @@ impl Import {
         Ok(())
     }
 
-    /// How many of these would be new.
-    fn would_add(&self, waiting: &[Waiting]) -> u64 {
+    /// How many of these would be new. Fails where the import would.
+    fn would_add(&mut self, waiting: &[Waiting]) -> Result<u64, Failure> {
+        let proofs = &mut self.proofs;
         self.backend.member.directory().read(|directory| {
+            let unknown = waiting.iter().map(|one| &one.consent.proof);
+            let unknown = unknown.filter(|proof| !directory.knows_proof(proof)).cloned();
+            let before = proofs.len();
+            proofs.extend(unknown);
+            if proofs.len() > before && !directory.has_room_for_proofs(proofs.len()) {
+                let limit = limits::CONSENT_PROOFS as u64;
+                let what = "different proofs of consents; use one source for one form, and not one \
+                            for each answer";
+                return Err(Failure::Backend(BackendError::Limit { what, limit }));
+            }
             let new = |one: &&Waiting| {
                 let key = (one.consent.number, one.consent.campaign);
                 !directory.has_consent(key) && directory.consent_refusal(&one.consent).is_none()
             };
-            waiting.iter().filter(new).count() as u64
+            Ok(waiting.iter().filter(new).count() as u64)
         })
     }
 

@@ -179,6 +179,8 @@ pub const FREEZE_KEPT: Duration = Duration::from_secs(31 * 86_400);
 pub const CONSENTS: usize = 5_000_000;
 /// Different proofs of consents: kinds, sources and places.
 pub const CONSENT_PROOFS: usize = 10_000;
+/// How long the directory keeps a consent and its proof after it ended or was withdrawn.
+pub const CONSENT_KEPT: Duration = Duration::from_secs(366 * 86_400);
 /// Withdrawals of consents that the directory remembers, so that an earlier consent that is imported
 /// again is not taken.
 pub const CONSENT_WITHDRAWALS: usize = 5_000_000;

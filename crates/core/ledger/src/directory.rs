@@ -98,6 +98,8 @@ pub struct Directory {
     escrow: escrow::Escrow,
     /// Withdrawn consents. Since version 5; read as none from earlier ones.
     withdrawals: consents::Withdrawals,
+    /// How far consents were looked at that may be over for long. Since version 5.
+    consents_looked_at: Option<ConsentKey>,
     /// Of do-not-call bases. Since version 5; read as none from earlier ones.
     history: bases::BaseHistory,
 }
@@ -444,6 +446,7 @@ impl Replicated for Directory {
         }
         let mut facts = Vec::new();
         self.clearance.expire(self.clock, &mut facts);
+        self.expire_consents(&mut facts);
         let reply = (self.change(command.change, &mut facts, events))
             .unwrap_or_else(DirectoryReply::Rejected);
         if !facts.is_empty() {
@@ -466,8 +469,8 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        // Withdrawn consents, then the history of bases.
-        let five = [&[0][..], &bases::BaseHistory::EMPTY].concat();
+        // Withdrawn consents and how far consents were looked at, then the history of bases.
+        let five = [&[0, 0][..], &bases::BaseHistory::EMPTY].concat();
         // Version 4 ends with the budgets.
         let later = [layout, clearance, &[0, 0], &five].concat();
         let missing = match bytes.get(1) {

@@ -6,9 +6,15 @@ use domain::{
     PhoneNumber, WallTime, limits,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 type Done = Result<DirectoryReply, Rejection>;
+
+/// Consents that each entry looks at, to find those that are over for long.
+pub(super) const LOOKED_AT: usize = 64;
 
 /// Whose consent, for which campaign (all, if none).
 pub type ConsentKey = (PhoneNumber, Option<CampaignId>);
@@ -222,8 +228,16 @@ impl Directory {
         let proofs: BTreeSet<&ConsentProof> = (taken().map(|consent| &consent.proof))
             .filter(|proof| !self.consents.proofs.contains_key(proof))
             .collect();
-        let have = self.consents.proofs.len();
-        checks::room("proofs", have, proofs.len(), limits::CONSENT_PROOFS)?;
+        let unused = self.proofs_to_forget(proofs.len(), taken().map(|c| &c.proof));
+        let have = self.consents.proofs.len() - unused.len();
+        if have + proofs.len() > limits::CONSENT_PROOFS {
+            let why = format!(
+                "{have} different ones are known, {} more do not fit; use one source for one form, \
+                 and not one for each answer",
+                proofs.len()
+            );
+            return Err(Rejection::over("proofs", why, limits::CONSENT_PROOFS as u64));
+        }
         let marks: BTreeSet<&ConsentKey> = (withdraw.iter())
             .filter(|key| !self.withdrawals.0.contains_key(key))
             .collect();
@@ -236,6 +250,12 @@ impl Directory {
             );
             return Err(Rejection::over("withdrawals", why, most as u64));
         }
+        (self.consents.proofs).retain(|_, id| !unused.contains(id));
+        let ids: BTreeSet<u32> = match proofs.is_empty() {
+            true => BTreeSet::new(),
+            false => self.consents.proofs.values().copied().collect(),
+        };
+        let mut free = (0..).filter(|id| !ids.contains(id));
         let mut told = Vec::with_capacity(add.len() + withdraw.len());
         let (mut added, mut removed, mut kept) = (0, 0, 0);
         for consent in add {
@@ -249,8 +269,14 @@ impl Directory {
             if book.has(consent) {
                 continue;
             }
-            let next = book.proofs.len() as u32;
-            let proof = *book.proofs.entry(consent.proof.clone()).or_insert(next);
+            let proof = match book.proofs.get(&consent.proof) {
+                Some(known) => *known,
+                None => {
+                    let id = free.next().expect("there are fewer proofs than integers");
+                    book.proofs.insert(consent.proof.clone(), id);
+                    id
+                }
+            };
             book.last += 1;
             let row = Row {
                 id: ConsentId(book.last),
@@ -270,6 +296,61 @@ impl Directory {
             kept += u32::from(gone == 0);
         }
         Ok(self.cleared(added, removed, kept, told, facts))
+    }
+
+    /// Whether so many more proofs of consents fit, once those that no consent has are forgotten.
+    pub fn has_room_for_proofs(&self, new: usize) -> bool {
+        let unused = self.proofs_to_forget(new, std::iter::empty()).len();
+        self.consents.proofs.len() - unused + new <= limits::CONSENT_PROOFS
+    }
+
+    /// The places of proofs that make room for so many new ones: those that neither a consent nor
+    /// these `needed` have. One look at each consent where there is no room, else none.
+    fn proofs_to_forget<'a>(
+        &self,
+        new: usize,
+        needed: impl Iterator<Item = &'a ConsentProof>,
+    ) -> BTreeSet<u32> {
+        let book = &self.consents;
+        if book.proofs.len() + new <= limits::CONSENT_PROOFS {
+            return BTreeSet::new();
+        }
+        let mut used: BTreeSet<u32> = book.rows.values().map(|row| row.proof).collect();
+        used.extend(needed.filter_map(|proof| book.proofs.get(proof)));
+        let all = book.proofs.values().copied();
+        all.filter(|id| !used.contains(id)).collect()
+    }
+
+    /// Whether a proof is known.
+    pub fn knows_proof(&self, proof: &ConsentProof) -> bool {
+        self.consents.proofs.contains_key(proof)
+    }
+
+    /// Forgets consents that are over or withdrawn for long, looking at a few in the order of
+    /// numbers with each entry: at all of them in time. Withdrawals stay.
+    pub(super) fn expire_consents(&mut self, facts: &mut Vec<Fact>) {
+        let from = (self.consents_looked_at).map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.consents.rows.range((from, Bound::Unbounded));
+        let (mut seen, mut over) = (0, Vec::new());
+        self.consents_looked_at = None;
+        for (key, row) in next.take(LOOKED_AT) {
+            let withdrawn = self.withdrawals.of(*key, row.given_at);
+            let ended = [row.until, withdrawn].into_iter().flatten().min();
+            if ended.is_some_and(|at| at + limits::CONSENT_KEPT <= self.clock) {
+                over.push(*key);
+            }
+            seen += 1;
+            if seen == LOOKED_AT {
+                self.consents_looked_at = Some(*key);
+            }
+        }
+        for key in &over {
+            self.consents.rows.remove(key);
+        }
+        if !over.is_empty() {
+            let gone = |(number, campaign)| ClearanceFact::Consent(number, campaign, None);
+            facts.push(Fact::Clearance(over.into_iter().map(gone).collect()));
+        }
     }
 
     /// Marks a consent as withdrawn, or all of a number where no campaign is named: what was given

@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::consents::LOOKED_AT, *};
 use domain::{ClearanceFact, Consent, ConsentId, ConsentKind, ConsentProof};
 
 fn consent(n: u64, campaign: Option<u32>, source: &str) -> Consent {
@@ -260,8 +260,18 @@ fn what_is_no_proof_is_refused() {
     assert_eq!(world.no(silent).field, "reason");
 }
 
+/// Applies without the copies that [`World`] takes: for many consents.
+fn apply(world: &mut World, at: WallTime, change: Change) -> DirectoryReply {
+    world.index += 1;
+    let context = ApplyContext {
+        index: world.index,
+        wall: at,
+    };
+    (world.directory).apply(context, change.into(), &mut world.events)
+}
+
 #[test]
-fn proofs_have_a_bound() {
+fn proofs_have_a_bound_and_unused_ones_make_room() {
     let mut world = World::new();
     let batch = |from: u64| {
         let all = from..from + limits::DNC_BATCH as u64;
@@ -272,19 +282,70 @@ fn proofs_have_a_bound() {
         )
     };
     for from in (0..limits::CONSENT_PROOFS as u64).step_by(limits::DNC_BATCH) {
-        world.index += 1;
-        let context = ApplyContext {
-            index: world.index,
-            wall: wall(0),
-        };
-        (world.directory).apply(context, batch(from).into(), &mut world.events);
+        apply(&mut world, wall(0), batch(from));
     }
-    let over = world.no(change(vec![consent(1, None, "one more")], vec![]));
-    assert_eq!(
-        (over.field.as_str(), over.limit),
-        ("proofs", Some(limits::CONSENT_PROOFS as u64))
-    );
-    world.ok(change(vec![consent(1, None, "form 7")], vec![]));
+    assert!(!world.directory.has_room_for_proofs(1));
+    let one_more = change(vec![consent(1, None, "one more")], vec![]);
+    match apply(&mut world, wall(0), one_more.clone()) {
+        DirectoryReply::Rejected(over) => {
+            let limit = Some(limits::CONSENT_PROOFS as u64);
+            assert_eq!((over.field.as_str(), over.limit), ("proofs", limit));
+            assert!(over.why.contains("one source for one form"), "{}", over.why);
+        }
+        reply => panic!("{reply:?}"),
+    }
+    // Of a known form it is taken; the form that nobody has any more makes room.
+    apply(&mut world, wall(0), change(vec![consent(1, None, "form 7")], vec![]));
+    assert!(world.directory.has_room_for_proofs(1) && !world.directory.has_room_for_proofs(2));
+    assert_eq!(counts(apply(&mut world, wall(0), one_more)), (0, 0, 0));
+    let of = |world: &World, n| {
+        let known = world.directory.consents_of(number(n)).remove(0);
+        known.consent.proof.source
+    };
+    assert_eq!(of(&world, 1), "one more");
+    assert_eq!((of(&world, 2), of(&world, 7)), ("form 2".into(), "form 7".into()));
+    assert!(!world.directory.has_room_for_proofs(1));
+}
+
+#[test]
+fn consents_that_are_over_for_a_year_are_forgotten_and_withdrawals_are_not() {
+    let mut world = World::new();
+    let (few, many) = (3, 3 * LOOKED_AT as u64);
+    let until = Some(wall(10));
+    let over = (few..many).map(|n| Consent {
+        until,
+        ..consent(n, None, "form 3")
+    });
+    apply(&mut world, wall(0), change(over.collect(), vec![]));
+    let lasting = (0..few).map(|n| consent(n, None, "form 4")).collect();
+    apply(&mut world, wall(0), change(lasting, vec![(1, None)]));
+    let nothing = || change(vec![], vec![]);
+    let look = |world: &mut World, at: WallTime| {
+        // Enough for all of them.
+        for _ in 0..8 {
+            apply(world, at, nothing());
+        }
+        let copy = Directory::restore(&world.directory.snapshot()).unwrap();
+        assert!(copy == world.directory);
+        world.directory.consents_len() as u64
+    };
+    let kept = limits::CONSENT_KEPT;
+    let before = wall(10) + kept - Duration::from_millis(1);
+    assert_eq!(look(&mut world, before), many - 1, "the withdrawn one is older");
+    world.events.clear();
+    assert_eq!(look(&mut world, wall(10) + kept), 2);
+    let told: usize = (world.events.iter())
+        .map(|event| match event {
+            DirectoryEvent::Changed { facts, .. } => match facts.as_slice() {
+                [Fact::Clearance(told)] => told.len(),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        })
+        .sum();
+    assert_eq!(told as u64, many - few);
+    let again = change(vec![consent(1, None, "form 4")], vec![]);
+    assert_eq!(counts(apply(&mut world, wall(11) + kept, again)), (0, 0, 1));
 }
 
 #[test]
