@@ -5,7 +5,6 @@ use call::CancelReason;
 use domain::{
     AttemptId, CampaignId, ClearanceFact, LeasedLead, Now, PhoneNumber, PrefixMap, Target,
 };
-use permit::DncSet;
 use std::collections::BTreeSet;
 
 /// Which leads facts may forbid, so that each lead in hand is looked up once, however many facts
@@ -79,7 +78,7 @@ impl Engine {
         let dnc = self.permit.dnc();
         let barred = |lead: &LeasedLead| {
             let required = self.facts.consent_required(lead.campaign);
-            concerned(lead) && is_barred(dnc, required, now, lead)
+            concerned(lead) && dnc.bars(lead, required, now.wall)
         };
         let leads = self.hoppers.take_if(barred);
         let ringing: Vec<AttemptId> = (self.calls.attempts())
@@ -91,15 +90,6 @@ impl Engine {
             self.cancel(now, attempt, CancelReason::DoNotCall);
         }
     }
-}
-
-/// Whether do-not-call, a freeze or the lack of consent (`required`: by the rule pack) forbids a lead
-/// now.
-pub(crate) fn is_barred(dnc: &DncSet, required: bool, now: Now, lead: &LeasedLead) -> bool {
-    let required = required || dnc.requires_consent(lead.campaign);
-    dnc.covers(lead.number, lead.campaign, lead.lead.region())
-        || dnc.is_frozen(lead.number, now.wall)
-        || (required && (dnc.consent(lead.number, lead.campaign, now.wall)).is_none())
 }
 
 #[cfg(test)]
@@ -135,7 +125,10 @@ mod tests {
             (ClearanceFact::Freeze(Target::Prefix(prefix), until), true),
             (ClearanceFact::Freeze(Target::Number(number), until), false),
             (ClearanceFact::Consent(number, None, None), false),
-            (ClearanceFact::Consent(number, Some(campaign), grant(until)), false),
+            (
+                ClearanceFact::Consent(number, Some(campaign), grant(until)),
+                false,
+            ),
         ] {
             let concerned = of(&[fact]);
             assert!(concerned.picks(number, winter), "{fact:?}");

@@ -2,7 +2,6 @@
 
 use crate::{
     Engine, Entry, Observed, Output, TimerName,
-    clearance::is_barred,
     legs::{Leg, Owner},
 };
 use bytes::Bytes;
@@ -247,7 +246,7 @@ impl Engine {
             running
                 && !self.draining
                 && !self.permit.expired(now.monotonic, region, lead.session)
-                && !is_barred(self.permit.dnc(), required, now, lead)
+                && !self.permit.dnc().bars(lead, required, now.wall)
         });
         self.give_back(bad);
         self.hoppers.put(campaign, good);
