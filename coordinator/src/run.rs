@@ -326,6 +326,12 @@ impl Coordinator {
         Arc::new(self.desk.clone())
     }
 
+    /// The backend itself.
+    #[cfg(test)]
+    pub(crate) fn inside(&self) -> Arc<Backend> {
+        Arc::clone(&self.desk.0)
+    }
+
     /// Lets what is under way end, then stops groups and links. Shutdown must have begun.
     ///
     /// # Errors
