@@ -254,7 +254,10 @@ async fn story() -> Result<()> {
     said(&world, &wait_held)?;
     // What an administrator takes out while another is made is not brought back by it.
     let since_then = world.folder().join("since_then.csv");
-    fs::write(&since_then, format!("number\n{}\n", people.numbers[LISTED + 40]))?;
+    fs::write(
+        &since_then,
+        format!("number\n{}\n", people.numbers[LISTED + 40]),
+    )?;
     let words = ["dnc", "import", &since_then.to_string_lossy(), "--registry"];
     said(&world, &words)?;
     world.expect_never_since(&people.numbers[LISTED + 40], wall_ms());
@@ -263,9 +266,19 @@ async fn story() -> Result<()> {
     let typing_error = &since[0];
     said(
         &world,
-        &["dnc", "rm", typing_error, "--reason", "typing error", "--yes"],
+        &[
+            "dnc",
+            "rm",
+            typing_error,
+            "--reason",
+            "typing error",
+            "--yes",
+        ],
     )?;
-    let why = refused(&world, &["dnc", "base", "use", fourth, "--wait-held", "60s"])?;
+    let why = refused(
+        &world,
+        &["dnc", "base", "use", fourth, "--wait-held", "60s"],
+    )?;
     ensure!(why.contains("compact again"), "{why}");
     said_nothing(&world, &["dnc", "base", "rm", fourth, "--yes"])?;
     // The first is forgotten, everywhere.

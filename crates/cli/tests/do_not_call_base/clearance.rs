@@ -7,6 +7,8 @@ use simulations::carrier::witness::{self, Event};
 /// A segment of Beijing's mobile numbers, and one of Shanghai's.
 const PATTERN: &str = "+86139010";
 const FROZEN: &str = "+86139016";
+/// A segment of Shenzhen's, forbidden while it is dialed.
+const LATE: &str = "+86136025";
 /// So many of the leads agreed to be called.
 const AGREED: usize = 550;
 /// How long the short freeze lasts: longer than the mesh needs to dial everybody around it.
@@ -149,7 +151,16 @@ pub(super) async fn story() -> Result<()> {
             "no freeze",
         ),
         (
-            &["freeze", "add", "--pattern", FROZEN, "--until", "1d", "--reason", "r"],
+            &[
+                "freeze",
+                "add",
+                "--pattern",
+                FROZEN,
+                "--until",
+                "1d",
+                "--reason",
+                "r",
+            ],
             "--yes",
         ),
     ] {
@@ -204,6 +215,27 @@ pub(super) async fn story() -> Result<()> {
     for city in ["beijing", "shanghai", "shenzhen"] {
         until_dialing(&world, city).await?;
     }
+    // Another pattern and a withdrawal while all three dial: what rings is cancelled, hoppers are
+    // emptied, and nobody else of them is called.
+    let words = ["dnc", "pattern", "add", LATE, "--reason", "a test", "--yes"];
+    let added = said(&world, &words)?;
+    ensure!(added["state"] == "effective", "{added}");
+    let at = wall_ms();
+    for number in agreed.iter().filter(|n| n.starts_with(LATE)) {
+        world.expect_never_since(number, at);
+    }
+    let late = world.waiting_lead(3)?.context("a lead waits")?;
+    let words = [
+        "consent",
+        "withdraw",
+        &late,
+        "--reason",
+        "wrote to us",
+        "--yes",
+    ];
+    let withdrawn = said(&world, &words)?;
+    ensure!(withdrawn["withdrawn"] == 1, "{withdrawn}");
+    world.expect_never_since(&late, wall_ms());
     // The short one ends by itself.
     until_seen(&world, "the short freeze is over", |number| number == short).await?;
     let first = seen(&world, |number| number == short)?[0];
