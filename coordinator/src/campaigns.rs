@@ -133,7 +133,11 @@ mod tests {
     fn a_campaign_that_is_half_made_is_named_with_what_to_do() {
         let error = BackendError::NoQuorum("nobody votes".into());
         let said = without_consent(CampaignId(7), &error).to_string();
-        for what in [CampaignId(7).to_string().as_str(), "nobody votes", "update it"] {
+        for what in [
+            CampaignId(7).to_string().as_str(),
+            "nobody votes",
+            "update it",
+        ] {
             assert!(said.contains(what), "{said}");
         }
     }

@@ -103,7 +103,7 @@ fn next_freezes<'a>(
     let mut count = 0;
     for (freeze, index) in all.filter(|(_, index)| *index >= from) {
         let last = found.last_key_value().map(|(last, of)| (*last, of.len()));
-        if let Some((last, of)) = last
+        if let Some((last, _)) = last
             && index > last
             && count >= most
         {

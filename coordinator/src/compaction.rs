@@ -217,7 +217,8 @@ async fn drop_settled(backend: &Backend, id: DncBaseId) -> Result<u64, SettleErr
         return Ok(0);
     };
     let now = service::clock::wall();
-    let ripe = |fact: &DncFact| folds(fact) && fact.entry.added_at + limits::DNC_SETTLED_AFTER <= now;
+    let ripe =
+        |fact: &DncFact| folds(fact) && fact.entry.added_at + limits::DNC_SETTLED_AFTER <= now;
     let ripe = entries(backend, ripe).await;
     let index = (backend.member.directory()).read(ledger::Directory::dnc_index);
     if ripe.is_empty() {

@@ -466,7 +466,10 @@ pub(crate) mod tests {
         let mut later = stored(&record(5)).value;
         later[0] = VERSION + 1;
         let error = (records.receive(MemberId(2), shipment(&later)).await).unwrap_err();
-        assert!(error.message.contains("upgrade this coordinator"), "{error}");
+        assert!(
+            error.message.contains("upgrade this coordinator"),
+            "{error}"
+        );
         let error = (records.receive(MemberId(2), Bytes::from_static(&[9]))).await;
         assert!(error.unwrap_err().message.contains("version 9"));
     }

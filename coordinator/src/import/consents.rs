@@ -201,7 +201,9 @@ impl Import {
         operation.bytes_done = rows.bytes_done;
         operation.rows = rows.rows.saturating_sub(1);
         let counts = self.counts.iter().filter(|(_, n)| **n > 0);
-        operation.counts = counts.map(|(result, n)| ((*result).to_owned(), *n)).collect();
+        operation.counts = counts
+            .map(|(result, n)| ((*result).to_owned(), *n))
+            .collect();
         self.running.tell();
     }
 
@@ -251,12 +253,7 @@ impl Import {
     }
 
     /// Lets a row wait for its batch. Of two rows of one number the consent given later counts.
-    fn wait(
-        &mut self,
-        row: u64,
-        fields: Vec<String>,
-        consent: Consent,
-    ) -> Result<(), Failure> {
+    fn wait(&mut self, row: u64, fields: Vec<String>, consent: Consent) -> Result<(), Failure> {
         let number = consent.number;
         if self.running.operation.dry_run && !self.seen.insert(number) {
             self.count("duplicate", 1);
@@ -265,11 +262,10 @@ impl Import {
         if self.seen.len() > DRY_RUN_NUMBERS {
             return Err(Failure::DryRun);
         }
-        if let Some(earlier) = self.waiting.get(&number) {
-            self.count("duplicate", 1);
-            if earlier.consent.given_at >= consent.given_at {
-                return Ok(());
-            }
+        let earlier = self.waiting.get(&number).map(|one| one.consent.given_at);
+        self.count("duplicate", u64::from(earlier.is_some()));
+        if earlier.is_some_and(|at| at >= consent.given_at) {
+            return Ok(());
         }
         self.waiting_bytes += fields.iter().map(|f| f.len() + 48).sum::<usize>() + 64;
         let waiting = Waiting {
@@ -317,7 +313,9 @@ impl Import {
         let proofs = &mut self.proofs;
         self.backend.member.directory().read(|directory| {
             let unknown = waiting.iter().map(|one| &one.consent.proof);
-            let unknown = unknown.filter(|proof| !directory.knows_proof(proof)).cloned();
+            let unknown = unknown
+                .filter(|proof| !directory.knows_proof(proof))
+                .cloned();
             let before = proofs.len();
             proofs.extend(unknown);
             if proofs.len() > before && !directory.has_room_for_proofs(proofs.len()) {

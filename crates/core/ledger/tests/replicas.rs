@@ -447,7 +447,10 @@ fn change(directory: &Directory, said: Said, wall: WallTime) -> Option<Change> {
         Said::Drop(n) => Change::DropDncBase { id: base(n) },
         Said::Settle(n) => Change::SettleDnc {
             base: directory.dnc_base_in_use()?,
-            remove: (0..4).filter_map(|i| entry(n.wrapping_add(i))).map(removal).collect(),
+            remove: (0..4)
+                .filter_map(|i| entry(n.wrapping_add(i)))
+                .map(removal)
+                .collect(),
         },
         Said::Wait(_) => return None,
     })

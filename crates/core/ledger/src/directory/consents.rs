@@ -113,13 +113,9 @@ impl ConsentBook {
             .map(|(key, row)| (*key, row))
     }
 
-    pub(super) fn facts(
-        &self,
-        withdrawals: &Withdrawals,
-    ) -> impl Iterator<Item = ClearanceFact> {
-        let stands = |(key, row): &(&ConsentKey, &Row)| {
-            withdrawals.of(**key, row.given_at).is_none()
-        };
+    pub(super) fn facts(&self, withdrawals: &Withdrawals) -> impl Iterator<Item = ClearanceFact> {
+        let stands =
+            |(key, row): &(&ConsentKey, &Row)| withdrawals.of(**key, row.given_at).is_none();
         let consents = (self.rows.iter().filter(stands)).map(|((number, campaign), row)| {
             ClearanceFact::Consent(*number, *campaign, Some(row.grant()))
         });
@@ -236,7 +232,11 @@ impl Directory {
                  and not one for each answer",
                 proofs.len()
             );
-            return Err(Rejection::over("proofs", why, limits::CONSENT_PROOFS as u64));
+            return Err(Rejection::over(
+                "proofs",
+                why,
+                limits::CONSENT_PROOFS as u64,
+            ));
         }
         let marks: BTreeSet<&ConsentKey> = (withdraw.iter())
             .filter(|key| !self.withdrawals.0.contains_key(key))

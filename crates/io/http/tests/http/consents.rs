@@ -55,7 +55,10 @@ async fn consents_from_import_to_withdrawal() {
     let withdrawal = json!({ "number": "+14155550134", "reason": "wrote to us" });
     let withdrawn = server.post(path, withdrawal.clone()).await;
     let withdrawn = withdrawn.json();
-    assert_eq!((&withdrawn["state"], &withdrawn["withdrawn"]), (&json!("effective"), &json!(1)));
+    assert_eq!(
+        (&withdrawn["state"], &withdrawn["withdrawn"]),
+        (&json!("effective"), &json!(1))
+    );
     // Once more: it counts for what comes later.
     assert_eq!(server.post(path, withdrawal).await.json()["withdrawn"], 0);
     let check = server

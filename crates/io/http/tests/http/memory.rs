@@ -716,7 +716,7 @@ impl AdminBackend for Memory {
         &self,
         by: &Caller,
         number: PhoneNumber,
-        request: ConsentWithdrawal, ConsentWithdrawn,
+        request: ConsentWithdrawal,
     ) -> Answer<ConsentWithdrawn> {
         let what = format!("withdraw_consent {number}: {}", request.reason);
         let mut state = self.change(by, &what)?;

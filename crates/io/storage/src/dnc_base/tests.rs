@@ -321,7 +321,9 @@ fn a_damaged_base_is_not_made_a_whole_one() {
         let base = DncBase::open(&path).unwrap();
         let numbers: Result<Vec<PhoneNumber>, _> = base.numbers().collect();
         bytes[at] ^= 1;
-        numbers.is_ok_and(|numbers| numbers != whole).then_some(base)
+        numbers
+            .is_ok_and(|numbers| numbers != whole)
+            .then_some(base)
     });
     let damaged = damaged.expect("some byte is the lower half of an offset");
     let added = BTreeSet::from([number(8_613_800_000_001)]);

@@ -84,7 +84,11 @@ impl World {
             index: self.index,
             wall: day(on),
         };
-        (self.directory).apply(context, Change::RemoveMember { id: MemberId(99) }.into(), &mut self.events);
+        (self.directory).apply(
+            context,
+            Change::RemoveMember { id: MemberId(99) }.into(),
+            &mut self.events,
+        );
         assert_eq!(self.directory.clock(), day(on));
     }
 
@@ -109,7 +113,11 @@ fn entries_stay_beside_the_base_until_every_later_list_has_them() {
     assert_eq!(removed(world.ok(all.clone())), (0, 2), "both are too young");
     // Nothing is lost on the way back.
     world.ok(use_base(Some(1), false, ""));
-    assert!(world.directory.dnc_covers(number(1), CampaignId(1), RegionId(1)));
+    assert!(
+        world
+            .directory
+            .dnc_covers(number(1), CampaignId(1), RegionId(1))
+    );
     assert_eq!(world.no(all.clone()).field, "base", "another is in use");
     world.ok(use_base(Some(2), false, ""));
     // A day before, and on the day.
@@ -118,7 +126,12 @@ fn entries_stay_beside_the_base_until_every_later_list_has_them() {
     world.until(34);
     assert_eq!(removed(world.ok(all.clone())), (1, 1));
     assert_eq!(world.directory.dnc_index(), world.index);
-    assert!(world.directory.dnc_entry(number(2), DncScope::Mesh).is_some());
+    assert!(
+        world
+            .directory
+            .dnc_entry(number(2), DncScope::Mesh)
+            .is_some()
+    );
     assert_eq!(removed(world.ok(all)), (0, 2), "once");
 }
 
@@ -196,7 +209,10 @@ fn what_was_taken_back_since_is_not_brought_back() {
     world.held(Change::StageDncBase { base: built(1, 0) });
     world.ok(use_base(Some(1), false, ""));
     world.ok(dnc(vec![registry(1, 0)], vec![]));
-    let entry = world.directory.dnc_entry(number(1), DncScope::Mesh).unwrap();
+    let entry = world
+        .directory
+        .dnc_entry(number(1), DncScope::Mesh)
+        .unwrap();
     let index = world.directory.applied();
     // While it is built.
     let removal = DncRemoval {

@@ -85,7 +85,10 @@ fn a_consent_is_kept_with_its_proof_until_it_is_withdrawn() {
 
 fn given(secs: u64, consent: Consent) -> Consent {
     let given_at = WallTime::from_millis(NOW - 1_000_000) + Duration::from_secs(secs);
-    Consent { given_at, ..consent }
+    Consent {
+        given_at,
+        ..consent
+    }
 }
 
 fn counts(reply: DirectoryReply) -> (u32, u32, u32) {
@@ -140,10 +143,7 @@ fn a_withdrawn_consent_does_not_come_back_with_its_file() {
     assert_eq!(counts(world.ok(change(file, vec![]))), (0, 0, 2));
     assert!(good(&world, 1) && !good(&world, 2));
     // Withdrawn at a calendar that is behind the importer's clock.
-    assert_eq!(
-        counts(world.ok(change(vec![], vec![(1, None)]))),
-        (0, 1, 0)
-    );
+    assert_eq!(counts(world.ok(change(vec![], vec![(1, None)]))), (0, 1, 0));
     assert!(!good(&world, 1));
 }
 
@@ -182,7 +182,10 @@ fn a_withdrawal_for_a_campaign_leaves_the_others() {
         (0, 1, 0)
     );
     let good = |world: &World, campaign| {
-        (world.directory.consent_for(number(1), CampaignId(campaign), wall(1))).is_some()
+        (world
+            .directory
+            .consent_for(number(1), CampaignId(campaign), wall(1)))
+        .is_some()
     };
     assert!(!good(&world, 1) && good(&world, 2));
     assert_eq!(counts(world.ok(change(vec![of(None)], vec![]))), (1, 0, 0));
@@ -230,7 +233,10 @@ fn withdrawals_have_a_bound() {
         reply => panic!("{reply:?}"),
     }
     let again = say(2);
-    assert!(matches!(again, DirectoryReply::Clearance { .. }), "{again:?}");
+    assert!(
+        matches!(again, DirectoryReply::Clearance { .. }),
+        "{again:?}"
+    );
 }
 
 #[test]
@@ -295,7 +301,11 @@ fn proofs_have_a_bound_and_unused_ones_make_room() {
         reply => panic!("{reply:?}"),
     }
     // Of a known form it is taken; the form that nobody has any more makes room.
-    apply(&mut world, wall(0), change(vec![consent(1, None, "form 7")], vec![]));
+    apply(
+        &mut world,
+        wall(0),
+        change(vec![consent(1, None, "form 7")], vec![]),
+    );
     assert!(world.directory.has_room_for_proofs(1) && !world.directory.has_room_for_proofs(2));
     assert_eq!(counts(apply(&mut world, wall(0), one_more)), (0, 0, 0));
     let of = |world: &World, n| {
@@ -303,7 +313,10 @@ fn proofs_have_a_bound_and_unused_ones_make_room() {
         known.consent.proof.source
     };
     assert_eq!(of(&world, 1), "one more");
-    assert_eq!((of(&world, 2), of(&world, 7)), ("form 2".into(), "form 7".into()));
+    assert_eq!(
+        (of(&world, 2), of(&world, 7)),
+        ("form 2".into(), "form 7".into())
+    );
     assert!(!world.directory.has_room_for_proofs(1));
 }
 
@@ -331,7 +344,11 @@ fn consents_that_are_over_for_a_year_are_forgotten_and_withdrawals_are_not() {
     };
     let kept = limits::CONSENT_KEPT;
     let before = wall(10) + kept - Duration::from_millis(1);
-    assert_eq!(look(&mut world, before), many - 1, "the withdrawn one is older");
+    assert_eq!(
+        look(&mut world, before),
+        many - 1,
+        "the withdrawn one is older"
+    );
     world.events.clear();
     assert_eq!(look(&mut world, wall(10) + kept), 2);
     let told: usize = (world.events.iter())
