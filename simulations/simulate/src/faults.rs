@@ -260,7 +260,7 @@ impl World {
             if self.chance(300) {
                 return self.change_clearance();
             }
-            if self.chance(200) {
+            if self.options.consents && self.chance(200) {
                 return self.change_consents();
             }
         }
