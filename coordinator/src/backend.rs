@@ -20,11 +20,12 @@ use dialmesh_http::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
         Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
-        ConsentWithdrawal, DncBase, DncBaseUse, DncCheck, DncImportOptions, DncPattern, DncRemoval,
-        DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, ImportOptions,
-        JoinToken, JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter, Member as MemberView,
-        Operation, Page, PageQuery, PatternRemoval, PatternRequest, Region, RegionPolicy,
-        RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
+        ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck, DncImportOptions,
+        DncPattern, DncRemoval, DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest,
+        HomeRules, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter,
+        Member as MemberView, Operation, Page, PageQuery, PatternRemoval, PatternRequest, Region,
+        RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
+        VoterSettings,
     },
     events::Events,
     problem::{BackendError, FieldError},
@@ -103,7 +104,7 @@ pub(crate) fn not_proposed(error: &ProposeError) -> BackendError {
 }
 
 /// Tables of the directory that may be full.
-const TABLES: [&str; 16] = [
+const TABLES: [&str; 17] = [
     "campaigns",
     "trunks",
     "caller_ids",
@@ -119,6 +120,7 @@ const TABLES: [&str; 16] = [
     "freezes",
     "consents",
     "proofs",
+    "withdrawals",
     "home_rules",
 ];
 
@@ -130,6 +132,16 @@ fn rejected(rejection: Rejection) -> BackendError {
     if let Some(limit) = rejection.limit
         && let Some(what) = TABLES.into_iter().find(|table| *table == rejection.field)
     {
+        let what = match what {
+            "proofs" => {
+                "different proofs of consents; use one source for one form, and not one for each \
+                 answer"
+            }
+            "withdrawals" => {
+                "withdrawals of consents that are remembered; put these numbers on do-not-call"
+            }
+            table => table,
+        };
         return BackendError::Limit { what, limit };
     }
     let limit = rejection
@@ -461,7 +473,7 @@ impl AdminBackend for Desk {
         by: &Caller,
         number: PhoneNumber,
         request: ConsentWithdrawal,
-    ) -> Answer<DncResult> {
+    ) -> Answer<ConsentWithdrawn> {
         consents::withdraw(&self.0, by, number, request).await
     }
     async fn import_consents(

@@ -31,6 +31,10 @@ use tokio::io::AsyncWriteExt as _;
 /// Where uploads lie until they are whole.
 const UPLOADS: &str = "uploads";
 
+/// How far the clock of the machine that built a base may be ahead: a base of the future would never
+/// be too old.
+const SKEW: Duration = Duration::from_secs(86_400);
+
 /// The bases that this coordinator has.
 #[derive(Debug)]
 pub(crate) struct Bases {
@@ -38,6 +42,8 @@ pub(crate) struct Bases {
     here: Mutex<BTreeMap<DncBaseId, Arc<DncBase>>>,
     /// One upload at a time: each may need a gigabyte.
     upload: tokio::sync::Mutex<()>,
+    /// Held while entries that the base in use has are dropped.
+    pub(crate) settling: tokio::sync::Mutex<()>,
 }
 
 impl Bases {
@@ -62,6 +68,7 @@ impl Bases {
             dir,
             here: Mutex::new(here),
             upload: tokio::sync::Mutex::new(()),
+            settling: tokio::sync::Mutex::new(()),
         })
     }
 
@@ -78,6 +85,15 @@ impl Bases {
     /// One that was built here.
     pub(crate) fn adopt(&self, base: DncBase) {
         self.here.lock().insert(base.id(), Arc::new(base));
+    }
+
+    /// Deletes one, if it is here. Whether it was.
+    pub(crate) fn delete(&self, id: DncBaseId) -> io::Result<bool> {
+        let gone = self.here.lock().remove(&id);
+        if let Some(base) = &gone {
+            fs::remove_file(base.path())?;
+        }
+        Ok(gone.is_some())
     }
 
     /// Hands bases to nodes.
@@ -215,6 +231,18 @@ pub(crate) async fn stage(
         None => take_in(bases, id, body).await?,
     };
     let about = base.about();
+    let now = service::clock::wall();
+    if about.built_at > now + SKEW {
+        let built_at = about.built_at;
+        if !(backend.member.directory()).read(|directory| directory.dnc_base(id).is_some()) {
+            bases.delete(id).map_err(|error| disk(&error))?;
+        }
+        let why = format!(
+            "was built at {built_at}, which is in the future; see the clock of the machine that \
+             built it, and build it again"
+        );
+        return Err(BackendError::Invalid(vec![FieldError::new("", why)]));
+    }
     let new = NewDncBase {
         id,
         file_bytes: base.file_bytes(),
@@ -329,25 +357,26 @@ pub(crate) async fn put_into_use(
         other => return Err(unexpected(&other)),
     };
     if let Some(id) = id {
-        let settle = crate::compaction::settle(Arc::clone(backend), id, index);
+        let settle = crate::compaction::settle(Arc::clone(backend), id);
         backend.tasks.spawn("do_not_call_settle", settle);
     }
     acknowledged(backend, begun, index, request.wait, "the change").await
 }
 
-/// Forgets a base that is not in use; nodes delete it.
+/// Forgets a base that is not in use; nodes delete it. One that was built or uploaded here and
+/// never became known is deleted here.
 pub(crate) async fn remove(backend: &Backend, by: &Caller, id: DncBaseId) -> Answer<()> {
     let known = (backend.member.directory()).read(|directory| directory.dnc_base(id).is_some());
-    if !known {
+    if !known && backend.bases.get(id).is_none() {
         return Err(missing("do-not-call base", id));
     }
     audit(by, "remove_do_not_call_base", &id.to_string());
-    match backend.change(Change::DropDncBase { id }).await?.reply {
-        DirectoryReply::Done => {}
-        other => return Err(unexpected(&other)),
+    if known {
+        match backend.change(Change::DropDncBase { id }).await?.reply {
+            DirectoryReply::Done => {}
+            other => return Err(unexpected(&other)),
+        }
     }
-    if let Some(base) = backend.bases.here.lock().remove(&id) {
-        fs::remove_file(base.path()).map_err(|error| disk(&error))?;
-    }
+    backend.bases.delete(id).map_err(|error| disk(&error))?;
     Ok(())
 }

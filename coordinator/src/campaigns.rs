@@ -47,6 +47,14 @@ async fn change(backend: &Backend, change: Change) -> Answer<Campaign> {
     }
 }
 
+/// A campaign was made, and that it asks for consent could not be said.
+fn without_consent(id: CampaignId, error: &BackendError) -> BackendError {
+    BackendError::Conflict(format!(
+        "the campaign is created as {id}, and does not ask for consent yet: {error}; update it with \
+         requires_consent before you start it"
+    ))
+}
+
 pub(crate) async fn create(
     backend: &Backend,
     by: &Caller,
@@ -57,7 +65,8 @@ pub(crate) async fn create(
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     let created = change(backend, Change::CreateCampaign { campaign }).await?;
     // It is a draft: nobody is dialed before this is said.
-    require_consent(backend, created.id, settings.requires_consent).await?;
+    let asked = require_consent(backend, created.id, settings.requires_consent).await;
+    asked.map_err(|error| without_consent(created.id, &error))?;
     show(backend, created.id)
 }
 
@@ -114,4 +123,22 @@ pub(crate) async fn act(
         },
     )
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_campaign_that_is_half_made_is_named_with_what_to_do() {
+        let error = BackendError::NoQuorum("nobody votes".into());
+        let said = without_consent(CampaignId(7), &error).to_string();
+        for what in [
+            CampaignId(7).to_string().as_str(),
+            "nobody votes",
+            "update it",
+        ] {
+            assert!(said.contains(what), "{said}");
+        }
+    }
 }

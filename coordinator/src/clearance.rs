@@ -15,7 +15,7 @@ use dialmesh_http::{
 };
 use domain::{DncSource, Prefix, Target, limits};
 use ledger::{Change, DirectoryReply, Removal};
-use std::time::Instant;
+use std::{collections::BTreeMap, fmt, num::ParseIntError, str::FromStr, time::Instant};
 
 pub(crate) fn patterns(backend: &Backend, query: &PageQuery) -> Answer<Page<DncPattern>> {
     (backend.member.directory()).read(|directory| {
@@ -72,13 +72,70 @@ pub(crate) async fn remove_pattern(
     removed(backend, begun, change, "the pattern").await
 }
 
-/// Freezes that hold now. The place is the cursor: a number would be seen in logs on the way.
+/// Where a freeze stands in the list: the directory's index that added it, and its place among those
+/// of that entry. It stays when others come and go, and no number is seen in logs on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u64, u32);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+impl FromStr for Place {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (index, place) = text.split_once('.').unwrap_or((text, "0"));
+        Ok(Self(index.parse()?, place.parse()?))
+    }
+}
+
+/// The next freezes of the list, oldest first: as many as a page needs to know whether it is the
+/// last. Of one entry all come, so that their places are known.
+fn next_freezes<'a>(
+    all: impl Iterator<Item = (&'a domain::Freeze, u64)>,
+    from: u64,
+    most: usize,
+) -> Vec<(Place, &'a domain::Freeze)> {
+    let mut found: BTreeMap<u64, Vec<&domain::Freeze>> = BTreeMap::new();
+    let mut count = 0;
+    for (freeze, index) in all.filter(|(_, index)| *index >= from) {
+        let last = found.last_key_value().map(|(last, of)| (*last, of.len()));
+        if let Some((last, _)) = last
+            && index > last
+            && count >= most
+        {
+            continue;
+        }
+        found.entry(index).or_default().push(freeze);
+        count += 1;
+        // The entry of before the page goes beside what it shows.
+        if let Some((last, of)) = last
+            && index < last
+            && count - of >= most
+        {
+            found.remove(&last);
+            count -= of;
+        }
+    }
+    let placed = |(index, of): (u64, Vec<&'a domain::Freeze>)| {
+        let places = (0u32..).map(move |place| Place(index, place));
+        places.zip(of).collect::<Vec<_>>()
+    };
+    found.into_iter().flat_map(placed).collect()
+}
+
+/// Freezes that hold now, oldest first.
 pub(crate) fn freezes(backend: &Backend, query: &PageQuery) -> Answer<Page<Freeze>> {
     let now = service::clock::wall();
+    let after = (query.cursor.as_deref()).and_then(|cursor| cursor.parse::<Place>().ok());
+    let most = query.limit() + limits::DNC_BATCH + 1;
     (backend.member.directory()).read(|directory| {
-        let all = directory.freezes().map(|(freeze, _)| freeze);
-        let holding = all.filter(|freeze| freeze.until > now);
-        page((1u64..).zip(holding), query).map(|page| page.map(Freeze::from))
+        let holding = directory.freezes().filter(|(freeze, _)| freeze.until > now);
+        let next = next_freezes(holding, after.map_or(0, |place| place.0), most);
+        page(next.into_iter(), query).map(|page| page.map(Freeze::from))
     })
 }
 
@@ -157,5 +214,62 @@ async fn removed(
             Err(BackendError::Conflict(why))
         }
         other => Err(unexpected(&other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::WallTime;
+
+    fn freeze(n: u64) -> domain::Freeze {
+        let number = domain::PhoneNumber::from_digits(14_155_550_000 + n).unwrap();
+        domain::Freeze {
+            target: Target::Number(number),
+            until: WallTime::from_millis(9),
+            reason: "asked to wait".into(),
+            source: "complaints".into(),
+            frozen_at: WallTime::EPOCH,
+        }
+    }
+
+    /// Every page of a list that loses some and gains some between two.
+    #[test]
+    fn nothing_is_left_out_when_freezes_come_and_go_between_pages() {
+        // Targets in another order than indexes; eight of one entry.
+        let index = |n: u64| if n < 7 { 50 } else { (n * 37) % 101 };
+        let mut all: Vec<_> = (0..40).map(|n| (freeze(n), index(n))).collect();
+        let (mut seen, mut cursor, mut page_no) = (Vec::new(), None, 0);
+        loop {
+            let query = PageQuery {
+                limit: Some(3),
+                cursor: cursor.take(),
+            };
+            let from = (query.cursor.as_deref()).map_or(0, |c| c.parse::<Place>().unwrap().0);
+            let most = query.limit() + 8 + 1;
+            let holding = all.iter().map(|(freeze, index)| (freeze, *index));
+            let next = next_freezes(holding, from, most);
+            assert!(next.len() < most + 8, "bounded");
+            let shown = page(next.into_iter(), &query).unwrap();
+            seen.extend(shown.data.iter().map(|freeze| freeze.target));
+            cursor = shown.next_cursor;
+            let Some(last) = &cursor else { break };
+            let last: Place = last.parse().unwrap();
+            page_no += 1;
+            // One that was shown is lifted, and another comes: neither moves the rest.
+            if let Some(place) = all.iter().position(|(_, index)| *index < last.0) {
+                all.remove(place);
+            }
+            if page_no == 2 {
+                all.push((freeze(99), 200));
+            }
+        }
+        let mut all: Vec<_> = (0..40).map(freeze).map(|freeze| freeze.target).collect();
+        all.push(freeze(99).target);
+        let mut sorted = seen.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, all, "each once");
+        assert_eq!(seen.last(), Some(&freeze(99).target), "oldest first");
+        assert!("x".parse::<Place>().is_err() && "5.".parse::<Place>().is_err());
     }
 }

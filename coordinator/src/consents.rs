@@ -7,7 +7,7 @@ use crate::{
 use dialmesh_http::{
     admin::Answer,
     auth::Caller,
-    dto::{Consent, ConsentCheck, ConsentWithdrawal, DncResult},
+    dto::{Consent, ConsentCheck, ConsentWithdrawal, ConsentWithdrawn},
 };
 use domain::{CampaignId, PhoneNumber};
 use ledger::{Change, DirectoryReply};
@@ -21,7 +21,8 @@ pub(crate) fn check(backend: &Backend, by: &Caller, number: PhoneNumber) -> Cons
         ConsentCheck {
             number: number.to_string(),
             consents: consents
-                .map(|(id, consent)| Consent {
+                .map(|known| (known.id, known.withdrawn, known.consent))
+                .map(|(id, withdrawn, consent)| Consent {
                     id: id.to_string(),
                     campaign: consent.campaign,
                     kind: consent.proof.kind.name().to_owned(),
@@ -29,7 +30,8 @@ pub(crate) fn check(backend: &Backend, by: &Caller, number: PhoneNumber) -> Cons
                     place: consent.proof.place,
                     given_at: consent.given_at.into(),
                     until: consent.until.map(Into::into),
-                    good: consent.until.is_none_or(|until| until > now),
+                    withdrawn_at: withdrawn.map(Into::into),
+                    good: withdrawn.is_none() && consent.until.is_none_or(|until| until > now),
                 })
                 .collect(),
             applied_index: directory.applied(),
@@ -42,23 +44,30 @@ pub(crate) async fn withdraw(
     by: &Caller,
     number: PhoneNumber,
     request: ConsentWithdrawal,
-) -> Answer<DncResult> {
+) -> Answer<ConsentWithdrawn> {
     let (begun, campaign) = (Instant::now(), request.campaign);
-    let known = (backend.member.directory())
-        .read(|d| (d.consents_of(number).iter()).any(|(_, c)| c.campaign == campaign));
-    if !known {
-        return Err(missing("consent of that campaign of", number));
+    if let Some(id) = campaign {
+        let known = (backend.member.directory()).read(|d| d.campaign(id).is_some());
+        known.then_some(()).ok_or_else(|| missing("campaign", id))?;
     }
     let detail = format!("{number} {campaign:?}: {}", request.reason);
     audit(by, "withdraw_consent", &detail);
+    // Also where none is known: an import that is under way may bring it yet.
     let change = Change::ChangeConsents {
         add: Vec::new(),
         withdraw: vec![(number, campaign)],
         reason: request.reason,
     };
     match backend.change(change).await?.reply {
-        DirectoryReply::Clearance { index, .. } => {
-            acknowledged(backend, begun, index, request.wait, "the withdrawal").await
+        DirectoryReply::Clearance { index, removed, .. } => {
+            let result =
+                acknowledged(backend, begun, index, request.wait, "the withdrawal").await?;
+            Ok(ConsentWithdrawn {
+                state: result.state,
+                index: result.index,
+                took_ms: result.took_ms,
+                withdrawn: removed,
+            })
         }
         other => Err(unexpected(&other)),
     }

@@ -72,10 +72,8 @@ impl Operations {
             };
             if operation.state == OperationState::Running {
                 operation.state = OperationState::Failed;
-                operation.error = Some(
-                    "the coordinator stopped meanwhile; send the file again: rows taken already count as duplicates"
-                        .to_owned(),
-                );
+                let again = again(&operation.kind);
+                operation.error = Some(format!("the coordinator stopped meanwhile; {again}"));
                 operation.ended_at = Some(service::clock::wall().into());
                 save(&dir, &operation).map_err(bad)?;
             }
@@ -256,6 +254,17 @@ impl RejectsFile {
     }
 }
 
+/// What to do about an operation that was cut off.
+fn again(kind: &str) -> &'static str {
+    match kind {
+        crate::compaction::KIND => {
+            "begin it again with `dialmesh dnc base compact`; nothing is left of it, unless \
+             `dialmesh dnc base ls` names it"
+        }
+        _ => "send the file again: rows taken already count as duplicates",
+    }
+}
+
 fn save(dir: &Path, operation: &Operation) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(operation).map_err(io::Error::other)?;
     storage::write_atomically(&dir.join(&operation.id).join("operation.json"), &text)
@@ -322,7 +331,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            self.finish(Some("it was cut off; send the file again".to_owned()));
+            let again = again(&self.operation.kind);
+            self.finish(Some(format!("it was cut off; {again}")));
         }
     }
 }
@@ -358,6 +368,12 @@ mod tests {
             (first_id.as_str(), None)
         );
         assert_eq!(page.data[0].state, OperationState::Failed);
+        let error = page.data[0].error.as_deref().unwrap();
+        assert!(error.contains("send the file again"), "{error}");
+        let compaction = operations.begin(crate::compaction::KIND, false, None);
+        let id = compaction.unwrap().operation.id.clone();
+        let error = operations.get(&id).unwrap().error.unwrap();
+        assert!(error.contains("dnc base compact"), "{error}");
         assert!(operations.get("op_../x").is_err());
     }
 

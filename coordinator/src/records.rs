@@ -8,17 +8,17 @@ use dialmesh_http::{
     events::Events,
     problem::{BackendError, FieldError},
 };
-use domain::{AttemptId, CallRecord, Disposition, MemberId, WallTime};
+use domain::{AttemptId, CallRecord, Disposition, MemberId, RECORD_VERSION, WallTime};
 use futures::{StreamExt, stream};
 use ledger::LostAttempt;
-use member::{RecordsReply, decode, encode};
+use member::{RecordsReply, decode_records, encode};
 use mesh::ServiceError;
 use parking_lot::Mutex;
 use std::{path::Path, sync::Arc};
 use storage::{DataKeys, Record, RecordCursor, RecordError, RecordOrder, RecordPage, RecordStore};
 
 /// Version of a record's bytes in the store.
-const VERSION: u8 = 4;
+const VERSION: u8 = RECORD_VERSION;
 /// Records read from the store at a time.
 const PAGE: usize = 1_000;
 /// Records looked at for one page of a filtered list; the next page goes on from there.
@@ -26,6 +26,7 @@ const LOOKED_AT: usize = 50_000;
 /// Error codes of the records service.
 const FAILED: u16 = 2;
 const NOT_YOURS: u16 = 3;
+const UNREADABLE: u16 = 4;
 
 struct Inner {
     store: RecordStore,
@@ -177,7 +178,11 @@ impl Records {
         from: MemberId,
         request: Bytes,
     ) -> Result<Bytes, ServiceError> {
-        let records: Vec<CallRecord> = decode(&request)?;
+        let records = decode_records(&request)?;
+        let records: Result<Vec<CallRecord>, String> = records.iter().map(|r| read(r)).collect();
+        let records = records.map_err(|why| {
+            ServiceError::new(UNREADABLE, format!("{why}; upgrade this coordinator first"))
+        })?;
         if let Some(other) = records.iter().find(|r| r.node != from) {
             let why = format!(
                 "the record of {} names {}, not {from}",
@@ -355,7 +360,9 @@ pub(crate) fn export(backend: &Backend, filter: CallFilter) -> RecordStream {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use domain::{CampaignId, LeadId, ListId, RegionId, SessionId};
+    use domain::{CampaignId, ConsentId, ConsentKind, ConsentUsed};
+    use domain::{LeadId, ListId, RegionId, SessionId};
+    use member::{decode, encode_records};
 
     pub(crate) fn record(n: u32) -> CallRecord {
         let at = WallTime::from_millis(1_795_300_000_000 + i64::from(n) * 1000);
@@ -387,7 +394,7 @@ pub(crate) mod tests {
         let path = dir.path().join("records.redb");
         let keys = DataKeys::ephemeral();
         let records = Records::open(&path, &keys, Events::new()).await.unwrap();
-        let batch = encode(&vec![record(1), record(2), record(1)]);
+        let batch = encode_records(&[record(1), record(2), record(1)]);
         let other = records
             .receive(MemberId(3), batch.clone())
             .await
@@ -421,6 +428,50 @@ pub(crate) mod tests {
         assert_eq!(found.disposition, Disposition::Busy);
         let clear = storage::in_clear(dir.path(), &[record(1).number], &[]);
         assert_eq!(clear.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_shipment_of_the_release_before_is_read_and_a_later_one_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = DataKeys::ephemeral();
+        let path = dir.path().join("records.redb");
+        let records = Records::open(&path, &keys, Events::new()).await.unwrap();
+        let consent = Some(ConsentUsed {
+            id: ConsentId(42),
+            kind: ConsentKind::Form,
+        });
+        let batch = [
+            CallRecord {
+                consent,
+                ..record(1)
+            },
+            record(2),
+        ];
+        // As nodes of the release before send them: one after the other.
+        let plain = encode(&batch.to_vec());
+        let reply = records.receive(MemberId(2), plain).await.unwrap();
+        assert_eq!(decode::<RecordsReply>(&reply).unwrap().kept, 2);
+        let kept = records.get(record(1).attempt).await.unwrap().unwrap();
+        assert_eq!((kept.consent, kept.attempt), (consent, record(1).attempt));
+        // Each of its own version: an earlier one lacks the last field, a later one is refused.
+        let mut earlier = stored(&record(3)).value;
+        assert_eq!((earlier[0], earlier.pop()), (4, Some(0)));
+        earlier[0] = 3;
+        let shipment = |one: &[u8]| -> Bytes {
+            let all = vec![one.to_vec(), stored(&record(4)).value];
+            postcard::to_extend(&all, vec![2]).unwrap().into()
+        };
+        let reply = records.receive(MemberId(2), shipment(&earlier)).await;
+        assert_eq!(decode::<RecordsReply>(&reply.unwrap()).unwrap().kept, 2);
+        let mut later = stored(&record(5)).value;
+        later[0] = VERSION + 1;
+        let error = (records.receive(MemberId(2), shipment(&later)).await).unwrap_err();
+        assert!(
+            error.message.contains("upgrade this coordinator"),
+            "{error}"
+        );
+        let error = (records.receive(MemberId(2), Bytes::from_static(&[9]))).await;
+        assert!(error.unwrap_err().message.contains("version 9"));
     }
 
     #[test]

@@ -45,6 +45,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// How often the log says that the do-not-call base in use is too old, or soon will be.
 const WARN_AGAIN: Duration = Duration::from_secs(6 * 3600);
+/// How often entries that the do-not-call base in use has are looked for.
+const SETTLE_AGAIN: Duration = Duration::from_secs(86_400);
 /// How often the identity's age and the gauges are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long the directory may take to be recovered before it is waited for again.
@@ -324,6 +326,12 @@ impl Coordinator {
         Arc::new(self.desk.clone())
     }
 
+    /// The backend itself.
+    #[cfg(test)]
+    pub(crate) fn inside(&self) -> Arc<Backend> {
+        Arc::clone(&self.desk.0)
+    }
+
     /// Lets what is under way end, then stops groups and links. Shutdown must have begun.
     ///
     /// # Errors
@@ -451,13 +459,27 @@ impl Coordinator {
         let dir = config.data_dir.clone();
         self.until_shutdown("look_after", async move {
             let mut looks = tokio::time::interval(LOOK);
-            let mut warned: Option<Instant> = None;
+            let (mut warned, mut settled): (Option<Instant>, Option<Instant>) = (None, None);
+            let mut aged = false;
             loop {
                 looks.tick().await;
                 let now = service::clock::wall();
-                if let Some(age) = crate::bases::age(&backend, now) {
+                // With none in use there is no age any more.
+                let age = crate::bases::age(&backend, now).map(|age| age.as_secs_f64());
+                if aged || age.is_some() {
+                    aged = age.is_some();
                     metrics::gauge!("dialmesh_dnc_list_age_seconds", "list" => "base")
-                        .set(age.as_secs_f64());
+                        .set(age.unwrap_or(f64::NAN));
+                }
+                if settled.is_none_or(|at| at.elapsed() > SETTLE_AGAIN)
+                    && backend.member.directory().leader().is_some()
+                {
+                    settled = Some(Instant::now());
+                    let in_use = ledger::Directory::dnc_base_in_use;
+                    if let Some(id) = backend.member.directory().read(in_use) {
+                        let settle = crate::compaction::settle(Arc::clone(&backend), id);
+                        backend.tasks.spawn("do_not_call_settle", settle);
+                    }
                 }
                 if warned.is_none_or(|at| at.elapsed() > WARN_AGAIN) {
                     let warnings = crate::bases::age_warnings(&backend, now);

@@ -7,7 +7,7 @@ use crate::{
 };
 use domain::{CallOutcome, CallRecord, Disposition, DncEntry, MemberRole, RegionId, limits};
 use ledger::{Change, DirectoryCommand, RegionCommand, RegionReply};
-use member::{Member, RECORDS, RecordsReply, decode, encode};
+use member::{Member, RECORDS, RecordsReply, decode, encode_records};
 use mesh::Priority;
 use parking_lot::Mutex;
 use service::{shutdown::Shutdown, spawn::Tasks};
@@ -317,7 +317,7 @@ impl Shipping {
                 .map(|m| m.id)
                 .collect();
             let named = batch.iter().map(|(_, record)| {
-                let mut record = record.clone();
+                let mut record = CallRecord::clone(record);
                 // After a crash the name of an agent's disposition is not known here.
                 if let Disposition::Agent(_) = record.disposition
                     && record.disposition_name == record.disposition.name()
@@ -331,7 +331,7 @@ impl Shipping {
             });
             (coordinators, named.collect::<Vec<_>>())
         });
-        let body = encode(&records);
+        let body = encode_records(&records);
         for coordinator in coordinators {
             let endpoint = self.member.endpoint();
             let sent =

@@ -14,7 +14,7 @@ use dialmesh_http::{
     problem::BackendError,
 };
 use domain::{Consent, ConsentKind, ConsentProof, PhoneNumber, WallTime, limits};
-use ledger::{Change, DirectoryReply};
+use ledger::{Change, ConsentRefusal, Directory, DirectoryReply};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -109,17 +109,44 @@ impl Columns {
     }
 }
 
+/// Bytes of rows that wait; beyond, they are proposed.
+const WAITING_BYTES: usize = 8 << 20;
+
+/// A row that waits to be proposed, as it came, for the file of rejects.
+struct Waiting {
+    row: u64,
+    fields: Vec<String>,
+    consent: Consent,
+}
+
+impl Waiting {
+    /// Why it is not taken, in a word and with what to do.
+    fn refusal(&self, directory: &Directory) -> Option<(&'static str, String)> {
+        Some(match directory.consent_refusal(&self.consent)? {
+            ConsentRefusal::Withdrawn(at) => {
+                let remedy = format!("withdrawn on {at}; a consent given after that is taken");
+                ("withdrawn", remedy)
+            }
+            ConsentRefusal::Older(at) => {
+                let remedy = format!("one given on {at} is known; nothing is to be done");
+                ("older", remedy)
+            }
+        })
+    }
+}
+
 struct Import {
     backend: Arc<Backend>,
     options: ConsentImportOptions,
     country: Option<String>,
-    waiting: BTreeMap<PhoneNumber, Consent>,
+    waiting: BTreeMap<PhoneNumber, Waiting>,
+    waiting_bytes: usize,
     /// Every number of a dry run.
     seen: BTreeSet<PhoneNumber>,
-    accepted: u64,
-    renewed: u64,
-    duplicate: u64,
-    invalid: u64,
+    /// Every proof of a dry run that is not known, until there are too many.
+    proofs: BTreeSet<ConsentProof>,
+    /// What became of rows.
+    counts: BTreeMap<&'static str, u64>,
     running: Running,
 }
 
@@ -147,11 +174,10 @@ pub(crate) async fn start(
         options,
         country,
         waiting: BTreeMap::new(),
+        waiting_bytes: 0,
         seen: BTreeSet::new(),
-        accepted: 0,
-        renewed: 0,
-        duplicate: 0,
-        invalid: 0,
+        proofs: BTreeSet::new(),
+        counts: BTreeMap::new(),
         running: running.map_err(|e| BackendError::Internal(e.to_string()))?,
     };
     let (tell, told) = oneshot::channel();
@@ -174,14 +200,10 @@ impl Import {
         let operation = &mut self.running.operation;
         operation.bytes_done = rows.bytes_done;
         operation.rows = rows.rows.saturating_sub(1);
-        let counts = [
-            ("accepted", self.accepted),
-            ("renewed", self.renewed),
-            ("duplicate", self.duplicate),
-            ("invalid", self.invalid),
-        ];
-        let counts = counts.into_iter().filter(|(_, n)| *n > 0);
-        operation.counts = counts.map(|(result, n)| (result.to_owned(), n)).collect();
+        let counts = self.counts.iter().filter(|(_, n)| **n > 0);
+        operation.counts = counts
+            .map(|(result, n)| ((*result).to_owned(), *n))
+            .collect();
         self.running.tell();
     }
 
@@ -212,61 +234,114 @@ impl Import {
             let consent = (number.map_err(|problem| problem.to_string()))
                 .and_then(|number| columns.consent(number, &row.fields));
             match consent {
-                Ok(consent) if self.came_before(consent.number)? => self.duplicate += 1,
-                Ok(consent) => _ = self.waiting.insert(consent.number, consent),
+                Ok(consent) => self.wait(row.number, row.fields, consent)?,
                 Err(remedy) => {
-                    self.invalid += 1;
+                    self.count("invalid", 1);
                     rejects.add(row.number, "invalid", &remedy, &row.fields)?;
                 }
             }
-            if self.waiting.len() == limits::DNC_BATCH {
-                self.propose().await?;
+            if self.waiting.len() == limits::DNC_BATCH || self.waiting_bytes >= WAITING_BYTES {
+                self.propose(rejects).await?;
                 self.progress(rows);
             }
         }
-        self.propose().await
+        self.propose(rejects).await
     }
 
-    fn came_before(&mut self, number: PhoneNumber) -> Result<bool, Failure> {
-        if !self.running.operation.dry_run {
-            return Ok(self.waiting.contains_key(&number));
+    fn count(&mut self, result: &'static str, rows: u64) {
+        *self.counts.entry(result).or_default() += rows;
+    }
+
+    /// Lets a row wait for its batch. Of two rows of one number the consent given later counts.
+    fn wait(&mut self, row: u64, fields: Vec<String>, consent: Consent) -> Result<(), Failure> {
+        let number = consent.number;
+        if self.running.operation.dry_run && !self.seen.insert(number) {
+            self.count("duplicate", 1);
+            return Ok(());
         }
-        let new = self.seen.insert(number);
         if self.seen.len() > DRY_RUN_NUMBERS {
-            Err(Failure::DryRun)
-        } else {
-            Ok(!new)
+            return Err(Failure::DryRun);
         }
+        let earlier = self.waiting.get(&number).map(|one| one.consent.given_at);
+        self.count("duplicate", u64::from(earlier.is_some()));
+        if earlier.is_some_and(|at| at >= consent.given_at) {
+            return Ok(());
+        }
+        self.waiting_bytes += fields.iter().map(|f| f.len() + 48).sum::<usize>() + 64;
+        let waiting = Waiting {
+            row,
+            fields,
+            consent,
+        };
+        // What it takes the place of stays counted until the batch goes.
+        self.waiting.insert(number, waiting);
+        Ok(())
     }
 
-    async fn propose(&mut self) -> Result<(), Failure> {
-        let add: Vec<Consent> = std::mem::take(&mut self.waiting).into_values().collect();
-        if add.is_empty() {
+    async fn propose(&mut self, rejects: &mut Rejects) -> Result<(), Failure> {
+        self.waiting_bytes = 0;
+        let waiting: Vec<Waiting> = std::mem::take(&mut self.waiting).into_values().collect();
+        if waiting.is_empty() {
             return Ok(());
         }
-        let rows = add.len() as u64;
-        if self.running.operation.dry_run {
-            let known = |d: &ledger::Directory, consent: &Consent| {
-                (d.consents_of(consent.number).iter()).any(|(_, c)| c.campaign == consent.campaign)
+        let added = if self.running.operation.dry_run {
+            self.would_add(&waiting)?
+        } else {
+            self.add(&waiting).await?
+        };
+        // Looked up once they are in: what was withdrawn meanwhile is told as well.
+        let directory = self.backend.member.directory();
+        let refusals: Vec<_> = directory.read(|d| {
+            let refused = |one: &Waiting| one.refusal(d);
+            waiting.iter().map(refused).collect()
+        });
+        let mut taken = waiting.len() as u64;
+        for (one, refusal) in waiting.iter().zip(refusals) {
+            if let Some((result, remedy)) = refusal {
+                taken -= 1;
+                self.count(result, 1);
+                rejects.add(one.row, result, &remedy, &one.fields)?;
+            }
+        }
+        self.count("accepted", added.min(taken));
+        self.count("renewed", taken.saturating_sub(added));
+        Ok(())
+    }
+
+    /// How many of these would be new. Fails where the import would.
+    fn would_add(&mut self, waiting: &[Waiting]) -> Result<u64, Failure> {
+        let proofs = &mut self.proofs;
+        self.backend.member.directory().read(|directory| {
+            let unknown = waiting.iter().map(|one| &one.consent.proof);
+            let unknown = unknown
+                .filter(|proof| !directory.knows_proof(proof))
+                .cloned();
+            let before = proofs.len();
+            proofs.extend(unknown);
+            if proofs.len() > before && !directory.has_room_for_proofs(proofs.len()) {
+                let limit = limits::CONSENT_PROOFS as u64;
+                let what = "different proofs of consents; use one source for one form, and not one \
+                            for each answer";
+                return Err(Failure::Backend(BackendError::Limit { what, limit }));
+            }
+            let new = |one: &&Waiting| {
+                let key = (one.consent.number, one.consent.campaign);
+                !directory.has_consent(key) && directory.consent_refusal(&one.consent).is_none()
             };
-            let directory = self.backend.member.directory();
-            let renewed = directory.read(|d| add.iter().filter(|c| known(d, c)).count() as u64);
-            self.renewed += renewed;
-            self.accepted += rows - renewed;
-            return Ok(());
-        }
+            Ok(waiting.iter().filter(new).count() as u64)
+        })
+    }
+
+    /// Proposes these; how many were new.
+    async fn add(&self, waiting: &[Waiting]) -> Result<u64, Failure> {
         let change = Change::ChangeConsents {
-            add,
+            add: waiting.iter().map(|one| one.consent.clone()).collect(),
             withdraw: Vec::new(),
             reason: String::new(),
         };
         let committed = (self.backend.change(change).await).map_err(Failure::Backend)?;
         match committed.reply {
-            DirectoryReply::Clearance { added, .. } => {
-                self.accepted += u64::from(added);
-                self.renewed += rows - u64::from(added);
-                Ok(())
-            }
+            DirectoryReply::Clearance { added, .. } => Ok(u64::from(added)),
             other => Err(Failure::Backend(unexpected(&other))),
         }
     }

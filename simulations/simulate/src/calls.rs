@@ -141,6 +141,7 @@ impl World {
             Denial::DoNotCall => self.saw(Happening::DeniedDnc),
             Denial::NoDncBase => self.saw(Happening::DeniedBase),
             Denial::Frozen => self.saw(Happening::DeniedFrozen),
+            Denial::NoConsent => self.saw(Happening::DeniedConsent),
             Denial::WindowClosed => self.saw(Happening::DeniedWindow),
             Denial::DayCap | Denial::HourCap => self.saw(Happening::DeniedCaps),
             _ => {}

@@ -6,6 +6,7 @@ pub(crate) mod bounds;
 pub(crate) mod caller_ids;
 pub(crate) mod calling_window;
 pub(crate) mod clearance;
+pub(crate) mod consent;
 pub(crate) mod do_not_call;
 pub(crate) mod inside_session;
 pub(crate) mod one_disposition;
@@ -51,6 +52,7 @@ pub(crate) struct Checkers {
     pub(crate) session: inside_session::InsideSession,
     pub(crate) dnc: do_not_call::DoNotCall,
     pub(crate) clearance: clearance::Clearance,
+    pub(crate) consents: consent::Consents,
     pub(crate) window: calling_window::CallingWindow,
     pub(crate) attempts: attempt_limits::AttemptLimits,
     pub(crate) disposition: one_disposition::OneDisposition,
@@ -88,6 +90,7 @@ impl Checkers {
         self.session.invite(truth, invite)?;
         self.dnc.invite(truth, invite)?;
         self.clearance.invite(invite)?;
+        self.consents.invite(invite)?;
         self.window.invite(invite)
     }
 
@@ -102,6 +105,7 @@ impl Checkers {
     ) -> Checked {
         self.session.rings(now, node, lead)?;
         self.clearance.rings(now, wall, node, lead)?;
+        self.consents.rings(now, node, lead)?;
         self.dnc.rings(now, node, lead, truth)
     }
 }

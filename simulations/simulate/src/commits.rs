@@ -202,6 +202,12 @@ impl World {
                 }
             }
         }
+        if let (Change::ChangeConsents { withdraw, .. }, DirectoryReply::Clearance { .. }) =
+            (&command.change, &done.reply)
+            && let Some(leader) = leader
+        {
+            self.wait_withdrawn_effective(leader, withdraw, index);
+        }
         self.told.push(done.events);
         if let Change::Escrow { ask } = &command.change {
             self.shares_committed(ask, &done.reply)?;
@@ -223,7 +229,11 @@ impl World {
     fn clearance_changed(&mut self, leader: Option<usize>, facts: &[ClearanceFact], index: u64) {
         for fact in facts {
             self.checkers.clearance.changed(fact, index);
+            self.checkers.consents.changed(fact, index);
             self.saw(match fact {
+                ClearanceFact::Consent(_, _, Some(_)) => Happening::Consents,
+                ClearanceFact::Consent(_, _, None) => Happening::ConsentsGone,
+                ClearanceFact::RequiresConsent(..) => continue,
                 ClearanceFact::Pattern(_, true) => Happening::Patterns,
                 ClearanceFact::Freeze(_, Some(_)) => Happening::Freezes,
                 _ => Happening::ClearanceGone,

@@ -98,6 +98,10 @@ defects! {
     ClearanceUnheard, "clearance-unheard", "4", [I3];
     /// 4: a node takes a freeze for over half-way to its end.
     ThawsEarly, "thaws-early", "4", [I3];
+    /// 4: a node does not hear that consents are withdrawn.
+    WithdrawalUnheard, "withdrawal-unheard", "4", [I3];
+    /// 4: an import takes its own time for the time at which a consent was given.
+    ImportStamps, "import-stamps", "4", [I3];
     /// 5: an ask for shares that was not answered is sent again as a new one.
     AsksAgainAsNew, "asks-again-as-new", "5", [I6];
     /// 5: what was spent of a share is not written down, and a crash forgets it.

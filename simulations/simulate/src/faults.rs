@@ -265,6 +265,9 @@ impl World {
             if self.chance(300) {
                 return self.change_clearance();
             }
+            if self.options.consents && self.chance(200) {
+                return self.change_consents();
+            }
         }
         let scope = match self.random.below(4) {
             0 => DncScope::Campaign(CAMPAIGNS[0]),
@@ -353,7 +356,7 @@ impl World {
     }
 
     /// Somebody at a console proposes to the directory's leader, if he finds it.
-    fn administrator(&mut self, asked: Change) {
+    pub(crate) fn administrator(&mut self, asked: Change) {
         let Some(voter) = self.directory.leader else {
             return;
         };
@@ -470,20 +473,16 @@ impl World {
 
     /// Cancels what rings at a number that may not be called any more.
     fn forbid(&mut self, i: usize, number: PhoneNumber) {
-        self.forbid_where(i, |other| other == number);
+        self.forbid_where(i, |lead| lead.number == number);
     }
 
-    fn forbid_where(&mut self, i: usize, concerned: impl Fn(PhoneNumber) -> bool) {
+    fn forbid_where(&mut self, i: usize, concerned: impl Fn(&LeasedLead) -> bool) {
         if self.options.has(Defect::RingsOnForbidden) {
             return;
         }
-        let wall = self.local(i).wall;
+        let (wall, dnc) = (self.local(i).wall, self.nodes[i].permit.dnc());
         let covered: Vec<_> = (self.nodes[i].live.iter())
-            .filter(|live| concerned(live.lead.number))
-            .filter(|live| {
-                let (dnc, number) = (self.nodes[i].permit.dnc(), live.lead.number);
-                dnc.covers(number, live.lead.campaign, REGION) || dnc.is_frozen(number, wall)
-            })
+            .filter(|live| concerned(&live.lead) && dnc.bars(&live.lead, false, wall))
             .map(|live| live.lead.attempt)
             .collect();
         if !covered.is_empty() {
@@ -566,16 +565,17 @@ impl World {
                 {
                     ClearanceFact::Freeze(target, Some(now + until.since(now) / 2))
                 }
+                ClearanceFact::Consent(_, _, None)
+                    if self.options.has(Defect::WithdrawalUnheard) =>
+                {
+                    continue;
+                }
                 fact => fact,
             };
             self.nodes[i].permit.dnc_mut().take(&fact, index);
         }
-        self.forbid_where(i, |number| {
-            let target = |fact: &ClearanceFact| fact.target();
-            facts
-                .iter()
-                .filter_map(target)
-                .any(|target| target.covers(number))
+        self.forbid_where(i, |lead| {
+            (facts.iter()).any(|fact| fact.concerns(lead.number, lead.campaign))
         });
     }
 

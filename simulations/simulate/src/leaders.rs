@@ -83,8 +83,10 @@ enum Awaited {
     Entry((PhoneNumber, DncScope)),
     /// The base that the entry put into use.
     Base,
-    /// A pattern or freeze.
+    /// A pattern or freeze, or that a campaign asks for consent.
     Clearance(ClearanceFact),
+    /// A withdrawal of then, by the directory's calendar.
+    Withdrawal(ConsentKey, WallTime),
 }
 
 /// One voter of both groups.
@@ -403,6 +405,34 @@ impl World {
                 if self.checkers.clearance.effective(now, &fact, index) {
                     self.saw(Happening::ClearanceEffective);
                 }
+                if self.checkers.consents.effective(now, &fact, index) {
+                    self.saw(Happening::ConsentAsked);
+                }
+            }
+            Awaited::Withdrawal(key, at) => {
+                self.checkers.consents.withdrawn(now, key, at);
+                self.saw(Happening::WithdrawalEffective);
+            }
+        }
+    }
+
+    /// The directory's leader begins to wait for the withdrawals that its entry `index` holds.
+    pub(crate) fn wait_withdrawn_effective(
+        &mut self,
+        leader: usize,
+        withdrawn: &[ConsentKey],
+        index: u64,
+    ) {
+        let at = self.directory.witness.clock();
+        for key in withdrawn {
+            let awaited = Awaited::Withdrawal(*key, at);
+            if self.options.has(Defect::EffectiveAtCommit) {
+                self.effective(awaited, index);
+            }
+            let me = &mut self.voters[leader];
+            let local = me.clock.at(self.now);
+            if let Some(token) = me.freshness.wait_effective(local, index) {
+                me.waits.insert(token, (awaited, index));
             }
         }
     }

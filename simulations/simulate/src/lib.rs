@@ -23,6 +23,7 @@ mod begin;
 mod calls;
 mod checkers;
 mod commits;
+mod consents;
 mod defect;
 mod escrow;
 mod faults;

@@ -72,6 +72,9 @@ pub struct Options {
     pub campaign_changes: bool,
     /// The links to carriers stall.
     pub stalls: bool,
+    /// Campaigns ask for consent now and then: seldom, for then few leads are dialed.
+    #[serde(default)]
+    pub consents: bool,
 }
 
 impl Options {
@@ -128,6 +131,7 @@ impl Options {
             slumbers: on(&mut random) && random.permille(600),
             campaign_changes: on(&mut random),
             stalls: on(&mut random),
+            consents: random.permille(250),
         }
     }
 

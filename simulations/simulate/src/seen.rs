@@ -75,6 +75,12 @@ happenings! {
     ClearanceGone, "patterns removed and freezes lifted or forgotten";
     ClearanceEffective, "patterns and freezes answered as effective";
     DeniedFrozen, "denied: frozen";
+    Consents, "consents given";
+    ConsentsAgain, "consents imported again";
+    ConsentsGone, "consents withdrawn";
+    WithdrawalEffective, "withdrawals answered as effective";
+    ConsentAsked, "campaigns known to ask for consent";
+    DeniedConsent, "denied: no consent";
     Listed, "leads given back as listed in the base";
     OptOuts, "opt-outs heard at a node";
     Effective, "entries answered as effective";

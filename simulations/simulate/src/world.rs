@@ -13,7 +13,8 @@ use crate::{
     violation::{Checked, Violation},
 };
 use domain::{
-    CampaignId, DncBaseId, Incarnation, Instant, MemberId, PhoneNumber, RegionId, WallTime, limits,
+    CampaignId, Consent, DncBaseId, Incarnation, Instant, MemberId, PhoneNumber, RegionId,
+    WallTime, limits,
 };
 use ledger::{Directory, DirectoryCommand, DirectoryEvent, RegionCommand, RegionLedger};
 use permit::base::MemoryBase;
@@ -163,6 +164,8 @@ pub(crate) struct World {
     pub(crate) told: Vec<Vec<DirectoryEvent>>,
     /// Every do-not-call base that was ever built.
     pub(crate) bases: BTreeMap<DncBaseId, Arc<MemoryBase>>,
+    /// Files of consents, as they were imported once and may be again.
+    pub(crate) files: Vec<Vec<Consent>>,
     pub(crate) voters: Vec<Voter>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) checkers: Checkers,
@@ -213,6 +216,7 @@ impl World {
             directory: Group::new(options.voters, Directory::default),
             told: Vec::new(),
             bases: BTreeMap::new(),
+            files: Vec::new(),
             voters,
             nodes,
             checkers: Checkers::new(options),

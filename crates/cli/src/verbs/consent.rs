@@ -27,14 +27,14 @@ pub(crate) enum Verb {
         /// E.164.
         number: String,
     },
-    /// A person agrees no more. Where a campaign asks for consent, what rings is cancelled.
+    /// A person agrees no more: every consent given before counts no longer, also one that is imported later. Where a campaign asks for consent, what rings is cancelled.
     #[command(
-        after_help = "Examples:\n  dialmesh consent withdraw +8613800138000 --reason \"wrote to us, ticket 4711\" --yes"
+        after_help = "Examples:\n  dialmesh consent withdraw +8613800138000 --reason \"wrote to us, ticket 4711\" --yes\n  dialmesh consent withdraw +8613800138000 --campaign autumn --reason \"said so in a call\" --yes"
     )]
     Withdraw {
         /// E.164.
         number: String,
-        /// The consent for this campaign; the one for all when not given.
+        /// The consent for this campaign; every consent of the person when not given.
         #[arg(long)]
         campaign: Option<String>,
         /// Why.
@@ -120,6 +120,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
                 ("place", "/place"),
                 ("given", "/given_at"),
                 ("until", "/until"),
+                ("withdrawn", "/withdrawn_at"),
             ];
             session.rows(&columns, &found["consents"])
         }
@@ -130,7 +131,10 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             wait,
         } => {
             let campaign = names::id_if(&client, names::CAMPAIGN, campaign.as_deref()).await?;
-            session.confirm("withdraw the person's consent")?;
+            session.confirm(match campaign {
+                Some(_) => "withdraw the person's consent for this campaign",
+                None => "withdraw every consent of the person",
+            })?;
             let mut body = json!({"number": number, "reason": reason, "wait": wait});
             if let Some(campaign) = campaign {
                 body["campaign"] = json!(campaign);

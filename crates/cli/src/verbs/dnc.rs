@@ -87,7 +87,7 @@ pub(crate) struct Import {
     /// The country of numbers without a country code, by its ISO 3166 code (CN, US).
     #[arg(long, value_name = "CODE")]
     default_country: Option<String>,
-    /// The numbers come from a registry, which may take them back: `dnc base compact` takes them into a new base.
+    /// The numbers come from the registry of the base in use, which may take them back: `dnc base compact` takes them into a new base, and 31 days later they are dropped where the base in use has them.
     #[arg(long, conflicts_with_all = ["campaign", "region"])]
     registry: bool,
     /// Count only and change nothing.

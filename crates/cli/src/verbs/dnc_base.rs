@@ -1,6 +1,6 @@
 //! `dialmesh dnc base`.
 
-use crate::{failure::Failure, session::Session, transfer};
+use crate::{client::Client, failure::Failure, session::Session, transfer};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use domain::DncBaseId;
@@ -12,8 +12,12 @@ use std::{
     ops::ControlFlow,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 use storage::{BuildProgress, DncBase, DncBaseBuild, SORT_MEMORY, e164};
+
+/// How often it is looked whether every node has a base.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The do-not-call base: a list of national size that every node keeps and asks at each attempt.
 ///
@@ -37,12 +41,12 @@ pub(crate) enum Verb {
     Ls,
     /// Put a base into use, on every node in one step.
     #[command(
-        after_help = "Examples:\n  dialmesh dnc base use 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d\n  dialmesh dnc base use --none --reason \"the registry withdrew it, ticket 4711\" --yes"
+        after_help = "Examples:\n  dialmesh dnc base use 6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d --wait-held 10m\n  dialmesh dnc base use --none --reason \"the registry withdrew it, ticket 4711\" --yes"
     )]
     Use(Use),
     /// Build a new base from the one in use and what registries said since (`dnc import --registry`), and stage it.
     #[command(
-        after_help = "Examples:\n  dialmesh dnc base compact\n  dialmesh dnc base use \"$(dialmesh dnc base compact -o json | jq -r .made)\""
+        after_help = "Examples:\n  dialmesh dnc base compact\n  dialmesh dnc base use --wait-held 10m \"$(dialmesh dnc base compact -o json | jq -r .made)\""
     )]
     Compact,
     /// Forget a base that is not in use; nodes delete it.
@@ -81,7 +85,10 @@ pub(crate) struct Use {
     /// Take the present one out of use: its numbers may be dialed again.
     #[arg(long, requires = "reason")]
     none: bool,
-    /// Although some nodes do not have it yet: they dial nobody until they do.
+    /// Wait for so long until every node has it; refused if one does not by then.
+    #[arg(long, value_name = "SPAN", value_parser = service::config::parse_duration, conflicts_with_all = ["none", "force"])]
+    wait_held: Option<Duration>,
+    /// Although some nodes do not have it yet: they dial nobody until they do. Or although it may lack numbers that the present one has.
     #[arg(long)]
     force: bool,
     /// Why; kept for the audit.
@@ -123,7 +130,13 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             if args.none {
                 session.confirm("let every number of the do-not-call base be dialed again")?;
             } else if args.force {
-                session.confirm("stop dialing at every node that does not have the base yet")?;
+                session.confirm(
+                    "stop dialing at every node that does not have the base yet, and let numbers \
+                     be dialed that registries named and only the base in use has",
+                )?;
+            }
+            if let (Some(id), Some(patience)) = (args.id, args.wait_held) {
+                until_held(&client, id, patience).await?;
             }
             let body = json!({
                 "id": args.id.map(|id| id.to_string()),
@@ -144,6 +157,20 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             client.delete(&format!("/do-not-call/bases/{id}")).await?;
             session.done("It is forgotten; nodes delete it.")
         }
+    }
+}
+
+/// Waits until every node has a base, or for so long: the mesh then says who does not.
+async fn until_held(client: &Client, id: DncBaseId, patience: Duration) -> Result<()> {
+    let (id, began) = (id.to_string(), Instant::now());
+    loop {
+        let bases = client.list("/do-not-call/bases").await?;
+        let known = (bases.as_array().into_iter().flatten()).find(|base| base["id"] == id);
+        let missing = known.map(|base| base["missing_at"].as_array().map_or(0, Vec::len));
+        if missing.is_none_or(|nodes| nodes == 0) || began.elapsed() >= patience {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

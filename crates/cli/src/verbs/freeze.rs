@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub(crate) enum Verb {
     /// Do not dial a number, or numbers that begin so, until a time; what rings is cancelled.
     #[command(
-        after_help = "Examples:\n  dialmesh freeze add +8613800138000 --until 30d --reason \"asked to be called in a month\"\n  dialmesh freeze add --pattern +86951 --until 2026-12-24T00:00:00Z --reason \"carrier's request\" --source complaints"
+        after_help = "Examples:\n  dialmesh freeze add +8613800138000 --until 30d --reason \"asked to be called in a month\"\n  dialmesh freeze add --pattern +86951 --until 2026-12-24T00:00:00Z --reason \"carrier's request\" --source complaints --yes"
     )]
     Add {
         #[command(flatten)]
@@ -76,6 +76,11 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             source,
             wait,
         } => {
+            if let Some(pattern) = target.pattern {
+                session.confirm(&format!(
+                    "stop dialing every number that begins with {pattern} until {until}"
+                ))?;
+            }
             let mut body = target.body();
             body["until"] = json!(until);
             body["reason"] = json!(reason);

@@ -7,6 +7,8 @@ use simulations::carrier::witness::{self, Event};
 /// A segment of Beijing's mobile numbers, and one of Shanghai's.
 const PATTERN: &str = "+86139010";
 const FROZEN: &str = "+86139016";
+/// A segment of Shenzhen's, forbidden while it is dialed.
+const LATE: &str = "+86136025";
 /// So many of the leads agreed to be called.
 const AGREED: usize = 550;
 /// How long the short freeze lasts: longer than the mesh needs to dial everybody around it.
@@ -70,7 +72,8 @@ pub(super) async fn story() -> Result<()> {
     ];
     let counted = said(&world, &[&words[..], &["--dry-run"]].concat())?;
     ensure!(counted["counts"]["accepted"] == AGREED, "{counted}");
-    let taken = said(&world, &words)?;
+    let import = words;
+    let taken = said(&world, &import)?;
     ensure!(taken["counts"]["accepted"] == AGREED, "{taken}");
     let checked = said(&world, &["consent", "check", &agreed[0]])?;
     let consent = &checked["consents"][0];
@@ -108,7 +111,20 @@ pub(super) async fn story() -> Result<()> {
     ];
     let withdrawn = said(&world, &words)?;
     ensure!(withdrawn["state"] == "effective", "{withdrawn}");
+    ensure!(withdrawn["withdrawn"] == 1, "{withdrawn}");
     world.expect_never([refuser.clone()]);
+    // Not even when the file of what they once agreed to comes again.
+    let again = said(&world, &import)?;
+    ensure!(
+        again["counts"]["withdrawn"] == 1 && again["counts"]["renewed"] == AGREED - 1,
+        "{again}"
+    );
+    let checked = said(&world, &["consent", "check", refuser])?;
+    let consent = &checked["consents"][0];
+    ensure!(
+        consent["good"] == false && consent["withdrawn_at"].is_string(),
+        "{checked}"
+    );
 
     // What is refused, with the reason.
     for (words, why) in [
@@ -134,6 +150,19 @@ pub(super) async fn story() -> Result<()> {
             &["freeze", "lift", liftable, "--reason", "r", "--yes"],
             "no freeze",
         ),
+        (
+            &[
+                "freeze",
+                "add",
+                "--pattern",
+                FROZEN,
+                "--until",
+                "1d",
+                "--reason",
+                "r",
+            ],
+            "--yes",
+        ),
     ] {
         let said = refused(&world, words)?;
         ensure!(said.contains(why), "{words:?}: {said}");
@@ -148,7 +177,7 @@ pub(super) async fn story() -> Result<()> {
         let words = [
             &["freeze", "add"],
             what,
-            &["--until", until, "--reason", "a test"],
+            &["--until", until, "--reason", "a test", "--yes"],
         ]
         .concat();
         let added = said(&world, &words)?;
@@ -186,6 +215,33 @@ pub(super) async fn story() -> Result<()> {
     for city in ["beijing", "shanghai", "shenzhen"] {
         until_dialing(&world, city).await?;
     }
+    // Another pattern and a withdrawal while all three dial: what rings is cancelled, hoppers are
+    // emptied, and nobody else of them is called.
+    let words = ["dnc", "pattern", "add", LATE, "--reason", "a test", "--yes"];
+    let added = said(&world, &words)?;
+    ensure!(added["state"] == "effective", "{added}");
+    let at = wall_ms();
+    for number in agreed.iter().filter(|n| n.starts_with(LATE)) {
+        world.expect_never_since(number, at);
+    }
+    // Of the file's end, so that it waits yet.
+    let called: BTreeSet<String> = (witness::read(&world.carrier_log())?.iter())
+        .map(|entry| format!("+{}", entry.number.trim_start_matches('+')))
+        .collect();
+    let free = |n: &&String| !by_pattern(n) && !frozen(n) && !n.starts_with(LATE);
+    let mut waiting = (agreed.iter().rev().filter(free)).filter(|n| !called.contains(*n));
+    let late = waiting.next().context("a lead waits")?;
+    let words = [
+        "consent",
+        "withdraw",
+        late,
+        "--reason",
+        "wrote to us",
+        "--yes",
+    ];
+    let withdrawn = said(&world, &words)?;
+    ensure!(withdrawn["withdrawn"] == 1, "{withdrawn}");
+    world.expect_never_since(late, wall_ms());
     // The short one ends by itself.
     until_seen(&world, "the short freeze is over", |number| number == short).await?;
     let first = seen(&world, |number| number == short)?[0];

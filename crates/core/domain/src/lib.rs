@@ -40,7 +40,7 @@ pub use lead::{CallOutcome, LeadProfile, LeasedLead, NewLead};
 pub use mesh_clock::{ClockVerdict, MeshClock};
 pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
 pub use prefix::{Prefix, PrefixError, PrefixMap};
-pub use record::{CallRecord, LegStats, Permission};
+pub use record::{CallRecord, LegStats, Permission, RECORD_VERSION};
 pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};
 pub use secret::Secret;
 pub use time::{Instant, Now, WallTime};

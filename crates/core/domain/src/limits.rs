@@ -150,6 +150,9 @@ pub const VOTERS: usize = 5;
 pub const DNC_BASE_NUMBERS: u64 = 300_000_000;
 /// Do-not-call bases that the directory knows: the one in use, and others on their way.
 pub const DNC_BASES: usize = 8;
+/// How old a registry's entry must be before it is dropped beside a base that has it: a registry's
+/// later list has it by then, or is used for longer than a list may be.
+pub const DNC_SETTLED_AFTER: Duration = Duration::from_secs(31 * 86_400);
 /// Bytes of the directory of a do-not-call base file: reached only by numbers that lie further apart
 /// than those of any country.
 pub const DNC_BASE_DIRECTORY_BYTES: usize = 256 * 1024 * 1024;
@@ -169,13 +172,18 @@ pub const DNC_PATTERNS: usize = 10_000;
 pub const FREEZES: usize = 1_000_000;
 /// How long a freeze may last; what must rest for longer belongs on do-not-call.
 pub const FREEZE_MAX: Duration = Duration::from_secs(366 * 86_400);
-/// How long the directory keeps a freeze after its end: nodes and regions judge by their own
-/// clocks, and none may be so far behind.
-pub const FREEZE_KEPT: Duration = Duration::from_secs(86_400);
+/// How long the directory keeps a freeze after its end by its own calendar: nodes and regions judge by
+/// theirs, and the directory's is not so far ahead of any.
+pub const FREEZE_KEPT: Duration = Duration::from_secs(31 * 86_400);
 /// Consents in the directory.
 pub const CONSENTS: usize = 5_000_000;
 /// Different proofs of consents: kinds, sources and places.
 pub const CONSENT_PROOFS: usize = 10_000;
+/// How long the directory keeps a consent and its proof after it ended or was withdrawn.
+pub const CONSENT_KEPT: Duration = Duration::from_secs(366 * 86_400);
+/// Withdrawals of consents that the directory remembers, so that an earlier consent that is imported
+/// again is not taken.
+pub const CONSENT_WITHDRAWALS: usize = 5_000_000;
 /// How long a share of an abandonment budget may be used without another word of the directory.
 pub const ESCROW_LIFE: Duration = Duration::from_secs(120);
 /// Campaigns in one ask for shares; a node with more asks several times.

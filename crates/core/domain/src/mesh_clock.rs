@@ -125,6 +125,14 @@ impl MeshClock {
         }
     }
 
+    /// The earliest of all calendars that are known, `own` being the machine's.
+    pub fn earliest(&self, own: Now) -> WallTime {
+        let mine = ahead(own.wall, own.monotonic);
+        let least = self.heard.iter().map(|h| h.ahead).min().unwrap_or(mine);
+        let behind = mine.saturating_sub(least.min(mine));
+        WallTime::from_millis(own.wall.as_millis().saturating_sub(behind))
+    }
+
     /// The calendar to go by, and why.
     pub fn wall(&self, own: Now) -> (WallTime, ClockVerdict) {
         let verdict = self.verdict(own);
@@ -202,6 +210,16 @@ mod tests {
             let lone = clock.verdict(now(noon + HOUR));
             assert!(lone.is_disputed(), "two of four: {lone:?}");
         }
+    }
+
+    #[test]
+    fn the_earliest_of_all_is_never_ahead_of_the_one_that_is_right() {
+        let noon = 1_800_000_000_000;
+        let earliest = |walls: &[i64], own| hearing(walls).earliest(now(own)).as_millis();
+        assert_eq!(earliest(&[], noon), noon);
+        assert_eq!(earliest(&[noon], noon + 72 * HOUR), noon, "one against one");
+        assert_eq!(earliest(&[noon + 72 * HOUR], noon), noon);
+        assert_eq!(earliest(&[noon, noon - HOUR], noon + HOUR), noon - HOUR);
     }
 
     #[test]

@@ -32,7 +32,11 @@ pub struct Permission {
     pub valid_for_ms: u32,
 }
 
-/// One attempt from lease to end. Written once, when the attempt is closed.
+/// Version of a call record's bytes, wherever they lie or travel.
+pub const RECORD_VERSION: u8 = 4;
+
+/// One attempt from lease to end. Written once, when the attempt is closed. Fields are added at its
+/// end only, with a new [`RECORD_VERSION`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRecord {
     /// The attempt; the record's key.

@@ -2,18 +2,69 @@
 
 use crate::Engine;
 use call::CancelReason;
-use domain::{AttemptId, ClearanceFact, LeasedLead, Now, PhoneNumber};
-use permit::DncSet;
+use domain::{
+    AttemptId, CampaignId, ClearanceFact, LeasedLead, Now, PhoneNumber, PrefixMap, Target,
+};
+use std::collections::BTreeSet;
+
+/// Which leads facts may forbid, so that each lead in hand is looked up once, however many facts
+/// come in one entry. Those that only allow concern nobody.
+#[derive(Debug, Default)]
+struct Concerned {
+    numbers: BTreeSet<PhoneNumber>,
+    prefixes: PrefixMap<()>,
+    campaigns: BTreeSet<CampaignId>,
+}
+
+impl Concerned {
+    fn is_empty(&self) -> bool {
+        self.numbers.is_empty() && self.prefixes.is_empty() && self.campaigns.is_empty()
+    }
+
+    fn picks(&self, number: PhoneNumber, campaign: CampaignId) -> bool {
+        self.campaigns.contains(&campaign)
+            || self.numbers.contains(&number)
+            || self.prefixes.covering(number).next().is_some()
+    }
+}
+
+impl<'a> FromIterator<&'a ClearanceFact> for Concerned {
+    fn from_iter<I: IntoIterator<Item = &'a ClearanceFact>>(facts: I) -> Self {
+        let mut all = Self::default();
+        for fact in facts {
+            match *fact {
+                ClearanceFact::Pattern(_, false)
+                | ClearanceFact::Freeze(_, None)
+                | ClearanceFact::RequiresConsent(_, false) => {}
+                ClearanceFact::Pattern(prefix, true)
+                | ClearanceFact::Freeze(Target::Prefix(prefix), Some(_)) => {
+                    all.prefixes.insert(prefix, ());
+                }
+                // One without an end is good whatever was before.
+                ClearanceFact::Consent(_, _, Some(grant)) if grant.until.is_none() => {}
+                ClearanceFact::Freeze(Target::Number(number), Some(_))
+                | ClearanceFact::Consent(number, ..) => {
+                    all.numbers.insert(number);
+                }
+                ClearanceFact::RequiresConsent(campaign, true) => {
+                    all.campaigns.insert(campaign);
+                }
+            }
+        }
+        all
+    }
+}
 
 impl Engine {
-    /// The directory's entry `index` changed patterns and freezes.
+    /// The directory's entry `index` changed patterns, freezes and consents.
     pub(crate) fn clearance_changed(&mut self, now: Now, index: u64, facts: &[ClearanceFact]) {
         for fact in facts {
             self.permit.dnc_mut().take(fact, index);
         }
-        self.forbid_where(now, |lead| {
-            (facts.iter()).any(|fact| fact.concerns(lead.number, lead.campaign))
-        });
+        let concerned: Concerned = facts.iter().collect();
+        if !concerned.is_empty() {
+            self.forbid_where(now, |lead| concerned.picks(lead.number, lead.campaign));
+        }
     }
 
     /// A number may not be called any more.
@@ -27,7 +78,7 @@ impl Engine {
         let dnc = self.permit.dnc();
         let barred = |lead: &LeasedLead| {
             let required = self.facts.consent_required(lead.campaign);
-            concerned(lead) && is_barred(dnc, required, now, lead)
+            concerned(lead) && dnc.bars(lead, required, now.wall)
         };
         let leads = self.hoppers.take_if(barred);
         let ringing: Vec<AttemptId> = (self.calls.attempts())
@@ -41,11 +92,49 @@ impl Engine {
     }
 }
 
-/// Whether do-not-call, a freeze or the lack of consent (`required`: by the rule pack) forbids a lead
-/// now.
-pub(crate) fn is_barred(dnc: &DncSet, required: bool, now: Now, lead: &LeasedLead) -> bool {
-    let required = required || dnc.requires_consent(lead.campaign);
-    dnc.covers(lead.number, lead.campaign, lead.lead.region())
-        || dnc.is_frozen(lead.number, now.wall)
-        || (required && (dnc.consent(lead.number, lead.campaign, now.wall)).is_none())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{ConsentGrant, ConsentId, ConsentKind, WallTime};
+
+    #[test]
+    fn facts_that_only_allow_concern_nobody() {
+        let number: PhoneNumber = "+14155550134".parse().unwrap();
+        let other: PhoneNumber = "+14155550135".parse().unwrap();
+        let prefix = "+1415555".parse().unwrap();
+        let (campaign, winter) = (CampaignId(1), CampaignId(2));
+        let until = Some(WallTime::from_millis(9));
+        let grant = |until| {
+            Some(ConsentGrant {
+                id: ConsentId(1),
+                kind: ConsentKind::Form,
+                until,
+            })
+        };
+        let of = |facts: &[ClearanceFact]| facts.iter().collect::<Concerned>();
+        let allow = of(&[
+            ClearanceFact::Pattern(prefix, false),
+            ClearanceFact::Freeze(Target::Number(number), None),
+            ClearanceFact::Freeze(Target::Prefix(prefix), None),
+            ClearanceFact::RequiresConsent(campaign, false),
+            ClearanceFact::Consent(number, None, grant(None)),
+        ]);
+        assert!(allow.is_empty());
+        for (fact, both) in [
+            (ClearanceFact::Pattern(prefix, true), true),
+            (ClearanceFact::Freeze(Target::Prefix(prefix), until), true),
+            (ClearanceFact::Freeze(Target::Number(number), until), false),
+            (ClearanceFact::Consent(number, None, None), false),
+            (
+                ClearanceFact::Consent(number, Some(campaign), grant(until)),
+                false,
+            ),
+        ] {
+            let concerned = of(&[fact]);
+            assert!(concerned.picks(number, winter), "{fact:?}");
+            assert_eq!(concerned.picks(other, winter), both, "{fact:?}");
+        }
+        let asked = of(&[ClearanceFact::RequiresConsent(campaign, true)]);
+        assert!(asked.picks(other, campaign) && !asked.picks(other, winter));
+    }
 }

@@ -78,7 +78,7 @@ pub enum DirectoryChange {
     },
     /// Another do-not-call base is in use, or none.
     DncBase(Option<DncBaseId>),
-    /// Patterns and freezes, there or gone.
+    /// Patterns, freezes and consents, there or gone.
     Clearance(Vec<ClearanceFact>),
     /// Everything, after a start or a snapshot.
     Reset(Box<DirectoryCopy>),

@@ -22,7 +22,7 @@ pub struct DirectoryCopy {
     pub dnc: Vec<(DncEntry, u64)>,
     /// The do-not-call base in use.
     pub dnc_base: Option<DncBaseId>,
-    /// Patterns and freezes.
+    /// Patterns, freezes and consents.
     pub clearance: Vec<ClearanceFact>,
 }
 

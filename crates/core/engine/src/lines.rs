@@ -2,7 +2,6 @@
 
 use crate::{
     Engine, Entry, Observed, Output, TimerName,
-    clearance::is_barred,
     legs::{Leg, Owner},
 };
 use bytes::Bytes;
@@ -58,6 +57,7 @@ impl Engine {
     /// A campaign appeared or changed.
     pub(crate) fn campaign_changed(&mut self, now: Now, campaign: Arc<Campaign>) {
         let id = campaign.id;
+        let asked = self.facts.consent_required(id);
         let known = self.facts.campaigns.insert(id, Arc::clone(&campaign));
         let same = known.is_some_and(|old| {
             old.pacing == campaign.pacing && old.dial_level == campaign.dial_level
@@ -75,6 +75,10 @@ impl Engine {
         if campaign.state != CampaignState::Running {
             let leads = self.hoppers.take_if(|lead| lead.campaign == id);
             self.give_back(leads);
+        }
+        // Another rule pack, which asks for it.
+        if self.facts.consent_required(id) && !asked {
+            self.forbid_where(now, |lead| lead.campaign == id);
         }
         self.hoppers.wake();
         self.tell_calls(now, call::Input::Campaign(campaign));
@@ -116,11 +120,12 @@ impl Engine {
     }
 
     fn pace_campaign(&mut self, now: Now, campaign: &Arc<Campaign>) {
+        // What rings is looked at in any case.
+        let view = self.give_up_risky(now, campaign);
         // Nobody may be dialed: leads wait in their hoppers.
         if !self.permit.dnc().is_whole() || self.base_is_too_old(now, campaign) {
             return;
         }
-        let view = self.give_up_risky(now, campaign);
         let (channels, calls) = self.room(now);
         let limits = Limits {
             channels,
@@ -249,7 +254,7 @@ impl Engine {
             running
                 && !self.draining
                 && !self.permit.expired(now.monotonic, region, lead.session)
-                && !is_barred(self.permit.dnc(), required, now, lead)
+                && !self.permit.dnc().bars(lead, required, now.wall)
         });
         self.give_back(bad);
         self.hoppers.put(campaign, good);

@@ -791,6 +791,49 @@ fn leads_wait_while_the_registry_is_older_than_the_rule_pack_allows() {
 }
 
 #[test]
+fn a_registry_of_31_days_is_good_to_the_second() {
+    use permit::base::BaseLookup as _;
+    let day = 86_400_000;
+    // Noon in Shanghai: the window is open.
+    let noon = 1_795_320_000_000;
+    let invites = |second: i64| {
+        let mut world = World::new();
+        let mut campaign = campaign();
+        campaign.rule_pack = "us-federal".into();
+        world.now.wall = WallTime::from_millis(noon);
+        let changes = vec![DirectoryChange::Campaign(Arc::new(campaign))];
+        world.input(Input::Directory { index: 6, changes });
+        world.shift();
+        // It will be 31 days old by so much in a second.
+        let built_at = world.now.wall.as_millis() + 1000 - 31 * day - second * 1000;
+        let base = base_built(&["9999"], WallTime::from_millis(built_at));
+        world.input(Input::DncBaseHere(base.clone()));
+        let changes = vec![DirectoryChange::DncBase(Some(base.id()))];
+        world.input(Input::Directory { index: 7, changes });
+        world.run(Duration::from_secs(1));
+        world.lease(&["8002"]);
+        world.run(Duration::from_millis(200));
+        world.invites.len()
+    };
+    assert_eq!((invites(-1), invites(1)), (1, 0));
+}
+
+#[test]
+fn a_rule_pack_that_asks_for_consent_ends_what_rings() {
+    let mut world = World::new();
+    world.shift();
+    let attempts = world.lease(&["8002"]);
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.invites.len(), 1);
+    let mut campaign = campaign();
+    (campaign.rule_pack, campaign.version) = ("china".into(), 2);
+    let changes = vec![DirectoryChange::Campaign(Arc::new(campaign))];
+    world.input(Input::Directory { index: 6, changes });
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.closed[&attempts[0]].0, Disposition::Cancelled);
+}
+
+#[test]
 fn a_campaign_that_asks_for_consent_dials_nobody_without() {
     let mut world = World::new();
     world.shift();
@@ -815,10 +858,14 @@ fn a_campaign_that_asks_for_consent_dials_nobody_without() {
 }
 
 fn base_of(digits: &[&str]) -> Arc<permit::base::MemoryBase> {
+    base_built(digits, WallTime::EPOCH)
+}
+
+fn base_built(digits: &[&str], built_at: WallTime) -> Arc<permit::base::MemoryBase> {
     let numbers = digits.iter().map(|d| number(&format!("+861380013{d}")));
     let about = permit::base::BaseAbout {
         source: "a registry".into(),
-        built_at: WallTime::EPOCH,
+        built_at,
     };
     Arc::new(permit::base::MemoryBase::of(&numbers.collect(), about).unwrap())
 }

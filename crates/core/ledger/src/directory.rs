@@ -16,7 +16,7 @@ mod words;
 mod work;
 
 pub use clearance::Removal;
-pub use consents::ConsentKey;
+pub use consents::{ConsentKey, ConsentRefusal, KnownConsent};
 pub use escrow::{BudgetView, ShareView};
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use words::*;
@@ -33,12 +33,12 @@ use domain::{
 };
 use sansio::{ApplyContext, Replicated, RestoreError};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 4,
+    version: 5,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -96,6 +96,12 @@ pub struct Directory {
     consents: consents::ConsentBook,
     /// Abandonment budgets. Since version 4; read as none from earlier ones.
     escrow: escrow::Escrow,
+    /// Withdrawn consents. Since version 5; read as none from earlier ones.
+    withdrawals: consents::Withdrawals,
+    /// How far consents were looked at that may be over for long. Since version 5.
+    consents_looked_at: Option<ConsentKey>,
+    /// Of do-not-call bases. Since version 5; read as none from earlier ones.
+    history: bases::BaseHistory,
 }
 
 impl Directory {
@@ -220,6 +226,17 @@ impl Directory {
     /// Every do-not-call entry, by number and scope.
     pub fn dnc(&self) -> impl Iterator<Item = DncFact> + '_ {
         (self.dnc.iter()).map(|((number, scope), row)| dnc_fact(*number, *scope, row))
+    }
+
+    /// The do-not-call entries after one, by number and scope: a long look at all of them is taken in
+    /// pieces, so that entries are applied in between.
+    pub fn dnc_after(
+        &self,
+        last: Option<(PhoneNumber, DncScope)>,
+    ) -> impl Iterator<Item = DncFact> + '_ {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        (self.dnc.range((from, Bound::Unbounded)))
+            .map(|((number, scope), row)| dnc_fact(*number, *scope, row))
     }
 
     /// How many do-not-call entries there are.
@@ -360,6 +377,10 @@ impl Directory {
             Change::HoldDncBase { member, id } => self.hold_base(member, id),
             Change::UseDncBase { id, force, reason } => self.use_base(id, force, &reason, facts),
             Change::DropDncBase { id } => self.drop_base(id),
+            Change::StageCompactedDncBase { base, from, index } => {
+                self.stage_compacted_base(base, from, index)
+            }
+            Change::SettleDnc { base, remove } => self.settle_dnc(base, &remove, dnc),
             Change::PlaceMember { id, place } => self.place_member(id, place),
             Change::DrainMember { id, on } => self.drain_member(id, on),
             Change::SetVoterPolicy { policy } => self.set_voter_policy(policy),
@@ -425,6 +446,7 @@ impl Replicated for Directory {
         }
         let mut facts = Vec::new();
         self.clearance.expire(self.clock, &mut facts);
+        self.expire_consents(&mut facts);
         let reply = (self.change(command.change, &mut facts, events))
             .unwrap_or_else(DirectoryReply::Rejected);
         if !facts.is_empty() {
@@ -447,12 +469,15 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        // The last two are of the budgets.
-        let later = [layout, clearance, &[0, 0]].concat();
+        // Withdrawn consents and how far consents were looked at, then the history of bases.
+        let five = [&[0, 0][..], &bases::BaseHistory::EMPTY].concat();
+        // Version 4 ends with the budgets.
+        let later = [layout, clearance, &[0, 0], &five].concat();
         let missing = match bytes.get(1) {
             Some(1) => [&[0, 0, 0], &later[..]].concat(),
             Some(2) => [&[0, 0], &later[..]].concat(),
             Some(3) => later,
+            Some(4) => five,
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

@@ -13,10 +13,10 @@ mod rules;
 
 pub use books::{EffectiveToken, FreshnessBook, KeepAliveRefusal, SessionBook, TickBook};
 pub use directory::{
-    ApiToken, AuditHead, BudgetView, Change, ConsentKey, Directory, DirectoryCommand,
-    DirectoryEvent, DirectoryFacts, DirectoryReply, Fact, JoinToken, List, MeshId, NewDncBase,
-    NewMember, Place, RegionPolicy, Rejection, Removal, Role, ShareView, StagedDncBase, TokenHash,
-    TokenId, TokenScope, VoterPolicy,
+    ApiToken, AuditHead, BudgetView, Change, ConsentKey, ConsentRefusal, Directory,
+    DirectoryCommand, DirectoryEvent, DirectoryFacts, DirectoryReply, Fact, JoinToken,
+    KnownConsent, List, MeshId, NewDncBase, NewMember, Place, RegionPolicy, Rejection, Removal,
+    Role, ShareView, StagedDncBase, TokenHash, TokenId, TokenScope, VoterPolicy,
 };
 pub use origin::Origin;
 pub use region::{

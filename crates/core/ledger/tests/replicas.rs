@@ -61,6 +61,8 @@ enum Step {
     Facts(u8, bool),
     Pattern(u8, bool),
     Freeze(u8, u8),
+    Consent(u8, u8),
+    Requires(bool),
     Wait(u16),
 }
 
@@ -76,6 +78,8 @@ fn step() -> impl Strategy<Value = Step> {
         (any::<u8>(), any::<bool>()).prop_map(|(n, add)| Step::Facts(n, add)),
         (any::<u8>(), any::<bool>()).prop_map(|(n, there)| Step::Pattern(n, there)),
         (any::<u8>(), any::<u8>()).prop_map(|(n, minutes)| Step::Freeze(n, minutes)),
+        (any::<u8>(), any::<u8>()).prop_map(|(n, minutes)| Step::Consent(n, minutes)),
+        any::<bool>().prop_map(Step::Requires),
         any::<u16>().prop_map(Step::Wait),
     ]
 }
@@ -191,6 +195,24 @@ fn command(ledger: &RegionLedger, step: Step) -> Option<RegionCommand> {
                 facts: vec![ClearanceFact::Freeze(target, (n % 5 != 0).then_some(until))],
             }
         }
+        Step::Consent(n, minutes) => {
+            let until = ledger.clock() + Duration::from_secs(60 * u64::from(minutes));
+            let grant = ConsentGrant {
+                id: ConsentId(ledger.applied()),
+                kind: ConsentKind::Form,
+                until: (minutes % 3 != 0).then_some(until),
+            };
+            let of = (n % 2 == 0).then_some(CAMPAIGN);
+            let (number, grant) = (number(u64::from(n % 16)), (n % 5 != 0).then_some(grant));
+            RegionCommand::Clearance {
+                directory_index: ledger.facts_index() + 1,
+                facts: vec![ClearanceFact::Consent(number, of, grant)],
+            }
+        }
+        Step::Requires(on) => RegionCommand::Clearance {
+            directory_index: ledger.facts_index() + 1,
+            facts: vec![ClearanceFact::RequiresConsent(CAMPAIGN, on)],
+        },
         Step::Facts(n, add) => {
             let index = ledger.facts_index() + 1;
             let scope = [
@@ -274,6 +296,225 @@ proptest! {
         let (again, same_events) = run(&steps, |place| place % every == 0);
         prop_assert!(bytes == again, "snapshots differ");
         prop_assert_eq!(events, same_events);
+    }
+}
+
+/// One entry of a directory's log, by small numbers; what a removal names is taken from the state.
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Dnc(u8, bool),
+    Pattern(u8, bool),
+    Freeze(u8, u8),
+    Consent(u8, u8),
+    Withdraw(u8),
+    Require(bool),
+    Stage(u8, u8),
+    Use(u8, bool),
+    Drop(u8),
+    Settle(u8),
+    Wait(u16),
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    prop_oneof![
+        (any::<u8>(), any::<bool>()).prop_map(|(n, add)| Said::Dnc(n, add)),
+        (any::<u8>(), any::<bool>()).prop_map(|(n, add)| Said::Pattern(n, add)),
+        (any::<u8>(), any::<u8>()).prop_map(|(n, days)| Said::Freeze(n, days)),
+        (any::<u8>(), any::<u8>()).prop_map(|(n, days)| Said::Consent(n, days)),
+        any::<u8>().prop_map(Said::Withdraw),
+        any::<bool>().prop_map(Said::Require),
+        (0u8..6, 0u8..6).prop_map(|(n, from)| Said::Stage(n, from)),
+        (0u8..6, any::<bool>()).prop_map(|(n, force)| Said::Use(n, force)),
+        (0u8..6).prop_map(Said::Drop),
+        any::<u8>().prop_map(Said::Settle),
+        any::<u16>().prop_map(Said::Wait),
+    ]
+}
+
+/// What the directory is told. Some of it is refused, on every replica.
+fn change(directory: &Directory, said: Said, wall: WallTime) -> Option<Change> {
+    let reason = || "a test".to_owned();
+    let days = |n: u8| Duration::from_secs(86_400 * u64::from(n));
+    let base = |n: u8| DncBaseId([n; 32]);
+    let entry = |n: u8| directory.dnc_entry(number(u64::from(n % 32)), DncScope::Mesh);
+    let removal = |fact: DncFact| DncRemoval {
+        number: fact.entry.number,
+        scope: fact.entry.scope,
+        index: fact.index,
+    };
+    Some(match said {
+        Said::Dnc(n, true) => Change::ChangeDnc {
+            add: vec![DncEntry {
+                number: number(u64::from(n % 32)),
+                scope: DncScope::Mesh,
+                source: [DncSource::Registry, DncSource::Admin][usize::from(n / 32 % 2)],
+                added_at: wall,
+            }],
+            remove: Vec::new(),
+            reason: String::new(),
+        },
+        Said::Dnc(n, false) => Change::ChangeDnc {
+            add: Vec::new(),
+            remove: entry(n).map(removal).into_iter().collect(),
+            reason: reason(),
+        },
+        Said::Pattern(n, add) => {
+            let digits = 12_125_550_000 / 10u64.pow(u32::from(n % 4) + 1);
+            let prefix = Prefix::from_digits(digits).expect("up to ten digits");
+            let pattern = DncPattern {
+                prefix,
+                source: DncSource::Admin,
+                reason: reason(),
+                added_at: wall,
+            };
+            let known = directory.dnc_pattern(prefix).map(|(_, index)| index);
+            Change::ChangePatterns {
+                add: add.then_some(pattern).into_iter().collect(),
+                remove: (known.filter(|_| !add).into_iter())
+                    .map(|index| Removal { key: prefix, index })
+                    .collect(),
+                reason: reason(),
+            }
+        }
+        Said::Freeze(n, length) => {
+            let target = Target::Number(number(u64::from(n % 8)));
+            let known = directory.freeze_of(target).map(|(_, index)| index);
+            let freeze = Freeze {
+                target,
+                until: wall + days(length),
+                reason: reason(),
+                source: "complaints".into(),
+                frozen_at: wall,
+            };
+            let add = n % 3 != 0;
+            Change::ChangeFreezes {
+                add: add.then_some(freeze).into_iter().collect(),
+                lift: (known.filter(|_| !add).into_iter())
+                    .map(|index| Removal { key: target, index })
+                    .collect(),
+                reason: reason(),
+            }
+        }
+        Said::Consent(n, length) => Change::ChangeConsents {
+            // More numbers than one look of the directory takes in.
+            add: (0..u64::from(n % 40))
+                .map(|i| Consent {
+                    number: number(u64::from(n) * 2 + i),
+                    campaign: (n % 2 == 0).then_some(CAMPAIGN),
+                    proof: ConsentProof {
+                        kind: ConsentKind::Form,
+                        source: format!("form {}", n % 7),
+                        place: "example.com".into(),
+                    },
+                    given_at: WallTime::from_millis(wall.as_millis() - i64::from(n) * 86_400_000),
+                    until: (length % 3 != 0).then(|| wall + days(length)),
+                })
+                .collect(),
+            withdraw: Vec::new(),
+            reason: String::new(),
+        },
+        Said::Withdraw(n) => Change::ChangeConsents {
+            add: Vec::new(),
+            withdraw: vec![(number(u64::from(n)), (n % 3 == 0).then_some(CAMPAIGN))],
+            reason: reason(),
+        },
+        Said::Require(required) => Change::RequireConsent {
+            campaign: CAMPAIGN,
+            required,
+        },
+        Said::Stage(n, from) => {
+            let new = NewDncBase {
+                id: base(n),
+                file_bytes: 4096,
+                count: 1000,
+                source: "a registry".into(),
+                built_at: wall,
+            };
+            match n == from {
+                true => Change::StageDncBase { base: new },
+                false => Change::StageCompactedDncBase {
+                    base: new,
+                    from: base(from),
+                    index: directory.applied(),
+                },
+            }
+        }
+        Said::Use(n, force) => Change::UseDncBase {
+            id: Some(base(n)),
+            force,
+            reason: String::new(),
+        },
+        Said::Drop(n) => Change::DropDncBase { id: base(n) },
+        Said::Settle(n) => Change::SettleDnc {
+            base: directory.dnc_base_in_use()?,
+            remove: (0..4)
+                .filter_map(|i| entry(n.wrapping_add(i)))
+                .map(removal)
+                .collect(),
+        },
+        Said::Wait(_) => return None,
+    })
+}
+
+/// Runs a directory's log, as [`run`] does a region's.
+fn run_directory(
+    log: &[Said],
+    restart: impl Fn(usize) -> bool,
+) -> (Vec<u8>, Vec<DirectoryEvent>, Directory) {
+    let (mut directory, mut events) = (Directory::default(), Vec::new());
+    let (mut wall, mut index) = (NOON, 0);
+    let mut apply = |directory: &mut Directory, change: Change, wall| {
+        index += 1;
+        let context = ApplyContext {
+            index,
+            wall: WallTime::from_millis(wall),
+        };
+        directory.apply(context, change.into(), &mut events)
+    };
+    let campaign = Change::CreateCampaign {
+        campaign: Box::new(campaign(1, 60)),
+    };
+    apply(&mut directory, campaign, wall);
+    for (place, said) in log.iter().enumerate() {
+        if let Said::Wait(hours) = said {
+            // Up to a year and a half: everything that ends by itself does.
+            wall += i64::from(*hours % 13_000) * 3_600_000;
+        }
+        if let Some(change) = change(&directory, *said, WallTime::from_millis(wall)) {
+            apply(&mut directory, change, wall);
+        }
+        if restart(place) {
+            directory = Directory::restore(&directory.snapshot()).expect("our own snapshot");
+        }
+    }
+    (directory.snapshot(), events, directory)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn replicas_of_a_directory_agree_whenever_they_restart(
+        log in proptest::collection::vec(said(), 1..160),
+        every in 1usize..7,
+    ) {
+        let (bytes, events, directory) = run_directory(&log, |_| false);
+        let (again, same_events, _) = run_directory(&log, |place| place % every == 0);
+        prop_assert!(bytes == again, "snapshots differ");
+        prop_assert_eq!(&events, &same_events);
+        // What nodes were told one by one is what a node is told that starts now.
+        let mut told = Clearance::default();
+        for event in &events {
+            if let DirectoryEvent::Changed { facts, .. } = event {
+                for fact in facts {
+                    if let Fact::Clearance(facts) = fact {
+                        facts.iter().for_each(|fact| _ = told.take(fact));
+                    }
+                }
+            }
+        }
+        let known: Clearance = directory.clearance_facts().collect();
+        prop_assert_eq!(told, known);
     }
 }
 
@@ -400,12 +641,13 @@ fn directory_snapshots_keep_their_bytes() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v4.bin", &bytes);
+    golden("directory-v5.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 3] = [
+    let earlier: [&[u8]; 4] = [
         include_bytes!("../testdata/directory-v1.bin"),
         include_bytes!("../testdata/directory-v2.bin"),
         include_bytes!("../testdata/directory-v3.bin"),
+        include_bytes!("../testdata/directory-v4.bin"),
     ];
     for bytes in earlier {
         let earlier = Directory::restore(bytes).expect("versions before are read");
@@ -480,9 +722,8 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
         let reply = directory.apply(context, change.into(), &mut Vec::new());
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
-    let bytes = directory.snapshot();
-    golden("directory-v4-clearance.bin", &bytes);
-    assert!(Directory::restore(&bytes).unwrap() == directory);
+    let earlier = include_bytes!("../testdata/directory-v4-clearance.bin");
+    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
     // The region that hears of all of it.
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {
@@ -492,4 +733,15 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
     let bytes = region.snapshot();
     golden("region-v3-clearance.bin", &bytes);
     assert!(RegionLedger::restore(&bytes).unwrap() == region);
+    let withdraw = Change::ChangeConsents {
+        add: Vec::new(),
+        withdraw: vec![(number(3), Some(CAMPAIGN)), (number(4), None)],
+        reason: "wrote to us".into(),
+    };
+    let index = directory.applied() + 1;
+    let context = ApplyContext { index, wall: at };
+    directory.apply(context, withdraw.into(), &mut Vec::new());
+    let bytes = directory.snapshot();
+    golden("directory-v5-clearance.bin", &bytes);
+    assert!(Directory::restore(&bytes).unwrap() == directory);
 }

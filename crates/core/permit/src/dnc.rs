@@ -2,8 +2,8 @@
 
 use crate::{base::BaseLookup, hash::LookUp};
 use domain::{
-    CampaignId, Clearance, ClearanceFact, ConsentGrant, DncBaseId, DncScope, PhoneNumber, RegionId,
-    WallTime,
+    CampaignId, Clearance, ClearanceFact, ConsentGrant, DncBaseId, DncScope, LeasedLead,
+    PhoneNumber, RegionId, WallTime,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -127,6 +127,16 @@ impl DncSet {
     /// Whether a campaign itself asks for consent; its rule pack may, too.
     pub fn requires_consent(&self, campaign: CampaignId) -> bool {
         self.clearance.requires_consent(campaign)
+    }
+
+    /// Whether do-not-call, a freeze or the lack of consent forbids a lead at `wall`. `required` says
+    /// that the campaign's rule pack asks for consent; the campaign itself may.
+    pub fn bars(&self, lead: &LeasedLead, required: bool, wall: WallTime) -> bool {
+        let (number, campaign) = (lead.number, lead.campaign);
+        self.covers(number, campaign, lead.lead.region())
+            || self.is_frozen(number, wall)
+            || ((required || self.requires_consent(campaign))
+                && self.consent(number, campaign, wall).is_none())
     }
 
     /// Puts a base into use (or none), in one step: no look-up falls between two. The directory's

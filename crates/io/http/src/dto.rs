@@ -24,7 +24,9 @@ pub use campaign::{
 pub use clearance::{
     DncPattern, Freeze, FreezeLift, FreezeRequest, PatternRemoval, PatternRequest, pattern, target,
 };
-pub use consent::{Consent, ConsentCheck, ConsentImportOptions, ConsentWithdrawal};
+pub use consent::{
+    Consent, ConsentCheck, ConsentImportOptions, ConsentWithdrawal, ConsentWithdrawn,
+};
 pub use do_not_call::{
     Acknowledgement, DncBase, DncBaseUse, DncCheck, DncCheckQuery, DncEntry, DncImportOptions,
     DncRemoval, DncRequest, DncResult, Scope, Wait,

@@ -131,7 +131,7 @@ impl Member {
             listener,
         } = config;
         // Where this machine's clock is wrong, the groups' calendars must not follow it.
-        consensus::platform::use_calendar(service::clock::wall);
+        consensus::platform::use_calendar(service::clock::proposed);
         let journal = Journal::open(
             &data_dir.join("journal"),
             storage::JournalOptions::default(),

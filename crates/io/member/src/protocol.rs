@@ -1,7 +1,7 @@
 //! What members ask each other beside Raft: one service each, postcard bodies behind a version.
 
 use bytes::Bytes;
-use domain::{DncBaseId, RegionId, SessionId};
+use domain::{CallRecord, DncBaseId, RECORD_VERSION, RegionId, SessionId};
 use mesh::{ServiceError, ServiceId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -13,7 +13,7 @@ pub(crate) const FRESHNESS: ServiceId = ServiceId::new(33, "freshness");
 pub(crate) const APPLIED: ServiceId = ServiceId::new(34, "applied");
 /// A coordinator asks the directory's leader when an index is effective.
 pub(crate) const EFFECTIVE: ServiceId = ServiceId::new(35, "effective");
-/// A node ships call records to the coordinator: `Vec<CallRecord>` to [`RecordsReply`].
+/// A node ships call records to the coordinator: [`encode_records`] to [`RecordsReply`].
 pub const RECORDS: ServiceId = ServiceId::new(36, "records");
 /// A node tells the coordinator how it is: [`domain::status::NodeStatus`] to nothing.
 pub const STATUS: ServiceId = ServiceId::new(37, "status");
@@ -99,6 +99,11 @@ pub(crate) enum KeepAliveReply {
 
 /// Version of these bodies.
 const VERSION: u8 = 1;
+/// Version of a shipment of call records. Each record has its own version in front; in version 1
+/// they followed one another and were all of the release's own.
+const RECORDS_VERSION: u8 = 2;
+/// Of which version the records in a shipment of version 1 are.
+const PLAIN_RECORDS: u8 = 4;
 /// Error code of a body that cannot be read.
 const UNREADABLE: u16 = 1;
 /// Error code for a node that trusts its copy of do-not-call for another time than the leader waits.
@@ -125,6 +130,43 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
             "version {version} of the request is not {VERSION}; upgrade the older member"
         ))),
         None => Err(refused("the request is empty".to_owned())),
+    }
+}
+
+/// Call records as a shipment.
+pub fn encode_records(records: &[CallRecord]) -> Bytes {
+    let one = |record: &CallRecord| {
+        postcard::to_extend(record, vec![RECORD_VERSION]).expect("records are plain data")
+    };
+    let all: Vec<Vec<u8>> = records.iter().map(one).collect();
+    let shipment = postcard::to_extend(&all, vec![RECORDS_VERSION]);
+    Bytes::from(shipment.expect("bodies are plain data"))
+}
+
+/// The records of a shipment: each with its version in front.
+///
+/// # Errors
+/// Another version, or other bytes.
+pub fn decode_records(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ServiceError> {
+    let refused = |e: postcard::Error| {
+        ServiceError::new(UNREADABLE, format!("the records cannot be read: {e}"))
+    };
+    match bytes.split_first() {
+        Some((&RECORDS_VERSION, body)) => postcard::from_bytes(body).map_err(refused),
+        // A node of the release before; of an earlier one it cannot be told where a record ends.
+        Some((&VERSION, body)) if RECORD_VERSION == PLAIN_RECORDS => {
+            let records: Vec<CallRecord> = postcard::from_bytes(body).map_err(refused)?;
+            let one = |record| postcard::to_extend(record, vec![PLAIN_RECORDS]).map_err(refused);
+            records.iter().map(one).collect()
+        }
+        version => {
+            let version = version.map_or(0, |(version, _)| *version);
+            let why = format!(
+                "version {version} of call records is not {RECORDS_VERSION}; upgrade the older \
+                 member: they wait until then"
+            );
+            Err(ServiceError::new(UNREADABLE, why))
+        }
     }
 }
 

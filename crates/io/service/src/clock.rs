@@ -58,6 +58,17 @@ pub fn judged() -> (Now, ClockVerdict) {
     }
 }
 
+/// The time that proposals carry: the calendar's, or the earliest of all that are known while nobody
+/// can tell who is right. A group's calendar takes the later of an entry's time and its own, so
+/// what ends by it does not end by a clock that is days ahead.
+pub fn proposed() -> WallTime {
+    let (now, verdict) = judged();
+    match MESH.load().as_deref() {
+        Some(mesh) if verdict.is_disputed() => mesh.earliest(now),
+        _ => now.wall,
+    }
+}
+
 /// From now on this process goes by the majority of these and its own.
 pub fn heard(mesh: MeshClock) {
     MESH.store(Some(Arc::new(mesh)));

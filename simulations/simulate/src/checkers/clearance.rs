@@ -7,9 +7,9 @@ use domain::{ClearanceFact, LeasedLead, Target};
 use std::collections::BTreeMap;
 
 /// A node looks at its clock several times a second, and two clocks differ by ρ.
-const GRACE: u64 = 2_500;
+pub(super) const GRACE: u64 = 2_500;
 /// What a node's calendar may be off, in milliseconds.
-const SKEW: i64 = 1_100;
+pub(super) const SKEW: i64 = 1_100;
 
 /// Patterns and freezes apart: one target may have both.
 type Key = (bool, Target);

@@ -119,7 +119,8 @@ impl Directory {
 
     /// Everything that [`domain::Clearance`] is made of.
     pub fn clearance_facts(&self) -> impl Iterator<Item = ClearanceFact> {
-        self.clearance.facts().chain(self.consents.facts())
+        let consents = self.consents.facts(&self.withdrawals);
+        self.clearance.facts().chain(consents)
     }
 
     pub(super) fn change_patterns(

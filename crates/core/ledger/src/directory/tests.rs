@@ -1,5 +1,6 @@
 //! Every rule of the directory, one test each.
 
+mod bases;
 mod clearance;
 mod consents;
 

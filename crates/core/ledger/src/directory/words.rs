@@ -322,7 +322,9 @@ pub enum Change {
     UseDncBase {
         /// Which; none takes the present one out of use.
         id: Option<DncBaseId>,
-        /// Although some nodes do not hold it yet: they dial nobody until they do.
+        /// Although some nodes do not hold it yet: they dial nobody until they do. Or although it may
+        /// lack numbers that the present one has and registries still name, or have some that were
+        /// taken out since it was made.
         force: bool,
         /// Why; must not be empty when the base is taken out of use.
         reason: String,
@@ -379,9 +381,12 @@ pub enum Change {
     },
     /// Adds and withdraws consents. Where both name one, it is withdrawn.
     ChangeConsents {
-        /// At most [`domain::limits::DNC_BATCH`]; each takes the place of an earlier one.
+        /// At most [`domain::limits::DNC_BATCH`]; each takes the place of one that was given earlier.
+        /// One that the person withdrew since it was given is not taken, nor is one that was given
+        /// before the one that is known. One that is known as it is keeps its id.
         add: Vec<Consent>,
-        /// At most [`domain::limits::DNC_BATCH`].
+        /// At most [`domain::limits::DNC_BATCH`]. Without a campaign every consent of the number is
+        /// meant. It counts too for what was given before and comes later.
         withdraw: Vec<ConsentKey>,
         /// Why some are withdrawn; must not be empty then.
         reason: String,
@@ -398,6 +403,24 @@ pub enum Change {
     Escrow {
         /// What it says.
         ask: Box<EscrowAsk>,
+    },
+    /// Makes a base known as [`Change::StageDncBase`] does, that was made from another one and the
+    /// registries' entries.
+    StageCompactedDncBase {
+        /// The base.
+        base: NewDncBase,
+        /// All of this one is in it.
+        from: DncBaseId,
+        /// The directory's index of which the entries that went into it were true.
+        index: u64,
+    },
+    /// Removes entries of registries for everywhere that the base in use has, and that are
+    /// [`domain::limits::DNC_SETTLED_AFTER`] old. Refused while another base is in use.
+    SettleDnc {
+        /// The base that has them, as its reader has seen.
+        base: DncBaseId,
+        /// At most [`domain::limits::DNC_BATCH`]; each names the very entry it removes.
+        remove: Vec<DncRemoval>,
     },
 }
 
@@ -523,15 +546,16 @@ pub enum DirectoryReply {
         /// Wait for this index to be effective.
         index: u64,
     },
-    /// Patterns or freezes changed.
+    /// Patterns, freezes or consents changed.
     Clearance {
         /// Wait for this index to be effective.
         index: u64,
         /// Entries that were not there.
         added: u32,
-        /// Entries gone.
+        /// Entries gone, consents withdrawn.
         removed: u32,
-        /// Removals that named an entry since renewed or gone: those stay.
+        /// Removals that named an entry since renewed or gone: those stay. Consents not taken, and
+        /// withdrawals that found none.
         kept: u32,
     },
     /// What a node may hold of abandonment budgets, one for each campaign that it named and the
@@ -568,7 +592,7 @@ pub enum Fact {
     AgentRemoved(AgentId),
     /// The do-not-call base that is in use from here on.
     DncBase(Option<DncBaseId>),
-    /// Patterns and freezes, there or gone.
+    /// Patterns, freezes and consents, there or gone.
     Clearance(Vec<ClearanceFact>),
 }
 
@@ -599,7 +623,7 @@ pub struct DirectoryFacts {
     pub dnc: Vec<DncFact>,
     /// The do-not-call base in use.
     pub dnc_base: Option<DncBaseId>,
-    /// Patterns and freezes.
+    /// Patterns, freezes and consents.
     pub clearance: Vec<ClearanceFact>,
 }
 

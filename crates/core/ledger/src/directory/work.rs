@@ -5,7 +5,9 @@ use crate::{
     region::{DncFact, DncRemoval},
     rules::Rules,
 };
-use domain::{Campaign, CampaignId, CampaignState, DncEntry, DncSource, ListId, Trunk, limits};
+use domain::{
+    Campaign, CampaignId, CampaignState, DncEntry, DncScope, DncSource, ListId, Trunk, limits,
+};
 use std::{net::IpAddr, time::Duration};
 
 type Done = Result<DirectoryReply, Rejection>;
@@ -337,6 +339,9 @@ impl Directory {
             if self.dnc.get(&key).is_some_and(named) {
                 self.dnc.remove(&key);
                 removed.push(*removal);
+                if removal.scope == DncScope::Mesh {
+                    self.history.took_back(index);
+                }
             } else {
                 kept += 1;
             }

@@ -9,7 +9,10 @@ use domain::{
     limits,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 /// A lead's place in the rows; its id counts from 1.
 pub(super) type LeadSlot = u32;
@@ -83,7 +86,7 @@ pub(super) struct Row {
     /// The set of time zones; 0 is the empty one.
     pub(super) zones: u16,
     pub(super) state: LeadState,
-    /// By do-not-call or a freeze.
+    /// By do-not-call, a freeze or the lack of consent.
     pub(super) blocked: Blocked,
 }
 
@@ -471,14 +474,18 @@ impl Book {
 
     /// The leads of a number.
     pub(super) fn leads_of(&self, number: PhoneNumber) -> Vec<LeadSlot> {
-        let mut leads = Vec::new();
-        let mut next = (self.number_index.get(&number))
-            .map_or(NONE, |slot| self.numbers[*slot as usize].first);
-        while next != NONE {
-            leads.push(next);
-            next = self.rows[next as usize].next;
-        }
-        leads
+        iter::successors(self.first_of(number), |lead| self.after(*lead)).collect()
+    }
+
+    /// The first lead of a number.
+    pub(super) fn first_of(&self, number: PhoneNumber) -> Option<LeadSlot> {
+        let slot = self.number_index.get(&number)?;
+        Some(self.numbers[*slot as usize].first).filter(|lead| *lead != NONE)
+    }
+
+    /// The next lead of the same number.
+    pub(super) fn after(&self, lead: LeadSlot) -> Option<LeadSlot> {
+        Some(self.rows[lead as usize].next).filter(|next| *next != NONE)
     }
 
     /// Every known number of a range, both ends included.

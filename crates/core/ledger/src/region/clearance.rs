@@ -8,6 +8,11 @@ use crate::rules::Rules;
 use domain::{CampaignId, Clearance, ClearanceFact, PhoneNumber, Target, WallTime, limits};
 use std::collections::BTreeSet;
 
+/// Patterns up to so many digits cover so much of a region that every lead is looked at.
+const FEW_DIGITS: usize = 3;
+/// Numbers of a longer one that are gathered at a time.
+const PIECE: usize = 1_024;
+
 /// What ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ending {
@@ -48,7 +53,7 @@ impl RegionLedger {
         let most = 2 * limits::DNC_BATCH;
         if facts.len() > most {
             return Err(RegionRefusal::TooMany {
-                what: "patterns and freezes".into(),
+                what: "patterns, freezes and consents".into(),
                 got: facts.len() as u64,
                 limit: most as u64,
             });
@@ -110,10 +115,31 @@ impl RegionLedger {
     fn recheck_target(&mut self, target: Target) {
         match target {
             Target::Number(number) => self.recheck(number),
+            // Most of a region, maybe: leads one after the other, by no index.
+            Target::Prefix(prefix) if prefix.len() <= FEW_DIGITS => {
+                for lead in 0..self.book.rows.len() as LeadSlot {
+                    let number = self.book.number_of(lead).number;
+                    if prefix.covers(number) {
+                        self.recheck_lead(number, lead);
+                    }
+                }
+            }
             Target::Prefix(prefix) => {
-                for range in prefix.ranges() {
-                    let numbers: Vec<PhoneNumber> = self.book.numbers_within(range).collect();
-                    numbers.into_iter().for_each(|number| self.recheck(number));
+                let mut numbers = Vec::with_capacity(PIECE);
+                for (mut first, last) in prefix.ranges() {
+                    loop {
+                        let found = self.book.numbers_within((first, last));
+                        numbers.extend(found.take(PIECE));
+                        numbers.iter().for_each(|number| self.recheck(*number));
+                        let next = numbers.last().map(|number| number.digits() + 1);
+                        let next = next.and_then(|digits| PhoneNumber::from_digits(digits).ok());
+                        let more = numbers.len() == PIECE;
+                        numbers.clear();
+                        match next.filter(|next| more && *next <= last) {
+                            Some(next) => first = next,
+                            None => break,
+                        }
+                    }
                 }
             }
         }
@@ -121,8 +147,10 @@ impl RegionLedger {
 
     /// Brings the leads of a number in line with everything that may forbid them.
     pub(super) fn recheck(&mut self, number: PhoneNumber) {
-        for lead in self.book.leads_of(number) {
-            self.recheck_lead(number, lead);
+        let mut lead = self.book.first_of(number);
+        while let Some(slot) = lead {
+            lead = self.book.after(slot);
+            self.recheck_lead(number, slot);
         }
     }
 

@@ -6,11 +6,11 @@ use crate::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
         Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
-        ConsentWithdrawal, DncBase, DncBaseUse, DncCheck, DncImportOptions, DncPattern, DncRemoval,
-        DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, ImportOptions,
-        JoinToken, JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter, Member, Operation, Page,
-        PageQuery, PatternRemoval, PatternRequest, Region, RegionPolicy, RegionRequest, Status,
-        TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
+        ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck, DncImportOptions,
+        DncPattern, DncRemoval, DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest,
+        HomeRules, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter,
+        Member, Operation, Page, PageQuery, PatternRemoval, PatternRequest, Region, RegionPolicy,
+        RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
     },
     problem::{BackendError, BodyError},
 };
@@ -222,13 +222,13 @@ pub trait AdminBackend: Send + Sync + 'static {
 
     /// The consents of a number.
     async fn check_consent(&self, by: &Caller, number: PhoneNumber) -> Answer<ConsentCheck>;
-    /// Withdraws a consent and waits as asked.
+    /// Withdraws consents and waits as asked.
     async fn withdraw_consent(
         &self,
         by: &Caller,
         number: PhoneNumber,
         request: ConsentWithdrawal,
-    ) -> Answer<DncResult>;
+    ) -> Answer<ConsentWithdrawn>;
     /// Reads a CSV file of consents, as [`AdminBackend::import_leads`] does.
     async fn import_consents(
         &self,

@@ -2,15 +2,16 @@
 
 use super::AdminState;
 use crate::{
-    auth::Caller,
+    auth::{Caller, Role},
     dto::{
         DncPattern, DncResult, Freeze, FreezeLift, FreezeRequest, Page, PageQuery, PatternRemoval,
         PatternRequest, pattern,
     },
     extract::{Json, Query},
-    problem::Problem,
+    problem::{Code, Problem},
 };
 use axum::extract::State;
+use domain::Target;
 
 fn bad(error: crate::problem::FieldError) -> Problem {
     Problem::fields(vec![error])
@@ -74,7 +75,7 @@ pub(super) async fn freezes(
 }
 
 /// Do not dial a number or pattern until a time: what rings is cancelled. Frozen again, the later
-/// request counts.
+/// request counts. A pattern needs the role `admin`.
 #[utoipa::path(post, path = "/freezes", tag = "do-not-call", operation_id = "add_freeze",
     request_body = FreezeRequest, security(("bearer" = ["supervisor"])),
     responses((status = 200, description = "How far the entry has come.", body = DncResult)))]
@@ -84,6 +85,10 @@ pub(super) async fn freeze(
     Json(request): Json<FreezeRequest>,
 ) -> Result<axum::Json<DncResult>, Problem> {
     let target = request.target().map_err(bad)?;
+    if matches!(target, Target::Prefix(_)) && by.principal.role < Role::Admin {
+        let detail = "freezing a pattern needs the role admin, as a do-not-call pattern does";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
     let result = state.backend.freeze(&by, target, request).await?;
     Ok(axum::Json(result))
 }

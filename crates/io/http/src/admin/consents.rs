@@ -4,7 +4,8 @@ use super::{AdminState, do_not_call::number, leads};
 use crate::{
     auth::Caller,
     dto::{
-        ConsentCheck, ConsentImportOptions, ConsentWithdrawal, DncCheckQuery, DncResult, Operation,
+        ConsentCheck, ConsentImportOptions, ConsentWithdrawal, ConsentWithdrawn, DncCheckQuery,
+        Operation,
     },
     extract::{Json, Query},
     problem::Problem,
@@ -27,15 +28,16 @@ pub(super) async fn check(
     Ok(axum::Json(state.backend.check_consent(&by, number).await?))
 }
 
-/// A person agrees no more: where a campaign asks for consent, what rings is cancelled.
+/// A person agrees no more: where a campaign asks for consent, what rings is cancelled. What was given
+/// before counts no longer, also where it is imported later.
 #[utoipa::path(post, path = "/consents/withdraw", tag = "do-not-call", operation_id = "withdraw_consent",
     request_body = ConsentWithdrawal, security(("bearer" = ["supervisor"])),
-    responses((status = 200, description = "How far it has come.", body = DncResult)))]
+    responses((status = 200, description = "How far it has come.", body = ConsentWithdrawn)))]
 pub(super) async fn withdraw(
     State(state): State<AdminState>,
     by: Caller,
     Json(request): Json<ConsentWithdrawal>,
-) -> Result<axum::Json<DncResult>, Problem> {
+) -> Result<axum::Json<ConsentWithdrawn>, Problem> {
     let number = number(&request.number, "/number")?;
     let result = (state.backend)
         .withdraw_consent(&by, number, request)

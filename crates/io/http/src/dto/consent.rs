@@ -1,6 +1,6 @@
 //! Consents.
 
-use super::{Checks, Timestamp, Validate, Wait};
+use super::{Acknowledgement, Checks, Timestamp, Validate, Wait};
 use crate::problem::FieldError;
 use domain::{CampaignId, ConsentKind};
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,10 @@ pub struct Consent {
     /// Good until then; until it is withdrawn when none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// Whether it is good now.
+    /// Since when the person agrees no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn_at: Option<Timestamp>,
+    /// Whether it is good now: neither over nor withdrawn.
     pub good: bool,
 }
 
@@ -87,19 +90,19 @@ pub struct Consent {
 pub struct ConsentCheck {
     /// The number, masked.
     pub number: String,
-    /// Its consents, those that are over too.
+    /// Its consents, those that are over or withdrawn too.
     pub consents: Vec<Consent>,
     /// The directory index at which this was read.
     pub applied_index: u64,
 }
 
-/// A person agrees no more.
+/// A person agrees no more. What was given before counts no longer, also where it is imported later.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConsentWithdrawal {
     /// E.164.
     pub number: String,
-    /// The consent for this campaign; the one for all when not given.
+    /// The consent for calls of this campaign; every consent of the person when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub campaign: Option<CampaignId>,
@@ -108,6 +111,19 @@ pub struct ConsentWithdrawal {
     /// What to wait for; `effective` when not given.
     #[serde(default)]
     pub wait: Wait,
+}
+
+/// How far a withdrawal came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ConsentWithdrawn {
+    /// Until when was waited.
+    pub state: Acknowledgement,
+    /// The directory's entry.
+    pub index: u64,
+    /// How long it took, milliseconds.
+    pub took_ms: u64,
+    /// Consents that stood until now; none when the person had given none, or withdrawn all before.
+    pub withdrawn: u32,
 }
 
 impl std::fmt::Debug for ConsentWithdrawal {

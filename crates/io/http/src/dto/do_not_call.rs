@@ -267,7 +267,9 @@ pub struct DncBase {
 pub struct DncBaseUse {
     /// Which; null takes the present one out of use.
     pub id: Option<String>,
-    /// Although some nodes do not have it yet: they dial nobody until they do.
+    /// Although some nodes do not have it yet: they dial nobody until they do. Or although it may lack
+    /// numbers that registries named and only the one in use has, or have some in it that were
+    /// removed since it was made.
     #[serde(default)]
     pub force: bool,
     /// Why; needed to take the present one out of use, and kept for the audit.

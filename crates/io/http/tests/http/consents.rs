@@ -54,6 +54,17 @@ async fn consents_from_import_to_withdrawal() {
     );
     let withdrawal = json!({ "number": "+14155550134", "reason": "wrote to us" });
     let withdrawn = server.post(path, withdrawal.clone()).await;
-    assert_eq!(withdrawn.json()["state"], "effective");
-    assert_eq!(server.post(path, withdrawal).await.problem(), "DM2301");
+    let withdrawn = withdrawn.json();
+    assert_eq!(
+        (&withdrawn["state"], &withdrawn["withdrawn"]),
+        (&json!("effective"), &json!(1))
+    );
+    // Once more: it counts for what comes later.
+    assert_eq!(server.post(path, withdrawal).await.json()["withdrawn"], 0);
+    let check = server
+        .get("/api/v1/consents/check?number=14155550134")
+        .await;
+    let found = &check.json()["consents"][0];
+    assert_eq!(found["good"], false);
+    assert!(found["withdrawn_at"].is_string(), "{found}");
 }

@@ -717,14 +717,28 @@ impl AdminBackend for Memory {
         by: &Caller,
         number: PhoneNumber,
         request: ConsentWithdrawal,
-    ) -> Answer<DncResult> {
-        let mut state = self.change(by, &format!("withdraw_consent: {}", request.reason))?;
-        let before = state.consents.len();
-        state.consents.retain(|c| c.campaign != request.campaign);
-        match state.consents.len() == before {
-            true => Err(missing("consent of", number)),
-            false => Ok(effective()),
+    ) -> Answer<ConsentWithdrawn> {
+        let what = format!("withdraw_consent {number}: {}", request.reason);
+        let mut state = self.change(by, &what)?;
+        let mut withdrawn = 0;
+        for consent in &mut state.consents {
+            let meant = request.campaign.is_none() || consent.campaign == request.campaign;
+            if meant && consent.withdrawn_at.replace(TIME.into()).is_none() {
+                consent.good = false;
+                withdrawn += 1;
+            }
         }
+        let DncResult {
+            state,
+            index,
+            took_ms,
+        } = effective();
+        Ok(ConsentWithdrawn {
+            state,
+            index,
+            took_ms,
+            withdrawn,
+        })
     }
     async fn import_consents(
         &self,
@@ -741,6 +755,7 @@ impl AdminBackend for Memory {
             place: options.place.unwrap_or_default(),
             given_at: TIME.into(),
             until: None,
+            withdrawn_at: None,
             good: true,
         });
         let leads = ImportOptions {

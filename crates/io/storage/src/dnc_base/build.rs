@@ -78,7 +78,7 @@ pub enum BuildProgress {
         /// Numbers so far.
         numbers: u64,
     },
-    /// Reads the file back.
+    /// Reads the file back; before that, the base that it is made from.
     Verifying {
         /// Bytes so far.
         bytes: u64,
@@ -231,7 +231,7 @@ impl DncBaseBuild {
     }
 
     /// Folds what changed since into a new base: the old one without `lifted`, and with `added`,
-    /// which wins over `lifted`.
+    /// which wins over `lifted`. Every byte of the old one is checked before.
     ///
     /// # Errors
     /// [`BuildError`]; nothing is left behind.
@@ -243,6 +243,12 @@ impl DncBaseBuild {
         mut progress: impl FnMut(BuildProgress) -> ControlFlow<()>,
     ) -> Result<BuiltDncBase, BuildError> {
         let workplace = self.begin()?;
+        // The new file has right hashes whatever is in it: damage would be there for good.
+        let mut stopped = false;
+        base.verify(|bytes| stopped |= progress(BuildProgress::Verifying { bytes }).is_break())?;
+        if stopped {
+            return Err(BuildError::Stopped);
+        }
         let (built, ()) = self.write(&workplace, &mut progress, |push| {
             let mut added = added.iter().copied().peekable();
             for number in base.numbers() {

@@ -308,6 +308,37 @@ fn damaged_torn_and_misnamed_files_are_refused_by_name() {
 }
 
 #[test]
+fn a_damaged_base_is_not_made_a_whole_one() {
+    let dir = TempDir::new().unwrap();
+    // Far apart: blocks are offsets, and no bits.
+    let text: String = (0..20_000u64)
+        .map(|n| format!("{}\n", 8_613_800_000_000 + n * 97))
+        .collect();
+    let base = DncBase::open(&from_text(dir.path(), &text).unwrap().0.path).unwrap();
+    let path = dir.path().join("copy");
+    let mut bytes = fs::read(base.path()).unwrap();
+    // An offset that becomes another number: in order all the same, so that only the hash tells.
+    let whole: Vec<PhoneNumber> = base.numbers().map(Result::unwrap).collect();
+    let damaged = (5_000..6_000).find_map(|at| {
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let base = DncBase::open(&path).unwrap();
+        let numbers: Result<Vec<PhoneNumber>, _> = base.numbers().collect();
+        bytes[at] ^= 1;
+        numbers
+            .is_ok_and(|numbers| numbers != whole)
+            .then_some(base)
+    });
+    let damaged = damaged.expect("some byte is the lower half of an offset");
+    let added = BTreeSet::from([number(8_613_800_000_001)]);
+    let error = build_in(dir.path())
+        .compact(&damaged, &added, &BTreeSet::new(), go_on)
+        .unwrap_err();
+    assert!(matches!(error, BuildError::Base(_)), "{error}");
+    assert_eq!(dnc_bases(dir.path()).unwrap(), [base.id()]);
+}
+
+#[test]
 fn a_swap_under_load_misses_nothing() {
     let dir = TempDir::new().unwrap();
     let first = sevens(dir.path(), 20_000);
