@@ -10,6 +10,7 @@ mod clearance;
 mod consents;
 mod escrow;
 mod fleet;
+mod homes;
 mod layout;
 mod people;
 mod words;
@@ -18,6 +19,7 @@ mod work;
 pub use clearance::Removal;
 pub use consents::ConsentKey;
 pub use escrow::{BudgetView, ShareView};
+pub use homes::{Home, HomeMap, HomesMove};
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use words::*;
 
@@ -38,7 +40,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 4,
+    version: 5,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -96,6 +98,8 @@ pub struct Directory {
     consents: consents::ConsentBook,
     /// Abandonment budgets. Since version 4; read as none from earlier ones.
     escrow: escrow::Escrow,
+    /// Home maps on their way. Since version 5; read as none from earlier ones.
+    homes: homes::Homes,
 }
 
 impl Directory {
@@ -134,7 +138,8 @@ impl Directory {
         self.regions.values()
     }
 
-    /// The map from numbers to home regions.
+    /// The map from numbers to home regions that is in force; while leads move to another, the one
+    /// before.
     pub fn home_rules(&self) -> &[HomeRule] {
         &self.home_rules
     }
@@ -142,7 +147,7 @@ impl Directory {
     /// The home region of a number, by `numbering`'s knowledge of its place; `None` when no rule
     /// matches.
     pub fn home_region(&self, number: PhoneNumber) -> Option<RegionId> {
-        numbering::home_region(&self.home_rules, number, &numbering::locality(number))
+        self.home_map().home(number).map(|home| home.region)
     }
 
     /// Join tokens that are still kept.
@@ -381,6 +386,10 @@ impl Directory {
                 self.require_consent(campaign, required, facts)
             }
             Change::Escrow { ask } => self.escrow(&ask),
+            Change::PlanHomes { rules, move_leads } => self.plan_homes(rules, move_leads, facts),
+            Change::ApplyHomes { id } => self.apply_homes(id),
+            Change::CancelHomes { id } => self.cancel_homes(id),
+            Change::LeftHomes { id, region } => self.left_homes(id, region, facts),
         }
     }
 }
@@ -447,12 +456,14 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        // The last two are of the budgets.
-        let later = [layout, clearance, &[0, 0]].concat();
+        let homes = &homes::Homes::EMPTY[..];
+        // The two before the homes are of the budgets.
+        let later = [layout, clearance, &[0, 0], homes].concat();
         let missing = match bytes.get(1) {
             Some(1) => [&[0, 0, 0], &later[..]].concat(),
             Some(2) => [&[0, 0], &later[..]].concat(),
             Some(3) => later,
+            Some(4) => homes.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

@@ -309,17 +309,18 @@ fn region_snapshots_keep_their_bytes() {
         Step::Claim(1, 1),
     ];
     let (bytes, _) = run(&steps, |_| false);
-    golden("region-v3.bin", &bytes);
+    golden("region-v4.bin", &bytes);
     let ledger = RegionLedger::restore(&bytes).unwrap();
-    let earlier: [&[u8]; 2] = [
+    let earlier: [&[u8]; 3] = [
         include_bytes!("../testdata/region-v1.bin"),
         include_bytes!("../testdata/region-v2.bin"),
+        include_bytes!("../testdata/region-v3.bin"),
     ];
     for bytes in earlier {
         let earlier = RegionLedger::restore(bytes).expect("versions before are read");
         assert!(
             earlier == ledger,
-            "without a do-not-call base, patterns and freezes"
+            "without a do-not-call base, patterns, freezes and moves"
         );
     }
     let stats = ledger.stats(CAMPAIGN);
@@ -400,12 +401,13 @@ fn directory_snapshots_keep_their_bytes() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v4.bin", &bytes);
+    golden("directory-v5.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 3] = [
+    let earlier: [&[u8]; 4] = [
         include_bytes!("../testdata/directory-v1.bin"),
         include_bytes!("../testdata/directory-v2.bin"),
         include_bytes!("../testdata/directory-v3.bin"),
+        include_bytes!("../testdata/directory-v4.bin"),
     ];
     for bytes in earlier {
         let earlier = Directory::restore(bytes).expect("versions before are read");
@@ -481,8 +483,10 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v4-clearance.bin", &bytes);
+    golden("directory-v5-clearance.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
+    let earlier = Directory::restore(include_bytes!("../testdata/directory-v4-clearance.bin"));
+    assert!(earlier.expect("versions before are read") == directory);
     // The region that hears of all of it.
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {
@@ -490,6 +494,8 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
     }
     assert!(catch_up(&directory, &region).is_empty());
     let bytes = region.snapshot();
-    golden("region-v3-clearance.bin", &bytes);
+    golden("region-v4-clearance.bin", &bytes);
     assert!(RegionLedger::restore(&bytes).unwrap() == region);
+    let earlier = RegionLedger::restore(include_bytes!("../testdata/region-v3-clearance.bin"));
+    assert!(earlier.expect("versions before are read") == region);
 }
