@@ -73,8 +73,15 @@ impl Operations {
             if operation.state == OperationState::Running {
                 operation.state = OperationState::Failed;
                 operation.error = Some(
-                    "the coordinator stopped meanwhile; send the file again: rows taken already count as duplicates"
-                        .to_owned(),
+                    match operation.kind.as_str() {
+                        crate::homes::KIND => {
+                            "the coordinator stopped meanwhile; the move goes on: see `dialmesh region homes status`"
+                        }
+                        _ => {
+                            "the coordinator stopped meanwhile; send the file again: rows taken already count as duplicates"
+                        }
+                    }
+                    .to_owned(),
                 );
                 operation.ended_at = Some(service::clock::wall().into());
                 save(&dir, &operation).map_err(bad)?;
@@ -322,7 +329,13 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            self.finish(Some("it was cut off; send the file again".to_owned()));
+            let why = match self.operation.kind.as_str() {
+                crate::homes::KIND => {
+                    "the coordinator stopped; the move goes on: see `dialmesh region homes status`"
+                }
+                _ => "it was cut off; send the file again",
+            };
+            self.finish(Some(why.to_owned()));
         }
     }
 }

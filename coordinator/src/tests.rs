@@ -1,5 +1,6 @@
 //! A whole coordinator in a temporary folder, asked through the face of its admin API.
 
+mod homes;
 mod joins;
 
 use crate::{Coordinator, InitOptions, config::CoordinatorConfig, init};
