@@ -2,7 +2,7 @@
 
 use crate::{
     bases::{self, Bases},
-    campaigns, clearance, compaction, consents, dnc, import, leads, members,
+    campaigns, clearance, compaction, consents, dnc, homes, import, leads, members,
     nodes::Nodes,
     notes::Notes,
     operations::Operations,
@@ -22,10 +22,10 @@ use dialmesh_http::{
         Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
         ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck, DncImportOptions,
         DncPattern, DncRemoval, DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest,
-        HomeRules, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter,
-        Member as MemberView, Operation, Page, PageQuery, PatternRemoval, PatternRequest, Region,
-        RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
-        VoterSettings,
+        HomeRules, HomesMove, HomesPlan, HomesPlanRequest, ImportOptions, JoinToken,
+        JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter, Member as MemberView, Operation,
+        Page, PageQuery, PatternRemoval, PatternRequest, Region, RegionPolicy, RegionRequest,
+        Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
     },
     events::Events,
     problem::{BackendError, FieldError},
@@ -150,9 +150,8 @@ fn rejected(rejection: Rejection) -> BackendError {
         .unwrap_or_default();
     let message = format!("{}{limit}", rejection.why);
     match rejection.field.as_str() {
-        "state" | "campaign.state" | "trunk" | "member" | "campaign" | "mesh" | "origin" => {
-            BackendError::Conflict(message)
-        }
+        "state" | "campaign.state" | "trunk" | "member" | "campaign" | "mesh" | "origin"
+        | "homes" => BackendError::Conflict(message),
         field => {
             // `campaign.ring_limit` is the API's `/ring_limit`.
             let kinds = [
@@ -304,6 +303,18 @@ impl AdminBackend for Desk {
     }
     async fn set_home_rules(&self, by: &Caller, rules: HomeRules) -> Answer<HomeRules> {
         members::set_home_rules(&self.0, by, rules).await
+    }
+    async fn homes_move(&self) -> Answer<HomesMove> {
+        Ok(homes::status(&self.0))
+    }
+    async fn plan_homes(&self, by: &Caller, request: HomesPlanRequest) -> Answer<HomesPlan> {
+        homes::plan(&self.0, by, request).await
+    }
+    async fn apply_homes(&self, by: &Caller, id: u64) -> Answer<Operation> {
+        homes::apply(&self.0, by, id).await
+    }
+    async fn cancel_homes(&self, by: &Caller, id: u64) -> Answer<()> {
+        homes::cancel(&self.0, by, id).await
     }
     async fn join_tokens(&self, query: PageQuery) -> Answer<Page<JoinToken>> {
         members::join_tokens(&self.0, &query)

@@ -19,15 +19,18 @@ use dialmesh_http::{
     dto::{ImportOptions, Operation},
     problem::{BackendError, FieldError},
 };
-use domain::{CampaignId, CampaignState, HomeRule, ListId, NewLead, PhoneNumber, RegionId, limits};
-use ledger::{Change, DirectoryReply, ImportTotals, RegionCommand, RegionReply, RowOutcome};
+use domain::{CampaignId, CampaignState, ListId, NewLead, PhoneNumber, RegionId, limits};
+use ledger::{
+    Change, DirectoryReply, HomeMap, ImportTotals, MoveRefusal, RegionCommand, RegionRefusal,
+    RegionReply, RowOutcome,
+};
 use mapping::Mapping;
 use rejects::Rejects;
 use rows::{Row, Rows, RowsError};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
@@ -41,6 +44,10 @@ const WAITING_BYTES: usize = 32 << 20;
 pub(crate) const DRY_RUN_NUMBERS: usize = 2_000_000;
 /// How long a region's group may take to appear on this member.
 const REGION: Duration = Duration::from_secs(10);
+/// How long rows wait for numbers that are on their way to another region.
+const MOVING: Duration = Duration::from_secs(60);
+/// How often they are tried.
+const MOVING_AGAIN: Duration = Duration::from_millis(200);
 
 /// Why an import ended early.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +64,11 @@ pub(crate) enum Failure {
     /// The disk.
     #[error("the file of rejects cannot be written: {0}")]
     Disk(#[from] std::io::Error),
+    /// Numbers that did not arrive.
+    #[error(
+        "numbers have been on their way to another region for a minute; see `dialmesh region homes status`, then send the file again: rows taken already count as duplicates"
+    )]
+    Moving,
     /// A dry run over its bound.
     #[error("a dry run counts at most {DRY_RUN_NUMBERS} numbers; split the file")]
     DryRun,
@@ -73,6 +85,10 @@ impl Failure {
             Self::Heading(why) => BackendError::Invalid(vec![FieldError::new("", why.clone())]),
             Self::Backend(error) => error.clone(),
             Self::Disk(error) => BackendError::Internal(error.to_string()),
+            Self::Moving => BackendError::Unavailable {
+                detail: self.to_string(),
+                retry_after: MOVING,
+            },
             Self::DryRun => BackendError::Limit {
                 what: "numbers in a dry run",
                 limit: DRY_RUN_NUMBERS as u64,
@@ -129,10 +145,19 @@ struct Waiting {
     lead: NewLead,
 }
 
+/// A region, and whether it takes only leads whose number it has: the one that a number leaves is
+/// asked before the one that it goes to.
+type Route = (RegionId, bool);
+
 #[derive(Default)]
-struct Region {
+struct Queue {
     waiting: Vec<Waiting>,
     bytes: usize,
+}
+
+/// What a region has taken of the list.
+#[derive(Default)]
+struct Taken {
     batches: u64,
     totals: ImportTotals,
 }
@@ -143,8 +168,9 @@ struct Import {
     /// None for a dry run.
     list: Option<ListId>,
     country: Option<String>,
-    rules: Vec<HomeRule>,
-    regions: BTreeMap<RegionId, Region>,
+    homes: HomeMap,
+    queues: BTreeMap<Route, Queue>,
+    taken: BTreeMap<RegionId, Taken>,
     waiting_bytes: usize,
     seen: BTreeSet<PhoneNumber>,
     /// What is not counted by the regions.
@@ -161,10 +187,10 @@ pub(crate) async fn start(
     length: Option<u64>,
     rows: ByteStream,
 ) -> Answer<Operation> {
-    let (state, rules) = backend.member.directory().read(|directory| {
+    let (state, mapped) = backend.member.directory().read(|directory| {
         (
             directory.campaign(campaign).map(|c| c.state),
-            directory.home_rules().to_vec(),
+            !directory.home_rules().is_empty(),
         )
     });
     match state {
@@ -176,7 +202,7 @@ pub(crate) async fn start(
         }
         Some(_) => {}
     }
-    if rules.is_empty() {
+    if !mapped {
         let why = "no home rules are set: leads would have no region; set at least the default";
         return Err(BackendError::Conflict(why.to_owned()));
     }
@@ -210,8 +236,10 @@ pub(crate) async fn start(
         campaign,
         list,
         country,
-        rules,
-        regions: BTreeMap::new(),
+        // Read after the list was made: from then on another map comes into force by moving leads.
+        homes: backend.member.directory().read(ledger::Directory::home_map),
+        queues: BTreeMap::new(),
+        taken: BTreeMap::new(),
         waiting_bytes: 0,
         seen: BTreeSet::new(),
         counts: BTreeMap::new(),
@@ -274,7 +302,7 @@ impl Import {
             .iter()
             .map(|(result, n)| ((*result).to_owned(), *n))
             .collect();
-        for region in self.regions.values() {
+        for region in self.taken.values() {
             for (result, n) in [
                 ("accepted", region.totals.accepted),
                 ("duplicate", region.totals.duplicate),
@@ -313,8 +341,7 @@ impl Import {
             self.count("unknown_zone");
             return Ok(());
         }
-        let place = numbering::locality(lead.number);
-        let Some(region) = numbering::home_region(&self.rules, lead.number, &place) else {
+        let Some(home) = self.homes.home(lead.number) else {
             reject(
                 "no_home_region",
                 "no home rule matches the number; add one, or a default",
@@ -322,6 +349,7 @@ impl Import {
             self.count("no_home_region");
             return Ok(());
         };
+        let region = home.region;
         let directory = self.backend.member.directory();
         if directory.read(|d| d.dnc_covers(lead.number, self.campaign, region)) {
             let remedy = match directory.read(|d| d.dnc_pattern_of(lead.number)) {
@@ -349,40 +377,53 @@ impl Import {
             return Ok(());
         }
         if self.list.is_none() {
-            return self.try_dry(region, lead.number).await;
+            let asked = [home.before, Some(home.region)];
+            return self.try_dry(asked, lead.number).await;
         }
-        let bytes = row.fields.iter().map(|f| f.len() + 48).sum::<usize>() + 64;
-        let held = self.regions.entry(region).or_default();
-        held.waiting.push(Waiting {
-            number: row.number,
-            fields: row.fields,
-            lead,
-        });
-        held.bytes += bytes;
-        self.waiting_bytes += bytes;
-        if held.waiting.len() == limits::IMPORT_BATCH || held.bytes >= BATCH_BYTES {
-            self.propose(region, rejects).await?;
+        let route = route(home);
+        self.queue(
+            route,
+            Waiting {
+                number: row.number,
+                fields: row.fields,
+                lead,
+            },
+        );
+        let held = &self.queues[&route];
+        if held.waiting.len() >= limits::IMPORT_BATCH || held.bytes >= BATCH_BYTES {
+            self.settle(&[route], rejects).await?;
         } else if self.waiting_bytes >= WAITING_BYTES {
             self.propose_all(rejects).await?;
         }
         Ok(())
     }
 
-    async fn try_dry(&mut self, region: RegionId, number: PhoneNumber) -> Result<(), Failure> {
-        let group = self
-            .backend
-            .region(region, REGION)
-            .await
-            .map_err(Failure::Backend)?;
+    fn queue(&mut self, route: Route, row: Waiting) {
+        let bytes = bytes(&row);
+        let held = self.queues.entry(route).or_default();
+        held.waiting.push(row);
+        held.bytes += bytes;
+        self.waiting_bytes += bytes;
+    }
+
+    async fn try_dry(
+        &mut self,
+        asked: [Option<RegionId>; 2],
+        number: PhoneNumber,
+    ) -> Result<(), Failure> {
         let campaign = self.campaign;
-        let known = group.read(|ledger| {
-            let mut leads = ledger.leads_of(number).into_iter();
-            leads.any(|id| {
-                ledger
-                    .lead(id)
-                    .is_some_and(|lead| lead.campaign == campaign)
-            })
-        });
+        let mut known = false;
+        for region in asked.into_iter().flatten() {
+            let group = (self.backend.region(region, REGION).await).map_err(Failure::Backend)?;
+            known |= group.read(|ledger| {
+                let mut leads = ledger.leads_of(number).into_iter();
+                leads.any(|id| {
+                    ledger
+                        .lead(id)
+                        .is_some_and(|lead| lead.campaign == campaign)
+                })
+            });
+        }
         let new = !known && self.seen.insert(number);
         if self.seen.len() > DRY_RUN_NUMBERS {
             return Err(Failure::DryRun);
@@ -392,46 +433,99 @@ impl Import {
     }
 
     async fn propose_all(&mut self, rejects: &mut Rejects) -> Result<(), Failure> {
-        let regions: Vec<RegionId> = self.regions.keys().copied().collect();
-        for region in regions {
-            self.propose(region, rejects).await?;
+        let routes: Vec<Route> = self.queues.keys().copied().collect();
+        self.settle(&routes, rejects).await
+    }
+
+    /// Proposes what waits on these routes until every row has an answer. While leads move, a row may
+    /// have to be asked of another region next.
+    async fn settle(&mut self, routes: &[Route], rejects: &mut Rejects) -> Result<(), Failure> {
+        let began = Instant::now();
+        let mut open: BTreeSet<Route> = routes.iter().copied().collect();
+        while !open.is_empty() {
+            let (mut next, mut pause) = (BTreeSet::new(), false);
+            for route in open {
+                let (routes, moving) = self.propose(route, rejects).await?;
+                next.extend(routes);
+                pause |= moving;
+            }
+            open = next;
+            if pause {
+                if began.elapsed() > MOVING {
+                    return Err(Failure::Moving);
+                }
+                tokio::time::sleep(MOVING_AGAIN).await;
+            }
         }
         Ok(())
     }
 
-    /// Proposes what waits for a region. A retry of a batch is known by its number, so that each
-    /// row is taken once and the region's sums stay exact.
-    async fn propose(&mut self, region: RegionId, rejects: &mut Rejects) -> Result<(), Failure> {
-        let held = self.regions.entry(region).or_default();
+    /// Proposes what waits on a route, once. A retry of a batch is known by its number, so that each
+    /// row is taken once and the region's sums stay exact. Answers on which routes rows wait now, and
+    /// whether that is for a moment.
+    async fn propose(
+        &mut self,
+        route: Route,
+        rejects: &mut Rejects,
+    ) -> Result<(BTreeSet<Route>, bool), Failure> {
+        let (region, known_only) = route;
+        let mut next = BTreeSet::new();
+        let held = self.queues.entry(route).or_default();
         let Some(list) = self.list.filter(|_| !held.waiting.is_empty()) else {
-            return Ok(());
+            return Ok((next, false));
         };
-        let waiting = std::mem::take(&mut held.waiting);
-        self.waiting_bytes -= std::mem::take(&mut held.bytes);
-        held.batches += 1;
-        let command = RegionCommand::Import {
+        let rest = (held.waiting).split_off(held.waiting.len().min(limits::IMPORT_BATCH));
+        let waiting = std::mem::replace(&mut held.waiting, rest);
+        if !held.waiting.is_empty() {
+            next.insert(route);
+        }
+        let gone: usize = waiting.iter().map(bytes).sum();
+        held.bytes -= gone;
+        self.waiting_bytes -= gone;
+        let taken = self.taken.entry(region).or_default();
+        let command = RegionCommand::ImportAt {
+            homes: self.homes.version,
+            known_only,
             list,
             campaign: self.campaign,
-            batch: held.batches,
+            batch: taken.batches + 1,
             rows: waiting.iter().map(|row| row.lead.clone()).collect(),
         };
-        let group = self
-            .backend
-            .region(region, REGION)
-            .await
-            .map_err(Failure::Backend)?;
+        let group = (self.backend.region(region, REGION).await).map_err(Failure::Backend)?;
         let committed = group.propose_again(&command, BATCH).await;
         let committed =
             committed.map_err(|e| Failure::Backend(crate::backend::not_proposed(&e)))?;
         match committed.reply {
             RegionReply::Imported { rows, totals, .. } => {
-                held.totals = totals;
-                for (row, outcome) in waiting.iter().zip(rows) {
-                    if let RowOutcome::Refused(refusal) = outcome {
-                        rejects.add(row.number, "refused", &refusal.to_string(), &row.fields)?;
-                    }
+                taken.batches += 1;
+                taken.totals = totals;
+                let mut moving = false;
+                for (row, outcome) in waiting.into_iter().zip(rows) {
+                    let again = match outcome {
+                        RowOutcome::Accepted(_) | RowOutcome::Duplicate(_) => continue,
+                        RowOutcome::Refused(refusal) => {
+                            let why = refusal.to_string();
+                            rejects.add(row.number, "refused", &why, &row.fields)?;
+                            continue;
+                        }
+                        RowOutcome::Moving => {
+                            moving = true;
+                            route
+                        }
+                        // True of the map that was asked by, which is still the one here.
+                        RowOutcome::Elsewhere => match self.homes.home(row.lead.number) {
+                            Some(home) => (home.region, false),
+                            None => continue,
+                        },
+                    };
+                    self.queue(again, row);
+                    next.insert(again);
                 }
-                Ok(())
+                Ok((next, moving))
+            }
+            RegionReply::Refused(RegionRefusal::Move(MoveRefusal::StaleHomes { have, .. })) => {
+                next.extend(self.route_anew(have, route, waiting, rejects).await?);
+                Ok((next, false))
             }
             other => {
                 let why = format!("region {region} answered an import with {other:?}");
@@ -439,4 +533,59 @@ impl Import {
             }
         }
     }
+
+    /// Another home map was applied since this one was read: rows that wait are routed by it.
+    async fn route_anew(
+        &mut self,
+        version: u64,
+        route: Route,
+        waiting: Vec<Waiting>,
+        rejects: &mut Rejects,
+    ) -> Result<BTreeSet<Route>, Failure> {
+        let directory = self.backend.member.directory();
+        let began = Instant::now();
+        while directory.read(ledger::Directory::home_version) < version {
+            if began.elapsed() > BATCH {
+                let why = format!("version {version} of the home map is not seen here yet");
+                return Err(Failure::Backend(BackendError::Unavailable {
+                    detail: why,
+                    retry_after: MOVING_AGAIN,
+                }));
+            }
+            tokio::time::sleep(MOVING_AGAIN).await;
+        }
+        self.homes = directory.read(ledger::Directory::home_map);
+        let mut all = waiting;
+        for queue in std::mem::take(&mut self.queues).into_values() {
+            all.extend(queue.waiting);
+        }
+        self.waiting_bytes = 0;
+        let mut routes = BTreeSet::from([route]);
+        for row in all {
+            match self.homes.home(row.lead.number) {
+                Some(home) => {
+                    routes.insert(self::route(home));
+                    self.queue(self::route(home), row);
+                }
+                None => {
+                    self.count("no_home_region");
+                    let remedy = "no home rule matches the number; add one, or a default";
+                    rejects.add(row.number, "no_home_region", remedy, &row.fields)?;
+                }
+            }
+        }
+        Ok(routes)
+    }
+}
+
+fn route(home: ledger::Home) -> Route {
+    match home.before {
+        Some(before) => (before, true),
+        None => (home.region, false),
+    }
+}
+
+/// About what a waiting row takes.
+fn bytes(row: &Waiting) -> usize {
+    row.fields.iter().map(|f| f.len() + 48).sum::<usize>() + 64
 }

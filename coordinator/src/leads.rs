@@ -26,6 +26,8 @@ pub(crate) const fn state(standing: &LeadStanding) -> &'static str {
         LeadStanding::NoConsent => "no_consent",
         LeadStanding::NoZone => "unknown_zone",
         LeadStanding::Finished(_) => "finished",
+        LeadStanding::Moving => "moving",
+        LeadStanding::Moved(_) => "moved",
     }
 }
 
@@ -65,13 +67,32 @@ fn view(backend: &Backend, lead: LeadView) -> Lead {
     }
 }
 
+/// A lead that moved, where it is now: its number and campaign name it there. On its way it is
+/// nowhere, and shows as the region that it left remembers it.
+fn where_it_is(backend: &Backend, lead: LeadView) -> LeadView {
+    if !matches!(lead.standing, LeadStanding::Moved(_)) {
+        return lead;
+    }
+    let regions = backend.member.regions().into_iter();
+    let mut found = regions.filter_map(|(_, group)| {
+        group.read(|ledger| {
+            let mut leads = ledger.leads_of(lead.number).into_iter();
+            leads.find_map(|id| {
+                let there = ledger.lead(id)?;
+                (there.campaign == lead.campaign).then_some(there)
+            })
+        })
+    });
+    found.next().unwrap_or(lead)
+}
+
 pub(crate) fn show(backend: &Backend, id: LeadId) -> Answer<Lead> {
     let found = backend
         .member
         .region(id.region())
         .and_then(|group| group.read(|r| r.lead(id)));
     found
-        .map(|lead| view(backend, lead))
+        .map(|lead| view(backend, where_it_is(backend, lead)))
         .ok_or_else(|| missing("lead", id))
 }
 
@@ -86,7 +107,9 @@ pub(crate) fn list(backend: &Backend, filter: &LeadFilter) -> Answer<Page<Lead>>
         }
     };
     let passes = |lead: &LeadView| {
-        filter.campaign.is_none_or(|id| id == lead.campaign)
+        // Its new region lists it.
+        !matches!(lead.standing, LeadStanding::Moved(_))
+            && filter.campaign.is_none_or(|id| id == lead.campaign)
             && filter
                 .state
                 .as_ref()

@@ -13,6 +13,7 @@ mod clearance;
 mod compaction;
 mod consents;
 mod dnc;
+mod homes;
 mod import;
 mod init;
 mod leads;

@@ -118,18 +118,11 @@ pub(crate) async fn set_home_rules(
         "set_home_rules",
         &format!("{} rules", rules.rules.len()),
     );
-    let mut wanted = Vec::with_capacity(rules.rules.len());
-    for (at, rule) in rules.rules.iter().enumerate() {
-        wanted.push(rule.to_domain().map_err(|error| {
-            BackendError::Invalid(vec![FieldError::new(
-                format!("/rules/{at}/when"),
-                error.to_string(),
-            )])
-        })?);
-    }
-    backend
-        .change(Change::SetHomeRules { rules: wanted })
-        .await?;
+    let change = Change::PlanHomes {
+        rules: crate::homes::rules(&rules.rules)?,
+        move_leads: false,
+    };
+    backend.change(change).await?;
     Ok(home_rules(backend))
 }
 

@@ -261,6 +261,7 @@ fn again(kind: &str) -> &'static str {
             "begin it again with `dialmesh dnc base compact`; nothing is left of it, unless \
              `dialmesh dnc base ls` names it"
         }
+        crate::homes::KIND => "the move goes on: see `dialmesh region homes status`",
         _ => "send the file again: rows taken already count as duplicates",
     }
 }

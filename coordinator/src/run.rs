@@ -157,6 +157,14 @@ fn describe(metrics: &Metrics) -> anyhow::Result<()> {
         "dialmesh_dnc_import_rows_total",
         "Imported do-not-call rows, by what became of them."
     );
+    metrics::describe_counter!(
+        "dialmesh_homes_moved_numbers_total",
+        "Numbers handed over to another region, by the region that had them."
+    );
+    metrics::describe_counter!(
+        "dialmesh_homes_moved_leads_total",
+        "Leads handed over to another region, by the region that had them."
+    );
     Ok(())
 }
 
@@ -450,6 +458,7 @@ impl Coordinator {
                 gate.close(error.to_string());
             }
             live.store(true, Ordering::Relaxed);
+            crate::homes::resume(&recovering);
             gate.open(format!(
                 "applied index {}",
                 recovering.member.directory().applied_index()

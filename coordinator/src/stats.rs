@@ -46,6 +46,7 @@ pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStat
         sum.frozen += stats.frozen;
         sum.no_consent += stats.no_consent;
         sum.no_zone += stats.no_zone;
+        sum.moving += stats.moving;
         finished += stats.finished.iter().map(|(_, n)| n).sum::<u64>();
         if stats.waiting > 0 {
             next_due = [next_due, next].into_iter().flatten().min();
@@ -68,6 +69,7 @@ pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStat
         ("frozen", sum.frozen),
         ("no_consent", sum.no_consent),
         ("unknown_zone", sum.no_zone),
+        ("moving", sum.moving),
         ("finished", finished),
     ];
     Ok(CampaignStats {
@@ -205,6 +207,7 @@ fn why_idle(
     say("frozen", sum.frozen, None);
     say("no_consent", sum.no_consent, None);
     say("unknown_zone", sum.no_zone, None);
+    say("moving", sum.moving, None);
     say("leased", sum.leased, None);
     say("in_doubt", sum.in_doubt, None);
     say("resting", sum.waiting, next_due);

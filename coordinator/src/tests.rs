@@ -1,6 +1,7 @@
 //! A whole coordinator in a temporary folder, asked through the face of its admin API.
 
 mod bases;
+mod homes;
 mod joins;
 
 use crate::{Coordinator, InitOptions, config::CoordinatorConfig, init};

@@ -192,7 +192,7 @@ async fn finished(client: &Client, mut operation: Operation) -> Result<Operation
                 silent += 1;
             }
             Err(error) => {
-                return Err(error.context(format!("the import {} is under way", operation.id)));
+                return Err(error.context(format!("{} is under way", operation.id)));
             }
         }
         progress.set_position(operation.bytes_done);

@@ -12,6 +12,7 @@ pub(crate) mod dnc_base;
 pub(crate) mod dnc_pattern;
 pub(crate) mod explain;
 pub(crate) mod freeze;
+pub(crate) mod homes;
 pub(crate) mod key;
 pub(crate) mod lead;
 pub(crate) mod member;

@@ -5,7 +5,7 @@ use crate::{
     names,
     output::{self, Form},
     session::Session,
-    verbs::{pair, voters},
+    verbs::{homes, pair, voters},
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -28,11 +28,14 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  dialmesh region policy south\n  dialmesh region policy south --legal-domain cn\n  dialmesh region policy south --failover beijing --failover shanghai"
     )]
     Policy(voters::Policy),
-    /// Show the map from numbers to home regions, or replace it.
+    /// Show the map from numbers to home regions, or set it before the first import.
     #[command(
         after_help = "Examples:\n  dialmesh region rules\n  dialmesh region rules set --default south --city Beijing=north --prefix 86755=south"
     )]
     Rules(Rules),
+    /// Change the map once leads lie by it: plan, look, move.
+    #[command(subcommand)]
+    Homes(homes::Verb),
 }
 
 #[derive(Debug, Args)]
@@ -44,7 +47,7 @@ pub(crate) struct Rules {
 /// What to do with the map.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesVerb {
-    /// Replace the whole map. The longest prefix wins over a city, a city over a province, a province over a country.
+    /// Set the whole map, before the first import; then `region homes` moves leads. The longest prefix wins over a city, a city over a province, a province over a country.
     #[command(
         after_help = "Examples:\n  dialmesh region rules set --default south\n  dialmesh region rules set --default east --city Shenzhen=south --province Hebei=north --country HK=south --prefix 86755=south"
     )]
@@ -71,8 +74,13 @@ pub(crate) struct Set {
 }
 
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
-    let client = session.client()?;
+    let client = match verb {
+        // Its files are looked at before anybody is asked.
+        Verb::Homes(verb) => return homes::run(verb, session).await,
+        _ => session.client()?,
+    };
     match verb {
+        Verb::Homes(_) => Ok(()),
         Verb::Add { name } => session.show(&client.post("/regions", &json!({"name": name})).await?),
         Verb::Ls => {
             let rows = client.list("/regions").await?;

@@ -130,6 +130,10 @@ pub const RETRY_RULES: usize = 64;
 pub const DNC_ENTRIES: usize = 20_000_000;
 /// Imported lists in the directory.
 pub const LISTS: usize = 1_000_000;
+/// Numbers in one batch that moves from one region to another.
+pub const MOVE_BATCH: usize = 500;
+/// Bytes of one such batch, as its mover reckons them; one number may come to more.
+pub const MOVE_BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// Rules of the map from numbers to home regions.
 pub const HOME_RULES: usize = 10_000;
 /// Join tokens that are neither used nor expired.

@@ -10,6 +10,7 @@ mod clearance;
 mod consents;
 mod escrow;
 mod fleet;
+mod homes;
 mod layout;
 mod people;
 mod words;
@@ -18,6 +19,7 @@ mod work;
 pub use clearance::Removal;
 pub use consents::{ConsentKey, ConsentRefusal, KnownConsent};
 pub use escrow::{BudgetView, ShareView};
+pub use homes::{Home, HomeMap, HomesMove};
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use words::*;
 
@@ -102,6 +104,8 @@ pub struct Directory {
     consents_looked_at: Option<ConsentKey>,
     /// Of do-not-call bases. Since version 5; read as none from earlier ones.
     history: bases::BaseHistory,
+    /// Home maps on their way. Since version 5; read as none from earlier ones.
+    homes: homes::Homes,
 }
 
 impl Directory {
@@ -140,7 +144,8 @@ impl Directory {
         self.regions.values()
     }
 
-    /// The map from numbers to home regions.
+    /// The map from numbers to home regions that is in force; while leads move to another, the one
+    /// before.
     pub fn home_rules(&self) -> &[HomeRule] {
         &self.home_rules
     }
@@ -148,7 +153,7 @@ impl Directory {
     /// The home region of a number, by `numbering`'s knowledge of its place; `None` when no rule
     /// matches.
     pub fn home_region(&self, number: PhoneNumber) -> Option<RegionId> {
-        numbering::home_region(&self.home_rules, number, &numbering::locality(number))
+        self.home_map().home(number).map(|home| home.region)
     }
 
     /// Join tokens that are still kept.
@@ -402,6 +407,10 @@ impl Directory {
                 self.require_consent(campaign, required, facts)
             }
             Change::Escrow { ask } => self.escrow(&ask),
+            Change::PlanHomes { rules, move_leads } => self.plan_homes(rules, move_leads, facts),
+            Change::ApplyHomes { id } => self.apply_homes(id),
+            Change::CancelHomes { id } => self.cancel_homes(id),
+            Change::LeftHomes { id, region } => self.left_homes(id, region, facts),
         }
     }
 }
@@ -469,8 +478,13 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        // Withdrawn consents and how far consents were looked at, then the history of bases.
-        let five = [&[0, 0][..], &bases::BaseHistory::EMPTY].concat();
+        // Withdrawn consents and how far consents were looked at, the history of bases, home maps.
+        let five = [
+            &[0, 0][..],
+            &bases::BaseHistory::EMPTY,
+            &homes::Homes::EMPTY,
+        ]
+        .concat();
         // Version 4 ends with the budgets.
         let later = [layout, clearance, &[0, 0], &five].concat();
         let missing = match bytes.get(1) {

@@ -14,13 +14,15 @@ mod rules;
 pub use books::{EffectiveToken, FreshnessBook, KeepAliveRefusal, SessionBook, TickBook};
 pub use directory::{
     ApiToken, AuditHead, BudgetView, Change, ConsentKey, ConsentRefusal, Directory,
-    DirectoryCommand, DirectoryEvent, DirectoryFacts, DirectoryReply, Fact, JoinToken,
-    KnownConsent, List, MeshId, NewDncBase, NewMember, Place, RegionPolicy, Rejection, Removal,
-    Role, ShareView, StagedDncBase, TokenHash, TokenId, TokenScope, VoterPolicy,
+    DirectoryCommand, DirectoryEvent, DirectoryFacts, DirectoryReply, Fact, Home, HomeMap,
+    HomesMove, JoinToken, KnownConsent, List, MeshId, NewDncBase, NewMember, Place, RegionPolicy,
+    Rejection, Removal, Role, ShareView, StagedDncBase, TokenHash, TokenId, TokenScope,
+    VoterPolicy,
 };
 pub use origin::Origin;
 pub use region::{
     DncFact, DncRemoval, Facts, ImportTotals, LeadStanding, LeadView, Leadership, LostAttempt,
-    OutcomeCounts, OutcomeRefusal, Proof, RegionCommand, RegionEvent, RegionLedger, RegionRefusal,
+    MoveRefusal, MovedBatch, MovedCounts, MovedLead, MovedNumber, NumberView, OutcomeCounts,
+    OutcomeRefusal, Proof, RegionCommand, RegionEvent, RegionLedger, RegionMoves, RegionRefusal,
     RegionReply, RegionStats, RowOutcome, RowRefusal, SessionEnd, SessionView, Shortage, catch_up,
 };

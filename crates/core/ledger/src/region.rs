@@ -25,6 +25,7 @@ mod claims;
 mod clearance;
 mod facts;
 mod import;
+mod moves;
 mod outcomes;
 mod saved;
 mod sessions;
@@ -32,6 +33,9 @@ mod words;
 
 pub use book::RegionStats;
 pub use facts::catch_up;
+pub use moves::{
+    MoveRefusal, MovedBatch, MovedCounts, MovedLead, MovedNumber, NumberView, RegionMoves,
+};
 pub use words::*;
 
 use book::{Book, LeadSlot, NONE};
@@ -105,6 +109,8 @@ pub struct RegionLedger {
     /// Leads of each session; from `leases`.
     held: BTreeMap<SessionId, BTreeSet<LeadSlot>>,
     imports: BTreeMap<ListId, ImportState>,
+    /// Leads that come from other regions or go there.
+    moves: moves::Moves,
     lead_limit: usize,
 }
 
@@ -131,6 +137,7 @@ impl RegionLedger {
             doubts: BTreeSet::new(),
             held: BTreeMap::new(),
             imports: BTreeMap::new(),
+            moves: moves::Moves::default(),
             lead_limit: domain::limits::REGION_LEADS,
         }
     }
@@ -308,7 +315,13 @@ impl Replicated for RegionLedger {
                 campaign,
                 batch,
                 rows,
-            } => self.import(list, campaign, batch, &rows),
+            } => {
+                let routed = import::Routed {
+                    homes: 0,
+                    known_only: false,
+                };
+                self.import(routed, list, campaign, batch, &rows)
+            }
             RegionCommand::Facts(facts) => self.facts(facts, events),
             RegionCommand::OpenSession {
                 node,
@@ -348,6 +361,26 @@ impl Replicated for RegionLedger {
                 directory_index,
                 facts,
             } => self.take_clearance(directory_index, &facts, events),
+            RegionCommand::ImportAt {
+                homes,
+                known_only,
+                list,
+                campaign,
+                batch,
+                rows,
+            } => {
+                let routed = import::Routed { homes, known_only };
+                self.import(routed, list, campaign, batch, &rows)
+            }
+            RegionCommand::Homes { version } => self.take_homes(version),
+            RegionCommand::ExportLeads {
+                version,
+                to,
+                batch,
+                numbers,
+            } => self.export_leads(version, to, batch, &numbers),
+            RegionCommand::ImportMoved { batch } => self.import_moved(batch),
+            RegionCommand::ForgetMoved { to, batch, taken } => self.forget_moved(to, batch, taken),
         };
         result.unwrap_or_else(RegionReply::Refused)
     }

@@ -550,17 +550,18 @@ fn region_snapshots_keep_their_bytes() {
         Step::Claim(1, 1),
     ];
     let (bytes, _) = run(&steps, |_| false);
-    golden("region-v3.bin", &bytes);
+    golden("region-v4.bin", &bytes);
     let ledger = RegionLedger::restore(&bytes).unwrap();
-    let earlier: [&[u8]; 2] = [
+    let earlier: [&[u8]; 3] = [
         include_bytes!("../testdata/region-v1.bin"),
         include_bytes!("../testdata/region-v2.bin"),
+        include_bytes!("../testdata/region-v3.bin"),
     ];
     for bytes in earlier {
         let earlier = RegionLedger::restore(bytes).expect("versions before are read");
         assert!(
             earlier == ledger,
-            "without a do-not-call base, patterns and freezes"
+            "without a do-not-call base, patterns, freezes and moves"
         );
     }
     let stats = ledger.stats(CAMPAIGN);
@@ -731,8 +732,10 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
     }
     assert!(catch_up(&directory, &region).is_empty());
     let bytes = region.snapshot();
-    golden("region-v3-clearance.bin", &bytes);
+    golden("region-v4-clearance.bin", &bytes);
     assert!(RegionLedger::restore(&bytes).unwrap() == region);
+    let earlier = RegionLedger::restore(include_bytes!("../testdata/region-v3-clearance.bin"));
+    assert!(earlier.expect("versions before are read") == region);
     let withdraw = Change::ChangeConsents {
         add: Vec::new(),
         withdraw: vec![(number(3), Some(CAMPAIGN)), (number(4), None)],

@@ -6,6 +6,7 @@ mod clearance;
 mod consents;
 mod do_not_call;
 mod docs;
+mod homes;
 mod leads;
 mod mesh;
 mod people;
@@ -59,6 +60,9 @@ fn api() -> OpenApiRouter<AdminState> {
         .routes(routes!(voters::undrain))
         .routes(routes!(mesh::audit_heads))
         .routes(routes!(mesh::home_rules, mesh::set_home_rules))
+        .routes(routes!(homes::show, homes::plan))
+        .routes(routes!(homes::apply))
+        .routes(routes!(homes::cancel))
         .routes(routes!(mesh::join_tokens, mesh::create_join_token))
         .routes(routes!(mesh::revoke_join_token))
         .routes(routes!(campaigns::list, campaigns::create))

@@ -6,6 +6,7 @@ mod campaign;
 mod clearance;
 mod consent;
 mod do_not_call;
+mod homes;
 mod lead;
 mod mesh;
 mod operation;
@@ -31,6 +32,7 @@ pub use do_not_call::{
     Acknowledgement, DncBase, DncBaseUse, DncCheck, DncCheckQuery, DncEntry, DncImportOptions,
     DncRemoval, DncRequest, DncResult, Scope, Wait,
 };
+pub use homes::{HomesFlow, HomesMove, HomesPlan, HomesPlanRequest, HomesRegion, HomesState};
 pub use lead::{ImportOptions, Lead, LeadFilter};
 pub use mesh::{
     AuditHead, HomeRule, HomeRules, HomeWhen, JoinToken, JoinTokenCreated, JoinTokenRequest,

@@ -2,12 +2,13 @@
 //!
 //! [`Member`] runs the directory group and every region group over one journal and one endpoint,
 //! does a leader's duties where it leads (confirm sessions, expire them, tick, forward directory
-//! facts to the regions, tell when do-not-call is effective, keep voters by the autopilot), and asks the leaders
+//! facts to the regions, hand leads over to their new regions, tell when do-not-call is effective, keep voters by the autopilot), and asks the leaders
 //! where it does not. What a node or a coordinator does beside that is theirs.
 
 mod ask;
 mod clocks;
 mod directory;
+mod homes;
 mod member;
 mod place;
 mod protocol;

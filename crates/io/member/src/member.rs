@@ -312,6 +312,9 @@ impl Member {
             .spawn("region_duties", self.clone().region_duties(found));
         self.0
             .tasks
+            .spawn("move_leads", self.clone().move_leads(group.clone()));
+        self.0
+            .tasks
             .spawn("region_voters", self.clone().keep_voters(group));
         Ok(())
     }

@@ -1,12 +1,12 @@
-//! Members, join tokens, regions, home rules, trunks, caller IDs.
+//! Members, join tokens, regions, trunks, caller IDs.
 
 use super::{
     AuditHead, Directory, DirectoryReply, Fact, JoinToken, MeshId, NewMember, Rejection, TokenHash,
     TokenId, checks,
 };
 use domain::{
-    CallerId, HomeMatch, HomeRule, Member, MemberId, MemberRole, PhoneNumber, Region, RegionId,
-    Trunk, TrunkId, WallTime, limits,
+    CallerId, Member, MemberId, MemberRole, PhoneNumber, Region, RegionId, Trunk, TrunkId,
+    WallTime, limits,
 };
 
 type Done = Result<DirectoryReply, Rejection>;
@@ -260,36 +260,6 @@ impl Directory {
         facts.push(Fact::Region(region.clone()));
         self.regions.insert(id, region);
         Ok(DirectoryReply::Region(id))
-    }
-
-    pub(super) fn set_home_rules(
-        &mut self,
-        mut rules: Vec<HomeRule>,
-        facts: &mut Vec<Fact>,
-    ) -> Done {
-        checks::room("home_rules", 0, rules.len(), limits::HOME_RULES)?;
-        rules.sort_by(|a, b| a.when.cmp(&b.when));
-        if let Some(pair) = rules.windows(2).find(|pair| pair[0].when == pair[1].when) {
-            let why = format!("{:?} is named twice", pair[0].when);
-            return Err(Rejection::new("home_rules", why));
-        }
-        for rule in &rules {
-            let known = self.regions.contains_key(&rule.region);
-            checks::known("home_rules.region", rule.region, known)?;
-            match &rule.when {
-                HomeMatch::Prefix(prefix) if *prefix == 0 || *prefix > 999_999_999_999_999 => {
-                    let why = "a prefix has 1 to 15 digits and does not begin with 0";
-                    return Err(Rejection::new("home_rules.prefix", why));
-                }
-                HomeMatch::Country(text) | HomeMatch::Province(text) | HomeMatch::City(text) => {
-                    checks::name("home_rules.when", text)?;
-                }
-                HomeMatch::Prefix(_) | HomeMatch::Default => {}
-            }
-        }
-        self.home_rules.clone_from(&rules);
-        facts.push(Fact::HomeRules(rules));
-        Ok(DirectoryReply::Done)
     }
 
     pub(super) fn set_trunk(&mut self, mut trunk: Trunk, facts: &mut Vec<Fact>) -> Done {

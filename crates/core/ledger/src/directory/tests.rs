@@ -3,6 +3,7 @@
 mod bases;
 mod clearance;
 mod consents;
+mod homes;
 
 use super::*;
 use crate::{envelope::by_wire, origin::Origin, region::DncRemoval};

@@ -206,7 +206,7 @@ pub enum Change {
         /// Its unique name.
         name: String,
     },
-    /// Replaces the map from numbers to home regions.
+    /// Replaces the map from numbers to home regions, whatever leads there are: of earlier releases.
     SetHomeRules {
         /// The whole map.
         rules: Vec<HomeRule>,
@@ -422,6 +422,30 @@ pub enum Change {
         /// At most [`domain::limits::DNC_BATCH`]; each names the very entry it removes.
         remove: Vec<DncRemoval>,
     },
+    /// Plans another map from numbers to home regions. Before the first list it holds at once.
+    PlanHomes {
+        /// The whole map.
+        rules: Vec<HomeRule>,
+        /// Whether leads may have to move for it; otherwise it is refused where there are lists.
+        move_leads: bool,
+    },
+    /// Begins to move leads to where the planned map has them.
+    ApplyHomes {
+        /// Which plan.
+        id: u64,
+    },
+    /// Drops a plan that was not applied.
+    CancelHomes {
+        /// Which.
+        id: u64,
+    },
+    /// A region has nothing left that the map puts elsewhere. With the last region it is in force.
+    LeftHomes {
+        /// The map.
+        id: u64,
+        /// The region.
+        region: RegionId,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -561,6 +585,13 @@ pub enum DirectoryReply {
     /// What a node may hold of abandonment budgets, one for each campaign that it named and the
     /// directory knows.
     Escrow(Vec<EscrowGrant>),
+    /// A home map is planned, or holds.
+    Homes {
+        /// The plan, or the version of the map that holds.
+        id: u64,
+        /// Whether it holds.
+        in_force: bool,
+    },
 }
 
 /// One thing that changed, with its full value now.

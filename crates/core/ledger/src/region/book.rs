@@ -5,8 +5,8 @@
 
 use super::LeadStanding;
 use domain::{
-    CampaignId, Disposition, DispositionCode, LeadProfile, ListId, PhoneNumber, WallTime, ZoneId,
-    limits,
+    CampaignId, Disposition, DispositionCode, LeadProfile, ListId, PhoneNumber, RegionId, WallTime,
+    ZoneId, limits,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -32,6 +32,8 @@ pub(super) enum LeadState {
     InDoubt,
     /// Never to be dialed again.
     Finished(Disposition),
+    /// Another region has it; the row stays so that its id is never another lead's.
+    Moved(RegionId),
 }
 
 /// What forbids a lead's number: bits of one byte, the first of which is the flag that it was once.
@@ -48,6 +50,8 @@ impl Blocked {
     pub(super) const FROZEN: u8 = 4;
     /// Consent is asked for, and there is none.
     pub(super) const CONSENT: u8 = 8;
+    /// It is on its way to another region.
+    pub(super) const LEAVING: u8 = 16;
 
     /// With a bit set or not.
     pub(super) const fn with(self, bit: u8, set: bool) -> Self {
@@ -86,7 +90,7 @@ pub(super) struct Row {
     /// The set of time zones; 0 is the empty one.
     pub(super) zones: u16,
     pub(super) state: LeadState,
-    /// By do-not-call, a freeze or the lack of consent.
+    /// By do-not-call, a freeze, the lack of consent or a move.
     pub(super) blocked: Blocked,
 }
 
@@ -116,6 +120,18 @@ pub(super) fn seconds_up(at: WallTime) -> u32 {
 }
 
 impl NumberRow {
+    /// Adds another region's attempts at the number to its own: none is forgotten that a rule looks
+    /// back to.
+    pub(super) fn attempted_elsewhere(&mut self, marks: &[u32]) {
+        let mut all = [&self.history[..], marks].concat();
+        all.sort_unstable();
+        let memory = limits::ATTEMPT_MEMORY.as_secs() as u32;
+        let newest = all.last().copied().unwrap_or(0);
+        let forgotten = all.partition_point(|m| *m < newest.saturating_sub(memory));
+        let surplus = all.len().saturating_sub(limits::ATTEMPT_HISTORY);
+        self.history = all.split_off(forgotten.max(surplus)).into_boxed_slice();
+    }
+
     /// Counts an attempt made at `at`, for good.
     pub(super) fn attempted(&mut self, at: WallTime) {
         let mark = seconds_up(at);
@@ -180,6 +196,8 @@ enum Place {
     Leased,
     InDoubt,
     Finished(u16),
+    Moving,
+    Moved(RegionId),
 }
 
 /// A disposition as a small integer: the system's by their place, then the agents' codes.
@@ -221,6 +239,8 @@ pub struct RegionStats {
     pub no_consent: u64,
     /// Not dialable: no time zone is known.
     pub no_zone: u64,
+    /// On their way to another region, where they may be counted already.
+    pub moving: u64,
     /// Done, by final disposition.
     pub finished: Vec<(Disposition, u64)>,
 }
@@ -236,6 +256,7 @@ impl RegionStats {
             + self.frozen
             + self.no_consent
             + self.no_zone
+            + self.moving
             + self.finished.iter().map(|(_, n)| n).sum::<u64>()
     }
 }
@@ -253,6 +274,7 @@ pub(super) struct CampaignBook {
     no_zone: u64,
     leased: u64,
     in_doubt: u64,
+    moving: u64,
     finished: BTreeMap<u16, u64>,
 }
 
@@ -374,6 +396,8 @@ impl Book {
         match row.state {
             LeadState::Leased => Place::Leased,
             LeadState::InDoubt => Place::InDoubt,
+            LeadState::Moved(to) => Place::Moved(to),
+            _ if row.blocked.by(Blocked::LEAVING) => Place::Moving,
             LeadState::Finished(disposition) => Place::Finished(finished_key(disposition)),
             LeadState::Waiting if row.blocked.by_dnc() => Place::Blocked,
             LeadState::Waiting if row.blocked.by(Blocked::CONSENT) => Place::NoConsent,
@@ -405,6 +429,8 @@ impl Book {
             Place::NoZone => campaign.no_zone += 1,
             Place::Leased => campaign.leased += 1,
             Place::InDoubt => campaign.in_doubt += 1,
+            Place::Moving => campaign.moving += 1,
+            Place::Moved(_) => {}
             Place::Finished(key) => *campaign.finished.entry(key).or_default() += 1,
         }
     }
@@ -436,6 +462,8 @@ impl Book {
             Place::NoZone => campaign.no_zone -= 1,
             Place::Leased => campaign.leased -= 1,
             Place::InDoubt => campaign.in_doubt -= 1,
+            Place::Moving => campaign.moving -= 1,
+            Place::Moved(_) => {}
             Place::Finished(key) => {
                 if let Some(count) = campaign.finished.get_mut(&key) {
                     *count -= 1;
@@ -515,6 +543,14 @@ impl Book {
         Some(&self.numbers[*slot as usize])
     }
 
+    /// Whether these further sets of zones fit.
+    pub(super) fn zones_fit(&self, sets: &BTreeSet<Vec<ZoneId>>) -> bool {
+        let new = sets
+            .iter()
+            .filter(|set| !self.zone_index.contains_key(*set));
+        self.zone_sets.len() + new.count() <= limits::ZONE_SETS
+    }
+
     /// The set of these zones; `None` when there are too many sets.
     pub(super) fn zone_set(&mut self, zones: &[ZoneId]) -> Option<u16> {
         let mut zones = zones.to_vec();
@@ -532,10 +568,14 @@ impl Book {
         Some(set)
     }
 
-    /// Adds a lead whose number is not yet in its campaign.
-    pub(super) fn add(&mut self, number: PhoneNumber, mut row: Row, profile: &LeadProfile) {
-        let lead = self.rows.len() as LeadSlot;
-        let slot = match self.number_index.get(&number) {
+    /// The place of a number, if it was ever here.
+    pub(super) fn number_slot(&self, number: PhoneNumber) -> Option<NumberSlot> {
+        self.number_index.get(&number).copied()
+    }
+
+    /// The place of a number, made where it has none.
+    pub(super) fn number_made(&mut self, number: PhoneNumber) -> NumberSlot {
+        match self.number_index.get(&number) {
             Some(slot) => *slot,
             None => {
                 let slot = self.numbers.len() as NumberSlot;
@@ -549,16 +589,50 @@ impl Book {
                 push(&mut self.numbers, row);
                 slot
             }
-        };
+        }
+    }
+
+    /// Takes everything of a number away: its leads go to `to`, of its attempts nothing is left.
+    pub(super) fn clear_number(&mut self, slot: NumberSlot, to: RegionId) {
+        let number = self.numbers[slot as usize].number;
+        for lead in self.leads_of(number) {
+            self.profiles.remove(&lead);
+            self.change(lead, |row| {
+                row.state = LeadState::Moved(to);
+                row.blocked = Blocked::default();
+                row.next = NONE;
+            });
+        }
+        self.abandoned.remove(&slot);
+        let row = &mut self.numbers[slot as usize];
+        row.first = NONE;
+        row.history = Box::default();
+    }
+
+    /// Adds a lead whose number is not yet in its campaign.
+    pub(super) fn add(&mut self, number: PhoneNumber, mut row: Row, profile: &LeadProfile) {
+        let lead = self.rows.len() as LeadSlot;
+        let slot = self.number_made(number);
         row.number = slot;
         row.next = std::mem::replace(&mut self.numbers[slot as usize].first, lead);
         push(&mut self.rows, row);
         if *profile != LeadProfile::default() {
-            let bytes = postcard::to_stdvec(profile);
-            let bytes = bytes.expect("plain data always serialises into memory");
-            self.profiles.insert(lead, bytes.into_boxed_slice());
+            self.set_profile(lead, profile);
         }
         self.place(lead);
+    }
+
+    /// Gives a lead without a profile one.
+    pub(super) fn fill_profile(&mut self, lead: LeadSlot, profile: &LeadProfile) {
+        if *profile != LeadProfile::default() && !self.profiles.contains_key(&lead) {
+            self.set_profile(lead, profile);
+        }
+    }
+
+    fn set_profile(&mut self, lead: LeadSlot, profile: &LeadProfile) {
+        let bytes = postcard::to_stdvec(profile);
+        let bytes = bytes.expect("plain data always serialises into memory");
+        self.profiles.insert(lead, bytes.into_boxed_slice());
     }
 
     /// A lead's profile.
@@ -594,6 +668,7 @@ impl Book {
             frozen: book.frozen,
             no_consent: book.no_consent,
             no_zone: book.no_zone,
+            moving: book.moving,
             finished: (book.finished.iter())
                 .map(|(key, n)| (finished_disposition(*key), *n))
                 .collect(),
@@ -617,6 +692,8 @@ impl Book {
             Place::NoZone => LeadStanding::NoZone,
             Place::Leased => LeadStanding::Leased,
             Place::InDoubt => LeadStanding::InDoubt,
+            Place::Moving => LeadStanding::Moving,
+            Place::Moved(to) => LeadStanding::Moved(to),
             Place::Finished(key) => LeadStanding::Finished(finished_disposition(key)),
         }
     }

@@ -6,9 +6,19 @@ use super::{
 };
 use domain::{CampaignId, ListId, NewLead, limits};
 
+/// By which home map rows were routed here.
+#[derive(Clone, Copy)]
+pub(super) struct Routed {
+    /// Its version.
+    pub(super) homes: u64,
+    /// Whether the number's home is elsewhere by it.
+    pub(super) known_only: bool,
+}
+
 impl RegionLedger {
     pub(super) fn import(
         &mut self,
+        routed: Routed,
         list: ListId,
         campaign: CampaignId,
         batch: u64,
@@ -40,20 +50,23 @@ impl RegionLedger {
         if batch < expected {
             let rows = rows
                 .iter()
-                .map(|row| self.import_again(list, campaign, row));
+                .map(|row| self.import_again(routed, list, campaign, row));
             return Ok(RegionReply::Imported {
                 rows: rows.collect(),
                 totals,
                 again: true,
             });
         }
+        // Only now: an answer that was lost is told again whatever map there is.
+        self.hear_homes(routed.homes)?;
         let mut outcomes = Vec::with_capacity(rows.len());
         for row in rows {
-            let outcome = self.import_row(list, campaign, row);
+            let outcome = self.import_row(routed, list, campaign, row);
             match outcome {
                 RowOutcome::Accepted(_) => totals.accepted += 1,
                 RowOutcome::Duplicate(_) => totals.duplicate += 1,
                 RowOutcome::Refused(_) => totals.refused += 1,
+                RowOutcome::Moving | RowOutcome::Elsewhere => {}
             }
             outcomes.push(outcome);
         }
@@ -73,17 +86,36 @@ impl RegionLedger {
     }
 
     /// What a row of a batch that was applied before came to, as far as can be told now.
-    fn import_again(&self, list: ListId, campaign: CampaignId, row: &NewLead) -> RowOutcome {
+    fn import_again(
+        &self,
+        routed: Routed,
+        list: ListId,
+        campaign: CampaignId,
+        row: &NewLead,
+    ) -> RowOutcome {
+        if let Some(outcome) = self.not_at_home(routed, row.number) {
+            return outcome;
+        }
         match self.book.lead_in(row.number, campaign) {
             Some(lead) if self.book.rows[lead as usize].list == list => {
                 RowOutcome::Accepted(self.lead_id(lead))
             }
             Some(lead) => RowOutcome::Duplicate(self.lead_id(lead)),
+            None if self.is_away(row.number) => RowOutcome::Elsewhere,
             None => RowOutcome::Refused(refusal(row).unwrap_or(RowRefusal::RegionFull)),
         }
     }
 
-    fn import_row(&mut self, list: ListId, campaign: CampaignId, row: &NewLead) -> RowOutcome {
+    fn import_row(
+        &mut self,
+        routed: Routed,
+        list: ListId,
+        campaign: CampaignId,
+        row: &NewLead,
+    ) -> RowOutcome {
+        if let Some(outcome) = self.not_at_home(routed, row.number) {
+            return outcome;
+        }
         if let Some(lead) = self.book.lead_in(row.number, campaign) {
             return RowOutcome::Duplicate(self.lead_id(lead));
         }
@@ -110,6 +142,7 @@ impl RegionLedger {
             blocked: self.blocked(row.number, campaign, Blocked::default()),
         };
         self.book.add(row.number, new, &row.profile);
+        self.came_home(row.number);
         RowOutcome::Accepted(lead)
     }
 }

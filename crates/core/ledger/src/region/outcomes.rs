@@ -147,6 +147,9 @@ impl RegionLedger {
     /// A call to the lead's number, dialed at `invited`, was abandoned.
     fn abandoned(&mut self, lead: LeadSlot, invited: WallTime) {
         let number = self.book.rows[lead as usize].number;
+        if self.tell_elsewhere(number, seconds_up(invited)) {
+            return;
+        }
         let last = self.book.abandoned.entry(number).or_default();
         *last = seconds_up(invited).max(*last);
     }
@@ -154,9 +157,10 @@ impl RegionLedger {
     /// The attempt did not happen; the lead is due as it was before.
     fn refund(&mut self, lead: LeadSlot) {
         self.release(lead);
+        let ended = self.moves.ends.remove(&lead);
         self.book.change(lead, |row| {
             row.attempts = row.attempts.saturating_sub(1);
-            row.state = LeadState::Waiting;
+            row.state = ended.map_or(LeadState::Waiting, LeadState::Finished);
         });
     }
 
@@ -180,6 +184,9 @@ impl RegionLedger {
             invited,
             callback_at,
         );
+        // Its other half, from another region, was done before.
+        let ended = self.moves.ends.remove(&lead);
+        let next = next.filter(|_| ended.is_none());
         self.book.change(lead, |row| match next {
             Some(due) => {
                 row.due = due;

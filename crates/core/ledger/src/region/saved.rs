@@ -3,6 +3,7 @@
 use super::{
     ImportState, Leadership, Lease, RegionLedger,
     book::{Book, LeadSlot, SavedBook},
+    moves::Moves,
     sessions::Session,
 };
 use crate::envelope::Envelope;
@@ -17,7 +18,7 @@ use std::{collections::BTreeMap, time::Duration};
 const ENVELOPE: Envelope = Envelope {
     what: "region ledger",
     kind: b'R',
-    version: 3,
+    version: 4,
 };
 
 /// What is not kept: indexes and counts, which follow from the rest.
@@ -45,6 +46,8 @@ type Rest = (
     Option<DncBaseId>,
     // Since version 3, and read as empty from earlier ones.
     Clearance,
+    // Since version 4, and read as none from earlier ones.
+    Moves,
 );
 
 pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
@@ -66,18 +69,21 @@ pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
             &ledger.imports,
             &ledger.base,
             &ledger.clearance,
+            &ledger.moves,
         ),
     })
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
     // What each later version added, as it is encoded when there is none of it.
-    let missing: &[u8] = match bytes.get(1) {
-        Some(1) => &[0; 6],
-        Some(2) => &[0; 5],
-        _ => &[],
+    let moves = Moves::EMPTY.len();
+    let missing = match bytes.get(1) {
+        Some(1) => vec![0; 6 + moves],
+        Some(2) => vec![0; 5 + moves],
+        Some(3) => Moves::EMPTY.to_vec(),
+        _ => Vec::new(),
     };
-    let version = match missing {
+    let version = match missing[..] {
         [] => ENVELOPE.version,
         _ => bytes[1],
     };
@@ -85,7 +91,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
         version,
         ..ENVELOPE
     })
-    .open_shorter(bytes, missing)?;
+    .open_shorter(bytes, &missing)?;
     let fail = |why: String| RestoreError {
         what: ENVELOPE.what,
         why,
@@ -109,7 +115,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
         ledger.imports,
         ledger.base,
         ledger.clearance,
+        ledger.moves,
     ) = saved.rest;
+    ledger.check_moves().map_err(fail)?;
     ledger.endings = super::clearance::endings(&ledger.clearance, ledger.clock());
     let leads: Vec<_> = ledger.leases.keys().copied().collect();
     for lead in leads {

@@ -305,3 +305,5 @@ mod claims;
 mod clearance;
 mod ends;
 mod imports;
+mod moves;
+mod moves_by_seed;

@@ -1,9 +1,10 @@
 //! What is said to a region's ledger, and what it answers.
 
+use super::moves::{MoveRefusal, MovedBatch, MovedCounts};
 use domain::{
     AttemptId, CallOutcome, Campaign, CampaignId, ClearanceFact, Disposition, DncBaseId, DncEntry,
     DncScope, Incarnation, LeadId, LeadProfile, LeasedLead, ListId, MemberId, NewLead, PhoneNumber,
-    SessionId, WallTime,
+    RegionId, SessionId, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -157,6 +158,53 @@ pub enum RegionCommand {
         /// At most [`domain::limits::DNC_BATCH`] twice: added and gone.
         facts: Vec<ClearanceFact>,
     },
+    /// Adds leads, routed by a home map: one decided by an earlier map than the group has heard of
+    /// is refused. Batches count together with those of [`RegionCommand::Import`].
+    ImportAt {
+        /// The version of the map.
+        homes: u64,
+        /// Only those whose number is here: for the region that a number leaves.
+        known_only: bool,
+        /// The list.
+        list: ListId,
+        /// Its campaign.
+        campaign: CampaignId,
+        /// Counts the list's batches in this region, from 1.
+        batch: u64,
+        /// At most [`domain::limits::IMPORT_BATCH`].
+        rows: Vec<NewLead>,
+    },
+    /// Says which home map leads are moved by: from here on nothing comes by an earlier one.
+    Homes {
+        /// Its version.
+        version: u64,
+    },
+    /// Picks up numbers that another region has from now on. Those with a live attempt, and those on
+    /// their way already, stay for a later batch.
+    ExportLeads {
+        /// The version of the map that says so.
+        version: u64,
+        /// Their new region.
+        to: RegionId,
+        /// Counts this region's batches, from 1.
+        batch: u64,
+        /// At most [`domain::limits::MOVE_BATCH`].
+        numbers: Vec<PhoneNumber>,
+    },
+    /// Takes over a batch that another region picked up; once, however often it comes.
+    ImportMoved {
+        /// All of it.
+        batch: MovedBatch,
+    },
+    /// Lets go of a batch, for its new region has committed what became of it.
+    ForgetMoved {
+        /// That region.
+        to: RegionId,
+        /// The batch.
+        batch: u64,
+        /// What that region says it took; none when it could not, and the leads stay here.
+        taken: Option<MovedCounts>,
+    },
 }
 
 /// What became of one imported row.
@@ -169,6 +217,10 @@ pub enum RowOutcome {
     Duplicate(LeadId),
     /// Not taken.
     Refused(RowRefusal),
+    /// The number is on its way to another region: ask again in a moment.
+    Moving,
+    /// The number is not here: its new region may take it.
+    Elsewhere,
 }
 
 /// Why a row was not taken.
@@ -356,6 +408,9 @@ pub enum RegionRefusal {
         /// The longest.
         max: Duration,
     },
+    /// A move between regions.
+    #[error("{0}")]
+    Move(MoveRefusal),
 }
 
 /// The ledger's answer.
@@ -403,6 +458,30 @@ pub enum RegionReply {
     },
     /// Nothing changed.
     Refused(RegionRefusal),
+    /// To a home map's version.
+    HomesTaken {
+        /// The newest heard of.
+        version: u64,
+    },
+    /// To an export.
+    Exported {
+        /// The batch.
+        batch: u64,
+        /// What was picked up.
+        counts: MovedCounts,
+    },
+    /// To a batch of another region.
+    MovedTaken {
+        /// The batch.
+        batch: u64,
+        /// What was taken; none when there is no room here.
+        counts: Option<MovedCounts>,
+    },
+    /// A batch was let go of.
+    Forgotten {
+        /// The batch.
+        batch: u64,
+    },
 }
 
 /// Why a session ended.
@@ -458,6 +537,10 @@ pub enum LeadStanding {
     Frozen,
     /// Its campaign asks for consent, and there is none that is good.
     NoConsent,
+    /// On its way to another region.
+    Moving,
+    /// Another region has it, under another id.
+    Moved(RegionId),
 }
 
 /// A lead, for queries.

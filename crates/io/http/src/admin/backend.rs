@@ -8,9 +8,10 @@ use crate::{
         Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
         ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck, DncImportOptions,
         DncPattern, DncRemoval, DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest,
-        HomeRules, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter,
-        Member, Operation, Page, PageQuery, PatternRemoval, PatternRequest, Region, RegionPolicy,
-        RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
+        HomeRules, HomesMove, HomesPlan, HomesPlanRequest, ImportOptions, JoinToken,
+        JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter, Member, Operation, Page, PageQuery,
+        PatternRemoval, PatternRequest, Region, RegionPolicy, RegionRequest, Status, TokenIssued,
+        Trunk, TrunkPatch, TrunkRequest, VoterSettings,
     },
     problem::{BackendError, BodyError},
 };
@@ -87,8 +88,16 @@ pub trait AdminBackend: Send + Sync + 'static {
     async fn create_region(&self, by: &Caller, request: RegionRequest) -> Answer<Region>;
     /// The map from numbers to home regions.
     async fn home_rules(&self) -> Answer<HomeRules>;
-    /// Replaces the map.
+    /// Replaces the map, while there are no leads that would have to move.
     async fn set_home_rules(&self, by: &Caller, rules: HomeRules) -> Answer<HomeRules>;
+    /// Whether another map is planned or moved to, and how far.
+    async fn homes_move(&self) -> Answer<HomesMove>;
+    /// Plans another map, or only counts what it would move.
+    async fn plan_homes(&self, by: &Caller, request: HomesPlanRequest) -> Answer<HomesPlan>;
+    /// Begins to move leads to a planned map.
+    async fn apply_homes(&self, by: &Caller, id: u64) -> Answer<Operation>;
+    /// Drops a plan that was not applied.
+    async fn cancel_homes(&self, by: &Caller, id: u64) -> Answer<()>;
     /// Join tokens that have not ended.
     async fn join_tokens(&self, page: PageQuery) -> Answer<Page<JoinToken>>;
     /// Makes a join token.

@@ -104,7 +104,7 @@ pub(super) async fn home_rules(
     Ok(axum::Json(state.backend.home_rules().await?))
 }
 
-/// Replaces the map from numbers to home regions.
+/// Replaces the map from numbers to home regions, as long as no list was imported; then plan a move.
 #[utoipa::path(put, path = "/home-rules", tag = "mesh", operation_id = "set_home_rules",
     request_body = HomeRules, security(("bearer" = ["admin"])),
     responses((status = 200, description = "The map.", body = HomeRules)))]

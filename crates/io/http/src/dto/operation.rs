@@ -23,7 +23,7 @@ pub struct Operation {
     /// Its id.
     pub id: String,
     /// What is done: `lead_import`, `do_not_call_import`, `consent_import`,
-    /// `do_not_call_compaction`.
+    /// `do_not_call_compaction`, `home_move`.
     pub kind: String,
     /// Where it stands.
     pub state: OperationState,

@@ -36,6 +36,7 @@ pub(crate) struct State {
     pub(crate) consents: Vec<Consent>,
     pub(crate) regions: Vec<domain::Region>,
     pub(crate) rules: Vec<domain::HomeRule>,
+    pub(crate) plan: Option<Vec<HomeRule>>,
     pub(crate) tokens: BTreeMap<String, ApiToken>,
     pub(crate) join_tokens: BTreeMap<String, JoinToken>,
     pub(crate) operations: BTreeMap<String, Operation>,
@@ -47,6 +48,24 @@ pub(crate) struct State {
     /// Who did what.
     pub(crate) audit: Vec<(String, String)>,
     pub(crate) cities: Vec<CityStatus>,
+}
+
+fn running(kind: &str) -> Operation {
+    Operation {
+        id: "op_1".to_owned(),
+        kind: kind.to_owned(),
+        state: OperationState::Running,
+        dry_run: false,
+        bytes_done: 0,
+        bytes_total: None,
+        rows: 0,
+        counts: BTreeMap::new(),
+        has_rejects: false,
+        made: None,
+        error: None,
+        created_at: TIME.into(),
+        ended_at: None,
+    }
 }
 
 pub(crate) struct Memory {
@@ -334,6 +353,51 @@ impl AdminBackend for Memory {
         state.rules = rules.rules.iter().map(|r| r.to_domain().unwrap()).collect();
         Ok(rules)
     }
+    async fn homes_move(&self) -> Answer<HomesMove> {
+        let state = self.state();
+        let planned = state.plan.as_ref();
+        Ok(HomesMove {
+            state: if planned.is_some() {
+                HomesState::Planned
+            } else {
+                HomesState::Settled
+            },
+            id: planned.map(|_| 1),
+            planned_at: planned.map(|_| TIME.into()),
+            applied_at: None,
+            rules: planned.cloned().unwrap_or_default(),
+            regions: Vec::new(),
+        })
+    }
+    async fn plan_homes(&self, by: &Caller, request: HomesPlanRequest) -> Answer<HomesPlan> {
+        let mut plan = HomesPlan {
+            id: None,
+            in_force: false,
+            moves: Vec::new(),
+            region_entries: 0,
+        };
+        if !request.dry_run {
+            let mut state = self.change(by, "plan_home_rules")?;
+            state.plan = Some(request.rules);
+            plan.id = Some(1);
+        }
+        Ok(plan)
+    }
+    async fn apply_homes(&self, by: &Caller, id: u64) -> Answer<Operation> {
+        let mut state = self.change(by, "apply_home_rules_plan")?;
+        match state.plan.take().filter(|_| id == 1) {
+            Some(rules) => state.rules = rules.iter().map(|r| r.to_domain().unwrap()).collect(),
+            None => return Err(BackendError::Conflict(format!("no map {id} is planned"))),
+        }
+        Ok(running("home_move"))
+    }
+    async fn cancel_homes(&self, by: &Caller, id: u64) -> Answer<()> {
+        let mut state = self.change(by, "cancel_home_rules_plan")?;
+        match state.plan.take().filter(|_| id == 1) {
+            Some(_) => Ok(()),
+            None => Err(BackendError::Conflict(format!("no map {id} is planned"))),
+        }
+    }
     async fn join_tokens(&self, page: PageQuery) -> Answer<Page<JoinToken>> {
         let state = self.state();
         let all = state.join_tokens.clone().into_iter();
@@ -616,21 +680,7 @@ impl AdminBackend for Memory {
         if !state.bases.iter().any(|base| base.in_use) {
             return Err(BackendError::Conflict("no base is in use".to_owned()));
         }
-        Ok(Operation {
-            id: "op_1".to_owned(),
-            kind: "do_not_call_compaction".to_owned(),
-            state: OperationState::Running,
-            dry_run: false,
-            bytes_done: 0,
-            bytes_total: None,
-            rows: 0,
-            counts: BTreeMap::new(),
-            has_rejects: false,
-            made: None,
-            error: None,
-            created_at: TIME.into(),
-            ended_at: None,
-        })
+        Ok(running("do_not_call_compaction"))
     }
     async fn remove_do_not_call_base(&self, by: &Caller, id: DncBaseId) -> Answer<()> {
         let mut state = self.change(by, "remove_do_not_call_base")?;

@@ -406,6 +406,31 @@ async fn the_mesh_its_people_and_their_tokens() {
         rules
     );
     assert_eq!(server.get("/api/v1/home-rules").await.json(), rules);
+    let plans = "/api/v1/home-rules/plans";
+    let mut other = json!({ "rules": [{ "when": "default", "region": "reg_0001" }] });
+    other["dry_run"] = json!(true);
+    let counted = server.post(plans, other.clone()).await.json();
+    assert_eq!(
+        (&counted["id"], &counted["moves"]),
+        (&json!(null), &json!([]))
+    );
+    assert_eq!(server.get(plans).await.json()["state"], "settled");
+    other["dry_run"] = json!(false);
+    assert_eq!(server.post(plans, other.clone()).await.json()["id"], 1);
+    assert_eq!(server.get(plans).await.json()["state"], "planned");
+    let drop = format!("{plans}/1");
+    let dropped = server.json(Method::DELETE, &drop, json!({})).await;
+    assert_eq!(dropped.status, StatusCode::NO_CONTENT);
+    let apply = format!("{plans}/1/apply");
+    let none = server.post(&apply, json!({})).await;
+    assert_eq!(none.status, StatusCode::CONFLICT);
+    server.post(plans, other).await;
+    let moving = server.post(&apply, json!({})).await;
+    assert_eq!(moving.status, StatusCode::ACCEPTED);
+    assert_eq!(moving.json()["kind"], "home_move");
+    let bad = json!({ "rules": [{ "when": { "prefix": "0755" }, "region": "reg_0001" }] });
+    let refused = server.post(plans, bad).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
 
     let join = json!({ "role": "node", "name": "shenzhen", "region": "reg_0001" });
     let created = server.post("/api/v1/join-tokens", join).await.json();
