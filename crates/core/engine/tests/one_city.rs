@@ -546,6 +546,7 @@ fn directory() -> DirectoryCopy {
         }],
         dnc: Vec::new(),
         dnc_base: None,
+        dnc_ages: Vec::new(),
         clearance: Vec::new(),
     }
 }

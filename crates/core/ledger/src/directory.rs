@@ -8,7 +8,9 @@ mod bases;
 mod checks;
 mod clearance;
 mod consents;
+mod dnc_lists;
 mod escrow;
+mod exceptions;
 mod fleet;
 mod layout;
 mod people;
@@ -17,7 +19,11 @@ mod work;
 
 pub use clearance::Removal;
 pub use consents::ConsentKey;
+pub use dnc_lists::{
+    DncList, DncListChange, DncListObtained, DncListSettings, DncPart, NewDncPart,
+};
 pub use escrow::{BudgetView, ShareView};
+pub use exceptions::DncLift;
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use words::*;
 
@@ -38,7 +44,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 4,
+    version: 5,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -96,6 +102,10 @@ pub struct Directory {
     consents: consents::ConsentBook,
     /// Abandonment budgets. Since version 4; read as none from earlier ones.
     escrow: escrow::Escrow,
+    /// Lists that are pulled. Since version 5; read as none from earlier ones.
+    dnc_lists: dnc_lists::DncListBook,
+    /// Patterns of scopes, and lifts. Since version 5; read as none from earlier ones.
+    exceptions: exceptions::ExceptionBook,
 }
 
 impl Directory {
@@ -249,7 +259,7 @@ impl Directory {
         ]
         .into_iter()
         .any(|scope| self.dnc.contains_key(&(number, scope)))
-            || self.dnc_pattern_of(number).is_some()
+            || (self.dnc_pattern_for(number, campaign, region)).is_some()
     }
 
     /// The do-not-call bases known, by hash.
@@ -294,6 +304,7 @@ impl Directory {
             agents: self.agents.values().cloned().collect(),
             dnc: self.dnc().collect(),
             dnc_base: self.base,
+            dnc_ages: self.dnc_ages(),
             clearance: self.clearance_facts().collect(),
         }
     }
@@ -381,6 +392,15 @@ impl Directory {
                 self.require_consent(campaign, required, facts)
             }
             Change::Escrow { ask } => self.escrow(&ask),
+            Change::ChangeDncList { name, change } => self.change_dnc_list(name, change, facts),
+            Change::ChangeScopedPatterns {
+                scope,
+                add,
+                remove,
+                reason,
+            } => self.change_scoped_patterns(scope, add, &remove, &reason, facts),
+            Change::ChangeLifts { add, remove } => self.change_lifts(add, &remove, facts),
+            Change::StageDncBaseOfLists { base, parts } => self.stage_base_of_lists(base, &parts),
         }
     }
 }
@@ -447,12 +467,15 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        // The last two are of the budgets.
-        let later = [layout, clearance, &[0, 0]].concat();
+        let lists = &dnc_lists::DncListBook::EMPTY[..];
+        let five = [lists, &exceptions::ExceptionBook::EMPTY].concat();
+        // Version 4 ends with the budgets.
+        let later = [layout, clearance, &[0, 0], &five].concat();
         let missing = match bytes.get(1) {
             Some(1) => [&[0, 0, 0], &later[..]].concat(),
             Some(2) => [&[0, 0], &later[..]].concat(),
             Some(3) => later,
+            Some(4) => five,
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

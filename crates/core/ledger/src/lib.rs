@@ -14,9 +14,10 @@ mod rules;
 pub use books::{EffectiveToken, FreshnessBook, KeepAliveRefusal, SessionBook, TickBook};
 pub use directory::{
     ApiToken, AuditHead, BudgetView, Change, ConsentKey, Directory, DirectoryCommand,
-    DirectoryEvent, DirectoryFacts, DirectoryReply, Fact, JoinToken, List, MeshId, NewDncBase,
-    NewMember, Place, RegionPolicy, Rejection, Removal, Role, ShareView, StagedDncBase, TokenHash,
-    TokenId, TokenScope, VoterPolicy,
+    DirectoryEvent, DirectoryFacts, DirectoryReply, DncLift, DncList, DncListChange,
+    DncListObtained, DncListSettings, DncPart, Fact, JoinToken, List, MeshId, NewDncBase,
+    NewDncPart, NewMember, Place, RegionPolicy, Rejection, Removal, Role, ShareView, StagedDncBase,
+    TokenHash, TokenId, TokenScope, VoterPolicy,
 };
 pub use origin::Origin;
 pub use region::{

@@ -77,9 +77,11 @@ impl Directory {
         }
         let index = self.applied;
         if self.base != id {
+            let ages = self.dnc_ages();
             self.base = id;
             self.dnc_index = index;
             facts.push(Fact::DncBase(id));
+            self.tell_ages(&ages, facts);
         }
         Ok(DirectoryReply::DncBase { index })
     }
@@ -91,6 +93,7 @@ impl Directory {
             return Err(Rejection::new("id", why));
         }
         self.bases.remove(&id);
+        self.dnc_lists.forget_base(id);
         Ok(DirectoryReply::Done)
     }
 }

@@ -2,6 +2,7 @@
 
 mod clearance;
 mod consents;
+mod dnc_lists;
 
 use super::*;
 use crate::{envelope::by_wire, origin::Origin, region::DncRemoval};

@@ -22,7 +22,10 @@ fn ending(fact: &ClearanceFact) -> Option<(WallTime, Ending)> {
         ClearanceFact::Consent(number, campaign, grant) => {
             Some((grant?.until?, Ending::Consent(number, campaign)))
         }
-        ClearanceFact::Pattern(..) | ClearanceFact::RequiresConsent(..) => None,
+        ClearanceFact::Pattern(..)
+        | ClearanceFact::RequiresConsent(..)
+        | ClearanceFact::ScopedPattern(..)
+        | ClearanceFact::Lift(..) => None,
     }
 }
 
@@ -62,6 +65,9 @@ impl RegionLedger {
                 self.endings.insert(next);
             }
             if self.clearance.take(fact) {
+                if let ClearanceFact::Lift(number, true) = fact {
+                    self.found_lifted(*number);
+                }
                 match (fact.target(), fact) {
                     (Some(target), _) => self.recheck_target(target),
                     (None, ClearanceFact::RequiresConsent(campaign, _)) => {
@@ -116,6 +122,15 @@ impl RegionLedger {
                     numbers.into_iter().for_each(|number| self.recheck(number));
                 }
             }
+        }
+    }
+
+    /// What nodes found of a number in the base does not hold it back any more.
+    fn found_lifted(&mut self, number: PhoneNumber) {
+        for lead in self.book.leads_of(number) {
+            self.book.change(lead, |row| {
+                row.blocked = row.blocked.with(Blocked::BASE, false);
+            });
         }
     }
 

@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, time::Duration};
 const ENVELOPE: Envelope = Envelope {
     what: "region ledger",
     kind: b'R',
-    version: 3,
+    version: 4,
 };
 
 /// What is not kept: indexes and counts, which follow from the rest.
@@ -43,7 +43,7 @@ type Rest = (
     BTreeMap<ListId, ImportState>,
     // Since version 2, and read as none from version 1.
     Option<DncBaseId>,
-    // Since version 3, and read as empty from earlier ones.
+    // Since version 3, and read as empty from earlier ones; its last two parts since version 4.
     Clearance,
 );
 
@@ -73,8 +73,9 @@ pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
 pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
     // What each later version added, as it is encoded when there is none of it.
     let missing: &[u8] = match bytes.get(1) {
-        Some(1) => &[0; 6],
-        Some(2) => &[0; 5],
+        Some(1) => &[0; 8],
+        Some(2) => &[0; 7],
+        Some(3) => &[0; 2],
         _ => &[],
     };
     let version = match missing {
