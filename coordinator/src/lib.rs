@@ -16,6 +16,7 @@ mod dnc;
 mod import;
 mod init;
 mod leads;
+mod lists;
 mod members;
 mod nodes;
 mod notes;

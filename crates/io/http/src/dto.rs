@@ -5,6 +5,7 @@ mod call;
 mod campaign;
 mod clearance;
 mod consent;
+mod dnc_list;
 mod do_not_call;
 mod lead;
 mod mesh;
@@ -25,6 +26,10 @@ pub use clearance::{
     DncPattern, Freeze, FreezeLift, FreezeRequest, PatternRemoval, PatternRequest, pattern, target,
 };
 pub use consent::{Consent, ConsentCheck, ConsentImportOptions, ConsentWithdrawal};
+pub use dnc_list::{
+    DncList, DncListDecision, DncListPull, DncListPullRequest, DncListRequest, DncListResult,
+    header_line,
+};
 pub use do_not_call::{
     Acknowledgement, DncBase, DncBaseUse, DncCheck, DncCheckQuery, DncEntry, DncImportOptions,
     DncRemoval, DncRequest, DncResult, Scope, Wait,
