@@ -135,11 +135,14 @@ impl Options {
         }
     }
 
-    /// The same with a mistake on purpose.
+    /// The same with a mistake on purpose. Campaigns ask for consent where the mistake is about that:
+    /// where few leads are dialed, few mistakes show.
     #[must_use]
     pub fn with(self, defect: Defect) -> Self {
+        let about = matches!(defect, Defect::WithdrawalUnheard | Defect::ImportStamps);
         Self {
             defect: Some(defect),
+            consents: about,
             ..self
         }
     }

@@ -60,7 +60,7 @@ fn one_seed_is_one_run() {
 fn every_planted_mistake_is_found_by_its_checker() {
     let mut by = std::collections::BTreeSet::new();
     for defect in Defect::ALL {
-        let found = (0..1000).find_map(|seed| {
+        let found = (0..2000).find_map(|seed| {
             let outcome = find(&Options::drawn(seed).with(*defect));
             Some((seed, outcome.violation?))
         });

@@ -85,8 +85,9 @@ pub(super) async fn story() -> Result<()> {
     let resting = agreed.iter().filter(|n| frozen(n)).count();
     ensure!(covered > 5 && resting > 5, "{covered}, {resting}");
     // Early rows of the file, so that they would be dialed first.
-    let mut free = agreed.iter().filter(|n| !by_pattern(n) && !frozen(n));
-    let (liftable, short, refuser) = (free.next(), free.next(), free.next());
+    let free = |n: &&String| !by_pattern(n) && !frozen(n) && !n.starts_with(LATE);
+    let mut early = agreed.iter().filter(free);
+    let (liftable, short, refuser) = (early.next(), early.next(), early.next());
     let refuser = refuser.context("a lead")?;
     let (liftable, short) = (liftable.context("a lead")?, short.context("a lead")?);
     let operation = world.import(&csv).await?;
@@ -228,7 +229,6 @@ pub(super) async fn story() -> Result<()> {
     let called: BTreeSet<String> = (witness::read(&world.carrier_log())?.iter())
         .map(|entry| format!("+{}", entry.number.trim_start_matches('+')))
         .collect();
-    let free = |n: &&String| !by_pattern(n) && !frozen(n) && !n.starts_with(LATE);
     let mut waiting = (agreed.iter().rev().filter(free)).filter(|n| !called.contains(*n));
     let late = waiting.next().context("a lead waits")?;
     let words = [
