@@ -2,7 +2,9 @@
 
 use crate::{
     bases::{self, Bases},
-    campaigns, clearance, compaction, consents, dnc, homes, import, leads, members,
+    campaigns, clearance, compaction, consents, dnc, homes, import, leads, lists,
+    lists::Lists,
+    members,
     nodes::Nodes,
     notes::Notes,
     operations::Operations,
@@ -21,11 +23,12 @@ use dialmesh_http::{
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
         Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
         ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck, DncImportOptions,
-        DncPattern, DncRemoval, DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest,
-        HomeRules, HomesMove, HomesPlan, HomesPlanRequest, ImportOptions, JoinToken,
-        JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter, Member as MemberView, Operation,
-        Page, PageQuery, PatternRemoval, PatternRequest, Region, RegionPolicy, RegionRequest,
-        Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
+        DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern, DncRemoval,
+        DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove, HomesPlan,
+        HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
+        LeadFilter, Member as MemberView, Operation, Page, PageQuery, PatternRemoval,
+        PatternRequest, Region, RegionPolicy, RegionRequest, Status, TokenIssued, Trunk,
+        TrunkPatch, TrunkRequest, VoterSettings,
     },
     events::Events,
     problem::{BackendError, FieldError},
@@ -62,6 +65,7 @@ pub(crate) struct Backend {
     pub(crate) operations: Arc<Operations>,
     pub(crate) notes: Arc<Notes>,
     pub(crate) bases: Arc<Bases>,
+    pub(crate) lists: Arc<Lists>,
     pub(crate) events: Events,
     pub(crate) tasks: Tasks,
     /// Of the CA's key; join tokens carry it.
@@ -104,7 +108,7 @@ pub(crate) fn not_proposed(error: &ProposeError) -> BackendError {
 }
 
 /// Tables of the directory that may be full.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 19] = [
     "campaigns",
     "trunks",
     "caller_ids",
@@ -116,6 +120,8 @@ const TABLES: [&str; 17] = [
     "api_tokens",
     "dnc",
     "bases",
+    "dnc_lists",
+    "lifts",
     "patterns",
     "freezes",
     "consents",
@@ -435,6 +441,43 @@ impl AdminBackend for Desk {
     }
     async fn remove_do_not_call_base(&self, by: &Caller, id: DncBaseId) -> Answer<()> {
         bases::remove(&self.0, by, id).await
+    }
+
+    async fn do_not_call_lists(&self) -> Answer<Page<DncList>> {
+        Ok(lists::list(&self.0))
+    }
+    async fn do_not_call_list(&self, name: &str) -> Answer<DncList> {
+        lists::show(&self.0, name)
+    }
+    async fn declare_do_not_call_list(
+        &self,
+        by: &Caller,
+        request: DncListRequest,
+    ) -> Answer<DncList> {
+        lists::declare(&self.0, by, request).await
+    }
+    async fn remove_do_not_call_list(&self, by: &Caller, name: &str) -> Answer<()> {
+        lists::remove(&self.0, by, name).await
+    }
+    async fn pull_do_not_call_list(
+        &self,
+        by: &Caller,
+        name: &str,
+        request: DncListPullRequest,
+    ) -> Answer<Operation> {
+        lists::begin_pull(&self.0, by, name, request).await
+    }
+    async fn pause_do_not_call_list(&self, by: &Caller, name: &str, on: bool) -> Answer<DncList> {
+        lists::pause(&self.0, by, name, on).await
+    }
+    async fn decide_do_not_call_list(
+        &self,
+        by: &Caller,
+        name: &str,
+        take: bool,
+        decision: DncListDecision,
+    ) -> Answer<DncList> {
+        lists::decide(&self.0, by, name, take, decision).await
     }
 
     async fn do_not_call_patterns(&self, query: PageQuery) -> Answer<Page<DncPattern>> {

@@ -12,9 +12,11 @@ use dialmesh_http::{
     dto::{DncBase as Shown, DncBaseUse, DncResult, Page},
     problem::{BackendError, FieldError},
 };
-use domain::{CampaignState, DncBaseId, MemberRole, PhoneNumber, WallTime};
+use domain::{
+    Campaign, CampaignState, DncBaseId, MemberRole, PhoneNumber, WallTime, registry_is_too_old,
+};
 use futures::StreamExt as _;
-use ledger::{Change, DirectoryReply, NewDncBase, StagedDncBase};
+use ledger::{Change, Directory, DirectoryReply, NewDncBase, StagedDncBase};
 use member::{DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, NOT_HERE, decode, encode};
 use mesh::{Endpoint, ServiceError};
 use parking_lot::Mutex;
@@ -130,19 +132,42 @@ impl Bases {
     }
 }
 
-/// Whether the base in use covers a number, as far as this coordinator has it; nodes ask their own.
+/// Whether the base in use covers a number that is not lifted, as far as this coordinator has it;
+/// nodes ask their own.
 pub(crate) fn covers(backend: &Backend, number: PhoneNumber) -> bool {
-    let in_use = (backend.member.directory()).read(ledger::Directory::dnc_base_in_use);
+    let lifted = (backend.member.directory()).read(|d| d.dnc_lift(number).is_some());
+    !lifted && holds(backend, number)
+}
+
+/// Whether the base in use has a number, lifted or not.
+pub(crate) fn holds(backend: &Backend, number: PhoneNumber) -> bool {
+    let in_use = (backend.member.directory()).read(Directory::dnc_base_in_use);
     in_use
         .and_then(|id| backend.bases.get(id))
         .is_some_and(|base| base.contains(number))
 }
 
-/// For how long the base in use has been true; none when none is in use.
+/// How old the base in use is: as the oldest list that it was made of, or since it was built. None
+/// when none is in use.
 pub(crate) fn age(backend: &Backend, now: WallTime) -> Option<Duration> {
     (backend.member.directory()).read(|directory| {
         let base = directory.dnc_base(directory.dnc_base_in_use()?)?;
-        Some(now.since(base.base.built_at))
+        let oldest = directory.dnc_ages().into_iter().map(|list| list.as_of);
+        Some(now.since(oldest.min().unwrap_or(base.base.built_at)))
+    })
+}
+
+/// Whether the base in use is older at `wall` than a campaign's rule pack allows.
+pub(crate) fn is_too_old(directory: &Directory, campaign: &Campaign, wall: WallTime) -> bool {
+    let rule = || {
+        let pack = RulePack::by_name(&campaign.rule_pack)?;
+        Some((pack.registry_age_max?, pack.registry_country))
+    };
+    let base = directory
+        .dnc_base_in_use()
+        .and_then(|id| directory.dnc_base(id));
+    base.zip(rule()).is_some_and(|(base, rule)| {
+        registry_is_too_old(&directory.dnc_ages(), base.base.built_at, rule, wall)
     })
 }
 
@@ -151,29 +176,22 @@ const WARNED: Duration = Duration::from_secs(7 * 86_400);
 
 /// Running campaigns that the age of the base in use stops, or will within days: what to log.
 pub(crate) fn age_warnings(backend: &Backend, now: WallTime) -> Vec<String> {
-    let Some(age) = age(backend, now) else {
-        return Vec::new();
-    };
-    let days = |span: Duration| span.as_secs() / 86_400;
     (backend.member.directory()).read(|directory| {
         (directory.campaigns())
             .filter(|campaign| campaign.state == CampaignState::Running)
-            .filter_map(|campaign| {
-                let max = RulePack::by_name(&campaign.rule_pack)?.registry_age_max?;
-                (age + WARNED > max).then(|| {
-                    let (name, pack) = (&campaign.name, &campaign.rule_pack);
-                    let what = if age > max {
-                        "does not dial"
-                    } else {
-                        "will not dial much longer"
-                    };
-                    format!(
-                        "campaign {name} {what}: the do-not-call base in use is {} days old, and \
-                         {pack} allows {}; build a new one and put it into use",
-                        days(age),
-                        days(max)
-                    )
-                })
+            .filter(|campaign| is_too_old(directory, campaign, now + WARNED))
+            .map(|campaign| {
+                let (name, pack) = (&campaign.name, &campaign.rule_pack);
+                let what = if is_too_old(directory, campaign, now) {
+                    "does not dial"
+                } else {
+                    "will not dial much longer"
+                };
+                format!(
+                    "campaign {name} {what}: the do-not-call data in use is as old as {pack} \
+                     allows, or soon will be; look at `dialmesh dnc list ls`, or build a new \
+                     base and put it into use"
+                )
             })
             .collect()
     })
@@ -372,10 +390,17 @@ pub(crate) async fn remove(backend: &Backend, by: &Caller, id: DncBaseId) -> Ans
     }
     audit(by, "remove_do_not_call_base", &id.to_string());
     if known {
-        match backend.change(Change::DropDncBase { id }).await?.reply {
-            DirectoryReply::Done => {}
-            other => return Err(unexpected(&other)),
-        }
+        return forget(backend, id).await;
+    }
+    backend.bases.delete(id).map_err(|error| disk(&error))?;
+    Ok(())
+}
+
+/// Takes a base out of the directory, and deletes its file here.
+pub(crate) async fn forget(backend: &Backend, id: DncBaseId) -> Answer<()> {
+    match backend.change(Change::DropDncBase { id }).await?.reply {
+        DirectoryReply::Done => {}
+        other => return Err(unexpected(&other)),
     }
     backend.bases.delete(id).map_err(|error| disk(&error))?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{
     backend::{Backend, audit, missing, page, unexpected},
-    dnc::acknowledged,
+    dnc::{acknowledged, check_scope},
 };
 use dialmesh_http::{
     admin::Answer,
@@ -13,14 +13,27 @@ use dialmesh_http::{
     },
     problem::{BackendError, FieldError},
 };
-use domain::{DncSource, Prefix, Target, limits};
+use domain::{DncScope, DncSource, Prefix, Target, limits};
 use ledger::{Change, DirectoryReply, Removal};
 use std::{collections::BTreeMap, fmt, num::ParseIntError, str::FromStr, time::Instant};
 
+/// A place in the list: digits, then the scope, in the order of both.
+fn place(prefix: Prefix, scope: DncScope) -> String {
+    match scope {
+        DncScope::Mesh => format!("{prefix}"),
+        DncScope::Campaign(id) => format!("{prefix}.{id}"),
+        DncScope::Region(id) => format!("{prefix}.{id}"),
+    }
+}
+
 pub(crate) fn patterns(backend: &Backend, query: &PageQuery) -> Answer<Page<DncPattern>> {
     (backend.member.directory()).read(|directory| {
-        let all = directory.dnc_patterns().map(|(pattern, _)| pattern);
-        page(all.map(|p| (p.prefix.digits(), p)), query).map(|page| page.map(DncPattern::from))
+        let whole = directory.dnc_patterns().map(|(p, _)| (p, DncScope::Mesh));
+        let scoped = directory.scoped_patterns().map(|(p, scope, _)| (p, scope));
+        let all: BTreeMap<String, (&domain::DncPattern, DncScope)> = (whole.chain(scoped))
+            .map(|(p, scope)| (place(p.prefix, scope), (p, scope)))
+            .collect();
+        page(all.into_iter(), query).map(|page| page.map(DncPattern::from))
     })
 }
 
@@ -30,8 +43,9 @@ pub(crate) async fn add_pattern(
     prefix: Prefix,
     request: PatternRequest,
 ) -> Answer<DncResult> {
-    let begun = Instant::now();
-    let detail = format!("{prefix}: {}", request.reason);
+    let (begun, scope) = (Instant::now(), DncScope::from(request.scope));
+    check_scope(backend, scope)?;
+    let detail = format!("{prefix} {scope:?}: {}", request.reason);
     audit(by, "add_do_not_call_pattern", &detail);
     let pattern = domain::DncPattern {
         prefix,
@@ -39,7 +53,8 @@ pub(crate) async fn add_pattern(
         reason: request.reason,
         added_at: service::clock::wall(),
     };
-    let change = Change::ChangePatterns {
+    let change = Change::ChangeScopedPatterns {
+        scope,
         add: vec![pattern],
         remove: Vec::new(),
         reason: String::new(),
@@ -60,11 +75,13 @@ pub(crate) async fn remove_pattern(
 ) -> Answer<DncResult> {
     let begun = Instant::now();
     let directory = backend.member.directory();
-    let index = directory.read(|d| d.dnc_pattern(prefix).map(|(_, index)| index));
-    let index = index.ok_or_else(|| missing("do-not-call pattern", prefix))?;
-    let detail = format!("{prefix}: {}", removal.reason);
+    let scope = DncScope::from(removal.scope);
+    let index = directory.read(|d| d.pattern_in(prefix, scope).map(|(_, index)| index));
+    let index = index.ok_or_else(|| missing("do-not-call pattern of that scope:", prefix))?;
+    let detail = format!("{prefix} {scope:?}: {}", removal.reason);
     audit(by, "remove_do_not_call_pattern", &detail);
-    let change = Change::ChangePatterns {
+    let change = Change::ChangeScopedPatterns {
+        scope,
         add: Vec::new(),
         remove: vec![Removal { key: prefix, index }],
         reason: removal.reason,

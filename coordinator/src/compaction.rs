@@ -77,6 +77,12 @@ pub(crate) async fn start(backend: &Arc<Backend>, by: &Caller) -> Answer<Operati
         let why = "no do-not-call base is in use; build one with `dialmesh dnc base build`";
         return Err(BackendError::Conflict(why.to_owned()));
     };
+    if !(backend.member.directory()).read(|d| d.dnc_parts(id).is_empty()) {
+        let why = "the base in use is made of lists that are pulled (`dialmesh dnc list ls`): what \
+                   they have in common with entries of registries is dropped by itself, and the \
+                   rest stays beside it";
+        return Err(BackendError::Conflict(why.to_owned()));
+    }
     let Some(base) = backend.bases.get(id) else {
         let why = format!("the base in use, {id}, is not at this coordinator; stage it again");
         return Err(BackendError::Conflict(why));
@@ -201,6 +207,9 @@ pub(crate) async fn settle(backend: Arc<Backend>, id: DncBaseId) {
     let Ok(_alone) = backend.bases.settling.try_lock() else {
         return;
     };
+    if let Err(error) = crate::dnc::forget_lifts(&backend, id).await {
+        tracing::warn!(base = %id, %error, "lifts of numbers that the base does not have stay");
+    }
     match drop_settled(&backend, id).await {
         Ok(0) => {}
         Ok(dropped) => {

@@ -35,6 +35,9 @@ pub struct CoordinatorConfig {
     /// Where it is.
     #[serde(default)]
     pub place: PlaceConfig,
+    /// Do-not-call lists.
+    #[serde(default)]
+    pub do_not_call: DoNotCallConfig,
     /// Logs.
     #[serde(default)]
     pub log: service::logs::LogSettings,
@@ -46,6 +49,18 @@ pub struct CoordinatorConfig {
 pub struct HttpConfig {
     /// The TCP address to bind.
     pub listen: SocketAddr,
+}
+
+/// Do-not-call lists that are pulled.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DoNotCallConfig {
+    /// The folder that lists given as `file:///…` must lie in; none are read without one.
+    #[serde(default)]
+    pub files: Option<PathBuf>,
+    /// Bytes of a list at most; [`domain::limits::DNC_LIST_BYTES`] when not given.
+    #[serde(default)]
+    pub list_bytes: Option<u64>,
 }
 
 /// Why a configuration cannot be used.
@@ -72,6 +87,10 @@ impl CoordinatorConfig {
         let folder = path.parent().unwrap_or(Path::new("."));
         config.data_dir = folder.join(&config.data_dir);
         config.storage.relative_to(folder);
+        if let Some(files) = &mut config.do_not_call.files {
+            *files =
+                std::path::absolute(folder.join(&files)).unwrap_or_else(|_| folder.join(&files));
+        }
         config.protocol.check(path)?;
         config.place.check(path)?;
         Ok(config)

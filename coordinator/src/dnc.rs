@@ -4,10 +4,10 @@ use crate::backend::{Backend, audit, missing, unexpected};
 use dialmesh_http::{
     admin::Answer,
     auth::Caller,
-    dto::{Acknowledgement, DncCheck, DncRemoval, DncRequest, DncResult, Wait},
+    dto::{Acknowledgement, DncCheck, DncPattern, DncRemoval, DncRequest, DncResult, Wait},
     problem::BackendError,
 };
-use domain::{DncEntry, DncScope, DncSource, PhoneNumber};
+use domain::{DncBaseId, DncEntry, DncScope, DncSource, PhoneNumber};
 use ledger::{Change, DirectoryReply};
 use std::time::{Duration, Instant};
 
@@ -92,22 +92,32 @@ pub(crate) async fn acknowledged(
 
 pub(crate) fn check(backend: &Backend, by: &Caller, number: PhoneNumber) -> DncCheck {
     audit(by, "check_do_not_call", &number.to_string());
-    let in_base = crate::bases::covers(backend, number);
+    let in_base = crate::bases::holds(backend, number);
     backend.member.directory().read(|directory| {
         let entries: Vec<_> = directory
             .dnc_of(number)
             .map(|fact| (&fact.entry).into())
             .collect();
         let pattern = directory.dnc_pattern_of(number);
+        let lift = directory.dnc_lift(number).map(|(lift, _)| lift);
+        let scoped: Vec<DncPattern> = (directory.scoped_patterns())
+            .filter(|(pattern, ..)| pattern.prefix.covers(number))
+            .map(|(pattern, scope, _)| (pattern, scope).into())
+            .collect();
         let freezes = (directory.freezes_of(number, service::clock::wall()))
             .map(Into::into)
             .collect();
         DncCheck {
             number: number.to_string(),
-            listed: in_base || !entries.is_empty() || pattern.is_some(),
+            listed: (in_base && lift.is_none())
+                || !entries.is_empty()
+                || pattern.is_some()
+                || !scoped.is_empty(),
             in_base,
+            lifted_for: lift.map(|lift| lift.reason.clone()),
             entries,
             pattern: pattern.map(|prefix| prefix.to_string()),
+            scoped_patterns: scoped,
             freezes,
             applied_index: directory.applied(),
         }
@@ -125,18 +135,21 @@ pub(crate) async fn remove(
         .member
         .directory()
         .read(|d| d.dnc_entry(number, scope));
-    let known = known.ok_or_else(|| match crate::bases::covers(backend, number) {
-        true => BackendError::Conflict(
-            "the number is in the do-not-call base; build a base without it and put that into use"
-                .to_owned(),
-        ),
-        false if backend.member.directory().read(|d| d.dnc_pattern_of(number).is_some()) => {
-            let why = "a do-not-call pattern covers the number, and no entry of its own; remove the \
-                       pattern if all its numbers may be dialed";
-            BackendError::Conflict(why.to_owned())
+    let in_base = scope == DncScope::Mesh && crate::bases::covers(backend, number);
+    let Some(known) = known else {
+        if in_base {
+            return lift(backend, by, number, removal.reason).await;
         }
-        false => missing("do-not-call entry of that scope for", number),
-    })?;
+        let covered = |d: &ledger::Directory| d.dnc_pattern_of(number).is_some();
+        return Err(match backend.member.directory().read(covered) {
+            true => {
+                let why = "a do-not-call pattern covers the number, and no entry of its own; remove \
+                           the pattern if all its numbers may be dialed";
+                BackendError::Conflict(why.to_owned())
+            }
+            false => missing("do-not-call entry of that scope for", number),
+        });
+    };
     audit(
         by,
         "remove_do_not_call",
@@ -150,9 +163,12 @@ pub(crate) async fn remove(
     let change = Change::ChangeDnc {
         add: Vec::new(),
         remove: vec![gone],
-        reason: removal.reason,
+        reason: removal.reason.clone(),
     };
     match backend.change(change).await?.reply {
+        DirectoryReply::Dnc { removed: 1, .. } if in_base => {
+            lift(backend, by, number, removal.reason).await
+        }
         DirectoryReply::Dnc {
             index, removed: 1, ..
         } => Ok(DncResult {
@@ -166,4 +182,71 @@ pub(crate) async fn remove(
         }
         other => Err(unexpected(&other)),
     }
+}
+
+/// Lets a number be dialed although the base in use has it.
+async fn lift(
+    backend: &Backend,
+    by: &Caller,
+    number: PhoneNumber,
+    reason: String,
+) -> Answer<DncResult> {
+    let begun = Instant::now();
+    audit(by, "lift_do_not_call", &format!("{number}: {reason}"));
+    // The directory keeps as much of it as of any reason.
+    let mut kept = reason;
+    while kept.len() > domain::limits::NAME_BYTES {
+        kept.pop();
+    }
+    let lift = ledger::DncLift {
+        number,
+        reason: kept,
+        lifted_at: service::clock::wall(),
+    };
+    let change = Change::ChangeLifts {
+        add: vec![lift],
+        remove: Vec::new(),
+    };
+    match backend.change(change).await?.reply {
+        DirectoryReply::Clearance { index, .. } => Ok(DncResult {
+            state: Acknowledgement::Committed,
+            index,
+            took_ms: millis(begun.elapsed()),
+        }),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Forgets lifts of numbers that the base in use does not have any more: should a registry name one
+/// again, that counts.
+pub(crate) async fn forget_lifts(backend: &Backend, id: DncBaseId) -> Answer<()> {
+    let Some(base) = backend.bases.get(id) else {
+        return Ok(());
+    };
+    let directory = backend.member.directory();
+    let idle: Vec<ledger::Removal<PhoneNumber>> = directory.read(|d| {
+        let lifts = d
+            .dnc_lifts()
+            .filter(|(lift, _)| !base.contains(lift.number));
+        let removal = |(lift, index): (&ledger::DncLift, u64)| ledger::Removal {
+            key: lift.number,
+            index,
+        };
+        lifts.map(removal).collect()
+    });
+    for remove in idle.chunks(domain::limits::DNC_BATCH) {
+        // Another base may be in use by now, which has them again.
+        if directory.read(ledger::Directory::dnc_base_in_use) != Some(id) {
+            break;
+        }
+        let change = Change::ChangeLifts {
+            add: Vec::new(),
+            remove: remove.to_vec(),
+        };
+        match backend.change(change).await?.reply {
+            DirectoryReply::Clearance { .. } => {}
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Ok(())
 }

@@ -183,7 +183,11 @@ async fn watch(backend: Arc<Backend>, id: u64, mut running: Running) {
             running.end(None);
             return;
         }
-        tokio::time::sleep(WATCH).await;
+        tokio::select! {
+            () = tokio::time::sleep(WATCH) => {}
+            // It ends as one that was cut off, and says that the move goes on.
+            () = backend.tasks.shutdown().started() => return,
+        }
     }
 }
 

@@ -352,7 +352,8 @@ impl Import {
         let region = home.region;
         let directory = self.backend.member.directory();
         if directory.read(|d| d.dnc_covers(lead.number, self.campaign, region)) {
-            let remedy = match directory.read(|d| d.dnc_pattern_of(lead.number)) {
+            let pattern = directory.read(|d| d.dnc_pattern_for(lead.number, self.campaign, region));
+            let remedy = match pattern {
                 Some(prefix) => format!("the do-not-call pattern {prefix} covers the number"),
                 None => "the number is on the do-not-call list".to_owned(),
             };

@@ -90,6 +90,42 @@ impl Operations {
         })
     }
 
+    /// One that needed an approval has it, or has none: why not.
+    pub(crate) fn decide(&self, id: &str, end: Result<(), String>) {
+        let mut table = self.table.lock();
+        let waits = |o: &&mut Operation| o.state == OperationState::NeedsApproval;
+        let Some(operation) = table.get_mut(id).filter(waits) else {
+            return;
+        };
+        (operation.state, operation.error) = match end {
+            Ok(()) => (OperationState::Succeeded, None),
+            Err(why) => (OperationState::Failed, Some(why)),
+        };
+        if let Err(error) = save(&self.dir, operation) {
+            tracing::error!(operation = id, %error, "an operation's end is not kept");
+        }
+        self.events.publish("operation", &*operation);
+    }
+
+    /// What needed an approval to be put into use has been, if it is `made`; else something else has.
+    pub(crate) fn decide_made(&self, kind: &str, made: &str) {
+        let waiting: Vec<(String, bool)> = {
+            let table = self.table.lock();
+            let waits = |o: &&Operation| o.state == OperationState::NeedsApproval && o.kind == kind;
+            let waiting = table.values().filter(waits);
+            waiting
+                .map(|o| (o.id.clone(), o.made.as_deref() == Some(made)))
+                .collect()
+        };
+        for (id, taken) in waiting {
+            let end = match taken {
+                true => Ok(()),
+                false => Err("another one was put into use".to_owned()),
+            };
+            self.decide(&id, end);
+        }
+    }
+
     /// Begins one.
     pub(crate) fn begin(
         self: &Arc<Self>,
@@ -126,7 +162,12 @@ impl Operations {
         save(&self.dir, &operation).map_err(bad)?;
         table.insert(operation.id.clone(), operation.clone());
         while table.len() > OPERATIONS {
-            let ended = |o: &&Operation| o.state != OperationState::Running;
+            let ended = |o: &&Operation| {
+                !matches!(
+                    o.state,
+                    OperationState::Running | OperationState::NeedsApproval
+                )
+            };
             let Some(oldest) = table.values().find(ended).map(|o| o.id.clone()) else {
                 break;
             };
@@ -261,6 +302,7 @@ fn again(kind: &str) -> &'static str {
             "begin it again with `dialmesh dnc base compact`; nothing is left of it, unless \
              `dialmesh dnc base ls` names it"
         }
+        "do_not_call_pull" | "do_not_call_list_base" => "it begins again by itself",
         crate::homes::KIND => "the move goes on: see `dialmesh region homes status`",
         _ => "send the file again: rows taken already count as duplicates",
     }
@@ -308,6 +350,16 @@ impl Running {
             .insert(operation.id.clone(), operation);
     }
 
+    /// Ends it for now: somebody has to approve what it brought, and `why`.
+    pub(crate) fn needs_approval(mut self, why: String) -> Operation {
+        self.ended = true;
+        self.operation.state = OperationState::NeedsApproval;
+        self.operation.error = Some(why);
+        self.operation.ended_at = Some(service::clock::wall().into());
+        self.kept();
+        self.operation.clone()
+    }
+
     /// Ends it; `failed` says why, if it did.
     pub(crate) fn end(mut self, failed: Option<String>) -> Operation {
         self.finish(failed);
@@ -322,6 +374,10 @@ impl Running {
         };
         self.operation.error = failed.or_else(|| self.operation.error.take());
         self.operation.ended_at = Some(service::clock::wall().into());
+        self.kept();
+    }
+
+    fn kept(&self) {
         if let Err(error) = save(&self.operations.dir, &self.operation) {
             tracing::error!(operation = self.operation.id, %error, "an operation's end is not kept");
         }
@@ -376,6 +432,33 @@ mod tests {
         let error = operations.get(&id).unwrap().error.unwrap();
         assert!(error.contains("dnc base compact"), "{error}");
         assert!(operations.get("op_../x").is_err());
+    }
+
+    #[test]
+    fn an_approval_is_waited_for_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = DataKeys::ephemeral();
+        let open = || Arc::new(Operations::open(dir.path(), &keys, Events::new()).unwrap());
+        let operations = open();
+        let waiting = |made: &str| {
+            let mut running = operations.begin("do_not_call_pull", false, None).unwrap();
+            running.operation.made = Some(made.to_owned());
+            running.needs_approval("it shrank".to_owned()).id
+        };
+        let (a, b, c) = (waiting("a"), waiting("b"), waiting("c"));
+        let operations = open();
+        let state = |operations: &Operations, id: &str| {
+            let operation = operations.get(id).unwrap();
+            (operation.state, operation.error)
+        };
+        let why = Some("it shrank".to_owned());
+        assert_eq!(state(&operations, &a), (OperationState::NeedsApproval, why));
+        operations.decide(&a, Ok(()));
+        operations.decide(&a, Err("too late".to_owned()));
+        assert_eq!(state(&open(), &a), (OperationState::Succeeded, None));
+        operations.decide_made("do_not_call_pull", "c");
+        assert_eq!(state(&operations, &b).0, OperationState::Failed);
+        assert_eq!(state(&operations, &c).0, OperationState::Succeeded);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::{
     bases::Bases,
     config::CoordinatorConfig,
     init::{advertised, http_url, is_founded},
+    lists::Lists,
     nodes::Nodes,
     notes::Notes,
     operations::Operations,
@@ -139,7 +140,16 @@ fn describe(metrics: &Metrics) -> anyhow::Result<()> {
     );
     metrics::describe_gauge!(
         "dialmesh_dnc_list_age_seconds",
-        "Time since the do-not-call base in use was built from its list."
+        "Time since a do-not-call list was last given or confirmed by its publisher; base: the \
+         oldest in use."
+    );
+    metrics::describe_gauge!(
+        "dialmesh_dnc_list_needs_approval",
+        "1 while what was pulled waits for somebody to approve it; base: what was made of all lists."
+    );
+    metrics::describe_counter!(
+        "dialmesh_dnc_list_pulls_total",
+        "Pulls of do-not-call lists, by what became of them."
     );
     metrics::describe_counter!(
         "dialmesh_consent_import_rows_total",
@@ -246,6 +256,8 @@ impl Coordinator {
         let notes = Arc::new(Notes::open(dir)?);
         let records = Records::open(&dir.join("records.redb"), &keys, events.clone()).await?;
         let operations = Arc::new(Operations::open(dir, &keys, events.clone())?);
+        let lists = Lists::open(dir, &keys, &config.do_not_call)
+            .context("the do-not-call lists cannot be opened")?;
         let authority = Authority::new(MeshCa::open(dir)?, Arc::clone(&notes));
         let live = Arc::new(AtomicBool::new(false));
         let ear = Ear {
@@ -279,6 +291,7 @@ impl Coordinator {
             operations,
             notes,
             bases: Arc::new(Bases::open(dir).context("the do-not-call bases cannot be opened")?),
+            lists: Arc::new(lists),
             events,
             tasks: tasks.clone(),
             ca_key_hash: authority.key_hash(),
@@ -465,6 +478,8 @@ impl Coordinator {
             ));
             tell_addresses(&recovering, mesh_address.to_string(), http_address).await;
         });
+        let pulled = Lists::run(Arc::clone(&backend));
+        self.until_shutdown("do_not_call_lists", pulled);
         let dir = config.data_dir.clone();
         self.until_shutdown("look_after", async move {
             let mut looks = tokio::time::interval(LOOK);

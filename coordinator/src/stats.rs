@@ -231,9 +231,8 @@ fn why_idle(
 
 /// Whether the do-not-call base in use is older than the rule pack allows a registry's data to be.
 fn base_is_too_old(backend: &Backend, campaign: &Campaign) -> bool {
-    let max = RulePack::by_name(&campaign.rule_pack).and_then(|pack| pack.registry_age_max);
-    let age = crate::bases::age(backend, service::clock::wall());
-    max.zip(age).is_some_and(|(max, age)| age > max)
+    let now = service::clock::wall();
+    (backend.member.directory()).read(|d| crate::bases::is_too_old(d, campaign, now))
 }
 
 /// What keeps leads that may be dialed now from being dialed, mesh-wide.

@@ -3,6 +3,7 @@
 mod bases;
 mod homes;
 mod joins;
+mod lists;
 
 use crate::{Coordinator, InitOptions, config::CoordinatorConfig, init};
 use bytes::Bytes;
@@ -31,8 +32,12 @@ fn config(dir: &Path) -> CoordinatorConfig {
         listen = "127.0.0.1:0"
         [protocol]
         freshness = "5s"
+        [do_not_call]
+        files = "{}"
+        list_bytes = 100000
         "#,
-        dir.join("data").display()
+        dir.join("data").display(),
+        dir.join("lists").display()
     );
     Layers::new().with_text("test.toml", text).read().unwrap()
 }

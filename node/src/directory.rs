@@ -32,6 +32,7 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         agents: facts.agents.clone(),
         dnc: facts.dnc.iter().copied().map(entry).collect(),
         dnc_base: facts.dnc_base,
+        dnc_ages: facts.dnc_ages.clone(),
         clearance: facts.clearance.clone(),
     }))
 }
@@ -46,6 +47,7 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::Agent(agent) => DirectoryChange::Agent(agent),
         Fact::AgentRemoved(id) => DirectoryChange::AgentRemoved(id),
         Fact::DncBase(id) => DirectoryChange::DncBase(id),
+        Fact::DncAges(ages) => DirectoryChange::DncAges(ages),
         Fact::Clearance(facts) => DirectoryChange::Clearance(facts),
         Fact::Mesh(_) | Fact::Member(_) | Fact::Region(_) | Fact::HomeRules(_) | Fact::List(_) => {
             return None;

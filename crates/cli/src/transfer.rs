@@ -81,7 +81,15 @@ pub(crate) async fn import(
 
 /// Begins long work at the coordinator and waits for its end.
 pub(crate) async fn operation(client: &Client, path: &str) -> Result<Operation> {
-    let begun = client.act(path).await?;
+    ended(client, client.act(path).await?).await
+}
+
+/// Begins long work by a request with a body, and waits for its end.
+pub(crate) async fn operation_with(client: &Client, path: &str, body: &Value) -> Result<Operation> {
+    ended(client, client.post(path, body).await?).await
+}
+
+async fn ended(client: &Client, begun: Value) -> Result<Operation> {
     let begun =
         serde_json::from_value(begun).context("the coordinator's answer is not an operation")?;
     let operation = finished(client, begun).await?;

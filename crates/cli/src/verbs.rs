@@ -9,6 +9,7 @@ pub(crate) mod consent;
 pub(crate) mod context;
 pub(crate) mod dnc;
 pub(crate) mod dnc_base;
+pub(crate) mod dnc_list;
 pub(crate) mod dnc_pattern;
 pub(crate) mod explain;
 pub(crate) mod freeze;

@@ -83,19 +83,19 @@ fn what_the_version_before_wrote_is_read() {
 }
 
 fn attempt(n: u64) -> AttemptId {
-    AttemptId::new(domain::RegionId(1), n, 0)
+    AttemptId::new(RegionId(1), n, 0)
 }
 
 fn dialing(n: u64) -> Kept {
     let at = WallTime::from_millis(1_795_300_000_000);
-    let region = domain::RegionId(1);
+    let region = RegionId(1);
     Kept::Of(Entry::Dialing(Box::new(CallRecord {
         attempt: attempt(n),
         lead: LeadId::new(region, n),
         campaign: CAMPAIGN,
-        list: domain::ListId(1),
+        list: ListId(1),
         region,
-        node: domain::MemberId(2),
+        node: MemberId(2),
         session: SessionId(5),
         number: "+8613800138001".parse().unwrap(),
         caller_id: None,
@@ -108,7 +108,7 @@ fn dialing(n: u64) -> Kept {
         bridged_at: None,
         ended_at: at,
         closed_at: at,
-        disposition: domain::Disposition::Unknown,
+        disposition: Disposition::Unknown,
         disposition_name: String::new(),
         sip_status: 0,
         q850: 0,
@@ -126,7 +126,7 @@ fn dialing(n: u64) -> Kept {
 
 #[test]
 fn who_was_on_the_line_when_a_run_ended_is_not_proved_to_have_been_taken() {
-    let region = domain::RegionId(1);
+    let region = RegionId(1);
     let leased = (4..=5).map(|n| (attempt(n), LeadId::new(region, n)));
     let closed = Entry::Closed {
         session: SessionId(5),

@@ -7,7 +7,9 @@ use ledger::{
     Change, DirectoryCommand, DirectoryReply, MeshId, NewMember, RegionCommand, RegionReply,
     RowOutcome,
 };
-use member::{Member, MemberConfig, RECORDS, RecordsReply, STATUS, decode, encode, save_peers};
+use member::{
+    Member, MemberConfig, RECORDS, RecordsReply, STATUS, decode_records, encode, save_peers,
+};
 use mesh::{MemberKey, MeshCa};
 use node::NodeConfig;
 use parking_lot::Mutex;
@@ -95,7 +97,11 @@ impl Founder {
             .serve(RECORDS, move |_: MemberId, request: Bytes| {
                 let kept = Arc::clone(&kept);
                 async move {
-                    let new: Vec<CallRecord> = decode(&request)?;
+                    let of = |bytes: &Vec<u8>| -> CallRecord {
+                        assert_eq!(bytes[0], domain::RECORD_VERSION);
+                        postcard::from_bytes(&bytes[1..]).unwrap()
+                    };
+                    let new: Vec<CallRecord> = decode_records(&request)?.iter().map(of).collect();
                     let reply = RecordsReply {
                         kept: u32::try_from(new.len()).unwrap(),
                     };

@@ -70,6 +70,7 @@ impl World {
             caller_id: &caller,
             consent_required: false,
             registry_age_max: None,
+            registry_country: None,
             rule_pack_version: 1,
         };
         let now = self.local(i);

@@ -140,6 +140,13 @@ defects! {
     ForeignEntropy, "foreign-entropy", "I12", [I12];
 }
 
+impl Defect {
+    /// Whether only runs in which campaigns ask for consent can show it.
+    pub const fn is_about_consent(self) -> bool {
+        matches!(self, Self::WithdrawalUnheard | Self::ImportStamps)
+    }
+}
+
 impl std::str::FromStr for Defect {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {

@@ -265,7 +265,8 @@ impl World {
             if self.chance(300) {
                 return self.change_clearance();
             }
-            if self.options.consents && self.chance(200) {
+            let about = self.options.defect.is_some_and(Defect::is_about_consent);
+            if self.options.consents && self.chance(if about { 700 } else { 200 }) {
                 return self.change_consents();
             }
         }

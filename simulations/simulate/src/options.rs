@@ -135,11 +135,25 @@ impl Options {
         }
     }
 
-    /// The same with a mistake on purpose.
+    /// The same with a mistake on purpose. Campaigns ask for consent where the mistake is about that:
+    /// where few leads are dialed, few mistakes show. Where it is about what the directory says of
+    /// numbers, that changes often.
     #[must_use]
     pub fn with(self, defect: Defect) -> Self {
+        let often = matches!(
+            defect,
+            Defect::FreshTooSoon | Defect::EffectiveAtElection | Defect::OldBaseStays
+        );
+        let about_consent = defect.is_about_consent();
+        let dnc_every = if often || about_consent {
+            self.dnc_every.min(8)
+        } else {
+            self.dnc_every
+        };
         Self {
             defect: Some(defect),
+            consents: about_consent,
+            dnc_every,
             ..self
         }
     }

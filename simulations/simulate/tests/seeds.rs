@@ -4,8 +4,8 @@ use simulate::{Defect, Happening, Invariant, Keep, Options, Seen, determinism, f
 
 /// `SEEDS` says how many.
 const SEEDS: u64 = 10_000;
-/// So few may lack something that seldom happens.
-const FEW: u64 = 300;
+/// Fewer may lack something that seldom happens.
+const FEW: u64 = 1000;
 
 /// Every `step`th seed from `first` on.
 fn seeds(first: u64, step: usize, end: u64) -> Seen {

@@ -6,7 +6,7 @@ use crate::{
     output::{self, Form},
     session::Session,
     transfer,
-    verbs::{dnc_base, dnc_pattern},
+    verbs::{dnc_base, dnc_list, dnc_pattern},
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -35,7 +35,7 @@ pub(crate) enum Verb {
         /// E.164.
         number: String,
     },
-    /// Allow a number again. It is audited.
+    /// Allow a number again: its entry is removed, and where the do-not-call base has it, it is lifted from that. It is audited.
     #[command(
         after_help = "Examples:\n  dialmesh dnc rm +8613800138000 --reason \"typing error, see ticket 4711\" --yes"
     )]
@@ -59,6 +59,12 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  dialmesh dnc base build registry.txt --source FTC --out .\n  dialmesh dnc base ls"
     )]
     Base(dnc_base::Verb),
+    /// Lists that the coordinator pulls from their publishers.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh dnc list add ftc --from https://registry.example/numbers.txt --country US\n  dialmesh dnc list ls"
+    )]
+    List(dnc_list::Verb),
     /// Patterns: digits with which numbers begin that nobody dials.
     #[command(
         subcommand,
@@ -106,7 +112,8 @@ impl ScopeArgs {
         Ok((campaign, region))
     }
 
-    async fn scope(&self, client: &Client) -> Result<Value> {
+    /// As the API takes it.
+    pub(crate) async fn scope(&self, client: &Client) -> Result<Value> {
         Ok(match self.ids(client).await? {
             (Some(id), _) => json!({"campaign": id}),
             (None, Some(id)) => json!({"region": id}),
@@ -119,6 +126,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
     let client = || session.client();
     match verb {
         Verb::Base(verb) => dnc_base::run(verb, session).await,
+        Verb::List(verb) => dnc_list::run(verb, session).await,
         Verb::Pattern(verb) => dnc_pattern::run(verb, session).await,
         Verb::Add {
             number,
@@ -146,6 +154,18 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             output::lines(&[format!("{} {verdict}", output::plain(&found["number"]))])?;
             if found["in_base"] == true {
                 output::lines(&["It is in the do-not-call base in use.".to_owned()])?;
+            }
+            if let Some(reason) = found["lifted_for"].as_str() {
+                output::lines(&[format!("It is lifted from that: {reason}.")])?;
+            }
+            for pattern in found["scoped_patterns"].as_array().into_iter().flatten() {
+                let (digits, scope) = (
+                    output::plain(&pattern["pattern"]),
+                    output::plain(&pattern["scope"]),
+                );
+                output::lines(&[format!(
+                    "The do-not-call pattern {digits} covers it in {scope}."
+                )])?;
             }
             if let Some(pattern) = found["pattern"].as_str() {
                 output::lines(&[format!("The do-not-call pattern {pattern} covers it.")])?;

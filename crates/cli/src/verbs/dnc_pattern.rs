@@ -1,6 +1,6 @@
 //! `dialmesh dnc pattern`.
 
-use crate::session::Session;
+use crate::{session::Session, verbs::dnc::ScopeArgs};
 use anyhow::Result;
 use clap::Subcommand;
 use domain::Prefix;
@@ -11,11 +11,13 @@ use serde_json::json;
 pub(crate) enum Verb {
     /// Never dial numbers that begin so; what rings is cancelled. Waits until no node will dial them.
     #[command(
-        after_help = "Examples:\n  dialmesh dnc pattern add +1900 --reason \"premium rate\" --yes"
+        after_help = "Examples:\n  dialmesh dnc pattern add +1900 --reason \"premium rate\" --yes\n  dialmesh dnc pattern add +86170 --campaign autumn --reason \"virtual operators\" --yes"
     )]
     Add {
         /// A plus sign and the first 1 to 10 digits, country code first.
         pattern: Prefix,
+        #[command(flatten)]
+        scope: ScopeArgs,
         /// Why.
         #[arg(long)]
         reason: String,
@@ -33,6 +35,8 @@ pub(crate) enum Verb {
     Rm {
         /// The pattern, exactly as it was added.
         pattern: Prefix,
+        #[command(flatten)]
+        scope: ScopeArgs,
         /// Why.
         #[arg(long)]
         reason: String,
@@ -44,28 +48,38 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
     match verb {
         Verb::Add {
             pattern,
+            scope,
             reason,
             wait,
         } => {
+            let scope = scope.scope(&client).await?;
             session.confirm(&format!("dial no number that begins with {pattern}"))?;
-            let body = json!({"pattern": pattern.to_string(), "reason": reason, "wait": wait});
+            let body = json!({
+                "pattern": pattern.to_string(), "scope": scope, "reason": reason, "wait": wait
+            });
             session.show(&client.post("/do-not-call/patterns", &body).await?)
         }
         Verb::Ls => {
             let patterns = client.list("/do-not-call/patterns").await?;
             let columns = [
                 ("pattern", "/pattern"),
+                ("scope", "/scope"),
                 ("reason", "/reason"),
                 ("source", "/source"),
                 ("added", "/added_at"),
             ];
             session.rows(&columns, &patterns)
         }
-        Verb::Rm { pattern, reason } => {
+        Verb::Rm {
+            pattern,
+            scope,
+            reason,
+        } => {
+            let scope = scope.scope(&client).await?;
             session.confirm(&format!(
                 "let numbers that begin with {pattern} be dialed again"
             ))?;
-            let body = json!({"pattern": pattern.to_string(), "reason": reason});
+            let body = json!({"pattern": pattern.to_string(), "scope": scope, "reason": reason});
             session.show(&client.post("/do-not-call/patterns/remove", &body).await?)
         }
     }

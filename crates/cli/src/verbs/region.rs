@@ -34,7 +34,10 @@ pub(crate) enum Verb {
     )]
     Rules(Rules),
     /// Change the map once leads lie by it: plan, look, move.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh region homes plan homes.json --dry-run\n  dialmesh region homes apply\n  dialmesh region homes status"
+    )]
     Homes(homes::Verb),
 }
 

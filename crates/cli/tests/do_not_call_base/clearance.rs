@@ -85,7 +85,8 @@ pub(super) async fn story() -> Result<()> {
     let resting = agreed.iter().filter(|n| frozen(n)).count();
     ensure!(covered > 5 && resting > 5, "{covered}, {resting}");
     // Early rows of the file, so that they would be dialed first.
-    let mut free = agreed.iter().filter(|n| !by_pattern(n) && !frozen(n));
+    let mut free = (agreed.iter()).filter(|n| !by_pattern(n) && !frozen(n) && !n.starts_with(LATE));
+    let listed: Vec<String> = free.by_ref().take(4).cloned().collect();
     let (liftable, short, refuser) = (free.next(), free.next(), free.next());
     let refuser = refuser.context("a lead")?;
     let (liftable, short) = (liftable.context("a lead")?, short.context("a lead")?);
@@ -125,6 +126,38 @@ pub(super) async fn story() -> Result<()> {
         consent["good"] == false && consent["withdrawn_at"].is_string(),
         "{checked}"
     );
+
+    // A pattern of the campaign, around numbers that nothing else is about.
+    let others_of =
+        |n: &String| by_pattern(n) || frozen(n) || listed.contains(n) || n.starts_with(LATE);
+    let alone = |digits: &str| {
+        let begins = |n: &String| n.starts_with(digits);
+        !([liftable, short, refuser].into_iter().any(begins))
+            && !agreed.iter().any(|n| begins(n) && others_of(n))
+    };
+    let mut prefixes = agreed.iter().rev().map(|n| &n[..11]);
+    let scoped = prefixes.find(|digits| alone(digits)).context("a prefix")?;
+    let in_scope = |number: &str| number.starts_with(scoped);
+    let words = [
+        "dnc", "pattern", "add", scoped, "--reason", "by law", "--yes",
+    ];
+    let campaign = ["--campaign", world.campaign()];
+    let added = said(&world, &[&words[..], &campaign].concat())?;
+    ensure!(added["state"] == "effective", "{added}");
+    let known = said(&world, &["dnc", "pattern", "ls"])?;
+    ensure!(known[0]["scope"]["campaign"] == world.campaign(), "{known}");
+    let scoped_numbers: Vec<String> = agreed.iter().filter(|n| in_scope(n)).cloned().collect();
+    let checked = said(&world, &["dnc", "check", &scoped_numbers[0]])?;
+    ensure!(
+        checked["scoped_patterns"][0]["reason"] == "by law",
+        "{checked}"
+    );
+    let covered = covered + scoped_numbers.len();
+    world.expect_never(scoped_numbers);
+    // A publisher's list. One number of it will be lifted.
+    lists::in_use(&world, &listed).await?;
+    world.expect_never(listed[1..].to_vec());
+    let lifted = &listed[0];
 
     // What is refused, with the reason.
     for (words, why) in [
@@ -259,6 +292,19 @@ pub(super) async fn story() -> Result<()> {
         "{} barred numbers were dialed",
         early.len()
     );
+
+    ensure!(
+        seen(&world, |number| number == lifted)?.is_empty(),
+        "listed"
+    );
+    let words = ["dnc", "rm", lifted, "--reason", "a customer", "--yes"];
+    said(&world, &words)?;
+    let checked = said(&world, &["dnc", "check", lifted])?;
+    ensure!(
+        checked["listed"] == false && checked["lifted_for"] == "a customer",
+        "{checked}"
+    );
+    until_seen(&world, "lifted from the base", |number| number == lifted).await?;
 
     // Lifted and removed: they are dialed.
     said(

@@ -2,7 +2,7 @@
 
 use crate::{AbandonmentRule, AbandonmentWindow, AttemptLimit, CallingHours, Window};
 use domain::{
-    Campaign,
+    Campaign, CountryCode,
     limits::{ABANDONMENT_WINDOW_MAX, ABANDONMENT_WINDOW_MIN, ATTEMPT_LIMITS},
 };
 use serde::{Deserialize, Deserializer, de};
@@ -33,6 +33,8 @@ pub struct RulePack {
     pub consent: ConsentRule,
     /// How old a registry's do-not-call data may be; none where there is no registry.
     pub registry_age_max: Option<Duration>,
+    /// The country whose registry that is: lists of other countries do not count.
+    pub registry_country: Option<CountryCode>,
     /// How long call records and proofs must be kept at least.
     pub records_kept: Duration,
 }
@@ -230,6 +232,8 @@ struct RawRinging {
 struct RawDoNotCall {
     #[serde(default, deserialize_with = "some_duration")]
     registry_age_max: Option<Duration>,
+    #[serde(default)]
+    registry_country: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -289,6 +293,12 @@ impl RawPack {
                 field: "closed_dates",
                 why,
             })?;
+        let country = self.do_not_call.registry_country.as_deref();
+        let registry_country = match country.map(str::parse) {
+            None => None,
+            Some(Ok(country)) => Some(country),
+            Some(Err(_)) => return value("do_not_call.registry_country", "write two letters: US"),
+        };
         let limits = self.attempts.into_iter();
         Ok(RulePack {
             name: self.name,
@@ -304,6 +314,7 @@ impl RawPack {
             message: self.message,
             consent: self.consent,
             registry_age_max: self.do_not_call.registry_age_max,
+            registry_country,
             records_kept: self.records.kept,
         })
     }

@@ -1,7 +1,10 @@
 //! What decides, beside single do-not-call entries and the base, whether a number may be dialed:
 //! patterns, freezes and consents.
 
-use crate::{CampaignId, ConsentGrant, DncSource, PhoneNumber, Prefix, PrefixMap, WallTime};
+use crate::{
+    CampaignId, ConsentGrant, DncScope, DncSource, PhoneNumber, Prefix, PrefixMap, RegionId,
+    WallTime,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,7 +47,7 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Never dial numbers that begin with these digits, for any campaign.
+/// Never dial numbers that begin with these digits: for any campaign, or where its scope says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DncPattern {
     /// The digits.
@@ -86,6 +89,10 @@ pub enum ClearanceFact {
     Consent(PhoneNumber, Option<CampaignId>, Option<ConsentGrant>),
     /// Whether a campaign dials nobody without consent, whatever its rule pack says.
     RequiresConsent(CampaignId, bool),
+    /// A pattern for one campaign or region, there or gone.
+    ScopedPattern(Prefix, DncScope, bool),
+    /// Whether a number may be dialed although the do-not-call base in use has it.
+    Lift(PhoneNumber, bool),
 }
 
 impl ClearanceFact {
@@ -94,7 +101,8 @@ impl ClearanceFact {
         match self {
             Self::Pattern(prefix, _) => Some(Target::Prefix(*prefix)),
             Self::Freeze(target, _) => Some(*target),
-            Self::Consent(number, ..) => Some(Target::Number(*number)),
+            Self::ScopedPattern(prefix, ..) => Some(Target::Prefix(*prefix)),
+            Self::Consent(number, ..) | Self::Lift(number, _) => Some(Target::Number(*number)),
             Self::RequiresConsent(..) => None,
         }
     }
@@ -103,7 +111,11 @@ impl ClearanceFact {
     pub fn concerns(&self, number: PhoneNumber, campaign: CampaignId) -> bool {
         match *self {
             Self::RequiresConsent(own, _) => own == campaign,
-            Self::Consent(_, Some(own), _) if own != campaign => false,
+            Self::Consent(_, Some(own), _) | Self::ScopedPattern(_, DncScope::Campaign(own), _)
+                if own != campaign =>
+            {
+                false
+            }
             _ => self.target().is_some_and(|target| target.covers(number)),
         }
     }
@@ -129,6 +141,10 @@ pub struct Clearance {
     frozen_prefixes: PrefixMap<WallTime>,
     consents: BTreeMap<(PhoneNumber, Option<CampaignId>), ConsentGrant>,
     consent_required: BTreeSet<CampaignId>,
+    /// Patterns for one campaign or region.
+    scoped_patterns: PrefixMap<BTreeSet<DncScope>>,
+    /// Numbers of a base that may be dialed all the same.
+    lifted: BTreeSet<PhoneNumber>,
 }
 
 impl Clearance {
@@ -164,12 +180,48 @@ impl Clearance {
             ClearanceFact::RequiresConsent(campaign, false) => {
                 self.consent_required.remove(&campaign)
             }
+            ClearanceFact::ScopedPattern(prefix, scope, there) => {
+                let mut scopes = self.scoped_patterns.remove(prefix).unwrap_or_default();
+                let changed = match there {
+                    true => scopes.insert(scope),
+                    false => scopes.remove(&scope),
+                };
+                if !scopes.is_empty() {
+                    self.scoped_patterns.insert(prefix, scopes);
+                }
+                changed
+            }
+            ClearanceFact::Lift(number, true) => self.lifted.insert(number),
+            ClearanceFact::Lift(number, false) => self.lifted.remove(&number),
         }
     }
 
-    /// The shortest do-not-call pattern that covers a number.
+    /// The shortest do-not-call pattern for everywhere that covers a number.
     pub fn pattern_of(&self, number: PhoneNumber) -> Option<Prefix> {
         self.patterns.covering(number).map(|(p, ())| p).next()
+    }
+
+    /// The shortest do-not-call pattern that forbids an attempt at a number of that region for that
+    /// campaign.
+    pub fn pattern_for(
+        &self,
+        number: PhoneNumber,
+        campaign: CampaignId,
+        region: RegionId,
+    ) -> Option<Prefix> {
+        let scoped = (self.scoped_patterns.covering(number))
+            .find(|(_, scopes)| scopes.iter().any(|scope| scope.covers(campaign, region)))
+            .map(|(prefix, _)| prefix);
+        let whole = self.pattern_of(number);
+        whole
+            .into_iter()
+            .chain(scoped)
+            .min_by_key(|prefix| prefix.len())
+    }
+
+    /// Whether a number may be dialed although the do-not-call base in use has it.
+    pub fn is_lifted(&self, number: PhoneNumber) -> bool {
+        !self.lifted.is_empty() && self.lifted.contains(&number)
     }
 
     /// Until when a number rests, by the freeze that ends last; none when it does not at `wall`.
@@ -242,6 +294,11 @@ impl Clearance {
                 (self.consent_required.iter())
                     .map(|campaign| ClearanceFact::RequiresConsent(*campaign, true)),
             )
+            .chain(self.scoped_patterns.iter().flat_map(|(prefix, scopes)| {
+                let of = move |scope: &DncScope| ClearanceFact::ScopedPattern(prefix, *scope, true);
+                scopes.iter().map(of)
+            }))
+            .chain((self.lifted.iter()).map(|number| ClearanceFact::Lift(*number, true)))
     }
 
     /// What is said of the same thing here; none when nothing is.
@@ -257,6 +314,12 @@ impl Clearance {
                 .map(|grant| ClearanceFact::Consent(number, campaign, Some(grant))),
             ClearanceFact::RequiresConsent(campaign, _) => (self.requires_consent(campaign))
                 .then_some(ClearanceFact::RequiresConsent(campaign, true)),
+            ClearanceFact::ScopedPattern(prefix, scope, _) => (self.scoped_patterns.get(prefix))
+                .filter(|scopes| scopes.contains(&scope))
+                .map(|_| ClearanceFact::ScopedPattern(prefix, scope, true)),
+            ClearanceFact::Lift(number, _) => {
+                (self.lifted.contains(&number)).then_some(ClearanceFact::Lift(number, true))
+            }
         }
     }
 
@@ -274,6 +337,10 @@ impl Clearance {
                 ClearanceFact::RequiresConsent(campaign, _) => {
                     ClearanceFact::RequiresConsent(campaign, false)
                 }
+                ClearanceFact::ScopedPattern(prefix, scope, _) => {
+                    ClearanceFact::ScopedPattern(prefix, scope, false)
+                }
+                ClearanceFact::Lift(number, _) => ClearanceFact::Lift(number, false),
             });
         new.chain(gone).collect()
     }
@@ -381,6 +448,35 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_of_a_scope_bars_there_and_nowhere_else() {
+        let mut clearance = Clearance::default();
+        let (one, campaign) = (number("+14155550134"), DncScope::Campaign(CampaignId(1)));
+        let region = DncScope::Region(RegionId(2));
+        let bars = |clearance: &Clearance, campaign, region| {
+            clearance.pattern_for(one, CampaignId(campaign), RegionId(region))
+        };
+        let fact = |text, scope, there| ClearanceFact::ScopedPattern(prefix(text), scope, there);
+        assert!(clearance.take(&fact("+1415", campaign, true)));
+        assert!(!clearance.take(&fact("+1415", campaign, true)));
+        assert!(clearance.take(&fact("+14", region, true)));
+        assert_eq!(bars(&clearance, 1, 9), Some(prefix("+1415")));
+        assert_eq!(bars(&clearance, 9, 2), Some(prefix("+14")));
+        assert_eq!(bars(&clearance, 1, 2), Some(prefix("+14")), "the shortest");
+        assert_eq!(bars(&clearance, 9, 9), None);
+        assert_eq!(clearance.pattern_of(one), None);
+        clearance.take(&ClearanceFact::Pattern(prefix("+1"), true));
+        assert_eq!(bars(&clearance, 1, 2), Some(prefix("+1")));
+        let own = fact("+1415", campaign, true);
+        assert!(own.concerns(one, CampaignId(1)) && !own.concerns(one, CampaignId(2)));
+        assert!(fact("+14", region, true).concerns(one, CampaignId(2)));
+        assert!(clearance.take(&fact("+1415", campaign, false)));
+        assert!(!clearance.take(&fact("+1415", campaign, false)));
+        assert!(clearance.take(&fact("+14", region, false)));
+        clearance.take(&ClearanceFact::Pattern(prefix("+1"), false));
+        assert_eq!(clearance, Clearance::default());
+    }
+
+    #[test]
     fn the_difference_makes_one_of_the_other() {
         let build = |facts: &[ClearanceFact]| facts.iter().copied().collect::<Clearance>();
         let (one, two) = (number("+14155550134"), number("+14155550135"));
@@ -391,8 +487,14 @@ mod tests {
             ClearanceFact::Consent(one, None, Some(grant(1, None))),
             ClearanceFact::Consent(one, Some(CampaignId(1)), Some(grant(2, None))),
             ClearanceFact::RequiresConsent(CampaignId(1), true),
+            ClearanceFact::ScopedPattern(prefix("+1"), DncScope::Campaign(CampaignId(1)), true),
+            ClearanceFact::ScopedPattern(prefix("+1"), DncScope::Region(RegionId(1)), true),
+            ClearanceFact::Lift(one, true),
         ]);
         let new = build(&[
+            ClearanceFact::ScopedPattern(prefix("+1"), DncScope::Region(RegionId(1)), true),
+            ClearanceFact::ScopedPattern(prefix("+1"), DncScope::Region(RegionId(2)), true),
+            ClearanceFact::Lift(two, true),
             ClearanceFact::Pattern(prefix("+1976"), true),
             ClearanceFact::Freeze(Target::Number(one), Some(at(6))),
             ClearanceFact::Freeze(Target::Number(two), Some(at(6))),

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod campaign;
 pub mod clearance;
 pub mod consent;
+pub mod dnc_list;
 pub mod do_not_call;
 pub mod escrow;
 pub mod id;
@@ -30,6 +31,7 @@ pub use campaign::{
 };
 pub use clearance::{Barred, Clearance, ClearanceFact, DncPattern, Freeze, Target};
 pub use consent::{Consent, ConsentGrant, ConsentId, ConsentKind, ConsentProof, ConsentUsed};
+pub use dnc_list::{CountryCode, CountryCodeError, DncListAge, registry_is_too_old};
 pub use do_not_call::{DncBaseId, DncBaseIdError, DncEntry, DncScope, DncSource};
 pub use escrow::{EscrowAsk, EscrowGrant, EscrowLine, EscrowProof};
 pub use id::{

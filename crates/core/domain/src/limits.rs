@@ -170,7 +170,8 @@ pub const VOTER_GRACE_MAX: Duration = Duration::from_secs(24 * 3600);
 pub const VOTER_STABLE_MIN: Duration = Duration::from_secs(1);
 /// Longest such time.
 pub const VOTER_STABLE_MAX: Duration = Duration::from_secs(3600);
-/// Do-not-call patterns in the directory.
+/// Do-not-call patterns for everywhere in the directory, and once more as many for single campaigns
+/// and regions.
 pub const DNC_PATTERNS: usize = 10_000;
 /// Freezes in the directory.
 pub const FREEZES: usize = 1_000_000;
@@ -201,3 +202,25 @@ pub const ESCROW_RUNS: usize = 8;
 pub const ABANDONMENT_WINDOW_MAX: Duration = Duration::from_secs(31 * 86_400 + 3600);
 /// Shortest window of an abandonment budget: counts are kept by the hour.
 pub const ABANDONMENT_WINDOW_MIN: Duration = Duration::from_secs(6 * 3600);
+/// Do-not-call lists that are pulled from their publishers.
+pub const DNC_LISTS: usize = 64;
+/// Bytes of the address of a do-not-call list.
+pub const DNC_LIST_ADDRESS_BYTES: usize = 1_024;
+/// Bytes of a do-not-call list as its publisher gives it: 300 million numbers with room to spare.
+pub const DNC_LIST_BYTES: u64 = 8 << 30;
+/// Bytes of the certificates that a do-not-call list's publisher is known by.
+pub const DNC_LIST_CA_BYTES: usize = 64 * 1024;
+/// Bytes of the header with which a do-not-call list is asked for.
+pub const DNC_LIST_HEADER_BYTES: usize = 4 * 1024;
+/// Shortest time between two pulls of a do-not-call list.
+pub const DNC_LIST_EVERY_MIN: Duration = Duration::from_secs(60);
+/// Longest such time.
+pub const DNC_LIST_EVERY_MAX: Duration = Duration::from_secs(31 * 86_400);
+/// Shortest age that a do-not-call list may be held to.
+pub const DNC_LIST_AGE_MIN: Duration = Duration::from_secs(60);
+/// Longest such age.
+pub const DNC_LIST_AGE_MAX: Duration = Duration::from_secs(366 * 86_400);
+/// Pulls remembered of a do-not-call list.
+pub const DNC_LIST_PULLS: usize = 100;
+/// Numbers of a do-not-call base that may be dialed all the same.
+pub const DNC_LIFTS: usize = 100_000;

@@ -1,7 +1,7 @@
 //! The do-not-call base: which one the directory put into use, and those that are at this node.
 
 use crate::Engine;
-use domain::{Campaign, DncBaseId, Now};
+use domain::{Campaign, DncBaseId, DncListAge, Now};
 use permit::base::BaseLookup;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,6 +18,12 @@ impl Engine {
     pub(crate) fn base_required(&mut self, now: Now, base: Option<DncBaseId>, index: u64) {
         self.bases.since = index;
         self.ask_required_base(now, base);
+    }
+
+    /// The directory's entry `index` says how old the lists are that the base in use was made of.
+    pub(crate) fn base_ages(&mut self, now: Now, ages: Vec<DncListAge>, index: u64) {
+        self.permit.dnc_mut().set_ages(ages, index);
+        self.pace_soon(now);
     }
 
     /// A base is at this node, whole.
@@ -37,8 +43,8 @@ impl Engine {
     /// Whether the base is older than a campaign's rule pack allows a registry's data to be.
     pub(crate) fn base_is_too_old(&self, now: Now, campaign: &Campaign) -> bool {
         compliance::RulePack::by_name(&campaign.rule_pack)
-            .and_then(|pack| pack.registry_age_max)
-            .is_some_and(|max| self.permit.dnc().base_is_older(max, now.wall))
+            .and_then(|pack| Some((pack.registry_age_max?, pack.registry_country)))
+            .is_some_and(|(max, country)| self.permit.dnc().base_is_older(max, country, now.wall))
     }
 
     /// From here on the required base answers, and what it covers is not dialed. Where it is not

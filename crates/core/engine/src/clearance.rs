@@ -34,15 +34,19 @@ impl<'a> FromIterator<&'a ClearanceFact> for Concerned {
         for fact in facts {
             match *fact {
                 ClearanceFact::Pattern(_, false)
+                | ClearanceFact::ScopedPattern(_, _, false)
+                | ClearanceFact::Lift(_, true)
                 | ClearanceFact::Freeze(_, None)
                 | ClearanceFact::RequiresConsent(_, false) => {}
                 ClearanceFact::Pattern(prefix, true)
+                | ClearanceFact::ScopedPattern(prefix, _, true)
                 | ClearanceFact::Freeze(Target::Prefix(prefix), Some(_)) => {
                     all.prefixes.insert(prefix, ());
                 }
                 // One without an end is good whatever was before.
                 ClearanceFact::Consent(_, _, Some(grant)) if grant.until.is_none() => {}
                 ClearanceFact::Freeze(Target::Number(number), Some(_))
+                | ClearanceFact::Lift(number, false)
                 | ClearanceFact::Consent(number, ..) => {
                     all.numbers.insert(number);
                 }
@@ -95,7 +99,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{ConsentGrant, ConsentId, ConsentKind, WallTime};
+    use domain::{ConsentGrant, ConsentId, ConsentKind, DncScope, WallTime};
 
     #[test]
     fn facts_that_only_allow_concern_nobody() {
@@ -114,6 +118,8 @@ mod tests {
         let of = |facts: &[ClearanceFact]| facts.iter().collect::<Concerned>();
         let allow = of(&[
             ClearanceFact::Pattern(prefix, false),
+            ClearanceFact::ScopedPattern(prefix, DncScope::Campaign(campaign), false),
+            ClearanceFact::Lift(number, true),
             ClearanceFact::Freeze(Target::Number(number), None),
             ClearanceFact::Freeze(Target::Prefix(prefix), None),
             ClearanceFact::RequiresConsent(campaign, false),
@@ -122,6 +128,11 @@ mod tests {
         assert!(allow.is_empty());
         for (fact, both) in [
             (ClearanceFact::Pattern(prefix, true), true),
+            (
+                ClearanceFact::ScopedPattern(prefix, DncScope::Campaign(winter), true),
+                true,
+            ),
+            (ClearanceFact::Lift(number, false), false),
             (ClearanceFact::Freeze(Target::Prefix(prefix), until), true),
             (ClearanceFact::Freeze(Target::Number(number), until), false),
             (ClearanceFact::Consent(number, None, None), false),

@@ -371,6 +371,7 @@ impl Engine {
                 self.forbid_where(now, |lead| numbers.contains(&lead.number));
             }
             DirectoryChange::DncBase(base) => self.base_required(now, base, index),
+            DirectoryChange::DncAges(ages) => self.base_ages(now, ages, index),
             DirectoryChange::Clearance(facts) => self.clearance_changed(now, index, &facts),
             DirectoryChange::Reset(copy) => self.reset(now, index, *copy),
         }
@@ -384,6 +385,7 @@ impl Engine {
             agents,
             dnc,
             dnc_base,
+            dnc_ages,
             clearance,
         } = copy;
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())
@@ -406,6 +408,7 @@ impl Engine {
             .iter()
             .map(|(entry, added_by)| (entry.number, entry.scope, *added_by));
         (self.permit).directory_reset(now, index, entries, clearance.into_iter().collect());
+        self.permit.dnc_mut().set_ages(dnc_ages, index);
         self.base_required(now, dnc_base, index);
         self.drain_permit(now);
         for trunk in trunks {

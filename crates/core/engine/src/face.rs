@@ -5,8 +5,8 @@ use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentAccount, AgentId, AttemptId, CallOutcome, CallRecord, CallerId, Campaign, CampaignId,
-    ClearanceFact, DncBaseId, DncEntry, DncScope, EscrowGrant, Instant, LeadId, LeasedLead,
-    MemberId, PhoneNumber, RegionId, SessionId, Trunk, TrunkId, WallTime,
+    ClearanceFact, DncBaseId, DncEntry, DncListAge, DncScope, EscrowGrant, Instant, LeadId,
+    LeasedLead, MemberId, PhoneNumber, RegionId, SessionId, Trunk, TrunkId, WallTime,
 };
 use media::{MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
@@ -78,6 +78,8 @@ pub enum DirectoryChange {
     },
     /// Another do-not-call base is in use, or none.
     DncBase(Option<DncBaseId>),
+    /// How old the lists are that the do-not-call base in use was made of.
+    DncAges(Vec<DncListAge>),
     /// Patterns, freezes and consents, there or gone.
     Clearance(Vec<ClearanceFact>),
     /// Everything, after a start or a snapshot.

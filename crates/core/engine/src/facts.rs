@@ -3,7 +3,7 @@
 use call::Account;
 use domain::{
     AgentAccount, AgentId, CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry,
-    MemberId, PhoneNumber, Trunk, TrunkId,
+    DncListAge, MemberId, PhoneNumber, Trunk, TrunkId,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,6 +22,8 @@ pub struct DirectoryCopy {
     pub dnc: Vec<(DncEntry, u64)>,
     /// The do-not-call base in use.
     pub dnc_base: Option<DncBaseId>,
+    /// How old the lists are that it was made of.
+    pub dnc_ages: Vec<DncListAge>,
     /// Patterns, freezes and consents.
     pub clearance: Vec<ClearanceFact>,
 }

@@ -343,6 +343,7 @@ impl Engine {
             caller_id: &caller,
             consent_required: pack.consent.required,
             registry_age_max: pack.registry_age_max,
+            registry_country: pack.registry_country,
             rule_pack_version: 0,
         };
         let open = || compliance::may_dial_at(pack, &zones, now.wall).is_ok();

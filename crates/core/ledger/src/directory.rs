@@ -8,7 +8,9 @@ mod bases;
 mod checks;
 mod clearance;
 mod consents;
+mod dnc_lists;
 mod escrow;
+mod exceptions;
 mod fleet;
 mod homes;
 mod layout;
@@ -18,7 +20,11 @@ mod work;
 
 pub use clearance::Removal;
 pub use consents::{ConsentKey, ConsentRefusal, KnownConsent};
+pub use dnc_lists::{
+    DncList, DncListChange, DncListObtained, DncListSettings, DncPart, NewDncPart,
+};
 pub use escrow::{BudgetView, ShareView};
+pub use exceptions::DncLift;
 pub use homes::{Home, HomeMap, HomesMove};
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use words::*;
@@ -106,6 +112,10 @@ pub struct Directory {
     history: bases::BaseHistory,
     /// Home maps on their way. Since version 5; read as none from earlier ones.
     homes: homes::Homes,
+    /// Lists that are pulled. Since version 5; read as none from earlier ones.
+    dnc_lists: dnc_lists::DncListBook,
+    /// Patterns of scopes, and lifts. Since version 5; read as none from earlier ones.
+    exceptions: exceptions::ExceptionBook,
 }
 
 impl Directory {
@@ -271,7 +281,7 @@ impl Directory {
         ]
         .into_iter()
         .any(|scope| self.dnc.contains_key(&(number, scope)))
-            || self.dnc_pattern_of(number).is_some()
+            || (self.dnc_pattern_for(number, campaign, region)).is_some()
     }
 
     /// The do-not-call bases known, by hash.
@@ -316,6 +326,7 @@ impl Directory {
             agents: self.agents.values().cloned().collect(),
             dnc: self.dnc().collect(),
             dnc_base: self.base,
+            dnc_ages: self.dnc_ages(),
             clearance: self.clearance_facts().collect(),
         }
     }
@@ -411,6 +422,15 @@ impl Directory {
             Change::ApplyHomes { id } => self.apply_homes(id),
             Change::CancelHomes { id } => self.cancel_homes(id),
             Change::LeftHomes { id, region } => self.left_homes(id, region, facts),
+            Change::ChangeDncList { name, change } => self.change_dnc_list(name, change, facts),
+            Change::ChangeScopedPatterns {
+                scope,
+                add,
+                remove,
+                reason,
+            } => self.change_scoped_patterns(scope, add, &remove, &reason, facts),
+            Change::ChangeLifts { add, remove } => self.change_lifts(add, &remove, facts),
+            Change::StageDncBaseOfLists { base, parts } => self.stage_base_of_lists(base, &parts),
         }
     }
 }
@@ -478,11 +498,14 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        // Withdrawn consents and how far consents were looked at, the history of bases, home maps.
+        // Withdrawn consents and how far consents were looked at, the history of bases, home maps, lists
+        // that are pulled, patterns of scopes and lifts.
         let five = [
             &[0, 0][..],
             &bases::BaseHistory::EMPTY,
             &homes::Homes::EMPTY,
+            &dnc_lists::DncListBook::EMPTY,
+            &exceptions::ExceptionBook::EMPTY,
         ]
         .concat();
         // Version 4 ends with the budgets.

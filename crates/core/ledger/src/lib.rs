@@ -14,8 +14,9 @@ mod rules;
 pub use books::{EffectiveToken, FreshnessBook, KeepAliveRefusal, SessionBook, TickBook};
 pub use directory::{
     ApiToken, AuditHead, BudgetView, Change, ConsentKey, ConsentRefusal, Directory,
-    DirectoryCommand, DirectoryEvent, DirectoryFacts, DirectoryReply, Fact, Home, HomeMap,
-    HomesMove, JoinToken, KnownConsent, List, MeshId, NewDncBase, NewMember, Place, RegionPolicy,
+    DirectoryCommand, DirectoryEvent, DirectoryFacts, DirectoryReply, DncLift, DncList,
+    DncListChange, DncListObtained, DncListSettings, DncPart, Fact, Home, HomeMap, HomesMove,
+    JoinToken, KnownConsent, List, MeshId, NewDncBase, NewDncPart, NewMember, Place, RegionPolicy,
     Rejection, Removal, Role, ShareView, StagedDncBase, TokenHash, TokenId, TokenScope,
     VoterPolicy,
 };

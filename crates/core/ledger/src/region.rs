@@ -262,7 +262,7 @@ impl RegionLedger {
         ]
         .into_iter()
         .any(|scope| self.dnc.contains_key(&(number, scope)))
-            || self.clearance.pattern_of(number).is_some()
+            || (self.clearance.pattern_for(number, campaign, self.region)).is_some()
     }
 
     /// When a lead that rests becomes due next, of any campaign.

@@ -748,3 +748,98 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
     golden("directory-v5-clearance.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
 }
+
+#[test]
+fn lists_keep_their_bytes_in_snapshots() {
+    let at = WallTime::from_millis(NOON);
+    let part = DncBaseId([7; 32]);
+    let list = |change| Change::ChangeDncList {
+        name: "ftc".into(),
+        change,
+    };
+    let changes = [
+        Change::Found {
+            mesh: MeshId(7),
+            member: NewMember {
+                name: "hub".into(),
+                mesh_address: "192.0.2.1:7000".into(),
+                http_address: "http://192.0.2.1:8080".into(),
+            },
+        },
+        list(DncListChange::Declare {
+            settings: Box::new(DncListSettings {
+                from: "https://registry.example/list.txt".into(),
+                every: Duration::from_secs(86_400),
+                country: "US".parse().ok(),
+                max_age: Duration::from_secs(31 * 86_400),
+                shrink_permille: 100,
+                invalid_permille: 1,
+            }),
+            kept_by: MemberId(1),
+        }),
+        list(DncListChange::Obtained(DncListObtained {
+            part,
+            numbers: 1000,
+            at,
+        })),
+        Change::StageDncBaseOfLists {
+            base: NewDncBase {
+                id: DncBaseId([8; 32]),
+                file_bytes: 4096,
+                count: 1000,
+                source: "lists: ftc".into(),
+                built_at: at,
+            },
+            parts: vec![NewDncPart {
+                list: "ftc".into(),
+                part,
+            }],
+        },
+        Change::UseDncBase {
+            id: Some(DncBaseId([8; 32])),
+            force: false,
+            reason: String::new(),
+        },
+        Change::SetRegion {
+            id: None,
+            name: "west".into(),
+        },
+        Change::ChangeScopedPatterns {
+            scope: DncScope::Region(REGION),
+            add: vec![DncPattern {
+                prefix: "+1900".parse().expect("a pattern"),
+                source: DncSource::Admin,
+                reason: "premium rate".into(),
+                added_at: at,
+            }],
+            remove: Vec::new(),
+            reason: String::new(),
+        },
+        Change::ChangeLifts {
+            add: vec![DncLift {
+                number: number(1),
+                reason: "a customer".into(),
+                lifted_at: at,
+            }],
+            remove: Vec::new(),
+        },
+    ];
+    let mut directory = Directory::default();
+    for (index, change) in (1..).zip(changes) {
+        let context = ApplyContext { index, wall: at };
+        let reply = directory.apply(context, change.into(), &mut Vec::new());
+        assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
+    }
+    let bytes = directory.snapshot();
+    golden("directory-v5-lists.bin", &bytes);
+    assert!(Directory::restore(&bytes).unwrap() == directory);
+    // The region that hears of all of it.
+    let mut region = RegionLedger::new(REGION);
+    for (index, command) in (1..).zip(catch_up(&directory, &region)) {
+        region.apply(ApplyContext { index, wall: at }, command, &mut Vec::new());
+    }
+    assert!(catch_up(&directory, &region).is_empty());
+    let bytes = region.snapshot();
+    golden("region-v4-scopes.bin", &bytes);
+    assert!(RegionLedger::restore(&bytes).unwrap() == region);
+}

@@ -79,7 +79,7 @@ fn main() {
         built_at: WallTime::EPOCH,
     };
     let base = base::MemoryBase::of(&base, about).expect("few numbers");
-    permit.dnc_mut().set_base(Some(Arc::new(base)), 0);
+    permit.dnc_mut().set_base(Some(Arc::new(base)));
     let callers: Vec<CallerId> = (0..100)
         .map(|n| CallerId {
             number: number(u64::MAX / 2 + n),
@@ -108,6 +108,7 @@ fn main() {
             caller_id: &callers[(n % 100) as usize],
             consent_required: false,
             registry_age_max: None,
+            registry_country: None,
             rule_pack_version: 1,
         };
         let start = Clock::now();

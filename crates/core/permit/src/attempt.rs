@@ -1,8 +1,8 @@
 //! What is asked before an INVITE, and the two answers.
 
 use domain::{
-    AttemptId, CallerId, CampaignId, ConsentUsed, DncBaseId, Instant, PhoneNumber, RegionId,
-    SessionId, TrunkId, WallTime,
+    AttemptId, CallerId, CampaignId, ConsentUsed, CountryCode, DncBaseId, Instant, PhoneNumber,
+    RegionId, SessionId, TrunkId, WallTime,
 };
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct Attempt<'a> {
     pub consent_required: bool,
     /// How old the rule pack allows a registry's data to be, that is the base in use.
     pub registry_age_max: Option<Duration>,
+    /// The country whose registry that is; none when the rule pack names none.
+    pub registry_country: Option<CountryCode>,
     /// Version of the rule pack by which the calling window is judged, for the call record.
     pub rule_pack_version: u32,
 }

@@ -2,8 +2,8 @@
 
 use crate::{base::BaseLookup, hash::LookUp};
 use domain::{
-    CampaignId, Clearance, ClearanceFact, ConsentGrant, DncBaseId, DncScope, LeasedLead,
-    PhoneNumber, RegionId, WallTime,
+    CampaignId, Clearance, ClearanceFact, ConsentGrant, CountryCode, DncBaseId, DncListAge,
+    DncScope, LeasedLead, PhoneNumber, RegionId, WallTime, registry_is_too_old,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -25,13 +25,11 @@ pub struct DncSet {
     /// removed for reasons older than this opt-out.
     local: LookUp<(PhoneNumber, DncScope), Heard>,
     base: Option<Arc<dyn BaseLookup>>,
+    /// Of the lists that the base in use was made of.
+    ages: Vec<DncListAge>,
     /// The base that the directory has put into use.
     required: Option<DncBaseId>,
-    /// Up to which entry of the directory the base has everything in it.
-    taken_in: u64,
-    /// Numbers of the base that the directory has allowed again since, and by which entry.
-    lifted: LookUp<PhoneNumber, u64>,
-    /// Patterns, freezes and consents.
+    /// Patterns, freezes, consents, and numbers of the base that are lifted.
     clearance: Clearance,
     index: u64,
 }
@@ -103,7 +101,7 @@ impl DncSet {
         }
     }
 
-    /// Takes in what the directory's entry `index` says of a pattern, freeze or consent.
+    /// Takes in what the directory's entry `index` says of a pattern, freeze, consent or lift.
     pub fn take(&mut self, fact: &ClearanceFact, index: u64) {
         self.index = self.index.max(index);
         self.clearance.take(fact);
@@ -139,13 +137,10 @@ impl DncSet {
                 && self.consent(number, campaign, wall).is_none())
     }
 
-    /// Puts a base into use (or none), in one step: no look-up falls between two. The directory's
-    /// entries up to `taken_in` were folded into it: lifts among them are forgotten, since the base
-    /// knows better. Entries stay until [`DncSet::settle`].
-    pub fn set_base(&mut self, base: Option<Arc<dyn BaseLookup>>, taken_in: u64) {
+    /// Puts a base into use (or none), in one step: no look-up falls between two. Entries stay until
+    /// [`DncSet::settle`], and lifts until the directory takes them back.
+    pub fn set_base(&mut self, base: Option<Arc<dyn BaseLookup>>) {
         self.base = base;
-        self.taken_in = taken_in;
-        self.lifted.retain(|_, at| *at > taken_in);
     }
 
     /// Takes in which base the directory has put into use, by its entry `index`.
@@ -170,19 +165,23 @@ impl DncSet {
         self.base.as_ref().map(|base| base.id())
     }
 
-    /// Whether a base is asked whose numbers were true longer ago than `max`.
-    pub fn base_is_older(&self, max: Duration, wall: WallTime) -> bool {
-        (self.base.as_ref()).is_some_and(|base| base.as_of() + max < wall)
+    /// Takes in how old the lists are that the base in use was made of, by the directory's entry
+    /// `index`.
+    pub fn set_ages(&mut self, ages: Vec<DncListAge>, index: u64) {
+        self.index = self.index.max(index);
+        self.ages = ages;
     }
 
-    /// Takes in that the directory's entry `index` allowed a number of the base again. Older news
-    /// than the base changes nothing.
-    pub fn lift(&mut self, number: PhoneNumber, index: u64) {
-        self.index = self.index.max(index);
-        if index > self.taken_in {
-            let known = self.lifted.entry(number).or_insert(index);
-            *known = index.max(*known);
-        }
+    /// Whether a base is asked whose data is older than a rule pack allows: `max`, for the registry
+    /// of `country` ([`domain::registry_is_too_old`]).
+    pub fn base_is_older(
+        &self,
+        max: Duration,
+        country: Option<CountryCode>,
+        wall: WallTime,
+    ) -> bool {
+        (self.base.as_ref())
+            .is_some_and(|base| registry_is_too_old(&self.ages, base.as_of(), (max, country), wall))
     }
 
     /// Forgets an entry for everywhere, added by `added_by` or before, that the base covers by
@@ -203,10 +202,10 @@ impl DncSet {
 
     fn in_base(&self, number: PhoneNumber) -> bool {
         (self.base.as_ref())
-            .is_some_and(|base| base.contains(number) && !self.lifted.contains_key(&number))
+            .is_some_and(|base| base.contains(number) && !self.clearance.is_lifted(number))
     }
 
-    /// Replaces every confirmed entry, pattern and freeze by these, and forgets lifts; unconfirmed
+    /// Replaces every confirmed entry, pattern, freeze and lift by these; unconfirmed
     /// entries and the base stay.
     pub fn reset(
         &mut self,
@@ -216,7 +215,6 @@ impl DncSet {
     ) {
         self.mesh.clear();
         self.scoped.clear();
-        self.lifted.clear();
         for (number, scope, added_by) in entries {
             self.add(number, scope, added_by);
         }
@@ -265,7 +263,7 @@ impl DncSet {
     pub fn covers(&self, number: PhoneNumber, campaign: CampaignId, region: RegionId) -> bool {
         if self.mesh.contains_key(&number)
             || self.in_base(number)
-            || self.clearance.pattern_of(number).is_some()
+            || (self.clearance.pattern_for(number, campaign, region)).is_some()
         {
             return true;
         }
@@ -436,12 +434,12 @@ mod tests {
     fn a_base_stands_behind_the_entries() {
         let mut set = DncSet::new();
         let first = base(&[1, 2]);
-        set.set_base(Some(first.clone()), 10);
+        set.set_base(Some(first.clone()));
         assert_eq!(set.base_id(), Some(first.id()));
         let covers = |set: &DncSet, n| set.covers(number(n), CAMPAIGN, REGION);
         assert!(covers(&set, 1) && covers(&set, 2) && !covers(&set, 3));
         set.add(number(3), DncScope::Mesh, 11);
-        set.lift(number(1), 12);
+        set.take(&ClearanceFact::Lift(number(1), true), 12);
         assert!(!covers(&set, 1) && covers(&set, 3));
         assert_eq!((set.index(), set.len()), (12, 1));
         // Add wins, whichever came first, and its removal leaves the lift.
@@ -452,29 +450,25 @@ mod tests {
         // What was said here binds, lifted or not, and beyond the base that knew it too.
         set.bind(number(1), DncScope::Mesh);
         set.bind(number(2), DncScope::Mesh);
-        set.set_base(None, 0);
+        set.set_base(None);
         assert!(covers(&set, 1) && covers(&set, 2) && covers(&set, 3));
         assert_eq!(set.base_id(), None);
     }
 
     #[test]
-    fn a_new_base_takes_entries_and_lifts_in_without_a_gap() {
+    fn a_new_base_takes_entries_in_without_a_gap_and_lifts_stay() {
         let mut set = DncSet::new();
-        set.set_base(Some(base(&[1, 2, 3])), 10);
+        set.set_base(Some(base(&[1, 2, 3])));
         set.add(number(4), DncScope::Mesh, 11);
         set.add(number(5), DncScope::Mesh, 12);
-        set.lift(number(1), 13);
-        set.lift(number(2), 14);
-        // Everything up to 13 was folded in: 1 is gone, 4 and 5 are there.
-        set.set_base(Some(base(&[2, 3, 4, 5])), 13);
+        set.take(&ClearanceFact::Lift(number(2), true), 14);
+        set.set_base(Some(base(&[2, 3, 4, 5])));
         let covered = |set: &DncSet| -> Vec<u64> {
             (0..9)
                 .filter(|n| set.covers(number(*n), CAMPAIGN, REGION))
                 .collect()
         };
-        assert_eq!(covered(&set), [3, 4, 5], "2 was lifted after");
-        set.lift(number(3), 13);
-        assert_eq!(covered(&set), [3, 4, 5], "old news");
+        assert_eq!(covered(&set), [3, 4, 5], "2 is lifted");
         assert!(
             set.settle(number(4), 13) && !set.settle(number(5), 11),
             "12 is later"

@@ -255,7 +255,7 @@ impl Permit {
         index: u64,
     ) {
         self.dnc.require(required, index);
-        self.dnc.set_base(base, index);
+        self.dnc.set_base(base);
         self.notice(now.monotonic);
     }
 
@@ -398,7 +398,10 @@ impl Permit {
         if !self.dnc.is_whole() {
             return Err(Denial::NoDncBase);
         }
-        if (attempt.registry_age_max).is_some_and(|max| self.dnc.base_is_older(max, now.wall)) {
+        let country = attempt.registry_country;
+        if (attempt.registry_age_max)
+            .is_some_and(|max| self.dnc.base_is_older(max, country, now.wall))
+        {
             return Err(Denial::OldDncBase);
         }
         if (self.dnc).covers(attempt.number, attempt.campaign, attempt.region) {

@@ -72,7 +72,7 @@ pub(crate) async fn change_here<M: Replicated, P: Platform>(
         let members = held.membership_config.membership();
         // Taken out of the group it leads for a moment yet, and must change nothing any more.
         let belongs = members.nodes().any(|(id, _)| *id == held.id);
-        let at = held.membership_config.log_id().clone();
+        let at = *held.membership_config.log_id();
         (belongs, at)
     };
     if !me {
@@ -209,7 +209,7 @@ impl<M: Replicated, P: Platform> Group<M, P> {
             let metrics = self.raft().metrics();
             let held = metrics.borrow_watched();
             let now = status(group, &held, 0);
-            (now, held.membership_config.log_id().clone())
+            (now, *held.membership_config.log_id())
         };
         let same = now.role == Role::Leader
             && now.term == seen.term

@@ -439,7 +439,10 @@ mod tests {
         assert_eq!(put(PIECE, &golden[PIECE..]), newest.length);
         assert_eq!(storage::in_clear(other.path(), &[number], &[]).unwrap(), []);
         // Another one broke off on its way.
-        taker.take_part(&[9; 32], 99, (0, &golden[..50])).unwrap();
+        let whole = 2 * PIECE as u64;
+        taker
+            .take_part(&[9; 32], whole, (0, &golden[..PIECE]))
+            .unwrap();
         assert!(taker.incoming(&[9; 32]).exists());
         let received = taker.read(&taker.incoming(&sum)).unwrap();
         assert_eq!(received.read_body().unwrap(), body);

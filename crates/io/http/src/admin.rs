@@ -4,6 +4,7 @@ mod backend;
 mod campaigns;
 mod clearance;
 mod consents;
+mod dnc_lists;
 mod do_not_call;
 mod docs;
 mod homes;
@@ -85,6 +86,13 @@ fn api() -> OpenApiRouter<AdminState> {
         .routes(routes!(do_not_call::use_base))
         .routes(routes!(do_not_call::compact_base))
         .routes(routes!(do_not_call::stage_base, do_not_call::remove_base))
+        .routes(routes!(dnc_lists::lists, dnc_lists::declare))
+        .routes(routes!(dnc_lists::show, dnc_lists::remove))
+        .routes(routes!(dnc_lists::pull))
+        .routes(routes!(dnc_lists::pause))
+        .routes(routes!(dnc_lists::resume))
+        .routes(routes!(dnc_lists::approve))
+        .routes(routes!(dnc_lists::reject))
         .routes(routes!(clearance::patterns, clearance::add_pattern))
         .routes(routes!(clearance::remove_pattern))
         .routes(routes!(clearance::freezes, clearance::freeze))

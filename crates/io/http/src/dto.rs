@@ -5,6 +5,7 @@ mod call;
 mod campaign;
 mod clearance;
 mod consent;
+mod dnc_list;
 mod do_not_call;
 mod homes;
 mod lead;
@@ -27,6 +28,10 @@ pub use clearance::{
 };
 pub use consent::{
     Consent, ConsentCheck, ConsentImportOptions, ConsentWithdrawal, ConsentWithdrawn,
+};
+pub use dnc_list::{
+    DncList, DncListDecision, DncListPull, DncListPullRequest, DncListRequest, DncListResult,
+    header_line,
 };
 pub use do_not_call::{
     Acknowledgement, DncBase, DncBaseUse, DncCheck, DncCheckQuery, DncEntry, DncImportOptions,

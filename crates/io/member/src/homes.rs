@@ -108,7 +108,7 @@ impl Member {
         let wanted = self.directory().read(|directory| {
             let moving = directory.homes_move()?;
             let ours = moving.applied_at.is_some() && !moving.left.contains(&region);
-            ours.then(|| moving.id)
+            ours.then_some(moving.id)
         });
         let Some(id) = wanted else {
             *sweep = None;

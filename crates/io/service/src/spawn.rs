@@ -51,6 +51,11 @@ impl Tasks {
         }
     }
 
+    /// What a task that has no end of its own looks at.
+    pub const fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
     /// Starts a task. If it panics, the process begins to stop with a failure.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn_fallible(name, async move {

@@ -15,7 +15,7 @@ mod syscalls;
 
 pub use build::{
     BuildError, BuildProgress, BuiltDncBase, DncBaseBuild, InvalidLine, ListCounts, RejectedLine,
-    SORT_MEMORY, SORT_MEMORY_MIN, e164,
+    SORT_MEMORY, SORT_MEMORY_MIN, compare_dnc_bases, e164,
 };
 pub use incoming::{IncomingDncBase, IncomingError};
 pub use swap::DncBaseSwap;

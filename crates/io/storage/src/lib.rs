@@ -34,7 +34,8 @@ pub use data_dir::{
 pub use dnc_base::{
     BuildError, BuildProgress, BuiltDncBase, DNC_BASE_SUFFIX, DncBase, DncBaseBuild, DncBaseError,
     DncBaseSwap, IncomingDncBase, IncomingError, InvalidLine, ListCounts, RejectedLine,
-    SORT_MEMORY, SORT_MEMORY_MIN, adopt_dnc_base, dnc_base_path, dnc_bases, e164,
+    SORT_MEMORY, SORT_MEMORY_MIN, adopt_dnc_base, compare_dnc_bases, dnc_base_path, dnc_bases,
+    e164,
 };
 pub use files::{Files, NativeFiles};
 pub use journal::{

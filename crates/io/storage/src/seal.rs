@@ -67,6 +67,8 @@ pub enum SealedKind {
     Records = 4,
     /// Files of rejected rows.
     Rejects = 5,
+    /// With what a do-not-call list is asked for.
+    ListSource = 6,
 }
 
 impl SealedKind {
@@ -77,6 +79,7 @@ impl SealedKind {
             Self::View => b"dialmesh seal 1 view",
             Self::Records => b"dialmesh seal 1 records",
             Self::Rejects => b"dialmesh seal 1 rejects",
+            Self::ListSource => b"dialmesh seal 1 list source",
         }
     }
 
@@ -87,6 +90,7 @@ impl SealedKind {
             Self::View => "the view's value",
             Self::Records => "the record",
             Self::Rejects => "the file of rejects",
+            Self::ListSource => "the file of what a list is asked with",
         }
     }
 }

@@ -18,6 +18,8 @@ fn key(fact: &ClearanceFact) -> Option<Key> {
     match *fact {
         ClearanceFact::Pattern(prefix, _) => Some((true, Target::Prefix(prefix))),
         ClearanceFact::Freeze(target, _) => Some((false, target)),
+        // Not drawn: they go the ways of patterns and of the base.
+        ClearanceFact::ScopedPattern(..) | ClearanceFact::Lift(..) => None,
         ClearanceFact::Consent(..) | ClearanceFact::RequiresConsent(..) => None,
     }
 }

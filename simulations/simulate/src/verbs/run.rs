@@ -19,9 +19,10 @@ pub(crate) struct Args {
 
 /// The options of a seed, with a mistake or not.
 pub(crate) fn options(seed: u64, defect: Option<Defect>) -> Options {
-    Options {
-        defect,
-        ..Options::drawn(seed)
+    let drawn = Options::drawn(seed);
+    match defect {
+        Some(defect) => drawn.with(defect),
+        None => drawn,
     }
 }
 

@@ -700,6 +700,7 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         agents: (1..=plan.agents).map(agent).collect(),
         dnc: Vec::new(),
         dnc_base: None,
+        dnc_ages: Vec::new(),
         clearance: Vec::new(),
     }
 }

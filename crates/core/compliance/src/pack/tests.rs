@@ -35,6 +35,7 @@ fn figures_of_the_law() {
     assert_eq!(us.abandonment.window, AbandonmentWindow::Rolling(days));
     assert_eq!(us.abandonment.answer_limit, Duration::from_secs(2));
     assert_eq!(us.registry_age_max, Some(Duration::from_secs(31 * 86_400)));
+    assert_eq!(us.registry_country.unwrap().as_str(), "US");
     assert_eq!(
         (us.history_len(), us.history_span()),
         (15, Duration::from_secs(30 * 86_400))

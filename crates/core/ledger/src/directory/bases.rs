@@ -239,9 +239,11 @@ impl Directory {
         }
         let index = self.applied;
         if self.base != id {
+            let ages = self.dnc_ages();
             self.base = id;
             self.dnc_index = index;
             facts.push(Fact::DncBase(id));
+            self.tell_ages(&ages, facts);
         }
         Ok(DirectoryReply::DncBase { index })
     }
@@ -254,6 +256,7 @@ impl Directory {
         }
         self.bases.remove(&id);
         self.history.forget(id);
+        self.dnc_lists.forget_base(id);
         Ok(DirectoryReply::Done)
     }
 }

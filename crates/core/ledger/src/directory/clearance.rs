@@ -100,7 +100,7 @@ impl Directory {
         (self.clearance.freezes.get(&target)).map(|row| (&row.value, row.index))
     }
 
-    /// The shortest do-not-call pattern that covers a number.
+    /// The shortest do-not-call pattern for everywhere that covers a number.
     pub fn dnc_pattern_of(&self, number: PhoneNumber) -> Option<Prefix> {
         (1..=Prefix::DIGITS)
             .filter_map(|len| Prefix::of(number, len))
@@ -120,7 +120,7 @@ impl Directory {
     /// Everything that [`domain::Clearance`] is made of.
     pub fn clearance_facts(&self) -> impl Iterator<Item = ClearanceFact> {
         let consents = self.consents.facts(&self.withdrawals);
-        self.clearance.facts().chain(consents)
+        (self.clearance.facts().chain(consents)).chain(self.exceptions.facts())
     }
 
     pub(super) fn change_patterns(

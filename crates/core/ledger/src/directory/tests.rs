@@ -3,6 +3,7 @@
 mod bases;
 mod clearance;
 mod consents;
+mod dnc_lists;
 mod homes;
 
 use super::*;

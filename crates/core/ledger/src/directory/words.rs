@@ -1,7 +1,7 @@
 //! What is said to the directory, and what it answers.
 
 use super::{
-    ConsentKey, Removal,
+    ConsentKey, DncLift, DncListChange, NewDncPart, Removal,
     layout::{Place, RegionPolicy, VoterPolicy},
 };
 use crate::{
@@ -10,8 +10,9 @@ use crate::{
 };
 use domain::{
     AgentAccount, AgentId, CallerId, Campaign, CampaignId, CampaignState, ClearanceFact, Consent,
-    DncBaseId, DncEntry, DncPattern, EscrowAsk, EscrowGrant, Freeze, HomeRule, ListId, Member,
-    MemberId, MemberRole, PhoneNumber, Prefix, Region, RegionId, Target, Trunk, TrunkId, WallTime,
+    DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk, EscrowGrant, Freeze,
+    HomeRule, ListId, Member, MemberId, MemberRole, PhoneNumber, Prefix, Region, RegionId, Target,
+    Trunk, TrunkId, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -446,6 +447,39 @@ pub enum Change {
         /// The region.
         region: RegionId,
     },
+    /// Declares, pauses or removes a do-not-call list, or says that it was obtained.
+    ChangeDncList {
+        /// Its name: lower-case letters, digits, `-`, `_`, `.`; at most 32.
+        name: String,
+        /// What.
+        change: DncListChange,
+    },
+    /// Makes a do-not-call base known that was made of lists, each as it was last obtained.
+    StageDncBaseOfLists {
+        /// The base.
+        base: NewDncBase,
+        /// At most [`domain::limits::DNC_LISTS`].
+        parts: Vec<NewDncPart>,
+    },
+    /// Adds and removes do-not-call patterns of one campaign or region, or those for everywhere.
+    /// Where both name one, adding wins.
+    ChangeScopedPatterns {
+        /// Where they hold.
+        scope: DncScope,
+        /// At most [`domain::limits::DNC_BATCH`].
+        add: Vec<DncPattern>,
+        /// At most [`domain::limits::DNC_BATCH`].
+        remove: Vec<Removal<Prefix>>,
+        /// Why some are removed; must not be empty then.
+        reason: String,
+    },
+    /// Lets numbers be dialed although the do-not-call base in use has them, and takes that back.
+    ChangeLifts {
+        /// At most [`domain::limits::DNC_BATCH`].
+        add: Vec<DncLift>,
+        /// At most [`domain::limits::DNC_BATCH`].
+        remove: Vec<Removal<PhoneNumber>>,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -625,6 +659,8 @@ pub enum Fact {
     DncBase(Option<DncBaseId>),
     /// Patterns, freezes and consents, there or gone.
     Clearance(Vec<ClearanceFact>),
+    /// How old the lists are that the do-not-call base in use was made of.
+    DncAges(Vec<DncListAge>),
 }
 
 /// Everything a node's engine starts from.
@@ -656,6 +692,8 @@ pub struct DirectoryFacts {
     pub dnc_base: Option<DncBaseId>,
     /// Patterns, freezes and consents.
     pub clearance: Vec<ClearanceFact>,
+    /// How old the lists are that the do-not-call base in use was made of.
+    pub dnc_ages: Vec<DncListAge>,
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

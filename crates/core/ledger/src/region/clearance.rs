@@ -27,7 +27,10 @@ fn ending(fact: &ClearanceFact) -> Option<(WallTime, Ending)> {
         ClearanceFact::Consent(number, campaign, grant) => {
             Some((grant?.until?, Ending::Consent(number, campaign)))
         }
-        ClearanceFact::Pattern(..) | ClearanceFact::RequiresConsent(..) => None,
+        ClearanceFact::Pattern(..)
+        | ClearanceFact::RequiresConsent(..)
+        | ClearanceFact::ScopedPattern(..)
+        | ClearanceFact::Lift(..) => None,
     }
 }
 
@@ -67,6 +70,9 @@ impl RegionLedger {
                 self.endings.insert(next);
             }
             if self.clearance.take(fact) {
+                if let ClearanceFact::Lift(number, true) = fact {
+                    self.found_lifted(*number);
+                }
                 match (fact.target(), fact) {
                     (Some(target), _) => self.recheck_target(target),
                     (None, ClearanceFact::RequiresConsent(campaign, _)) => {
@@ -142,6 +148,15 @@ impl RegionLedger {
                     }
                 }
             }
+        }
+    }
+
+    /// What nodes found of a number in the base does not hold it back any more.
+    fn found_lifted(&mut self, number: PhoneNumber) {
+        for lead in self.book.leads_of(number) {
+            self.book.change(lead, |row| {
+                row.blocked = row.blocked.with(Blocked::BASE, false);
+            });
         }
     }
 

@@ -108,8 +108,10 @@ impl RegionLedger {
             }
             CallOutcome::Listed { base, .. } => {
                 self.refund(lead);
-                // What an older base said is asked of the one in use.
-                if self.base == Some(base) {
+                // What an older base said is asked of the one in use, and the node may not have heard
+                // of a lift.
+                let number = self.book.number_of(lead).number;
+                if self.base == Some(base) && !self.clearance.is_lifted(number) {
                     (self.book).change(lead, |row| {
                         row.blocked = row.blocked.with(Blocked::BASE, true);
                     });

@@ -44,7 +44,7 @@ type Rest = (
     BTreeMap<ListId, ImportState>,
     // Since version 2, and read as none from version 1.
     Option<DncBaseId>,
-    // Since version 3, and read as empty from earlier ones.
+    // Since version 3, and read as empty from earlier ones; its last two parts since version 4.
     Clearance,
     // Since version 4, and read as none from earlier ones.
     Moves,
@@ -76,11 +76,12 @@ pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
 
 pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
     // What each later version added, as it is encoded when there is none of it.
+    // The clearance grew by two parts with version 4, as the moves behind it came.
     let moves = Moves::EMPTY.len();
     let missing = match bytes.get(1) {
-        Some(1) => vec![0; 6 + moves],
-        Some(2) => vec![0; 5 + moves],
-        Some(3) => Moves::EMPTY.to_vec(),
+        Some(1) => vec![0; 8 + moves],
+        Some(2) => vec![0; 7 + moves],
+        Some(3) => [&[0; 2][..], &Moves::EMPTY].concat(),
         _ => Vec::new(),
     };
     let version = match missing[..] {

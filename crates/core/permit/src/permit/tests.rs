@@ -32,6 +32,7 @@ fn attempt(caller_id: &CallerId) -> Attempt<'_> {
         caller_id,
         consent_required: false,
         registry_age_max: None,
+        registry_country: None,
         rule_pack_version: 3,
     }
 }
@@ -107,6 +108,28 @@ fn a_registry_older_than_the_pack_allows_forbids_everybody() {
         permit.check(now(2001), &attempt(&id), || true).is_ok(),
         "no rule"
     );
+    // Made of lists: their publishers' word counts, whenever the base was built.
+    let age = |country: &str, millis| domain::DncListAge {
+        list: country.to_lowercase(),
+        country: country.parse().ok(),
+        as_of: now(millis).wall,
+        max_age: Duration::from_secs(3600),
+    };
+    let us = |millis| Attempt {
+        registry_country: "US".parse().ok(),
+        ..of(millis)
+    };
+    (permit.dnc_mut()).set_ages(vec![age("US", 1000), age("GB", 0)], 7);
+    assert!(permit.check(now(3000), &us(2000), || true).is_ok());
+    let denied = permit.check(now(3001), &us(2000), || true);
+    assert_eq!(denied, Err(Denial::OldDncBase));
+    (permit.dnc_mut()).set_ages(vec![age("US", 1500), age("GB", 0)], 8);
+    assert!(
+        permit.check(now(3001), &us(2000), || true).is_ok(),
+        "confirmed"
+    );
+    let denied = permit.check(now(3001), &of(2000), || true);
+    assert_eq!(denied, Err(Denial::OldDncBase), "a rule for any country");
 }
 
 #[test]

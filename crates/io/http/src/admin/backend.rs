@@ -7,11 +7,12 @@ use crate::{
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
         Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
         ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck, DncImportOptions,
-        DncPattern, DncRemoval, DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest,
-        HomeRules, HomesMove, HomesPlan, HomesPlanRequest, ImportOptions, JoinToken,
-        JoinTokenCreated, JoinTokenRequest, Lead, LeadFilter, Member, Operation, Page, PageQuery,
-        PatternRemoval, PatternRequest, Region, RegionPolicy, RegionRequest, Status, TokenIssued,
-        Trunk, TrunkPatch, TrunkRequest, VoterSettings,
+        DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern, DncRemoval,
+        DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove, HomesPlan,
+        HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
+        LeadFilter, Member, Operation, Page, PageQuery, PatternRemoval, PatternRequest, Region,
+        RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
+        VoterSettings,
     },
     problem::{BackendError, BodyError},
 };
@@ -195,6 +196,36 @@ pub trait AdminBackend: Send + Sync + 'static {
     async fn compact_do_not_call_base(&self, by: &Caller) -> Answer<Operation>;
     /// Forgets a base that is not in use.
     async fn remove_do_not_call_base(&self, by: &Caller, id: DncBaseId) -> Answer<()>;
+
+    /// Do-not-call lists that are pulled, by name, each with its last pull.
+    async fn do_not_call_lists(&self) -> Answer<Page<DncList>>;
+    /// One such list with its last pulls.
+    async fn do_not_call_list(&self, name: &str) -> Answer<DncList>;
+    /// Declares a list that is pulled from then on.
+    async fn declare_do_not_call_list(
+        &self,
+        by: &Caller,
+        request: DncListRequest,
+    ) -> Answer<DncList>;
+    /// Forgets a list.
+    async fn remove_do_not_call_list(&self, by: &Caller, name: &str) -> Answer<()>;
+    /// Begins to pull a list now.
+    async fn pull_do_not_call_list(
+        &self,
+        by: &Caller,
+        name: &str,
+        request: DncListPullRequest,
+    ) -> Answer<Operation>;
+    /// Lets the pulls of a list rest, or go on.
+    async fn pause_do_not_call_list(&self, by: &Caller, name: &str, on: bool) -> Answer<DncList>;
+    /// Takes what waits for an approval, or drops it.
+    async fn decide_do_not_call_list(
+        &self,
+        by: &Caller,
+        name: &str,
+        take: bool,
+        decision: DncListDecision,
+    ) -> Answer<DncList>;
 
     /// Do-not-call patterns, by their digits.
     async fn do_not_call_patterns(&self, page: PageQuery) -> Answer<Page<DncPattern>>;

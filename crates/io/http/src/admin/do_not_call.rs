@@ -53,7 +53,8 @@ pub(super) async fn check(
     ))
 }
 
-/// Allow a number again, with the reason. (A POST with a body: numbers do not belong into paths,
+/// Allow a number again, with the reason: its entry of that scope is removed, and where the scope is
+/// everywhere and the do-not-call base in use has it, it is lifted from that. (A POST with a body: numbers do not belong into paths,
 /// which are logged on the way.)
 #[utoipa::path(post, path = "/do-not-call/remove", tag = "do-not-call", operation_id = "remove_do_not_call",
     request_body = DncRemoval, security(("bearer" = ["admin"])),

@@ -1,8 +1,8 @@
 //! Do-not-call patterns and freezes.
 
-use super::{Checks, Timestamp, Validate, Wait};
+use super::{Checks, Scope, Timestamp, Validate, Wait};
 use crate::problem::FieldError;
-use domain::{Prefix, Target};
+use domain::{DncScope, Prefix, Target};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,6 +22,9 @@ pub struct PatternRequest {
     pub pattern: String,
     /// Why.
     pub reason: String,
+    /// Where; everywhere when not given.
+    #[serde(default)]
+    pub scope: Scope,
     /// What to wait for; `effective` when not given.
     #[serde(default)]
     pub wait: Wait,
@@ -34,6 +37,9 @@ pub struct PatternRemoval {
     /// The digits, exactly as they were given.
     #[schema(example = "+1900")]
     pub pattern: String,
+    /// Where; the pattern of exactly this scope is removed.
+    #[serde(default)]
+    pub scope: Scope,
     /// Why; kept for the audit.
     pub reason: String,
 }
@@ -76,6 +82,9 @@ impl Validate for PatternRemoval {
 pub struct DncPattern {
     /// The digits with which the numbers begin.
     pub pattern: String,
+    /// Where it holds.
+    #[serde(default)]
+    pub scope: Scope,
     /// Why.
     pub reason: String,
     /// Who asked: `admin`, `agent`, `person`, `registry`.
@@ -84,10 +93,11 @@ pub struct DncPattern {
     pub added_at: Timestamp,
 }
 
-impl From<&domain::DncPattern> for DncPattern {
-    fn from(pattern: &domain::DncPattern) -> Self {
+impl From<(&domain::DncPattern, DncScope)> for DncPattern {
+    fn from((pattern, scope): (&domain::DncPattern, DncScope)) -> Self {
         Self {
             pattern: pattern.prefix.to_string(),
+            scope: scope.into(),
             reason: pattern.reason.clone(),
             source: super::do_not_call::source_name(pattern.source).to_owned(),
             added_at: pattern.added_at.into(),

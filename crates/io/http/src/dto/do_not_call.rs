@@ -1,6 +1,6 @@
 //! Do-not-call.
 
-use super::{Checks, Freeze, Timestamp, Validate};
+use super::{Checks, DncPattern, Freeze, Timestamp, Validate};
 use crate::problem::FieldError;
 use domain::{CampaignId, DncScope, RegionId};
 use serde::{Deserialize, Serialize};
@@ -226,11 +226,17 @@ pub struct DncCheck {
     /// Whether the do-not-call base in use holds it.
     #[serde(default)]
     pub in_base: bool,
+    /// Why it may be dialed although the base holds it, where it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifted_for: Option<String>,
     /// The entries.
     pub entries: Vec<DncEntry>,
-    /// The do-not-call pattern that covers it: the shortest, if there are more.
+    /// The do-not-call pattern for everywhere that covers it: the shortest, if there are more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// Patterns of single campaigns and regions that cover it.
+    #[serde(default)]
+    pub scoped_patterns: Vec<DncPattern>,
     /// Freezes that hold for it: its own and those of patterns.
     #[serde(default)]
     pub freezes: Vec<Freeze>,

@@ -15,6 +15,8 @@ pub enum OperationState {
     Succeeded,
     /// Given up; `error` says why.
     Failed,
+    /// Done, but not put into use before somebody approves it; `error` says why.
+    NeedsApproval,
 }
 
 /// Long work with its progress.
@@ -23,7 +25,7 @@ pub struct Operation {
     /// Its id.
     pub id: String,
     /// What is done: `lead_import`, `do_not_call_import`, `consent_import`,
-    /// `do_not_call_compaction`, `home_move`.
+    /// `do_not_call_compaction`, `do_not_call_pull`, `do_not_call_list_base`, `home_move`.
     pub kind: String,
     /// Where it stands.
     pub state: OperationState,
@@ -43,7 +45,7 @@ pub struct Operation {
     /// The name of what it made, where it made one thing: a do-not-call base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<String>,
-    /// Why it failed.
+    /// Why it failed, or needs an approval.
     #[serde(default)]
     pub error: Option<String>,
     /// When it began.

@@ -48,7 +48,18 @@ async fn a_pattern_from_entry_to_removal() {
         (&check["listed"], &check["pattern"]),
         (&json!(true), &json!("+1900"))
     );
+    let scoped = json!({
+        "pattern": "+170", "reason": "by law", "scope": { "campaign": "camp_00000001" }
+    });
+    assert_eq!(server.post(path, scoped).await.json()["state"], "effective");
+    let listed = server.get(path).await.json();
+    assert_eq!(
+        (&listed["data"][0]["scope"], &listed["data"][1]["scope"]),
+        (&json!("mesh"), &json!({ "campaign": "camp_00000001" }))
+    );
     let path = "/api/v1/do-not-call/patterns/remove";
+    let elsewhere = json!({ "pattern": "+170", "reason": "a typing error" });
+    assert_eq!(server.post(path, elsewhere).await.problem(), "DM2301");
     let removal = json!({ "pattern": "1900", "reason": "a typing error" });
     assert_eq!(
         server.post(path, removal.clone()).await.status,

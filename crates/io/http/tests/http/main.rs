@@ -7,6 +7,7 @@ mod auth;
 mod browser;
 mod clearance;
 mod consents;
+mod dnc_lists;
 mod events;
 mod idempotency;
 mod imports;

@@ -31,7 +31,8 @@ pub(crate) struct State {
     pub(crate) agents: BTreeMap<AgentId, AgentAccount>,
     pub(crate) dnc: Vec<domain::DncEntry>,
     pub(crate) bases: Vec<DncBase>,
-    pub(crate) patterns: Vec<domain::DncPattern>,
+    pub(crate) lists: Vec<DncList>,
+    pub(crate) patterns: Vec<(domain::DncPattern, domain::DncScope)>,
     pub(crate) freezes: Vec<domain::Freeze>,
     pub(crate) consents: Vec<Consent>,
     pub(crate) regions: Vec<domain::Region>,
@@ -603,12 +604,15 @@ impl AdminBackend for Memory {
         let entries: Vec<DncEntry> = about.map(Into::into).collect();
         Ok(DncCheck {
             number: number.to_string(),
-            listed: !entries.is_empty() || state.patterns.iter().any(|p| p.prefix.covers(number)),
+            listed: !entries.is_empty()
+                || state.patterns.iter().any(|(p, _)| p.prefix.covers(number)),
             in_base: false,
+            lifted_for: None,
             entries,
             pattern: (state.patterns.iter())
-                .find(|p| p.prefix.covers(number))
-                .map(|p| p.prefix.to_string()),
+                .find(|(p, _)| p.prefix.covers(number))
+                .map(|(p, _)| p.prefix.to_string()),
+            scoped_patterns: Vec::new(),
             freezes: (state.freezes.iter())
                 .filter(|f| f.target.covers(number))
                 .map(Into::into)
@@ -687,9 +691,94 @@ impl AdminBackend for Memory {
         state.bases.retain(|base| base.id != id.to_string());
         Ok(())
     }
+    async fn do_not_call_lists(&self) -> Answer<Page<DncList>> {
+        Ok(Page::new(self.state().lists.clone(), None))
+    }
+    async fn do_not_call_list(&self, name: &str) -> Answer<DncList> {
+        let state = self.state();
+        let found = state.lists.iter().find(|list| list.name == name).cloned();
+        found.ok_or_else(|| missing("do-not-call list", name))
+    }
+    async fn declare_do_not_call_list(
+        &self,
+        by: &Caller,
+        request: DncListRequest,
+    ) -> Answer<DncList> {
+        let list = DncList {
+            name: request.name,
+            from: request.from,
+            every_seconds: request.every_seconds,
+            country: request.country,
+            max_age_seconds: request.max_age_seconds,
+            shrink_permille: request.shrink_permille,
+            invalid_permille: request.invalid_permille,
+            kept_by: "coordinator".to_owned(),
+            paused: false,
+            declared_at: TIME.into(),
+            obtained_at: None,
+            age_seconds: None,
+            numbers: None,
+            in_use: false,
+            next_pull_at: Some(TIME.into()),
+            waiting: None,
+            pulls: Vec::new(),
+        };
+        let mut state = self.change(by, "declare_do_not_call_list")?;
+        state.lists.push(list.clone());
+        Ok(list)
+    }
+    async fn remove_do_not_call_list(&self, by: &Caller, name: &str) -> Answer<()> {
+        self.do_not_call_list(name).await?;
+        let mut state = self.change(by, "remove_do_not_call_list")?;
+        state.lists.retain(|list| list.name != name);
+        Ok(())
+    }
+    async fn pull_do_not_call_list(
+        &self,
+        by: &Caller,
+        name: &str,
+        request: DncListPullRequest,
+    ) -> Answer<Operation> {
+        self.do_not_call_list(name).await?;
+        self.change(by, "pull_do_not_call_list").map(drop)?;
+        Ok(Operation {
+            id: "op_2".to_owned(),
+            kind: "do_not_call_pull".to_owned(),
+            state: OperationState::Running,
+            dry_run: request.dry_run,
+            bytes_done: 0,
+            bytes_total: None,
+            rows: 0,
+            counts: BTreeMap::new(),
+            has_rejects: false,
+            made: None,
+            error: None,
+            created_at: TIME.into(),
+            ended_at: None,
+        })
+    }
+    async fn pause_do_not_call_list(&self, by: &Caller, name: &str, on: bool) -> Answer<DncList> {
+        let mut state = self.change(by, "pause_do_not_call_list")?;
+        let list = state.lists.iter_mut().find(|list| list.name == name);
+        let list = list.ok_or_else(|| missing("do-not-call list", name))?;
+        list.paused = on;
+        Ok(list.clone())
+    }
+    async fn decide_do_not_call_list(
+        &self,
+        by: &Caller,
+        name: &str,
+        take: bool,
+        decision: DncListDecision,
+    ) -> Answer<DncList> {
+        let what = format!("decide_do_not_call_list: {take}, {}", decision.reason);
+        self.change(by, &what).map(drop)?;
+        self.do_not_call_list(name).await
+    }
     async fn do_not_call_patterns(&self, _page: PageQuery) -> Answer<Page<DncPattern>> {
-        let patterns = self.state().patterns.iter().map(Into::into).collect();
-        Ok(Page::new(patterns, None))
+        let state = self.state();
+        let patterns = state.patterns.iter().map(|(p, scope)| (p, *scope).into());
+        Ok(Page::new(patterns.collect(), None))
     }
     async fn add_do_not_call_pattern(
         &self,
@@ -698,12 +787,13 @@ impl AdminBackend for Memory {
         request: PatternRequest,
     ) -> Answer<DncResult> {
         let mut state = self.change(by, "add_do_not_call_pattern")?;
-        state.patterns.push(domain::DncPattern {
+        let pattern = domain::DncPattern {
             prefix,
             source: DncSource::Admin,
             reason: request.reason,
             added_at: TIME,
-        });
+        };
+        state.patterns.push((pattern, request.scope.into()));
         Ok(effective())
     }
     async fn remove_do_not_call_pattern(
@@ -715,7 +805,10 @@ impl AdminBackend for Memory {
         let what = format!("remove_do_not_call_pattern: {}", removal.reason);
         let mut state = self.change(by, &what)?;
         let before = state.patterns.len();
-        state.patterns.retain(|p| p.prefix != prefix);
+        let scope = removal.scope.into();
+        state
+            .patterns
+            .retain(|(p, of)| p.prefix != prefix || *of != scope);
         match state.patterns.len() == before {
             true => Err(missing("do-not-call pattern", prefix)),
             false => Ok(effective()),

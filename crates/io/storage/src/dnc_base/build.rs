@@ -251,11 +251,8 @@ impl DncBaseBuild {
         }
         let (built, ()) = self.write(&workplace, &mut progress, |push| {
             let mut added = added.iter().copied().peekable();
-            for number in base.numbers() {
-                let number = number.map_err(|reason| {
-                    let file = base.path().into();
-                    BuildError::from(DncBaseError::Refused { file, reason })
-                })?;
+            for number in sound(base) {
+                let number = number?;
                 let mut renewed = false;
                 while let Some(new) = added.next_if(|new| *new <= number) {
                     renewed |= new == number;
@@ -267,6 +264,46 @@ impl DncBaseBuild {
             }
             added.try_for_each(push)
         })?;
+        self.put_in_place(&workplace, built)
+    }
+
+    /// Builds from several bases: every number that is in one of them.
+    ///
+    /// # Errors
+    /// [`BuildError`]; nothing is left behind.
+    pub fn union(
+        &self,
+        bases: &[&DncBase],
+        mut progress: impl FnMut(BuildProgress) -> ControlFlow<()>,
+    ) -> Result<BuiltDncBase, BuildError> {
+        let workplace = self.begin()?;
+        let (built, ()) = self.write(&workplace, &mut progress, |push| {
+            let mut rest: Vec<_> = (bases.iter().copied())
+                .map(|base| sound(base).peekable())
+                .collect();
+            loop {
+                let mut least: Option<PhoneNumber> = None;
+                for numbers in &mut rest {
+                    // A fault is taken out of its place, for it cannot be copied.
+                    if let Some(Err(error)) = numbers.next_if(Result::is_err) {
+                        return Err(error.into());
+                    }
+                    if let Some(Ok(number)) = numbers.peek() {
+                        least = Some(least.map_or(*number, |known| known.min(*number)));
+                    }
+                }
+                let Some(number) = least else {
+                    return Ok(());
+                };
+                for numbers in &mut rest {
+                    numbers.next_if(|next| next.as_ref().is_ok_and(|next| *next == number));
+                }
+                push(number)?;
+            }
+        })?;
+        if built.count == 0 {
+            return Err(BuildError::Nothing { lines: 0 });
+        }
         self.put_in_place(&workplace, built)
     }
 
@@ -344,6 +381,37 @@ impl DncBaseBuild {
             .map_err(|source| self.io(source))?;
         Ok(BuiltDncBase { path, ..built })
     }
+}
+
+/// The numbers of a base, or that it is damaged.
+fn sound(base: &DncBase) -> impl Iterator<Item = Result<PhoneNumber, BuildError>> {
+    base.numbers().map(|number| {
+        number.map_err(|reason| {
+            let file = base.path().into();
+            BuildError::from(DncBaseError::Refused { file, reason })
+        })
+    })
+}
+
+/// How many numbers `new` has that `old` has not, and the other way round: what was added and what
+/// is gone.
+///
+/// # Errors
+/// One of them is damaged.
+pub fn compare_dnc_bases(old: &DncBase, new: &DncBase) -> Result<(u64, u64), BuildError> {
+    let both = {
+        let mut both = 0;
+        let mut old = sound(old).peekable();
+        for number in sound(new) {
+            let number = number?;
+            while let Some(before) = old.next_if(|n| n.as_ref().map_or(true, |n| *n <= number)) {
+                both += u64::from(before? == number);
+            }
+        }
+        old.try_for_each(|number| number.map(drop))?;
+        both
+    };
+    Ok((new.count() - both, old.count() - both))
 }
 
 /// What goes wrong while numbers are fed.

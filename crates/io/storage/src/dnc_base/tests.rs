@@ -466,3 +466,37 @@ fn an_uploaded_file_is_taken_in_whole_and_as_what_it_is_said_to_be() {
     assert_eq!(dnc_bases(here.path()).unwrap(), [base.id()]);
     assert!(!upload.exists());
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_union_is_one_of_sets_and_differences_are_counted(
+        sets in proptest::collection::vec(
+            proptest::collection::btree_set(8_613_800_000_000u64..8_613_800_000_300, 1..200), 1..5)
+    ) {
+        let dir = TempDir::new().unwrap();
+        let bases: Vec<DncBase> = (sets.iter().enumerate())
+            .map(|(n, set)| {
+                let text: String = set.iter().map(|number| format!("+{number}\n")).collect();
+                let (built, _) = from_text(&dir.path().join(n.to_string()), &text).unwrap();
+                DncBase::open(&built.path).unwrap()
+            })
+            .collect();
+        let all: Vec<&DncBase> = bases.iter().collect();
+        let built = build_in(dir.path()).union(&all, go_on).unwrap();
+        let base = DncBase::open_verified(&built.path).unwrap();
+        let numbers: BTreeSet<u64> = base.numbers().map(|n| n.unwrap().digits()).collect();
+        prop_assert_eq!(&numbers, &sets.iter().flatten().copied().collect::<BTreeSet<u64>>());
+        prop_assert_eq!(base.count(), numbers.len() as u64);
+        for (set, one) in sets.iter().zip(&bases) {
+            let added = numbers.difference(set).count() as u64;
+            prop_assert_eq!(compare_dnc_bases(one, &base).unwrap(), (added, 0));
+            prop_assert_eq!(compare_dnc_bases(&base, one).unwrap(), (0, added));
+        }
+        let (added, gone) = compare_dnc_bases(&bases[0], bases.last().unwrap()).unwrap();
+        let (first, last) = (&sets[0], sets.last().unwrap());
+        prop_assert_eq!(added, last.difference(first).count() as u64);
+        prop_assert_eq!(gone, first.difference(last).count() as u64);
+    }
+}

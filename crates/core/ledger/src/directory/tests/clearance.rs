@@ -220,3 +220,139 @@ fn a_freeze_is_lifted_with_a_reason_and_within_bounds() {
         Some(limits::DNC_BATCH as u64)
     );
 }
+
+fn scoped(scope: DncScope, add: &[&str], remove: Vec<(&str, u64)>) -> Change {
+    let removal = |(text, index)| Removal {
+        key: prefix(text),
+        index,
+    };
+    Change::ChangeScopedPatterns {
+        scope,
+        add: add.iter().map(|text| pattern(text)).collect(),
+        remove: remove.into_iter().map(removal).collect(),
+        reason: "a test".into(),
+    }
+}
+
+#[test]
+fn a_pattern_of_a_campaign_or_region_holds_there_alone() {
+    let mut world = World::new();
+    world.ok(create(campaign("autumn")));
+    let (own, region) = (
+        DncScope::Campaign(CampaignId(1)),
+        DncScope::Region(RegionId(1)),
+    );
+    let unknown = [
+        DncScope::Campaign(CampaignId(9)),
+        DncScope::Region(RegionId(9)),
+    ];
+    for scope in unknown {
+        assert_eq!(world.no(scoped(scope, &["+1415"], vec![])).field, "scope");
+    }
+    let added = world.ok(scoped(own, &["+1415"], vec![]));
+    assert_eq!(counts(added), (1, 0, 0));
+    let first = world.index;
+    let fact = ClearanceFact::ScopedPattern(prefix("+1415"), own, true);
+    assert_eq!(told(&world), [fact]);
+    assert_eq!(world.directory.dnc_index(), first);
+    let covers = |world: &World, campaign, region| {
+        (world.directory).dnc_covers(number(1), CampaignId(campaign), RegionId(region))
+    };
+    assert!(covers(&world, 1, 1) && !covers(&world, 2, 1));
+    world.ok(scoped(region, &["+14155"], vec![]));
+    assert!(covers(&world, 2, 1) && !covers(&world, 2, 2));
+    let shortest = (world.directory).dnc_pattern_for(number(1), CampaignId(1), RegionId(1));
+    assert_eq!(shortest, Some(prefix("+1415")));
+    assert_eq!(world.directory.facts().clearance.len(), 2);
+    // For everywhere it is a pattern as any other.
+    world.ok(scoped(DncScope::Mesh, &["+1900"], vec![]));
+    assert!(world.directory.dnc_pattern(prefix("+1900")).is_some());
+    // Add wins, and a removal names its scope and index.
+    world.ok(scoped(own, &["+1415"], vec![]));
+    assert_eq!(
+        counts(world.ok(scoped(own, &[], vec![("+1415", first)]))),
+        (0, 0, 1)
+    );
+    let now = world.directory.pattern_in(prefix("+1415"), own).unwrap().1;
+    assert_eq!(
+        counts(world.ok(scoped(region, &[], vec![("+1415", now)]))),
+        (0, 0, 1)
+    );
+    assert_eq!(
+        counts(world.ok(scoped(own, &[], vec![("+1415", now)]))),
+        (0, 1, 0)
+    );
+    assert!(!covers(&world, 1, 2) && covers(&world, 1, 1));
+    let mut left = (100_000..).map(|n| n.to_string());
+    for _ in 0..limits::DNC_PATTERNS / limits::DNC_BATCH - 1 {
+        let batch: Vec<String> = left.by_ref().take(limits::DNC_BATCH).collect();
+        let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
+        world.ok(scoped(own, &batch, vec![]));
+    }
+    let batch: Vec<String> = left.by_ref().take(limits::DNC_BATCH).collect();
+    let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
+    let over = world.no(scoped(own, &batch, vec![]));
+    assert_eq!(
+        over.limit,
+        Some(limits::DNC_PATTERNS as u64),
+        "one is of a region"
+    );
+    world.ok(scoped(own, &batch[1..], vec![]));
+}
+
+fn lift(n: u64, reason: &str) -> DncLift {
+    DncLift {
+        number: number(n),
+        reason: reason.into(),
+        lifted_at: wall(0),
+    }
+}
+
+fn lifts(add: Vec<DncLift>, remove: Vec<(u64, u64)>) -> Change {
+    let removal = |(n, index)| Removal {
+        key: number(n),
+        index,
+    };
+    let remove = remove.into_iter().map(removal).collect();
+    Change::ChangeLifts { add, remove }
+}
+
+#[test]
+fn a_number_of_a_base_is_lifted_with_a_reason_and_within_bounds() {
+    let mut world = World::new();
+    assert_eq!(
+        world.no(lifts(vec![lift(1, " ")], vec![])).field,
+        "add.reason"
+    );
+    assert_eq!(
+        counts(world.ok(lifts(vec![lift(1, "a customer")], vec![]))),
+        (1, 0, 0)
+    );
+    let first = world.index;
+    assert_eq!(told(&world), [ClearanceFact::Lift(number(1), true)]);
+    assert_eq!(
+        world.directory.dnc_lift(number(1)).unwrap().0.reason,
+        "a customer"
+    );
+    assert_eq!(world.directory.facts().clearance.len(), 1);
+    // Said again: the removal decided before leaves it.
+    world.ok(lifts(vec![lift(1, "still one")], vec![]));
+    assert_eq!(counts(world.ok(lifts(vec![], vec![(1, first)]))), (0, 0, 1));
+    let now = world.directory.dnc_lift(number(1)).unwrap().1;
+    assert_eq!(counts(world.ok(lifts(vec![], vec![(1, now)]))), (0, 1, 0));
+    assert_eq!(told(&world), [ClearanceFact::Lift(number(1), false)]);
+    let most = limits::DNC_BATCH as u64;
+    let batch = |from: u64, n: u64| (from..from + n).map(|n| lift(n, "a test")).collect();
+    assert_eq!(
+        world.no(lifts(batch(0, most + 1), vec![])).limit,
+        Some(most)
+    );
+    for place in 0..limits::DNC_LIFTS as u64 / most {
+        world.ok(lifts(batch(place * most, most), vec![]));
+    }
+    let over = world.no(lifts(batch(limits::DNC_LIFTS as u64, 1), vec![]));
+    assert_eq!(
+        (over.field.as_str(), over.limit),
+        ("lifts", Some(limits::DNC_LIFTS as u64))
+    );
+}

@@ -214,3 +214,61 @@ fn leads_without_consent_wait_for_it_where_it_is_asked_for() {
     });
     assert_eq!(world.ledger.stats(CAMPAIGN).no_consent, 0);
 }
+
+#[test]
+fn a_pattern_of_a_scope_keeps_the_leads_of_that_scope() {
+    let mut world = World::new(3);
+    let (prefix, region) = ("+1212".parse().unwrap(), REGION);
+    let blocked = |world: &World| world.ledger.stats(CAMPAIGN).blocked_dnc;
+    let scopes = [
+        (DncScope::Campaign(CAMPAIGN), 3),
+        (DncScope::Region(region), 3),
+        (DncScope::Campaign(CampaignId(77)), 0),
+        (DncScope::Region(RegionId(77)), 0),
+    ];
+    for (scope, expected) in scopes {
+        tell(
+            &mut world,
+            ClearanceFact::ScopedPattern(prefix, scope, true),
+        );
+        assert_eq!(blocked(&world), expected, "{scope:?}");
+        let copy = RegionLedger::restore(&world.ledger.snapshot()).unwrap();
+        assert!(copy == world.ledger, "a restored copy differs");
+        tell(
+            &mut world,
+            ClearanceFact::ScopedPattern(prefix, scope, false),
+        );
+        assert_eq!(blocked(&world), 0);
+    }
+}
+
+#[test]
+fn a_lifted_number_is_due_although_nodes_found_it_in_the_base() {
+    let mut world = World::new(1);
+    let base = DncBaseId([7; 32]);
+    let directory_index = world.ledger.facts_index() + 1;
+    world.apply(RegionCommand::DncBase {
+        directory_index,
+        base: Some(base),
+    });
+    let session = world.open(NODE, 1);
+    let found = |world: &mut World, sequence| {
+        let lead = world.claim(session, 1, sequence).remove(0);
+        let outcome = CallOutcome::Listed {
+            lead: lead.lead,
+            attempt: lead.attempt,
+            base,
+        };
+        world.report(session, &[outcome]);
+    };
+    found(&mut world, 1);
+    assert_eq!(world.ledger.stats(CAMPAIGN).blocked_dnc, 1);
+    tell(&mut world, ClearanceFact::Lift(number(0), true));
+    assert_eq!(world.ledger.stats(CAMPAIGN).blocked_dnc, 0);
+    // A node that has not heard of it says so once more: that changes nothing.
+    found(&mut world, 2);
+    assert_eq!(world.ledger.stats(CAMPAIGN).blocked_dnc, 0);
+    tell(&mut world, ClearanceFact::Lift(number(0), false));
+    found(&mut world, 3);
+    assert_eq!(world.ledger.stats(CAMPAIGN).blocked_dnc, 1);
+}
