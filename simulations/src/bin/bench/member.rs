@@ -332,7 +332,8 @@ impl Member {
         self.used += 1;
         let reply = self.propose(RegionCommand::OpenSession {
             node: MemberId(self.id * 1_000_000 + self.used),
-            incarnation: Incarnation(1),
+            // A member that was started again opens sessions of a later run of its nodes.
+            incarnation: Incarnation(now().as_millis().unsigned_abs()),
             ttl: Duration::from_secs(30),
         });
         match reply.await? {
