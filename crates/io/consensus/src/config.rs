@@ -68,9 +68,12 @@ pub struct GroupOptions {
 impl Default for GroupOptions {
     fn default() -> Self {
         Self {
-            heartbeat: Duration::from_millis(300),
-            election_min: Duration::from_millis(1000),
-            election_max: Duration::from_millis(2000),
+            // A dead leader is replaced within 3 s: silence for the lease (`election_max`) and
+            // one election timeout, at most 1.8 s, then two rounds of votes over links of up to
+            // 300 ms, and the aftermath of what was on its way.
+            heartbeat: Duration::from_millis(200),
+            election_min: Duration::from_millis(500),
+            election_max: Duration::from_millis(900),
             snapshot_every: 50_000,
             keep_entries: 100_000,
         }
@@ -182,6 +185,6 @@ mod tests {
             .unwrap();
         assert_eq!(config.enable_pre_vote, Some(true));
         assert_eq!(config.enable_leader_restore, Some(false));
-        assert!(config.quorum_loss_probe_interval >= Some(4000));
+        assert!(config.quorum_loss_probe_interval >= Some(1800));
     }
 }
