@@ -20,11 +20,16 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 /// Questions are asked again so often until they are answered or the next one comes.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 const PROPOSAL: Duration = Duration::from_secs(5);
+/// How many times at once the directory's leader is told what is applied.
+const TELLING: usize = 4;
 /// What goes wrong at every try is said so often.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -300,10 +305,22 @@ impl Wishes {
         }
     }
 
+    /// Tells the directory's leader what is applied. The next is told while the one before is on
+    /// its way: an opt-out waits for it.
     async fn tell_applied(self, mut said: watch::Receiver<u64>) {
-        while said.changed().await.is_ok() {
-            let index = *said.borrow_and_update();
-            self.member.tell_applied(index).await;
+        let mut telling = JoinSet::new();
+        loop {
+            tokio::select! {
+                Some(_told) = telling.join_next(), if !telling.is_empty() => {}
+                changed = said.changed(), if telling.len() < TELLING => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let index = *said.borrow_and_update();
+                    let member = self.member.clone();
+                    telling.spawn(async move { member.tell_applied(index).await });
+                }
+            }
         }
     }
 
