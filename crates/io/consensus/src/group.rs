@@ -3,6 +3,7 @@
 use crate::{
     change::ChangeError,
     config::GroupId,
+    gather::Inbox,
     machine::{Applied, Machine},
     platform::{
         InstantOf, MeshLink, Native, Platform, now, runtime::AsyncRuntime, runtime::Instant,
@@ -101,6 +102,8 @@ pub(crate) struct GroupCore<M: Replicated, P: Platform> {
     /// Dropped with the core, which ends the task that follows the leadership.
     #[expect(dead_code, reason = "its drop is what it is for")]
     pub(crate) watching: oneshot::Sender<()>,
+    /// Dropped with the core, which ends the task that carries proposals.
+    pub(crate) proposals: Inbox<P>,
 }
 
 /// One group on this member. Clones share it.
@@ -216,6 +219,16 @@ impl<M: Replicated, P: Platform> Group<M, P> {
     /// Index of the last entry applied here; 0 when there is none.
     pub fn applied_index(&self) -> u64 {
         *self.core.machine.0.applied.borrow()
+    }
+
+    /// Who wrote the last entry applied here, and in which term: every entry up to there is of that
+    /// leadership or of one before. None before the first entry.
+    pub fn applied_leadership(&self) -> Option<Leadership> {
+        let last = self.core.machine.0.held.read().last?;
+        Some(Leadership {
+            term: last.leader_id.term,
+            leader: Some(MemberId(last.leader_id.node_id)),
+        })
     }
 
     /// The applied index as it grows.

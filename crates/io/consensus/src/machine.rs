@@ -40,7 +40,7 @@ impl<M: Replicated, F: Fn(Applied<M::Event>) + Send + Sync + 'static> Listener<M
 
 pub(crate) struct Held<M> {
     pub(crate) machine: M,
-    last: Option<LogId>,
+    pub(crate) last: Option<LogId>,
     membership: StoredMembership,
 }
 

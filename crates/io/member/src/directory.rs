@@ -5,6 +5,7 @@ use crate::{
     protocol::{FreshnessRequest, NOT_LEADING, OTHER_FRESHNESS, decode, encode},
 };
 use bytes::Bytes;
+use consensus::Leadership;
 use domain::{MemberId, MemberRole};
 use ledger::{EffectiveToken, FreshnessBook};
 use mesh::ServiceError;
@@ -17,15 +18,27 @@ use tokio::sync::{Notify, oneshot};
 pub(crate) struct Freshness {
     /// For how long a confirmed copy may be trusted.
     pub(crate) delta: Duration,
-    book: Mutex<(FreshnessBook, BTreeMap<EffectiveToken, oneshot::Sender<()>>)>,
+    book: Mutex<Held>,
     changed: Notify,
+}
+
+#[derive(Debug)]
+struct Held {
+    book: FreshnessBook,
+    /// The term, led by this member, that the book was begun for.
+    term: u64,
+    waits: BTreeMap<EffectiveToken, oneshot::Sender<()>>,
 }
 
 impl Freshness {
     pub(crate) fn new(delta: Duration) -> Self {
         Self {
             delta,
-            book: Mutex::new((FreshnessBook::new(delta), BTreeMap::new())),
+            book: Mutex::new(Held {
+                book: FreshnessBook::new(delta),
+                term: 0,
+                waits: BTreeMap::new(),
+            }),
             changed: Notify::new(),
         }
     }
@@ -33,7 +46,7 @@ impl Freshness {
     /// Answers the waits that are over; when to look next.
     fn poll(&self) -> Option<domain::Instant> {
         let mut held = self.book.lock();
-        let (book, waits) = &mut *held;
+        let Held { book, waits, .. } = &mut *held;
         for (token, _) in book.poll(service::clock::monotonic()) {
             if let Some(asker) = waits.remove(&token) {
                 // An asker that went away needs no answer.
@@ -43,11 +56,18 @@ impl Freshness {
         book.poll_timeout()
     }
 
-    fn begin(&self, index: u64) -> Option<oneshot::Receiver<()>> {
+    /// Begins to wait for an entry that `last` or an earlier leadership wrote. None where the book
+    /// of this member, `me`, is of another.
+    fn begin(&self, index: u64, last: Leadership, me: MemberId) -> Option<oneshot::Receiver<()>> {
         let mut held = self.book.lock();
-        let token = held.0.wait_effective(service::clock::monotonic(), index)?;
+        if (last.term, last.leader) != (held.term, Some(me)) {
+            return None;
+        }
+        let token = held
+            .book
+            .wait_effective(service::clock::monotonic(), index)?;
         let (sender, receiver) = oneshot::channel();
-        held.1.insert(token, sender);
+        held.waits.insert(token, sender);
         drop(held);
         self.changed.notify_one();
         Some(receiver)
@@ -64,16 +84,16 @@ impl Member {
             let now = *leadership.borrow_and_update();
             let leads = now.leader == Some(self.id());
             if leads && led_term != Some(now.term) && self.has_all().await {
-                self.freshness()
-                    .book
-                    .lock()
-                    .0
-                    .elected(service::clock::monotonic(), self.nodes());
+                let nodes = self.nodes();
+                let mut held = self.freshness().book.lock();
+                held.book.elected(service::clock::monotonic(), nodes);
+                held.term = now.term;
+                held.waits.clear();
                 led_term = Some(now.term);
             } else if !leads && led_term.take().is_some() {
                 let mut held = self.freshness().book.lock();
-                held.0.deposed();
-                held.1.clear();
+                held.book.deposed();
+                held.waits.clear();
             } else if leads {
                 self.note_nodes();
             }
@@ -118,8 +138,10 @@ impl Member {
         });
         let mut held = self.freshness().book.lock();
         let now = service::clock::monotonic();
-        there.into_iter().for_each(|(id, _)| held.0.joined(now, id));
-        gone.into_iter().for_each(|(id, _)| held.0.removed(id));
+        there
+            .into_iter()
+            .for_each(|(id, _)| held.book.joined(now, id));
+        gone.into_iter().for_each(|(id, _)| held.book.removed(id));
     }
 
     /// A node asks for freshness. The request is noted before the quorum round.
@@ -132,7 +154,7 @@ impl Member {
             self.freshness()
                 .book
                 .lock()
-                .0
+                .book
                 .renewed(service::clock::monotonic(), from, applied);
         self.freshness().changed.notify_one();
         if !noted {
@@ -146,23 +168,25 @@ impl Member {
 
     /// A node has applied up to an index.
     pub(crate) fn note_applied(&self, from: MemberId, index: u64) {
-        self.freshness().book.lock().0.applied(from, index);
+        self.freshness().book.lock().book.applied(from, index);
         self.freshness().changed.notify_one();
     }
 
     /// Waits until no node can dial by a copy without the entries up to `index`.
     pub(crate) async fn wait_effective_here(&self, index: u64) -> Result<(), ServiceError> {
-        // Only a leader that a quorum confirms may say yes, and only after it applied the entry.
-        self.directory()
-            .confirm_leadership()
-            .await
-            .map_err(|_| not_leading())?;
         let applied = self
             .directory()
             .wait_applied(index, Duration::from_secs(5))
             .await;
         applied.map_err(|_| not_leading())?;
-        let over = self.freshness().begin(index).ok_or_else(not_leading)?;
+        // No quorum is asked whether this member still leads. The book of a leadership knows every
+        // freshness that was given in it, and what was given before it has run out by δ after the
+        // election. Where later leaders give any, it is for copies with every entry of this
+        // leadership and of those before. The machine's last entry says that those up to `index`
+        // are such.
+        let last = self.directory().applied_leadership();
+        let over = last.and_then(|of| self.freshness().begin(index, of, self.id()));
+        let over = over.ok_or_else(not_leading)?;
         over.await.map_err(|_| not_leading())
     }
 
