@@ -50,7 +50,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a leader with a quorum is looked for before a change is sent: an election's time.
+/// How long a leader with a quorum is looked for: an election's time and more.
 const QUORUM: Duration = Duration::from_secs(5);
 /// How long one change may take to be agreed on.
 const CHANGE: Duration = Duration::from_secs(10);
@@ -208,11 +208,9 @@ impl Backend {
             change,
         };
         let directory = self.member.directory();
-        // A leader that lost its quorum takes commands that it can't commit. Whoever asks is told
-        // before anything is written, so that a refusal is one and not a "perhaps".
-        (directory.linearizable_index(QUORUM).await)
-            .map_err(|error| BackendError::NoQuorum(error.to_string()))?;
-        let committed = directory.propose_again(&command, CHANGE).await;
+        let committed = directory
+            .propose_again_unless(QUORUM, &command, CHANGE)
+            .await;
         let committed = committed.map_err(|error| not_proposed(&error))?;
         if let DirectoryReply::Rejected(rejection) = committed.reply {
             return Err(rejected(rejection));

@@ -2,6 +2,7 @@
 
 use crate::{
     config::{GroupId, GroupOptions},
+    gather,
     group::{Group, GroupCore, StartError, watch_leadership},
     log_store::LogStore,
     machine::{Listener, Machine, group_dir},
@@ -171,6 +172,8 @@ impl<P: Platform> Groups<P> {
         .await
         .map_err(|e| failed(e.to_string()))?;
         let (leadership, watching) = watch_leadership(id, &raft);
+        let proposals =
+            gather::start::<M, P>(id, self.endpoint.clone(), raft.clone(), leadership.clone());
         let core = Arc::new(GroupCore {
             id,
             label: id.to_string(),
@@ -180,6 +183,7 @@ impl<P: Platform> Groups<P> {
             receiving: Arc::default(),
             leadership,
             watching,
+            proposals,
         });
         self.running.write().insert(id, Arc::new(Arc::clone(&core)));
         Ok(Group::new(core))

@@ -13,6 +13,7 @@
 
 mod change;
 mod config;
+mod gather;
 mod group;
 mod groups;
 mod log_store;

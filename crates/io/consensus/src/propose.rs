@@ -3,12 +3,12 @@
 use crate::{
     config::GroupId,
     group::Group,
-    platform::{InstantOf, MeshLink, Platform, now, runtime::Instant, within},
-    protocol::{Kind, SERVICE, code, encode_bytes},
+    platform::{InstantOf, Platform, now, runtime::Instant, within},
+    protocol::code,
 };
 use bytes::Bytes;
 use domain::limits::RPC_BYTES;
-use mesh::{Priority, RpcError, ServiceError};
+use mesh::{RpcError, ServiceError};
 use sansio::Replicated;
 use std::time::Duration;
 
@@ -140,7 +140,7 @@ impl<M: Replicated, P: Platform> Group<M, P> {
         command: &M::Command,
         deadline: Duration,
     ) -> Result<Committed<M::Reply>, ProposeError> {
-        self.propose_until(command, deadline, false).await
+        self.propose_until(command, deadline, deadline, false).await
     }
 
     /// For commands that the machine recognises when they come twice (node, session, sequence):
@@ -153,12 +153,28 @@ impl<M: Replicated, P: Platform> Group<M, P> {
         command: &M::Command,
         deadline: Duration,
     ) -> Result<Committed<M::Reply>, ProposeError> {
-        self.propose_until(command, deadline, true).await
+        self.propose_until(command, deadline, deadline, true).await
+    }
+
+    /// [`Group::propose_again`] that gives up after `leaderless`, where until then no leader with a
+    /// quorum took the command.
+    ///
+    /// # Errors
+    /// As [`Group::propose`]; [`ProposeError::NoQuorum`] after `leaderless`.
+    pub async fn propose_again_unless(
+        &self,
+        leaderless: Duration,
+        command: &M::Command,
+        deadline: Duration,
+    ) -> Result<Committed<M::Reply>, ProposeError> {
+        self.propose_until(command, leaderless, deadline, true)
+            .await
     }
 
     async fn propose_until(
         &self,
         command: &M::Command,
+        leaderless: Duration,
         wait: Duration,
         again_when_unknown: bool,
     ) -> Result<Committed<M::Reply>, ProposeError> {
@@ -175,6 +191,7 @@ impl<M: Replicated, P: Platform> Group<M, P> {
         }
         let started = now::<P>();
         let deadline = started + wait;
+        let no_leader_until = started + leaderless;
         let mut unknown = None;
         let last = loop {
             match self.try_propose(&bytes, deadline).await {
@@ -201,6 +218,9 @@ impl<M: Replicated, P: Platform> Group<M, P> {
                     unknown = Some(why);
                 }
                 Err(Miss::Again(why)) if now::<P>() >= deadline => break why,
+                Err(Miss::Again(why)) if unknown.is_none() && now::<P>() >= no_leader_until => {
+                    break why;
+                }
                 Err(Miss::Again(_)) => {}
             }
             self.pause_for_leader(deadline).await;
@@ -211,7 +231,7 @@ impl<M: Replicated, P: Platform> Group<M, P> {
             Some(why) => Err(ProposeError::UnknownOutcome { group, why }),
             None => Err(ProposeError::NoQuorum {
                 group,
-                waited: wait,
+                waited: started.elapsed(),
                 last,
             }),
         }
@@ -223,28 +243,15 @@ impl<M: Replicated, P: Platform> Group<M, P> {
         deadline: InstantOf<P>,
     ) -> Result<(u64, Bytes), Miss> {
         let left = deadline.saturating_duration_since(now::<P>());
-        let Some(leader) = self.leader() else {
+        if self.leader().is_none() {
             return Err(Miss::Again("no leader is known".into()));
-        };
+        }
         if left.is_zero() {
             return Err(Miss::Again("out of time".into()));
         }
-        if leader == self.member() {
-            let written = self.core().write_here(command.clone());
-            return match within::<P, _>(left, written).await {
-                Some(result) => result.map_err(Miss::of_service),
-                None => Err(Miss::Unknown(format!("not committed within {left:?}"))),
-            };
-        }
-        let message = encode_bytes(self.id(), Kind::Propose, command);
-        let answer =
-            self.core()
-                .endpoint
-                .rpc_with(leader, SERVICE, message, left, Priority::Normal);
-        let answer = answer.await.map_err(Miss::of_rpc)?;
-        match answer.split_first_chunk::<8>() {
-            Some((index, _)) => Ok((u64::from_be_bytes(*index), answer.slice(8..))),
-            None => Err(Miss::Unknown("the leader's answer is too short".into())),
+        match within::<P, _>(left, self.core().bring(command.clone(), deadline)).await {
+            Some(result) => result,
+            None => Err(Miss::Unknown(format!("not committed within {left:?}"))),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Layout: version (1 byte), group (8, big-endian), kind (1), postcard body.
 
 use crate::config::{GroupId, SnapshotMeta, Vote};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mesh::{ServiceError, ServiceId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -19,9 +19,10 @@ pub(crate) enum Kind {
     TransferLeader = 4,
     SnapshotPart = 5,
     SnapshotInstall = 6,
-    Propose = 7,
+    // 7 was a single proposal.
     ReadIndex = 8,
     Change = 9,
+    ProposeMany = 10,
 }
 
 impl Kind {
@@ -32,9 +33,9 @@ impl Kind {
         Self::TransferLeader,
         Self::SnapshotPart,
         Self::SnapshotInstall,
-        Self::Propose,
         Self::ReadIndex,
         Self::Change,
+        Self::ProposeMany,
     ];
 }
 
@@ -87,14 +88,105 @@ pub(crate) fn encode<T: Serialize>(group: GroupId, kind: Kind, body: &T) -> Byte
         .into()
 }
 
-/// A message whose body is bytes already.
-pub(crate) fn encode_bytes(group: GroupId, kind: Kind, body: &[u8]) -> Bytes {
-    let mut message = BytesMut::with_capacity(HEAD + body.len());
-    message.extend_from_slice(&[VERSION]);
-    message.extend_from_slice(&group.to_u64().to_be_bytes());
-    message.extend_from_slice(&[kind as u8]);
-    message.extend_from_slice(body);
+/// A message of several parts: after the head each with its length (4 bytes, big-endian).
+pub(crate) fn encode_many<'a>(
+    group: GroupId,
+    kind: Kind,
+    parts: impl Iterator<Item = &'a [u8]> + Clone,
+) -> Bytes {
+    let bytes: usize = parts.clone().map(|part| 4 + part.len()).sum();
+    let mut message = BytesMut::with_capacity(HEAD + bytes);
+    message.put_u8(VERSION);
+    message.put_u64(group.to_u64());
+    message.put_u8(kind as u8);
+    for part in parts {
+        put_part(&mut message, part);
+    }
     message.freeze()
+}
+
+fn put_part(to: &mut BytesMut, part: &[u8]) {
+    to.put_u32(u32::try_from(part.len()).expect("a message is shorter"));
+    to.put_slice(part);
+}
+
+fn take_part(from: &mut Bytes) -> Option<Bytes> {
+    let length = from.try_get_u32().ok()? as usize;
+    (length <= from.len()).then(|| from.split_to(length))
+}
+
+/// The parts of such a message, `most` at most.
+pub(crate) fn decode_many(mut body: Bytes, most: usize) -> Result<Vec<Bytes>, ServiceError> {
+    let unreadable = |what: &str| ServiceError::new(code::UNREADABLE, what);
+    let mut parts = Vec::new();
+    while !body.is_empty() {
+        if parts.len() == most {
+            return Err(unreadable("a group's message has too many parts"));
+        }
+        let part = take_part(&mut body);
+        parts.push(part.ok_or_else(|| unreadable("a group's message is cut off"))?);
+    }
+    Ok(parts)
+}
+
+/// Bytes of a result before its text: code, index, length.
+const RESULT_HEAD: usize = 14;
+
+/// What became of each proposal: a code (2 bytes, 0 for applied), the entry's index (8), and the
+/// reply or why not as a part. An answer has `most` bytes: a reply beyond is left out, and who
+/// proposed learns that.
+pub(crate) fn encode_results(
+    results: Vec<Result<(u64, Bytes), ServiceError>>,
+    most: usize,
+) -> Bytes {
+    let mut left = most.saturating_sub(results.len() * (RESULT_HEAD + WHY_BYTES));
+    let mut answer = BytesMut::new();
+    for result in results {
+        let (number, index, text) = match result {
+            Ok((index, reply)) if reply.len() <= left => (0, index, reply),
+            Ok((index, _)) => {
+                let why =
+                    format!("applied as entry {index}, but its reply does not fit the answer");
+                (code::UNKNOWN_OUTCOME, index, why.into())
+            }
+            Err(e) => {
+                let mut why = e.message.into_bytes();
+                why.truncate(WHY_BYTES);
+                (e.code, 0, why.into())
+            }
+        };
+        left = left.saturating_sub(text.len());
+        answer.put_u16(number);
+        answer.put_u64(index);
+        put_part(&mut answer, &text);
+    }
+    answer.freeze()
+}
+
+/// Bytes of why a proposal failed.
+const WHY_BYTES: usize = 256;
+
+/// What [`encode_results`] wrote of `count` proposals. An error of the whole where it cannot be read:
+/// any of them may have been applied.
+pub(crate) fn decode_results(
+    mut answer: Bytes,
+    count: usize,
+) -> Result<Vec<Result<(u64, Bytes), ServiceError>>, ServiceError> {
+    let mut results = Vec::with_capacity(count);
+    let unreadable = || {
+        let why = "the leader's answer cannot be read";
+        ServiceError::new(code::UNKNOWN_OUTCOME, why)
+    };
+    for _ in 0..count {
+        let number = answer.try_get_u16().map_err(|_| unreadable())?;
+        let index = answer.try_get_u64().map_err(|_| unreadable())?;
+        let text = take_part(&mut answer).ok_or_else(unreadable)?;
+        results.push(match number {
+            0 => Ok((index, text)),
+            number => Err(ServiceError::new(number, String::from_utf8_lossy(&text))),
+        });
+    }
+    Ok(results)
 }
 
 pub(crate) fn decode_head(mut message: Bytes) -> Result<(GroupId, Kind, Bytes), ServiceError> {
@@ -133,15 +225,56 @@ mod tests {
 
     #[test]
     fn messages_have_the_bytes_they_always_had() {
-        let message = encode(GroupId::Region(RegionId(3)), Kind::Propose, &7u8);
-        assert_eq!(&message[..], [1, 0, 0, 0, 0, 0, 1, 0, 3, 7, 7]);
+        let message = encode(GroupId::Region(RegionId(3)), Kind::ReadIndex, &7u8);
+        assert_eq!(&message[..], [1, 0, 0, 0, 0, 0, 1, 0, 3, 8, 7]);
         let (group, kind, body) = decode_head(message).unwrap();
         assert_eq!(
             (group, kind, &body[..]),
-            (GroupId::Region(RegionId(3)), Kind::Propose, &[7][..])
+            (GroupId::Region(RegionId(3)), Kind::ReadIndex, &[7][..])
         );
         assert!(decode_head(Bytes::from_static(&[1, 2])).is_err());
         assert!(decode_head(Bytes::from_static(&[9, 0, 0, 0, 0, 0, 0, 0, 1, 1])).is_err());
         assert!(decode_head(Bytes::from_static(&[1, 0, 0, 0, 0, 0, 0, 0, 1, 99])).is_err());
+    }
+
+    #[test]
+    fn several_proposals_in_one_message() {
+        let parts: [&[u8]; 3] = [&[1, 2], &[], &[3]];
+        let message = encode_many(GroupId::Directory, Kind::ProposeMany, parts.into_iter());
+        let bytes = [
+            1, 0, 0, 0, 0, 0, 0, 0, 1, 10, 0, 0, 0, 2, 1, 2, 0, 0, 0, 0, 0, 0, 0, 1, 3,
+        ];
+        assert_eq!(&message[..], bytes);
+        let (_, kind, body) = decode_head(message).unwrap();
+        assert_eq!(kind, Kind::ProposeMany);
+        assert_eq!(decode_many(body.clone(), 3).unwrap(), parts);
+        let many = decode_many(body.clone(), 2).unwrap_err();
+        assert_eq!(many.code, code::UNREADABLE, "{many}");
+        let cut = decode_many(body.slice(..body.len() - 1), 3).unwrap_err();
+        assert_eq!(cut.code, code::UNREADABLE, "{cut}");
+    }
+
+    #[test]
+    fn each_proposal_has_its_result() {
+        let refused = ServiceError::new(code::NOT_LEADER, "no");
+        let reply = Bytes::from(vec![9; 100]);
+        let results = vec![
+            Ok((7, reply.clone())),
+            Err(refused.clone()),
+            Ok((8, Bytes::from(vec![1; 100]))),
+        ];
+        let room = 3 * (RESULT_HEAD + WHY_BYTES);
+        let whole = encode_results(results.clone(), room + 200);
+        assert!(whole.len() <= room + 200);
+        assert_eq!(decode_results(whole.clone(), 3).unwrap(), results);
+        assert!(decode_results(whole.slice(..whole.len() - 1), 3).is_err());
+        let short = encode_results(results, room + 199);
+        assert!(short.len() <= room + 199);
+        let short = decode_results(short, 3).unwrap();
+        assert_eq!(short[0], Ok((7, reply)));
+        assert_eq!(short[1], Err(refused));
+        let left_out = short[2].clone().unwrap_err();
+        assert_eq!(left_out.code, code::UNKNOWN_OUTCOME);
+        assert!(left_out.message.contains("entry 8"), "{left_out}");
     }
 }

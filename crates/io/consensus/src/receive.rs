@@ -2,7 +2,7 @@
 
 use crate::{
     change::{MembershipChange, change_here},
-    config::{Proposal, Types},
+    config::Types,
     group::GroupCore,
     platform::Platform,
     protocol::{self, Kind, SnapshotInstall, SnapshotPart, code},
@@ -11,10 +11,7 @@ use crate::{
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
 use mesh::ServiceError;
-use openraft::{
-    Snapshot,
-    errors::{ClientWriteError, RaftError},
-};
+use openraft::{Snapshot, errors::RaftError};
 use sansio::Replicated;
 use std::{io, sync::Arc};
 
@@ -64,37 +61,12 @@ impl<M: Replicated, P: Platform> GroupCore<M, P> {
             }
             Kind::SnapshotPart => self.take_part(decode(&body)?).await,
             Kind::SnapshotInstall => self.install(decode(&body)?).await,
-            Kind::Propose => {
-                let (index, reply) = self.write_here(body).await?;
-                Ok([&index.to_be_bytes()[..], &reply].concat().into())
-            }
+            Kind::ProposeMany => self.take_proposals(body).await,
             Kind::ReadIndex => Ok(answer(&self.read_index_here().await?)),
             Kind::Change => {
                 let change: MembershipChange = decode(&body)?;
                 change_here(&self.raft, &change).await?;
                 Ok(Bytes::new())
-            }
-        }
-    }
-
-    /// Proposes an encoded command on this member, which must lead.
-    pub(crate) async fn write_here(&self, command: Bytes) -> Result<(u64, Bytes), ServiceError> {
-        let proposal = Proposal {
-            wall: P::wall(),
-            command,
-        };
-        match self.raft.client_write(proposal).await {
-            Ok(written) => Ok((written.log_id.index, written.data)),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(f))) => {
-                Err(ServiceError::new(code::NOT_LEADER, f.to_string()))
-            }
-            Err(RaftError::APIError(e @ ClientWriteError::LogEntryDiscarded(_))) => {
-                Err(ServiceError::new(code::UNKNOWN_OUTCOME, e.to_string()))
-            }
-            Err(RaftError::APIError(e)) => Err(ServiceError::new(code::REFUSED, e.to_string())),
-            // It may have been written before the group stopped.
-            Err(RaftError::Fatal(e)) => {
-                Err(ServiceError::new(code::UNKNOWN_OUTCOME, e.to_string()))
             }
         }
     }
