@@ -99,7 +99,8 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
         }
     }
 
-    fn apply_entry(&self, entry: crate::config::Entry) -> io::Result<Reply> {
+    /// The reply is empty unless somebody here `waits` for it.
+    fn apply_entry(&self, entry: crate::config::Entry, waits: bool) -> io::Result<Reply> {
         let index = entry.log_id.index;
         let mut held = self.0.held.write();
         let (reply, events) = match entry.payload {
@@ -125,8 +126,13 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
                     wall: proposal.wall,
                 };
                 let reply = held.machine.apply(context, command, &mut events);
-                let reply = postcard::to_stdvec(&reply).map_err(io::Error::other)?;
-                (Reply::from(reply), Some(events))
+                let reply = match waits {
+                    true => postcard::to_stdvec(&reply)
+                        .map_err(io::Error::other)?
+                        .into(),
+                    false => Reply::new(),
+                };
+                (reply, Some(events))
             }
         };
         held.last = Some(entry.log_id);
@@ -211,7 +217,7 @@ impl<M: Replicated, P: Platform> RaftStateMachine<Types<P>> for Machine<M, P> {
     {
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
-            let reply = self.apply_entry(entry).inspect_err(|e| {
+            let reply = self.apply_entry(entry, responder.is_some()).inspect_err(|e| {
                 tracing::error!(group = %self.0.group, error = %e, "the group stops on this member");
             })?;
             if let Some(responder) = responder {
