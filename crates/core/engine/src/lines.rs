@@ -250,12 +250,15 @@ impl Engine {
             .get(&campaign)
             .is_some_and(|c| c.state == CampaignState::Running);
         let required = self.facts.consent_required(campaign);
-        let (good, bad): (Vec<_>, Vec<_>) = leads.into_iter().partition(|lead| {
-            running
+        let barred = self.permit.dnc().bars_each(&leads, required, now.wall);
+        let (mut good, mut bad) = (Vec::with_capacity(leads.len()), Vec::new());
+        for (lead, barred) in leads.into_iter().zip(barred) {
+            let dialed = running
                 && !self.draining
-                && !self.permit.expired(now.monotonic, region, lead.session)
-                && !self.permit.dnc().bars(lead, required, now.wall)
-        });
+                && !barred
+                && !self.permit.expired(now.monotonic, region, lead.session);
+            if dialed { &mut good } else { &mut bad }.push(lead);
+        }
         self.give_back(bad);
         self.hoppers.put(campaign, good);
         self.pace_soon(now);

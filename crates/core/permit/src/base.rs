@@ -145,6 +145,10 @@ pub trait BaseLookup: fmt::Debug + Send + Sync {
     /// Whether the number is in the base: exact.
     fn contains(&self, number: PhoneNumber) -> bool;
 
+    /// [`BaseLookup::contains`] for many numbers, each answer in its place of `found`, which is as
+    /// long: several times faster than one by one.
+    fn contains_many(&self, numbers: &[PhoneNumber], found: &mut [bool]);
+
     /// Which base it is, for the record of each attempt.
     fn id(&self) -> DncBaseId;
 

@@ -130,8 +130,26 @@ impl DncSet {
     /// Whether do-not-call, a freeze or the lack of consent forbids a lead at `wall`. `required` says
     /// that the campaign's rule pack asks for consent; the campaign itself may.
     pub fn bars(&self, lead: &LeasedLead, required: bool, wall: WallTime) -> bool {
+        self.in_base(lead.number) || self.bars_beside_base(lead, required, wall)
+    }
+
+    /// [`DncSet::bars`] for each of many leads, which ask the base together.
+    pub fn bars_each(&self, leads: &[LeasedLead], required: bool, wall: WallTime) -> Vec<bool> {
+        let mut barred = vec![false; leads.len()];
+        if let Some(base) = &self.base {
+            let numbers: Vec<_> = leads.iter().map(|lead| lead.number).collect();
+            base.contains_many(&numbers, &mut barred);
+        }
+        for (barred, lead) in barred.iter_mut().zip(leads) {
+            *barred = (*barred && !self.clearance.is_lifted(lead.number))
+                || self.bars_beside_base(lead, required, wall);
+        }
+        barred
+    }
+
+    fn bars_beside_base(&self, lead: &LeasedLead, required: bool, wall: WallTime) -> bool {
         let (number, campaign) = (lead.number, lead.campaign);
-        self.covers(number, campaign, lead.lead.region())
+        self.covers_beside_base(number, campaign, lead.lead.region())
             || self.is_frozen(number, wall)
             || ((required || self.requires_consent(campaign))
                 && self.consent(number, campaign, wall).is_none())
@@ -261,8 +279,16 @@ impl DncSet {
     /// Whether an attempt at this number, for this campaign and from this region, is forbidden by an
     /// entry, a pattern or the base. (Freezes end by themselves: [`DncSet::is_frozen`].)
     pub fn covers(&self, number: PhoneNumber, campaign: CampaignId, region: RegionId) -> bool {
+        self.in_base(number) || self.covers_beside_base(number, campaign, region)
+    }
+
+    fn covers_beside_base(
+        &self,
+        number: PhoneNumber,
+        campaign: CampaignId,
+        region: RegionId,
+    ) -> bool {
         if self.mesh.contains_key(&number)
-            || self.in_base(number)
             || (self.clearance.pattern_for(number, campaign, region)).is_some()
         {
             return true;
@@ -283,13 +309,44 @@ mod tests {
     use super::*;
 
     use crate::base::{BaseAbout, MemoryBase};
-    use domain::Target;
+    use domain::{AttemptId, LeadId, LeadProfile, ListId, SessionId, Target};
 
     const CAMPAIGN: CampaignId = CampaignId(1);
     const REGION: RegionId = RegionId(2);
 
     fn number(last: u64) -> PhoneNumber {
         PhoneNumber::from_digits(14_155_550_100 + last).unwrap()
+    }
+
+    #[test]
+    fn many_are_judged_as_each_alone() {
+        let listed = (0..40).map(|n| number(2 * n)).collect();
+        let about = BaseAbout {
+            source: "a test".into(),
+            built_at: WallTime::EPOCH,
+        };
+        let lead = |number| LeasedLead {
+            lead: LeadId::new(REGION, 1),
+            attempt: AttemptId::new(REGION, 1, 0),
+            session: SessionId(1),
+            campaign: CAMPAIGN,
+            list: ListId(1),
+            number,
+            zones: Vec::new(),
+            attempt_count: 1,
+            profile: LeadProfile::default(),
+        };
+        let mut set = DncSet::new();
+        set.set_base(Some(Arc::new(MemoryBase::of(&listed, about).unwrap())));
+        set.add(number(1), DncScope::Mesh, 5);
+        set.add(number(3), DncScope::Region(REGION), 6);
+        let leads: Vec<_> = (0..80).map(|n| lead(number(n))).collect();
+        let each: Vec<_> = (leads.iter())
+            .map(|lead| set.bars(lead, false, WallTime::EPOCH))
+            .collect();
+        assert_eq!(set.bars_each(&leads, false, WallTime::EPOCH), each);
+        assert_eq!(each.iter().filter(|barred| **barred).count(), 42);
+        assert!(set.bars_each(&[], false, WallTime::EPOCH).is_empty());
     }
 
     #[test]

@@ -246,6 +246,10 @@ impl BaseLookup for DncBase {
         Self::contains(self, number)
     }
 
+    fn contains_many(&self, numbers: &[PhoneNumber], found: &mut [bool]) {
+        Self::contains_many(self, numbers, found);
+    }
+
     fn id(&self) -> DncBaseId {
         Self::id(self)
     }

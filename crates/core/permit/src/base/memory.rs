@@ -52,6 +52,12 @@ impl BaseLookup for MemoryBase {
             .contains(number)
     }
 
+    fn contains_many(&self, numbers: &[PhoneNumber], found: &mut [bool]) {
+        BaseReader::with_layout(&self.bytes, &self.layout)
+            .expect("the layout is that of these bytes")
+            .contains_many(numbers, found);
+    }
+
     fn id(&self) -> DncBaseId {
         self.layout.id()
     }

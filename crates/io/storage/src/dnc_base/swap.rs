@@ -56,6 +56,10 @@ impl BaseLookup for DncBaseSwap {
         Self::contains(self, number)
     }
 
+    fn contains_many(&self, numbers: &[PhoneNumber], found: &mut [bool]) {
+        self.current.load().contains_many(numbers, found);
+    }
+
     fn id(&self) -> DncBaseId {
         self.current.load().id()
     }
