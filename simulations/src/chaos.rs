@@ -9,8 +9,8 @@ use crate::{
     carrier::witness::{self, Event},
     checker::{Check, Class, Verdict},
     world::{
-        Evidence, Problem, Wait, World, WorldConfig, clock_library, holds, small_disks_work,
-        wall_ms,
+        DncAnswer, Evidence, Problem, Wait, World, WorldConfig, add_do_not_call, clock_library,
+        holds, small_disks_work, wall_ms,
     },
 };
 use anyhow::Context as _;
@@ -18,14 +18,18 @@ use sansio::{Seed, Stream};
 use serde_json::json;
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::task::JoinSet;
 
 /// Session and do-not-call freshness of the run: the shortest allowed, so that much happens.
 pub const PERMIT: Duration = Duration::from_secs(5);
 /// Somebody who did not answer rests this long.
 const REST: Duration = Duration::from_secs(20);
 const ATTEMPTS_MAX: u32 = 3;
+/// Opt-outs on their way at a time.
+const ASKING: usize = 4;
 /// How long a member that is whole again may need to dial.
 const BACK: Duration = Duration::from_secs(60);
 /// How long calls and records may need to come to their end after the last fault: networks let
@@ -98,9 +102,14 @@ struct Run<'a, F> {
     draws: Stream,
     say: F,
     began: Instant,
+    /// Opt-outs on their way.
+    asked: JoinSet<Asked>,
     /// Numbers whose opt-out nobody confirmed yet.
     owed: Vec<String>,
 }
+
+/// Who asked to be left alone, how long that took, and what was answered, if anything in time.
+type Asked = (String, Duration, Option<anyhow::Result<DncAnswer>>);
 
 /// Runs a script; every member is whole again afterwards.
 ///
@@ -118,6 +127,7 @@ pub async fn run(
         draws: Seed::from_u64(seed).stream("opt-outs"),
         say,
         began: Instant::now(),
+        asked: JoinSet::new(),
         owed: Vec::new(),
     };
     for fault in script {
@@ -146,7 +156,7 @@ impl<F: FnMut(&str)> Run<'_, F> {
             Fault::FullDisk { member, .. } => self.world.fill_disk(member)?,
             Fault::Clock { member, ahead, .. } => self.world.set_clock(member, *ahead)?,
         }
-        self.opt_out().await?;
+        self.opt_out()?;
         tokio::time::sleep(
             fault
                 .span()
@@ -214,32 +224,52 @@ impl<F: FnMut(&str)> Run<'_, F> {
         Ok(())
     }
 
-    /// Somebody wants to be left alone, called before or not; what is refused is asked again at
-    /// the end.
-    async fn opt_out(&mut self) -> anyhow::Result<()> {
+    /// Somebody wants to be left alone, called before or not. Nobody waits for the answer: faults go
+    /// on meanwhile. What is refused is asked again at the end.
+    fn opt_out(&mut self) -> anyhow::Result<()> {
+        while let Some(asked) = self.asked.try_join_next() {
+            self.answered(asked?)?;
+        }
+        if self.asked.len() == ASKING {
+            return Ok(());
+        }
         let leads = self.world.leads();
         let number = leads[self.draws.below(leads.len() as u32) as usize].clone();
-        let began = Instant::now();
-        let added = self.world.add_do_not_call(&number, Wait::Effective);
-        match tokio::time::timeout(PERMIT * 3, added).await {
-            Ok(Ok(_)) => self.outcome.opt_outs.push(began.elapsed()),
-            Ok(Err(error)) => {
-                // A coordinator that is down or held answers nothing; one that lives says why.
+        let api = Arc::clone(self.world.api());
+        self.asked.spawn(async move {
+            let began = Instant::now();
+            let added = add_do_not_call(&api, &number, Wait::Effective);
+            let answer = tokio::time::timeout(PERMIT * 3, added).await.ok();
+            (number, began.elapsed(), answer)
+        });
+        Ok(())
+    }
+
+    fn answered(&mut self, (number, took, answer): Asked) -> anyhow::Result<()> {
+        match answer {
+            Some(Ok(answer)) => {
+                anyhow::ensure!(answer.state == "effective", "it is {}", answer.state);
+                self.world.expect_never_since(&number, answer.at_ms);
+                self.outcome.opt_outs.push(took);
+                return Ok(());
+            }
+            // A coordinator that is down or held answers nothing; one that lives says why.
+            Some(Err(error)) => {
                 if let Some(problem) = error.downcast_ref::<Problem>() {
                     anyhow::ensure!(problem.status == 503, "{problem}");
                 }
-                self.outcome.refused += 1;
-                self.owed.push(number);
             }
-            Err(_) => {
-                self.outcome.refused += 1;
-                self.owed.push(number);
-            }
+            None => {}
         }
+        self.outcome.refused += 1;
+        self.owed.push(number);
         Ok(())
     }
 
     async fn settle_owed(&mut self) -> anyhow::Result<()> {
+        while let Some(asked) = self.asked.join_next().await {
+            self.answered(asked?)?;
+        }
         let deadline = Instant::now() + BACK;
         for number in std::mem::take(&mut self.owed) {
             while let Err(error) = self.world.add_do_not_call(&number, Wait::Effective).await {
