@@ -2,6 +2,7 @@
 //! part and one way, the quorum lost; opt-outs meanwhile. The judge is the carrier's log.
 
 mod script;
+mod window;
 
 pub use script::{Fault, Means, kills, script};
 
@@ -94,6 +95,8 @@ pub struct Outcome {
     pub refused: u32,
     /// Cities alone: which, from and to (wall milliseconds).
     alone: Vec<(String, i64, i64)>,
+    /// When the calling window closed (wall milliseconds), where clocks can be set.
+    closed: Option<i64>,
 }
 
 struct Run<'a, F> {
@@ -111,7 +114,7 @@ struct Run<'a, F> {
 /// Who asked to be left alone, how long that took, and what was answered, if anything in time.
 type Asked = (String, Duration, Option<anyhow::Result<DncAnswer>>);
 
-/// Runs a script; every member is whole again afterwards.
+/// Runs a script; every member is whole again afterwards. Then the calling window closes.
 ///
 /// # Errors
 /// A member does not come back, or the world breaks.
@@ -134,6 +137,10 @@ pub async fn run(
         run.fault(fault).await?;
     }
     run.settle_owed().await?;
+    if run.world.config().clocks.is_some() {
+        (run.say)("          the calling window closes");
+        run.outcome.closed = Some(window::close(run.world).await?);
+    }
     Ok(run.outcome)
 }
 
@@ -341,6 +348,9 @@ pub async fn judge(world: &mut World, outcome: &Outcome) -> anyhow::Result<Verdi
     let mut verdict = evidence.judge(60)?;
     verdict.checks.push(once_answered(&evidence, &never));
     verdict.checks.push(alone(&evidence, outcome));
+    verdict
+        .checks
+        .push(window::closed(&evidence, outcome.closed));
     Ok(verdict)
 }
 

@@ -529,6 +529,15 @@ impl World {
         self.campaign_verb("pause").await
     }
 
+    /// Changes settings of the campaign by JSON merge patch.
+    ///
+    /// # Errors
+    /// The API refuses.
+    pub async fn set_campaign(&self, settings: &Value) -> anyhow::Result<()> {
+        let path = format!("/campaigns/{}", self.campaign);
+        self.api.patch(&path, settings).await.map(drop)
+    }
+
     async fn campaign_verb(&self, verb: &str) -> anyhow::Result<()> {
         let path = format!("/campaigns/{}/{verb}", self.campaign);
         self.api

@@ -114,6 +114,23 @@ impl Api {
         }
     }
 
+    /// Changes an object by JSON merge patch, whatever its version is now.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let url = format!("{}/api/v1{path}", self.base);
+        let found = self.checked(path, self.http.get(&url)).await?;
+        let tag = found.headers().get("etag");
+        let tag = tag.with_context(|| format!("{path} has no ETag"))?.clone();
+        let request = (self.http.patch(url))
+            .header("content-type", "application/merge-patch+json")
+            .header("if-match", tag)
+            .body(body.to_string());
+        let answer = self.checked(path, request).await?.json().await;
+        answer.with_context(|| format!("the answer to {path} is not JSON"))
+    }
+
     /// POST of a CSV file.
     ///
     /// # Errors
