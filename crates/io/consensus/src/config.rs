@@ -59,7 +59,9 @@ pub struct GroupOptions {
     pub election_min: Duration,
     /// and at most.
     pub election_max: Duration,
-    /// Entries after which a snapshot is made.
+    /// Entries after which a snapshot is made, once their commands also have as many bytes as the
+    /// snapshot before: the larger a machine is, the longer its log may grow, so that snapshots
+    /// never cost more than what they save.
     pub snapshot_every: u64,
     /// Entries of log kept behind the newest snapshot, for members that were away.
     pub keep_entries: u64,
@@ -96,7 +98,8 @@ impl GroupOptions {
             // At least the lease and one election: see openraft's #2080.
             quorum_loss_probe_interval: Some(2 * millis(self.election_max) + 500),
             max_payload_entries: 4096,
-            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_every),
+            // See `group::follow`.
+            snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: self.keep_entries,
             purge_batch_size: 256,
             // A follower that lags less than the log kept gets entries, never a snapshot.

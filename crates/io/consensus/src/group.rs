@@ -127,19 +127,24 @@ impl<M: Replicated, P: Platform> fmt::Debug for Group<M, P> {
     }
 }
 
-/// Follows openraft's metrics: who leads, and gauges.
-pub(crate) fn watch_leadership<M: Replicated, P: Platform>(
+/// Follows openraft's metrics: who leads, gauges, and when a snapshot is due.
+pub(crate) fn follow<M: Replicated, P: Platform>(
     id: GroupId,
     raft: &RaftOf<M, P>,
+    machine: Machine<M, P>,
+    snapshot_every: u64,
 ) -> (watch::Receiver<Leadership>, oneshot::Sender<()>) {
     let (sender, receiver) = watch::channel(Leadership::default());
     let mut metrics = raft.metrics();
     let label = id.to_string();
+    let trigger = raft.clone();
+    // The entry up to which a snapshot was asked for.
+    let mut asked = 0;
     let (watching, mut ended) = oneshot::channel::<()>();
     // Ends by itself: nobody waits for it.
     drop(P::Runtime::spawn(async move {
         loop {
-            let (now, failure) =
+            let (now, failure, applied, kept) =
                 {
                     let held = metrics.borrow_watched();
                     let now = Leadership {
@@ -156,6 +161,8 @@ pub(crate) fn watch_leadership<M: Replicated, P: Platform>(
                     (
                         now,
                         held.running_state.as_ref().err().map(|e| e.to_string()),
+                        held.last_applied.as_ref().map_or(0, |l| l.index),
+                        held.snapshot.as_ref().map_or(0, |l| l.index),
                     )
                 };
             let leader = if failure.is_some() { None } else { now.leader };
@@ -177,6 +184,12 @@ pub(crate) fn watch_leadership<M: Replicated, P: Platform>(
                     );
                 }
                 return;
+            }
+            let since = applied.saturating_sub(asked.max(kept));
+            if since >= snapshot_every && machine.has_doubled() {
+                asked = applied;
+                // Where the group has stopped, the next look says so.
+                drop(trigger.trigger().snapshot().await);
             }
             match P::Runtime::select2(&mut ended, metrics.changed()).await {
                 Select2::Second(Ok(())) => {}

@@ -3,7 +3,7 @@
 use crate::{
     config::{GroupId, GroupOptions},
     gather,
-    group::{Group, GroupCore, StartError, watch_leadership},
+    group::{Group, GroupCore, StartError, follow},
     log_store::LogStore,
     machine::{Listener, Machine, group_dir},
     network::Network,
@@ -154,6 +154,7 @@ impl<P: Platform> Groups<P> {
         let log = LogStore::open(&self.journal, id).map_err(files)?;
         let machine = Machine::new(id, initial, snapshots, listener);
         let failed = |why: String| StartError::Raft { group: id, why };
+        let snapshot_every = options.snapshot_every;
         let options = options
             .to_openraft(id)
             .validate()
@@ -171,7 +172,7 @@ impl<P: Platform> Groups<P> {
         )
         .await
         .map_err(|e| failed(e.to_string()))?;
-        let (leadership, watching) = watch_leadership(id, &raft);
+        let (leadership, watching) = follow(id, &raft, machine.clone(), snapshot_every);
         let proposals =
             gather::start::<M, P>(id, self.endpoint.clone(), raft.clone(), leadership.clone());
         let core = Arc::new(GroupCore {

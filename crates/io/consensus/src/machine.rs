@@ -12,7 +12,14 @@ use openraft::{
 };
 use parking_lot::RwLock;
 use sansio::{ApplyContext, Replicated};
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use tokio::sync::{broadcast, watch};
 
 /// Events of one entry.
@@ -52,6 +59,22 @@ pub(crate) struct Shared<M: Replicated, P: Platform> {
     pub(crate) events: broadcast::Sender<Applied<M::Event>>,
     pub(crate) applied: watch::Sender<u64>,
     label: String,
+    growth: Growth,
+}
+
+/// What the log has grown by since the last snapshot.
+#[derive(Debug, Default)]
+struct Growth {
+    /// Bytes of the commands applied since.
+    bytes: AtomicU64,
+    /// Bytes of the snapshot.
+    snapshot: AtomicU64,
+}
+
+impl Growth {
+    fn snapshot_has(&self, bytes: u64) {
+        self.snapshot.store(bytes, Ordering::Relaxed);
+    }
 }
 
 /// Clones share the machine.
@@ -85,7 +108,14 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
             events: broadcast::Sender::new(EVENTS),
             applied: watch::Sender::new(0),
             label: group.to_string(),
+            growth: Growth::default(),
         }))
+    }
+
+    /// Whether the commands applied since the last snapshot have as many bytes as it has.
+    pub(crate) fn has_doubled(&self) -> bool {
+        let growth = &self.0.growth;
+        growth.bytes.load(Ordering::Relaxed) >= growth.snapshot.load(Ordering::Relaxed)
     }
 
     fn tell(&self, index: u64, events: Vec<M::Event>) {
@@ -120,6 +150,8 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
                         ),
                     )
                 })?;
+                let bytes = proposal.command.len() as u64;
+                self.0.growth.bytes.fetch_add(bytes, Ordering::Relaxed);
                 let mut events = Vec::new();
                 let context = ApplyContext {
                     index,
@@ -153,10 +185,12 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
                 last_log_id: held.last,
                 last_membership: held.membership.clone(),
             };
+            self.0.growth.bytes.store(0, Ordering::Relaxed);
             (held.machine.snapshot(), meta)
         };
         let paused = started.elapsed();
         let file = self.0.snapshots.write(meta, &body)?;
+        self.0.growth.snapshot_has(file.length);
         metrics::histogram!("dialmesh_raft_snapshot_pause_seconds", "group" => self.0.label.clone())
             .record(paused.as_secs_f64());
         metrics::gauge!("dialmesh_raft_snapshot_bytes", "group" => self.0.label.clone())
@@ -178,6 +212,8 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
             held.machine = machine;
             held.last = meta.last_log_id;
             held.membership = meta.last_membership.clone();
+            self.0.growth.bytes.store(0, Ordering::Relaxed);
+            self.0.growth.snapshot_has(file.length);
             held.machine.reset_event()
         };
         self.tell(index, vec![reset]);
@@ -243,6 +279,9 @@ impl<M: Replicated, P: Platform> RaftStateMachine<Types<P>> for Machine<M, P> {
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<P>>, io::Error> {
         let snapshots = self.0.snapshots.clone();
         let newest = P::blocking(move || snapshots.newest()).await?;
+        if let Some(file) = &newest {
+            self.0.growth.snapshot_has(file.length);
+        }
         Ok(newest.map(|file| Snapshot {
             meta: file.meta.clone(),
             snapshot: file,
