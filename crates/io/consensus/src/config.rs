@@ -72,8 +72,9 @@ impl Default for GroupOptions {
         Self {
             // A dead leader is replaced within 3 s: silence for the lease (`election_max`) and
             // one election timeout, at most 1.8 s, then two rounds of votes over links of up to
-            // 300 ms, and the aftermath of what was on its way.
-            heartbeat: Duration::from_millis(200),
+            // 300 ms, and the aftermath of what was on its way. A heartbeat that is not answered
+            // before the next counts for nothing: no link between voters may be slower than that.
+            heartbeat: Duration::from_millis(300),
             election_min: Duration::from_millis(500),
             election_max: Duration::from_millis(900),
             snapshot_every: 50_000,

@@ -5,6 +5,7 @@ use crate::{
     config::GroupId,
     gather::Inbox,
     machine::{Applied, Machine},
+    pipeline::Lines,
     platform::{
         InstantOf, MeshLink, Native, Platform, now, runtime::AsyncRuntime, runtime::Instant,
         runtime::Select2, within,
@@ -98,6 +99,8 @@ pub(crate) struct GroupCore<M: Replicated, P: Platform> {
     pub(crate) raft: RaftOf<M, P>,
     pub(crate) machine: Machine<M, P>,
     pub(crate) receiving: Arc<Mutex<()>>,
+    /// Entries that come from leaders.
+    pub(crate) lines: Lines,
     pub(crate) leadership: watch::Receiver<Leadership>,
     /// Dropped with the core, which ends the task that follows the leadership.
     #[expect(dead_code, reason = "its drop is what it is for")]

@@ -7,6 +7,7 @@ use crate::{
     log_store::LogStore,
     machine::{Listener, Machine, group_dir},
     network::Network,
+    pipeline::Lines,
     platform::{MeshLink, Native, NativeFiles, Platform},
     protocol::{SERVICE, code, decode_head},
     receive::Receive,
@@ -82,13 +83,17 @@ impl<P: Platform> fmt::Debug for Groups<P> {
 struct Demultiplex(Running);
 
 impl Service for Demultiplex {
-    fn call(&self, _: MemberId, request: Bytes) -> BoxFuture<'static, Result<Bytes, ServiceError>> {
+    fn call(
+        &self,
+        from: MemberId,
+        request: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, ServiceError>> {
         let (group, kind, body) = match decode_head(request) {
             Ok(parts) => parts,
             Err(e) => return async move { Err(e) }.boxed(),
         };
         match self.0.read().get(&group) {
-            Some(running) => running.receive(kind, body),
+            Some(running) => running.receive(from, kind, body),
             None => {
                 let text = format!("{group} does not run on this member");
                 async move { Err(ServiceError::new(code::UNKNOWN_GROUP, text)) }.boxed()
@@ -162,6 +167,7 @@ impl<P: Platform> Groups<P> {
         let network = Network::<P> {
             endpoint: self.endpoint.clone(),
             group: id,
+            opened: 0,
         };
         let raft = Raft::new(
             self.endpoint.member().0,
@@ -182,6 +188,7 @@ impl<P: Platform> Groups<P> {
             raft,
             machine,
             receiving: Arc::default(),
+            lines: Lines::default(),
             leadership,
             watching,
             proposals,

@@ -19,6 +19,7 @@ mod groups;
 mod log_store;
 mod machine;
 mod network;
+mod pipeline;
 pub mod platform;
 mod propose;
 mod protocol;

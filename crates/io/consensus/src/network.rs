@@ -3,6 +3,7 @@
 use crate::{
     config::{GroupId, LogId, Types, Vote},
     machine::SnapshotOf,
+    pipeline::{self, Answered, Place},
     platform::{
         MeshLink, Platform,
         runtime::{AsyncRuntime, Select2},
@@ -12,6 +13,7 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{MemberId, limits::RPC_BYTES};
+use futures::{FutureExt, Stream, future::BoxFuture, stream::BoxStream};
 use mesh::{Priority, RpcError};
 use openraft::{
     EmptyNode, OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2,
@@ -35,6 +37,8 @@ const INSTALL_TIME: Duration = Duration::from_secs(110);
 pub(crate) struct Network<P: Platform> {
     pub(crate) endpoint: P::Mesh,
     pub(crate) group: GroupId,
+    /// How many ways to followers were opened.
+    pub(crate) opened: u64,
 }
 
 impl<P: Platform> Clone for Network<P> {
@@ -42,6 +46,7 @@ impl<P: Platform> Clone for Network<P> {
         Self {
             endpoint: self.endpoint.clone(),
             group: self.group,
+            opened: self.opened,
         }
     }
 }
@@ -50,9 +55,15 @@ impl<P: Platform> RaftNetworkFactory<Types<P>> for Network<P> {
     type Network = Link<P>;
 
     async fn new_client(&mut self, target: u64, _: &EmptyNode) -> Link<P> {
+        // Unlike any line that this member had, over its restarts as well: no follower may take
+        // what comes for a part of an earlier one.
+        self.opened += 1;
+        let line = self.opened << 48 ^ P::wall().as_millis() as u64;
         Link {
             network: self.clone(),
             target: MemberId(target),
+            line,
+            sessions: 0,
         }
     }
 }
@@ -61,6 +72,10 @@ impl<P: Platform> RaftNetworkFactory<Types<P>> for Network<P> {
 pub(crate) struct Link<P: Platform> {
     network: Network<P>,
     target: MemberId,
+    /// Names this way to the follower.
+    line: u64,
+    /// How many sessions of entries were begun on it.
+    sessions: u64,
 }
 
 fn broken<P: Platform>(why: impl ToString) -> RPCError<Types<P>> {
@@ -104,6 +119,39 @@ impl<P: Platform> Link<P> {
             .send(action, message, deadline, Priority::Urgent)
             .await?;
         postcard::from_bytes(&answer).map_err(broken)
+    }
+
+    /// Sends entries, with their place where others may be on their way.
+    pub(crate) async fn append(
+        &self,
+        mut request: AppendEntriesRequest<Types<P>>,
+        place: Option<Place>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types<P>>, RPCError<Types<P>>> {
+        let deadline = if request.entries.is_empty() {
+            option.hard_ttl()
+        } else {
+            APPEND_TIME
+        };
+        let whole = request.entries.len();
+        // One message holds what fits; openraft goes on behind it. One entry always fits.
+        loop {
+            let message = encode(self.network.group, Kind::Append, &(place, &request));
+            if message.len() > RPC_BYTES && request.entries.len() > 1 {
+                request.entries.truncate(request.entries.len() / 2);
+                continue;
+            }
+            let answer = self
+                .send(RPCTypes::AppendEntries, message, deadline, Priority::Urgent)
+                .await?;
+            let answer = postcard::from_bytes(&answer).map_err(broken)?;
+            return Ok(match answer {
+                AppendEntriesResponse::Success if request.entries.len() < whole => {
+                    AppendEntriesResponse::PartialSuccess(last_id(&request))
+                }
+                other => other,
+            });
+        }
     }
 
     async fn send_snapshot(
@@ -155,7 +203,7 @@ impl<P: Platform> Link<P> {
     }
 }
 
-fn last_id<P: Platform>(request: &AppendEntriesRequest<Types<P>>) -> Option<LogId> {
+pub(crate) fn last_id<P: Platform>(request: &AppendEntriesRequest<Types<P>>) -> Option<LogId> {
     request
         .entries
         .last()
@@ -168,33 +216,28 @@ impl<P: Platform> RaftNetworkV2<Types<P>> for Link<P> {
 
     async fn append_entries(
         &mut self,
-        mut request: AppendEntriesRequest<Types<P>>,
+        request: AppendEntriesRequest<Types<P>>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types<P>>, RPCError<Types<P>>> {
-        let deadline = if request.entries.is_empty() {
-            option.hard_ttl()
-        } else {
-            APPEND_TIME
+        self.append(request, None, option).await
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Answered<P>>, RPCError<Types<P>>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types<P>>> + OptionalSend + Unpin + 'static,
+    {
+        self.sessions += 1;
+        let place = Place {
+            line: self.line,
+            session: self.sessions,
+            number: 0,
         };
-        let whole = request.entries.len();
-        // One message holds what fits; openraft goes on behind it. One entry always fits.
-        loop {
-            let message = encode(self.network.group, Kind::Append, &request);
-            if message.len() > RPC_BYTES && request.entries.len() > 1 {
-                request.entries.truncate(request.entries.len() / 2);
-                continue;
-            }
-            let answer = self
-                .send(RPCTypes::AppendEntries, message, deadline, Priority::Urgent)
-                .await?;
-            let answer = postcard::from_bytes(&answer).map_err(broken)?;
-            return Ok(match answer {
-                AppendEntriesResponse::Success if request.entries.len() < whole => {
-                    AppendEntriesResponse::PartialSuccess(last_id(&request))
-                }
-                other => other,
-            });
-        }
+        let answers = pipeline::send(self, place, input, option);
+        std::future::ready(Ok(answers)).boxed()
     }
 
     async fn vote(

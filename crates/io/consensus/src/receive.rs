@@ -4,26 +4,38 @@ use crate::{
     change::{MembershipChange, change_here},
     config::Types,
     group::GroupCore,
+    pipeline::Place,
     platform::Platform,
     protocol::{self, Kind, SnapshotInstall, SnapshotPart, code},
     snapshot::SnapshotFile,
 };
 use bytes::Bytes;
+use domain::MemberId;
 use futures::future::{BoxFuture, FutureExt};
 use mesh::ServiceError;
 use openraft::{Snapshot, errors::RaftError};
 use sansio::Replicated;
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, task::Poll};
 
 /// A group of any machine, as the mesh sees it.
 pub(crate) trait Receive: Send + Sync {
-    fn receive(&self, kind: Kind, body: Bytes) -> BoxFuture<'static, Result<Bytes, ServiceError>>;
+    fn receive(
+        &self,
+        from: MemberId,
+        kind: Kind,
+        body: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, ServiceError>>;
 }
 
 impl<M: Replicated, P: Platform> Receive for Arc<GroupCore<M, P>> {
-    fn receive(&self, kind: Kind, body: Bytes) -> BoxFuture<'static, Result<Bytes, ServiceError>> {
+    fn receive(
+        &self,
+        from: MemberId,
+        kind: Kind,
+        body: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, ServiceError>> {
         let core = Arc::clone(self);
-        async move { core.handle(kind, body).await }.boxed()
+        async move { core.handle(from, kind, body).await }.boxed()
     }
 }
 
@@ -32,17 +44,30 @@ fn stopped(e: impl ToString) -> ServiceError {
 }
 
 impl<M: Replicated, P: Platform> GroupCore<M, P> {
-    async fn handle(&self, kind: Kind, body: Bytes) -> Result<Bytes, ServiceError> {
+    /// Hands entries to openraft in the order in which they were sent.
+    async fn append(&self, from: MemberId, body: &[u8]) -> Result<Bytes, ServiceError> {
+        let (place, request): (Option<Place>, _) = protocol::decode(body)?;
+        let answered = match place {
+            None => self.raft.append_entries(request).await,
+            Some(place) => {
+                self.lines.turn::<P>(from, place).await;
+                let mut answered = std::pin::pin!(self.raft.append_entries(request));
+                // They are in openraft's queue once it was polled.
+                let polled = futures::poll!(&mut answered);
+                self.lines.taken(from, place);
+                match polled {
+                    Poll::Ready(answered) => answered,
+                    Poll::Pending => answered.await,
+                }
+            }
+        };
+        Ok(protocol::answer(&answered.map_err(stopped)?))
+    }
+
+    async fn handle(&self, from: MemberId, kind: Kind, body: Bytes) -> Result<Bytes, ServiceError> {
         use protocol::{answer, decode};
         match kind {
-            Kind::Append => {
-                let answered = self
-                    .raft
-                    .append_entries(decode(&body)?)
-                    .await
-                    .map_err(stopped)?;
-                Ok(answer(&answered))
-            }
+            Kind::Append => self.append(from, &body).await,
             Kind::Vote => Ok(answer(
                 &self.raft.vote(decode(&body)?).await.map_err(stopped)?,
             )),
