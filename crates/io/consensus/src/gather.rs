@@ -50,7 +50,7 @@ const AFTERMATH: Duration = Duration::from_millis(400);
 /// and the way there and back.
 const QUORUM_AGE: Duration = Duration::from_millis(900);
 /// How long the leader then asks for a new one.
-const QUORUM_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const QUORUM_WAIT: Duration = Duration::from_millis(500);
 
 type Answer = Result<(u64, Bytes), Miss>;
 

@@ -5,13 +5,15 @@
 //! time, so that what comes meanwhile goes together.
 //!
 //! Each message is a stream of its own below, so they may overtake each other. The follower takes
-//! them in the order of their numbers; where one is missing for [`PATIENCE`] it goes on without,
-//! and Raft's own check of the entry before finds the gap.
+//! them in the order of their numbers; where one is missing for [`PATIENCE`] it refuses those behind
+//! it, and the leader begins anew. It must not show them to Raft: the answer to entries behind a gap
+//! is a conflict, and the gap may be filled by the time the leader reads that.
 
 use crate::{
     config::Types,
     network::{Link, last_id},
     platform::{InstantOf, Platform, now, runtime::AsyncRuntime, within},
+    protocol::code,
 };
 use domain::MemberId;
 use futures::{
@@ -19,6 +21,7 @@ use futures::{
     future::BoxFuture,
     stream::{self, BoxStream, FuturesOrdered},
 };
+use mesh::ServiceError;
 use openraft::{
     OptionalSend,
     errors::RPCError,
@@ -196,14 +199,24 @@ impl Known {
 }
 
 impl Lines {
-    /// Waits until the messages before this one were taken, or are given up.
-    pub(crate) async fn turn<P: Platform>(&self, from: MemberId, place: Place) {
+    /// Waits until the messages before this one were taken.
+    ///
+    /// # Errors
+    /// One of them does not come, or the leader has begun a later session.
+    pub(crate) async fn turn<P: Platform>(
+        &self,
+        from: MemberId,
+        place: Place,
+    ) -> Result<(), ServiceError> {
+        let gap = |why: &str| ServiceError::new(code::GAP, why);
         let Some(mut next) = self.0.lock().follow(from, place) else {
-            return;
+            return Err(gap("the leader has begun to send entries anew"));
         };
-        let reached = async { drop(next.wait_for(|next| *next >= place.number).await) };
-        if within::<P, _>(PATIENCE, reached).await.is_none() {
-            tracing::debug!(%from, ?place, "the entries before these did not come");
+        let reached = next.wait_for(|next| *next >= place.number);
+        match within::<P, _>(PATIENCE, reached).await {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(_)) => Err(gap("the leader has begun to send entries anew")),
+            None => Err(gap("entries before these did not come")),
         }
     }
 
@@ -231,34 +244,33 @@ mod tests {
     #[tokio::test]
     async fn messages_have_their_turn_in_order() {
         let lines = Lines::default();
-        lines.turn::<Native>(FROM, place(1, 0)).await;
+        lines.turn::<Native>(FROM, place(1, 0)).await.unwrap();
         let second = lines.turn::<Native>(FROM, place(1, 1));
         let mut second = std::pin::pin!(second);
         assert!(futures::poll!(&mut second).is_pending(), "it overtook");
         lines.taken(FROM, place(1, 0));
-        second.await;
-        // A later session waits for nothing of the one before, nor does what is left of that.
+        second.await.unwrap();
+        // A later session waits for nothing of the one before, and ends it.
         let third = lines.turn::<Native>(FROM, place(1, 3));
         let mut third = std::pin::pin!(third);
         assert!(futures::poll!(&mut third).is_pending());
-        lines.turn::<Native>(FROM, place(2, 0)).await;
-        third.await;
+        lines.turn::<Native>(FROM, place(2, 0)).await.unwrap();
+        assert_eq!(third.await.unwrap_err().code, code::GAP);
         lines.taken(FROM, place(1, 3));
         let next = lines.turn::<Native>(FROM, place(2, 1));
         let mut next = std::pin::pin!(next);
         assert!(futures::poll!(&mut next).is_pending(), "of another session");
-        lines.turn::<Native>(FROM, place(1, 9)).await;
+        let late = lines.turn::<Native>(FROM, place(1, 9)).await;
+        assert_eq!(late.unwrap_err().code, code::GAP);
     }
 
     #[tokio::test]
     async fn what_does_not_come_is_not_waited_for_long() {
         let lines = Lines::default();
         let began = std::time::Instant::now();
-        lines.turn::<Native>(FROM, place(1, 5)).await;
+        let gap = lines.turn::<Native>(FROM, place(1, 5)).await.unwrap_err();
+        assert_eq!(gap.code, code::GAP);
         assert!(began.elapsed() >= PATIENCE);
-        lines.taken(FROM, place(1, 5));
-        let mut next = std::pin::pin!(lines.turn::<Native>(FROM, place(1, 6)));
-        assert!(futures::poll!(&mut next).is_ready());
     }
 
     #[test]

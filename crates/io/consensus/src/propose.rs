@@ -2,6 +2,7 @@
 
 use crate::{
     config::GroupId,
+    gather::QUORUM_WAIT,
     group::Group,
     platform::{InstantOf, Platform, now, runtime::Instant, within},
     protocol::code,
@@ -219,6 +220,15 @@ impl<M: Replicated, P: Platform> Group<M, P> {
                 }
                 Err(Miss::Again(why)) if now::<P>() >= deadline => break why,
                 Err(Miss::Again(why)) if unknown.is_none() && now::<P>() >= no_leader_until => {
+                    break why;
+                }
+                // A leader that has no quorum either says so within this time. A try that the
+                // deadline cuts off would leave open what was refused so far.
+                Err(Miss::Again(why))
+                    if unknown.is_none()
+                        && self.leader().is_some()
+                        && now::<P>() + QUORUM_WAIT >= deadline =>
+                {
                     break why;
                 }
                 Err(Miss::Again(_)) => {}

@@ -76,6 +76,8 @@ pub(crate) mod code {
     pub(crate) const REFUSED: u16 = 6;
     /// A snapshot that does not match its checksum.
     pub(crate) const TORN: u16 = 7;
+    /// Entries that others should have come before.
+    pub(crate) const GAP: u16 = 8;
 }
 
 pub(crate) fn encode<T: Serialize>(group: GroupId, kind: Kind, body: &T) -> Bytes {
@@ -143,7 +145,10 @@ pub(crate) fn encode_results(
     let mut answer = BytesMut::new();
     for result in results {
         let (number, index, text) = match result {
-            Ok((index, reply)) if reply.len() <= left => (0, index, reply),
+            Ok((index, reply)) if reply.len() <= left => {
+                left -= reply.len();
+                (0, index, reply)
+            }
             Ok((index, _)) => {
                 let why =
                     format!("applied as entry {index}, but its reply does not fit the answer");
@@ -155,7 +160,6 @@ pub(crate) fn encode_results(
                 (e.code, 0, why.into())
             }
         };
-        left = left.saturating_sub(text.len());
         answer.put_u16(number);
         answer.put_u64(index);
         put_part(&mut answer, &text);

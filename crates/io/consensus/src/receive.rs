@@ -50,7 +50,7 @@ impl<M: Replicated, P: Platform> GroupCore<M, P> {
         let answered = match place {
             None => self.raft.append_entries(request).await,
             Some(place) => {
-                self.lines.turn::<P>(from, place).await;
+                self.lines.turn::<P>(from, place).await?;
                 let mut answered = std::pin::pin!(self.raft.append_entries(request));
                 // They are in openraft's queue once it was polled.
                 let polled = futures::poll!(&mut answered);
