@@ -10,6 +10,7 @@ mod envelope;
 mod origin;
 mod region;
 mod rules;
+mod table;
 
 pub use books::{EffectiveToken, FreshnessBook, KeepAliveRefusal, SessionBook, TickBook};
 pub use directory::{

@@ -184,7 +184,7 @@ impl RegionLedger {
 
     /// Whether there are no leads.
     pub fn is_empty(&self) -> bool {
-        self.book.rows.is_empty()
+        self.book.rows.len() == 0
     }
 
     /// One campaign's counts; no scan.
@@ -387,6 +387,10 @@ impl Replicated for RegionLedger {
 
     fn snapshot(&self) -> Vec<u8> {
         saved::seal(self)
+    }
+
+    fn freeze(&self) -> Box<dyn FnOnce() -> Vec<u8> + Send> {
+        saved::freeze(self)
     }
 
     fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {

@@ -44,6 +44,14 @@ pub trait Replicated: Send + Sync + Sized + 'static {
     /// The whole state as bytes, with a version in front.
     fn snapshot(&self) -> Vec<u8>;
 
+    /// [`Replicated::snapshot`] of the state as it is now, in two steps. Nothing is applied during
+    /// this one, so a machine with much state makes it short; what it returns may take its time on
+    /// another thread.
+    fn freeze(&self) -> Box<dyn FnOnce() -> Vec<u8> + Send> {
+        let bytes = self.snapshot();
+        Box::new(move || bytes)
+    }
+
     /// The state from [`Replicated::snapshot`]'s bytes.
     fn restore(bytes: &[u8]) -> Result<Self, RestoreError>;
 

@@ -178,17 +178,18 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
 
     fn build(&self) -> io::Result<SnapshotFile<P::Files>> {
         let started = now::<P>();
-        // Reads go on meanwhile, applies wait: the machine offers no copy-on-write view.
-        let (body, meta) = {
+        // Reads go on meanwhile, applies wait.
+        let (frozen, meta) = {
             let held = self.0.held.read();
             let meta = SnapshotMeta {
                 last_log_id: held.last,
                 last_membership: held.membership.clone(),
             };
             self.0.growth.bytes.store(0, Ordering::Relaxed);
-            (held.machine.snapshot(), meta)
+            (held.machine.freeze(), meta)
         };
         let paused = started.elapsed();
+        let body = frozen();
         let file = self.0.snapshots.write(meta, &body)?;
         self.0.growth.snapshot_has(file.length);
         metrics::histogram!("dialmesh_raft_snapshot_pause_seconds", "group" => self.0.label.clone())

@@ -4,6 +4,7 @@
 //! again; nothing else touches them. After a restore they are rebuilt from the rows.
 
 use super::LeadStanding;
+use crate::table::{Sparse, Table};
 use domain::{
     CampaignId, Disposition, DispositionCode, LeadProfile, ListId, PhoneNumber, RegionId, WallTime,
     ZoneId, limits,
@@ -104,14 +105,6 @@ pub(super) struct NumberRow {
     pub(super) live: LeadSlot,
     /// Ended attempts in seconds, rounded up, ascending; the last [`limits::ATTEMPT_HISTORY`].
     pub(super) history: Box<[u32]>,
-}
-
-/// Appends with an eighth of room to spare: doubling would waste half of the largest tables.
-fn push<T>(table: &mut Vec<T>, value: T) {
-    if table.len() == table.capacity() {
-        table.reserve_exact(table.len() / 8 + 64);
-    }
-    table.push(value);
 }
 
 /// Seconds since the epoch, rounded up: an attempt never looks older than it is.
@@ -282,12 +275,12 @@ pub(super) struct CampaignBook {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Book {
     pub(super) clock: WallTime,
-    pub(super) rows: Vec<Row>,
-    pub(super) numbers: Vec<NumberRow>,
+    pub(super) rows: Table<Row>,
+    pub(super) numbers: Table<NumberRow>,
     /// When an attempt at a number was last abandoned, in seconds, rounded up. Few ever are.
     pub(super) abandoned: BTreeMap<NumberSlot, u32>,
     /// Profiles as they were written, apart from the rows: read only at a claim.
-    pub(super) profiles: BTreeMap<LeadSlot, Box<[u8]>>,
+    pub(super) profiles: Sparse<Box<[u8]>>,
     pub(super) zone_sets: Vec<Vec<ZoneId>>,
     zone_index: BTreeMap<Vec<ZoneId>, u16>,
     number_index: BTreeMap<PhoneNumber, NumberSlot>,
@@ -300,10 +293,10 @@ pub(super) struct Book {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SavedBook {
     clock: WallTime,
-    rows: Vec<Row>,
-    numbers: Vec<NumberRow>,
+    rows: Table<Row>,
+    numbers: Table<NumberRow>,
     abandoned: BTreeMap<NumberSlot, u32>,
-    profiles: BTreeMap<LeadSlot, Box<[u8]>>,
+    profiles: Sparse<Box<[u8]>>,
     zone_sets: Vec<Vec<ZoneId>>,
 }
 
@@ -311,10 +304,10 @@ impl Default for Book {
     fn default() -> Self {
         Self {
             clock: WallTime::EPOCH,
-            rows: Vec::new(),
-            numbers: Vec::new(),
+            rows: Table::default(),
+            numbers: Table::default(),
             abandoned: BTreeMap::new(),
-            profiles: BTreeMap::new(),
+            profiles: Sparse::default(),
             zone_sets: vec![Vec::new()],
             zone_index: BTreeMap::from([(Vec::new(), 0)]),
             number_index: BTreeMap::new(),
@@ -325,16 +318,16 @@ impl Default for Book {
 }
 
 impl Book {
-    /// What to keep, borrowed; serialises as [`SavedBook`] does.
-    pub(super) fn saved(&self) -> impl Serialize + '_ {
-        (
-            self.clock,
-            &self.rows,
-            &self.numbers,
-            &self.abandoned,
-            &self.profiles,
-            &self.zone_sets,
-        )
+    /// What to keep. The large tables share their rows with it, so this is quick.
+    pub(super) fn saved(&self) -> SavedBook {
+        SavedBook {
+            clock: self.clock,
+            rows: self.rows.clone(),
+            numbers: self.numbers.clone(),
+            abandoned: self.abandoned.clone(),
+            profiles: self.profiles.clone(),
+            zone_sets: self.zone_sets.clone(),
+        }
     }
 
     /// The book of a snapshot, or why its rows contradict each other.
@@ -586,7 +579,7 @@ impl Book {
                     live: NONE,
                     history: Box::default(),
                 };
-                push(&mut self.numbers, row);
+                self.numbers.push(row);
                 slot
             }
         }
@@ -596,7 +589,7 @@ impl Book {
     pub(super) fn clear_number(&mut self, slot: NumberSlot, to: RegionId) {
         let number = self.numbers[slot as usize].number;
         for lead in self.leads_of(number) {
-            self.profiles.remove(&lead);
+            self.profiles.remove(lead);
             self.change(lead, |row| {
                 row.state = LeadState::Moved(to);
                 row.blocked = Blocked::default();
@@ -615,7 +608,7 @@ impl Book {
         let slot = self.number_made(number);
         row.number = slot;
         row.next = std::mem::replace(&mut self.numbers[slot as usize].first, lead);
-        push(&mut self.rows, row);
+        self.rows.push(row);
         if *profile != LeadProfile::default() {
             self.set_profile(lead, profile);
         }
@@ -624,7 +617,7 @@ impl Book {
 
     /// Gives a lead without a profile one.
     pub(super) fn fill_profile(&mut self, lead: LeadSlot, profile: &LeadProfile) {
-        if *profile != LeadProfile::default() && !self.profiles.contains_key(&lead) {
+        if *profile != LeadProfile::default() && !self.profiles.get(lead).is_some() {
             self.set_profile(lead, profile);
         }
     }
@@ -639,7 +632,7 @@ impl Book {
     pub(super) fn profile(&self, lead: LeadSlot) -> LeadProfile {
         // Written by `add`; a snapshot's checksum covers it. A release that cannot read an old one
         // shows an empty card rather than losing the lead.
-        (self.profiles.get(&lead))
+        (self.profiles.get(lead))
             .map(|bytes| postcard::from_bytes(bytes).unwrap_or_default())
             .unwrap_or_default()
     }

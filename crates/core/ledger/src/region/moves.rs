@@ -254,7 +254,8 @@ impl RegionLedger {
             return None;
         }
         let leads = self.book.leads_of(row.number);
-        let profile = |lead| self.book.profiles.get(lead).map_or(0, |bytes| bytes.len());
+        let profile =
+            |lead: &LeadSlot| self.book.profiles.get(*lead).map_or(0, |bytes| bytes.len());
         Some(NumberView {
             number: row.number,
             leads: leads.len() as u32,

@@ -23,15 +23,15 @@ const ENVELOPE: Envelope = Envelope {
 
 /// What is not kept: indexes and counts, which follow from the rest.
 #[derive(Serialize, Deserialize)]
-struct Saved<B, S> {
+struct Saved {
     region: RegionId,
     applied: u64,
     leadership: Leadership,
     tick: u64,
     steady: u64,
     facts_index: u64,
-    book: B,
-    rest: S,
+    book: SavedBook,
+    rest: Rest,
 }
 
 type Rest = (
@@ -50,8 +50,9 @@ type Rest = (
     Moves,
 );
 
-pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
-    ENVELOPE.seal(&Saved {
+/// What to keep of a ledger as it is now.
+fn saved(ledger: &RegionLedger) -> Saved {
+    Saved {
         region: ledger.region,
         applied: ledger.applied,
         leadership: ledger.leadership,
@@ -60,18 +61,28 @@ pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
         facts_index: ledger.facts_index,
         book: ledger.book.saved(),
         rest: (
-            &ledger.campaigns,
-            &ledger.longest,
-            &ledger.dnc,
-            &ledger.sessions,
-            &ledger.nodes,
-            &ledger.leases,
-            &ledger.imports,
-            &ledger.base,
-            &ledger.clearance,
-            &ledger.moves,
+            ledger.campaigns.clone(),
+            ledger.longest.clone(),
+            ledger.dnc.clone(),
+            ledger.sessions.clone(),
+            ledger.nodes.clone(),
+            ledger.leases.clone(),
+            ledger.imports.clone(),
+            ledger.base,
+            ledger.clearance.clone(),
+            ledger.moves.clone(),
         ),
-    })
+    }
+}
+
+pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
+    freeze(ledger)()
+}
+
+/// [`seal`] in two steps, the first of which is quick whatever the number of leads.
+pub(super) fn freeze(ledger: &RegionLedger) -> Box<dyn FnOnce() -> Vec<u8> + Send> {
+    let saved = saved(ledger);
+    Box::new(move || ENVELOPE.seal(&saved))
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
@@ -88,7 +99,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
         [] => ENVELOPE.version,
         _ => bytes[1],
     };
-    let saved: Saved<SavedBook, Rest> = (Envelope {
+    let saved: Saved = (Envelope {
         version,
         ..ENVELOPE
     })
