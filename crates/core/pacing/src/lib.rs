@@ -78,13 +78,18 @@ impl View {
             .saturating_add(self.lines_elsewhere)
     }
 
-    /// Persons who could be let down at worst: everybody on a line that keeps no agent answers, and
-    /// every agent who is not kept leaves. Each campaign answers for its own lines.
+    /// Persons who could be let down at worst, whatever is done now: everybody answers on a line
+    /// that keeps no agent and may not be given up, and every agent who is not kept leaves. Each
+    /// campaign answers for its own lines.
     pub fn exposed(&self) -> u32 {
-        let lines = self.lines.iter().filter(|line| !line.kept).count();
-        u32::try_from(lines)
-            .unwrap_or(u32::MAX)
+        self.unkept(|line| !line.cancellable)
             .saturating_add(self.waiting)
+    }
+
+    /// Lines that keep no agent, of those that fit.
+    fn unkept(&self, fits: impl Fn(&Line) -> bool) -> u32 {
+        let lines = self.lines.iter().filter(|line| !line.kept && fits(line));
+        u32::try_from(lines.count()).unwrap_or(u32::MAX)
     }
 
     /// Lines that have a ready agent each: with them nobody can be abandoned.

@@ -20,6 +20,8 @@ const TALKS_SEEN: u32 = 20;
 const LINES_SEEN: u32 = 60;
 /// A line is given up when its risk passes the price so many times.
 const TOO_RISKY: f32 = 2.5;
+/// Abandonments kept for a line that might have been given up and is answered before it is.
+const IN_HAND: u32 = 1;
 
 /// What a predictive controller thinks, for operators who ask why it dials as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -65,10 +67,12 @@ pub enum Binding {
 /// agent on shift.
 ///
 /// **What holds, whatever happens.** When it launches lines that keep no agent, the budget has a
-/// whole abandonment left for each line and person that could come to one ([`View::exposed`]). An
-/// abandonment takes one of both, and what [`crate::Window::left`] gives holds for longer than any
-/// line rings. So no model needs to be right for the budget to hold: not the answer rate, not who
-/// stays. It costs a stock of abandonments that is saved up once.
+/// whole abandonment left for each person who could come to one ([`View::exposed`]), and one more:
+/// who is let down takes one of both, and what [`crate::Window::left`] gives holds for longer than
+/// any line rings. A line that may be given up is not among them, because it is: as soon as the one
+/// more is gone, all of those go for which no agent is ready. So no model needs to be right for
+/// the budget to hold, not the answer rate, not who stays; it costs a stock of abandonments that
+/// is saved up once.
 #[derive(Clone, Debug)]
 pub struct Predictive {
     level: DialLevel,
@@ -78,7 +82,7 @@ pub struct Predictive {
     price: Price,
     /// Persons who answered since the price was moved.
     answered: u32,
-    /// Lines that are out, and a slow mean of them.
+    /// Lines that are out and may not be given up, and a slow mean of them.
     out: u32,
     usual: f32,
     /// Whether each line of the last decision keeps an agent.
@@ -115,12 +119,12 @@ impl Predictive {
         self.ends.seen < TALKS_SEEN || self.answers.seen < LINES_SEEN
     }
 
-    /// What the price would like to have left: enough for more lines than usual. With less, the
-    /// guard binds just when most agents are ready, which costs more than a point of utilisation.
+    /// What the price would like to have left: enough for more lines than usual. With less, what
+    /// is left binds just when most agents are ready, which costs more than a point of utilisation.
     /// Never more than a node can hold of a budget that nodes share.
     fn reserve(&self, view: &View) -> f32 {
         let most = self.level.lines(view.agents()) as f32;
-        (self.usual + 4.0 * self.usual.sqrt() + 4.0).min(most + 8.0)
+        (self.usual + 4.0 * self.usual.sqrt() + 5.0).min(most + 8.0)
     }
 
     /// Brings models and price up to this moment. Whole abandonments that the budget allows; none
@@ -233,7 +237,7 @@ impl Predictive {
     /// How many lines, and whether each keeps an agent. At most `most`.
     fn decide(&mut self, view: &View, left: Option<u32>, most: u32) -> (u32, bool) {
         let least = view.one_to_one().min(most);
-        let room = left.map_or(0, |left| left.saturating_sub(view.exposed()));
+        let room = left.map_or(0, |left| left.saturating_sub(view.exposed() + IN_HAND));
         self.projection.binding = if left.is_none() {
             Binding::Budget
         } else if self.young() {
@@ -270,7 +274,8 @@ impl Controller for Predictive {
         };
         let (lines, keeps) = self.decide(view, left, most);
         self.keeps = keeps;
-        self.out = (u32::try_from(view.lines.len()).unwrap_or(u32::MAX)).saturating_add(lines);
+        let out = view.lines.iter().filter(|line| !line.cancellable).count();
+        self.out = u32::try_from(out).unwrap_or(u32::MAX).saturating_add(lines);
         self.projection.answer_rate = self.answers.rate();
         self.projection.talk = self.ends.mean_talk();
         self.projection.price = self.price.now();
@@ -284,18 +289,23 @@ impl Controller for Predictive {
     }
 
     fn give_up(&mut self, _now: Instant, view: &View) -> Option<usize> {
-        if self.young() || !view.lines.iter().any(|line| line.cancellable) {
+        let may = |line: &Line| line.cancellable && !line.kept;
+        if !view.lines.iter().any(may) {
             return None;
         }
         let left = self.turn(view);
-        // More out than the budget would outlast: an answer too many left its window, or a city's
-        // share was cut.
-        let covered = left.is_some_and(|left| left >= view.exposed());
-        let limit = if covered {
-            TOO_RISKY * self.price.now()
-        } else {
-            0.001
-        };
+        if left.is_none_or(|left| left < view.exposed() + IN_HAND) {
+            let lines = view.unkept(|_| true).saturating_add(view.waiting);
+            let chance = |line: &Line| self.chances(line)[STEPS - 1];
+            return (view.lines.iter().enumerate())
+                .filter(|(_, line)| may(line) && lines > view.ready)
+                .max_by(|(_, a), (_, b)| chance(a).total_cmp(&chance(b)))
+                .map(|(at, _)| at);
+        }
+        if self.young() {
+            return None;
+        }
+        let limit = TOO_RISKY * self.price.now();
         self.look_ahead(view);
         // Without the line itself it can only be better.
         if self.outlook.full().iter().all(|full| *full <= limit) {
@@ -305,8 +315,7 @@ impl Controller for Predictive {
         let mut most = limit;
         for (at, line) in view.lines.iter().enumerate() {
             let place = Answers::place(line.age.as_secs_f32());
-            let fit = line.cancellable && !line.kept && line.phase != Phase::Screening;
-            if !fit || std::mem::replace(&mut seen[place], true) {
+            if !may(line) || std::mem::replace(&mut seen[place], true) {
                 continue;
             }
             let by = self.chances(line);
