@@ -82,14 +82,10 @@ impl View {
     /// that keeps no agent and may not be given up, and every agent who is not kept leaves. Each
     /// campaign answers for its own lines.
     pub fn exposed(&self) -> u32 {
-        self.unkept(|line| !line.cancellable)
+        let fixed = |line: &&Line| !line.kept && !line.cancellable;
+        u32::try_from(self.lines.iter().filter(fixed).count())
+            .unwrap_or(u32::MAX)
             .saturating_add(self.waiting)
-    }
-
-    /// Lines that keep no agent, of those that fit.
-    fn unkept(&self, fits: impl Fn(&Line) -> bool) -> u32 {
-        let lines = self.lines.iter().filter(|line| !line.kept && fits(line));
-        u32::try_from(lines.count()).unwrap_or(u32::MAX)
     }
 
     /// Lines that have a ready agent each: with them nobody can be abandoned.

@@ -69,10 +69,10 @@ pub enum Binding {
 /// **What holds, whatever happens.** When it launches lines that keep no agent, the budget has a
 /// whole abandonment left for each person who could come to one ([`View::exposed`]), and one more:
 /// who is let down takes one of both, and what [`crate::Window::left`] gives holds for longer than
-/// any line rings. A line that may be given up is not among them, because it is: as soon as the one
-/// more is gone, all of those go for which no agent is ready. So no model needs to be right for
-/// the budget to hold, not the answer rate, not who stays; it costs a stock of abandonments that
-/// is saved up once.
+/// any line rings. A line that may be given up is not among them, because it is, as soon as the one
+/// more is gone: one such line was answered, and nobody took the person yet. So no model needs to
+/// be right for the budget to hold, not the answer rate, not who stays; it costs a stock of
+/// abandonments that is saved up once.
 #[derive(Clone, Debug)]
 pub struct Predictive {
     level: DialLevel,
@@ -295,10 +295,9 @@ impl Controller for Predictive {
         }
         let left = self.turn(view);
         if left.is_none_or(|left| left < view.exposed() + IN_HAND) {
-            let lines = view.unkept(|_| true).saturating_add(view.waiting);
             let chance = |line: &Line| self.chances(line)[STEPS - 1];
             return (view.lines.iter().enumerate())
-                .filter(|(_, line)| may(line) && lines > view.ready)
+                .filter(|(_, line)| may(line))
                 .max_by(|(_, a), (_, b)| chance(a).total_cmp(&chance(b)))
                 .map(|(at, _)| at);
         }

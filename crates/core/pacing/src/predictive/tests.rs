@@ -169,11 +169,6 @@ fn what_the_budget_does_not_cover_any_more_is_given_up() {
     assert_eq!(give_up(&view), None);
     view.waiting = 3;
     assert!(give_up(&view).is_some_and(|at| at >= 6));
-    // There is an agent for each.
-    view.ready = 13;
-    assert_eq!(give_up(&view), None);
-    view.ready = 12;
-    assert!(give_up(&view).is_some());
     view.budget = None;
     assert!(give_up(&view).is_some());
     for line in &mut view.lines {
@@ -240,7 +235,7 @@ proptest! {
 #[derive(Clone, Copy, Debug)]
 enum Blow {
     /// So many lines that keep no agent are answered, and nobody takes them. Of those that may be
-    /// given up it is one, and only where no agent is ready: the controller looks in between.
+    /// given up it is one: the controller looks in between.
     Loses(usize),
     /// So many are answered and taken.
     Takes(usize),
@@ -309,7 +304,7 @@ impl Besieged {
     fn falls(&mut self, blow: Blow) {
         match blow {
             Blow::Loses(n) => {
-                let mut late = usize::from(self.view.ready == 0);
+                let mut late = 1;
                 for _ in 0..n {
                     let fits = |line: &Line| !line.kept && (!line.cancellable || late > 0);
                     let Some(at) = self.view.lines.iter().position(fits) else {
