@@ -30,8 +30,10 @@ fn instant(at: Time) -> Instant {
 /// Who decides.
 #[derive(Debug)]
 pub enum Pacer {
-    /// A controller that sees what the product shows.
-    Controller(Box<dyn Controller>),
+    /// One of the product's, held by what a node holds every controller to.
+    Product(Box<dyn Controller>),
+    /// Another dialer's rule, which has its way. It sees what the product's see.
+    Baseline(Box<dyn Controller>),
     /// One that sees the future.
     Clairvoyant(Clairvoyant),
 }
@@ -68,6 +70,8 @@ enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Duty {
     Ready,
+    /// Kept for a line.
+    Kept,
     Talking,
     Wrapping,
     Away,
@@ -106,6 +110,8 @@ struct Line {
     /// Still to be shown to the controller.
     live: bool,
     refused: bool,
+    /// Who is kept for it.
+    agent: Option<u32>,
 }
 
 /// A run under way.
@@ -248,6 +254,7 @@ impl<'a> Center<'a> {
                 let line = self.lines[id as usize];
                 let after = self.since(line.began);
                 self.leave_active(id);
+                self.release(id);
                 self.spare.push(id);
                 self.changed = true;
                 // A refusal by the carrier says nothing of persons.
@@ -279,7 +286,7 @@ impl<'a> Center<'a> {
 
     fn tell(&mut self, pacer: &mut Pacer, observation: Observation) {
         self.changed = true;
-        if let Pacer::Controller(controller) = pacer {
+        if let Pacer::Product(controller) | Pacer::Baseline(controller) = pacer {
             controller.observe(instant(self.now), observation);
         }
     }
@@ -289,6 +296,7 @@ impl<'a> Center<'a> {
         let after = self.since(line.began);
         if !line.person {
             self.leave_active(id);
+            self.release(id);
             self.spare.push(id);
             self.tell(pacer, Observation::Screened { after });
             return;
@@ -297,7 +305,7 @@ impl<'a> Center<'a> {
         self.measure.answer(self.now);
         self.leave_active(id);
         self.tell(pacer, Observation::Answered { after });
-        if let Some(agent) = self.ready.pop_front() {
+        if let Some(agent) = line.agent.or_else(|| self.ready.pop_front()) {
             self.join(agent, id);
             self.spare.push(id);
         } else {
@@ -382,6 +390,34 @@ impl<'a> Center<'a> {
         }
     }
 
+    /// Keeps the agent who has been ready for longest for a line.
+    fn keep(&mut self, id: u32) {
+        let agent = self.ready.pop_front();
+        if let Some(agent) = agent {
+            self.agents[agent as usize].duty = Duty::Kept;
+        }
+        self.lines[id as usize].agent = agent;
+    }
+
+    /// Lets go of the agent kept for a line that came to nothing. Who wanted to leave meanwhile
+    /// leaves now, as in a node.
+    fn release(&mut self, id: u32) {
+        let Some(id) = self.lines[id as usize].agent.take() else {
+            return;
+        };
+        let agent = &mut self.agents[id as usize];
+        if let Some(back) = agent.leaves {
+            self.goes(id, back);
+            return;
+        }
+        agent.duty = Duty::Ready;
+        if let Some(person) = self.waiting.pop_front() {
+            self.join(id, person);
+        } else {
+            self.ready.push_back(id);
+        }
+    }
+
     fn walk_out(&mut self, n: usize) {
         let out = self.setting.population.walk_outs[n];
         let back = self.now + time(out.minutes * 60.0);
@@ -392,14 +428,16 @@ impl<'a> Center<'a> {
                     self.ready.retain(|ready| *ready != id);
                     self.goes(id, back);
                 }
-                Duty::Talking | Duty::Wrapping => self.agents[id as usize].leaves = Some(back),
+                Duty::Kept | Duty::Talking | Duty::Wrapping => {
+                    self.agents[id as usize].leaves = Some(back);
+                }
                 Duty::Away => {}
             }
         }
         self.changed = true;
     }
 
-    fn dial(&mut self) {
+    fn dial(&mut self, keeps: bool) {
         let population = self.setting.population;
         // Always as many draws a lead: the n-th lead is the same one under every controller.
         let draw: [u64; 6] = std::array::from_fn(|_| self.leads.next_u64());
@@ -421,9 +459,13 @@ impl<'a> Center<'a> {
             place: self.active.len(),
             live: true,
             refused: trouble == Some(Trouble::Outage),
+            agent: None,
         };
         let id = self.place(line);
         self.active.push(id);
+        if keeps {
+            self.keep(id);
+        }
         self.measure.dial(self.now);
         if trouble == Some(Trouble::Outage) {
             self.at(self.now + 300_000, Event::Ends(id));
@@ -459,6 +501,7 @@ impl<'a> Center<'a> {
         let view = &mut self.view;
         view.ready = self.ready.len() as u32;
         view.waiting = self.waiting.len() as u32;
+        view.reserved = 0;
         view.on_call.clear();
         view.wrap_up.clear();
         view.lines.clear();
@@ -484,7 +527,9 @@ impl<'a> Center<'a> {
                 },
                 age: age(line.began),
                 cancellable: !screening && passed >= minimum,
+                kept: line.agent.is_some(),
             });
+            view.reserved += u32::from(line.agent.is_some());
         }
         view.budget = Some(self.window.budget(instant(now)));
     }
@@ -492,22 +537,29 @@ impl<'a> Center<'a> {
     fn pace(&mut self, pacer: &mut Pacer) {
         let now = instant(self.now);
         self.look();
-        let launch = match pacer {
-            Pacer::Controller(controller) => {
+        let (launch, keeps) = match pacer {
+            Pacer::Product(controller) => {
                 while let Some(place) = controller.give_up(now, &self.view) {
                     self.give_up(place, controller.as_mut());
                 }
-                controller.lines(now, &self.view)
+                let wish = controller.lines(now, &self.view);
+                // As a node does: without budget each line keeps an agent, whatever is wished.
+                if self.view.may_abandon() == 0 {
+                    (wish.min(self.view.one_to_one()), true)
+                } else {
+                    (wish, controller.keeps_agents())
+                }
             }
+            Pacer::Baseline(controller) => (controller.lines(now, &self.view), false),
             Pacer::Clairvoyant(clairvoyant) => {
                 while clairvoyant.one_more(&self.truth()) {
-                    self.dial();
+                    self.dial(false);
                 }
-                0
+                (0, false)
             }
         };
         for _ in 0..launch {
-            self.dial();
+            self.dial(keeps);
         }
     }
 
@@ -519,6 +571,7 @@ impl<'a> Center<'a> {
         );
         let after = self.since(self.lines[id as usize].began);
         self.leave_active(id);
+        self.release(id);
         self.measure.given_up(self.now);
         controller.observe(instant(self.now), Observation::GivenUp { after });
         self.look();
@@ -531,7 +584,7 @@ impl<'a> Center<'a> {
         for agent in &self.agents {
             let stays = agent.leaves.is_none() && agent.free_at < agent.break_at;
             match agent.duty {
-                Duty::Ready => self.free.push(0),
+                Duty::Ready | Duty::Kept => self.free.push(0),
                 Duty::Talking | Duty::Wrapping if stays => {
                     self.free.push((agent.free_at - now).saturating_sub(limit));
                 }

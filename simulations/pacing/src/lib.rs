@@ -165,8 +165,8 @@ pub fn run(args: PacingArgs) -> anyhow::Result<()> {
 /// A controller by its name.
 pub fn pacer(name: &str, population: &Population, level: f64) -> Option<Pacer> {
     let level = DialLevel((level * 100.0).round() as u16);
-    let product = |mode| Pacer::Controller(pacing::controller(mode, level));
-    let vicidial = |method, level| Pacer::Controller(Box::new(Vicidial::new(method, level)));
+    let product = |mode| Pacer::Product(pacing::controller(mode, level));
+    let vicidial = |method, level| Pacer::Baseline(Box::new(Vicidial::new(method, level)));
     Some(match name {
         "progressive" => product(PacingMode::Progressive),
         "ratio" => product(PacingMode::Ratio),
@@ -175,8 +175,8 @@ pub fn pacer(name: &str, population: &Population, level: f64) -> Option<Pacer> {
         "vicidial-hard-limit" => vicidial(Method::HardLimit, 1.0),
         "vicidial-average" => vicidial(Method::Average, 1.0),
         "vicidial-tapered" => vicidial(Method::Tapered, 1.0),
-        "issabel" => Pacer::Controller(Box::new(Issabel::default())),
-        "samuelson" => Pacer::Controller(Box::new(Samuelson::default())),
+        "issabel" => Pacer::Baseline(Box::new(Issabel::default())),
+        "samuelson" => Pacer::Baseline(Box::new(Samuelson::default())),
         "clairvoyant" => Pacer::Clairvoyant(Clairvoyant::new(population)),
         _ => return None,
     })

@@ -59,6 +59,30 @@ fn no_random_population_passes_its_budget_by_more_than_a_call() {
     }
 }
 
+/// What `--random 1 --from SEED --hours HOURS` runs.
+fn random(seed: u64, hours: f64) -> Run {
+    let mut random = Seed::from_u64(seed).stream("population");
+    let agents = 2 + random.below(30) as usize;
+    let population = Population::random(&mut random, hours * 4.0 / 3.0);
+    let setting = Setting {
+        population: &population,
+        agents,
+        warm_up: 8.0,
+        hours,
+        seed,
+    };
+    let mut pacer = pacer("predictive", &population, 10.0).expect("a known name");
+    simulate(&setting, &mut pacer)
+}
+
+#[test]
+fn agents_who_leave_before_anything_was_earned_take_their_lines_along() {
+    // Seventeen of 22 agents walk out after five minutes, with a line ringing for each of them and
+    // nothing in the budget yet.
+    let run = random(551, 5.0);
+    assert!(run.over_budget_calls <= 1.0, "{run:?}");
+}
+
 #[test]
 fn all_agents_leaving_in_the_middle_of_it_is_survived() {
     let population = Population {

@@ -142,6 +142,8 @@ impl Engine {
         let dialed = if view.may_abandon() == 0 {
             wish = wish.min(view.one_to_one());
             Arc::clone(&pace.one_to_one)
+        } else if pace.controller.keeps_agents() {
+            Arc::clone(&pace.one_to_one)
         } else {
             Arc::clone(campaign)
         };
@@ -549,6 +551,7 @@ fn view_of(view: &mut call::PacingView, least: Duration) -> View {
                 age: line.age,
                 cancellable: line.phase == call::LinePhase::Ringing
                     && line.rung.is_some_and(|rung| rung >= least),
+                kept: line.kept,
             })
             .collect(),
         waiting: view.waiting,

@@ -405,8 +405,13 @@ impl World {
 
     /// The campaign dials three lines for each ready agent, as far as it may.
     fn ratio(&mut self) {
+        self.paces(PacingMode::Ratio);
+    }
+
+    /// Paces the campaign that way, at three lines an agent.
+    fn paces(&mut self, pacing: PacingMode) {
         let campaign = Campaign {
-            pacing: PacingMode::Ratio,
+            pacing,
             dial_level: DialLevel(300),
             ..campaign()
         };
@@ -1094,6 +1099,19 @@ fn without_a_share_each_line_has_an_agent_of_its_own() {
     assert_eq!(world.invites.len(), 1, "its agent is kept for the line");
     world.run(Duration::from_secs(10));
     assert_eq!(world.invites.len(), 4, "the line rang out");
+}
+
+#[test]
+fn while_predictive_pacing_is_young_each_line_keeps_its_agent() {
+    let mut world = World::new();
+    world.share = Some(30);
+    world.paces(PacingMode::Predictive);
+    world.stock = Some(World::leads(&["8002", "8012", "8022", "8032"]));
+    world.run(Duration::from_secs(1));
+    world.shift();
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.invites.len(), 1);
+    assert_eq!(world.engine.status(world.now).agents.reserved, 1);
 }
 
 #[test]

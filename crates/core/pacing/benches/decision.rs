@@ -71,6 +71,7 @@ fn busy(agents: u64) -> View {
                 phase: Phase::Ringing,
                 age: Duration::from_millis(n * 7919 % 24_000),
                 cancellable: n * 7919 % 24_000 >= 15_000,
+                kept: false,
             })
             .collect(),
         budget: Some(Budget {

@@ -43,6 +43,9 @@ pub struct Line {
     pub age: Duration,
     /// Whether it may be given up: unanswered, and the law's minimum ring has passed.
     pub cancellable: bool,
+    /// Whether an agent is kept for it: whoever answers finds that one, even if the agent has
+    /// asked for a pause meanwhile.
+    pub kept: bool,
 }
 
 /// One campaign at one node, as a controller sees it.
@@ -73,6 +76,16 @@ impl View {
         lines
             .saturating_add(self.waiting)
             .saturating_add(self.lines_elsewhere)
+    }
+
+    /// Persons who could be let down at worst, whatever is done now: everybody answers on a line
+    /// that keeps no agent and may not be given up, and every agent who is not kept leaves. Each
+    /// campaign answers for its own lines.
+    pub fn exposed(&self) -> u32 {
+        let fixed = |line: &&Line| !line.kept && !line.cancellable;
+        u32::try_from(self.lines.iter().filter(fixed).count())
+            .unwrap_or(u32::MAX)
+            .saturating_add(self.waiting)
     }
 
     /// Lines that have a ready agent each: with them nobody can be abandoned.
@@ -145,6 +158,12 @@ pub trait Controller: fmt::Debug + Send {
     /// one that is cancellable. Asked until there is none, before [`Controller::lines`].
     fn give_up(&mut self, _now: Instant, _view: &View) -> Option<usize> {
         None
+    }
+
+    /// Whether each line of the last [`Controller::lines`] is to keep an agent of its own, who then
+    /// takes nobody else until it has ended.
+    fn keeps_agents(&self) -> bool {
+        false
     }
 
     /// Something ended. Told once each, as it happens.

@@ -20,11 +20,8 @@ const TALKS_SEEN: u32 = 20;
 const LINES_SEEN: u32 = 60;
 /// A line is given up when its risk passes the price so many times.
 const TOO_RISKY: f32 = 2.5;
-/// The budget must hold with everybody walking out now, save in one case of ten thousand.
-const DEVIATIONS: f32 = 4.0;
-/// So many times the answers that the models expect are reckoned with: a better list than those
-/// before it is noticed only once it has been called.
-const SURPRISE: f32 = 1.5;
+/// Abandonments kept for a line that might have been given up and is answered before it is.
+const IN_HAND: u32 = 1;
 
 /// What a predictive controller thinks, for operators who ask why it dials as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -37,9 +34,9 @@ pub struct Projection {
     pub price: f32,
     /// The risk that one more line would have, had it been launched.
     pub risk: f32,
-    /// Answers still to come from the lines that are out, on the careful side.
-    pub answers: f32,
-    /// Abandonments that are kept for the case that all agents leave.
+    /// Persons who could be let down at worst, with what was launched ([`View::exposed`]).
+    pub exposed: u32,
+    /// Abandonments that the price would like to have left.
     pub reserve: f32,
     /// What held the last decision back.
     pub binding: Binding,
@@ -53,7 +50,7 @@ pub enum Binding {
     Young,
     /// The budget is unknown or spent: one line for each ready agent.
     Budget,
-    /// The budget would not outlast all agents leaving now.
+    /// The budget would not outlast all agents leaving and everybody answering.
     Reserve,
     /// One more line would risk more than the price.
     Price,
@@ -65,9 +62,17 @@ pub enum Binding {
 ///
 /// From the age of each line, talk and wrap-up it computes, for each moment of the next ring time,
 /// the chance that a person who answers then finds every agent taken; launches while that risk is
-/// below a [`Price`] which the abandonment budget sets; and lets so many lines out at most that
-/// the budget would hold if every agent left. Young, or without budget, it dials one line for each
-/// ready agent. It never has more lines than `dial_level` for each agent on shift.
+/// below a [`Price`] which the abandonment budget sets. Young, or without budget, it dials one line
+/// for each ready agent, who is kept for it. It never has more lines than `dial_level` for each
+/// agent on shift.
+///
+/// **What holds, whatever happens.** When it launches lines that keep no agent, the budget has a
+/// whole abandonment left for each person who could come to one ([`View::exposed`]), and one more:
+/// who is let down takes one of both, and what [`crate::Window::left`] gives holds for longer than
+/// any line rings. A line that may be given up is not among them, because it is, as soon as the one
+/// more is gone: one such line was answered, and nobody took the person yet. So no model needs to
+/// be right for the budget to hold, not the answer rate, not who stays; it costs a stock of
+/// abandonments that is saved up once.
 #[derive(Clone, Debug)]
 pub struct Predictive {
     level: DialLevel,
@@ -77,9 +82,11 @@ pub struct Predictive {
     price: Price,
     /// Persons who answered since the price was moved.
     answered: u32,
-    /// Answers to come from lines that are out: mean and variance, and a slow mean of the first.
-    coming: (f32, f32),
+    /// Lines that are out and may not be given up, and a slow mean of them.
+    out: u32,
     usual: f32,
+    /// Whether each line of the last decision keeps an agent.
+    keeps: bool,
     projection: Projection,
 }
 
@@ -96,8 +103,9 @@ impl Predictive {
             outlook: Outlook::new(),
             price: Price::new(),
             answered: 0,
-            coming: (0.0, 0.0),
+            out: 0,
             usual: 1.0,
+            keeps: true,
             projection: Projection::default(),
         }
     }
@@ -111,44 +119,45 @@ impl Predictive {
         self.ends.seen < TALKS_SEEN || self.answers.seen < LINES_SEEN
     }
 
-    /// What is kept of the budget: enough for everybody who may answer should all agents leave,
-    /// in moments with twice the usual number of answers to come. A smaller one makes the guard
-    /// bind just when most agents are ready, which costs more than a point of utilisation.
-    fn reserve(&self) -> f32 {
-        let usual = 2.0 * SURPRISE * self.usual;
-        usual + DEVIATIONS * usual.sqrt() + 4.0
+    /// What the price would like to have left: enough for more lines than usual. With less, what
+    /// is left binds just when most agents are ready, which costs more than a point of utilisation.
+    /// Never more than a node can hold of a budget that nodes share.
+    fn reserve(&self, view: &View) -> f32 {
+        let most = self.level.lines(view.agents()) as f32;
+        (self.usual + 4.0 * self.usual.sqrt() + 5.0).min(most + 8.0)
     }
 
-    /// Brings models and price up to this moment. None when the budget allows nothing.
-    fn turn(&mut self, view: &View) -> Option<f32> {
+    /// Brings models and price up to this moment. Whole abandonments that the budget allows; none
+    /// when it allows nothing.
+    fn turn(&mut self, view: &View) -> Option<u32> {
         if self.answers.renew() {
             self.ends.renew_all(&self.answers.steps);
         } else {
             self.ends.renew(&self.answers.steps);
         }
-        let left = view.budget.map(|budget| budget.left as f32 / 1000.0);
+        let left = view
+            .budget
+            .map_or(0.0, |budget| budget.left as f32 / 1000.0);
         let answered = std::mem::take(&mut self.answered);
         let follow = (answered as f32 / 100.0).min(0.2);
-        self.usual += follow * (self.coming.0 - self.usual);
-        self.price
-            .turn(answered, left.unwrap_or(0.0), self.reserve());
-        left.filter(|left| *left >= 1.0)
+        self.usual += follow * (self.out as f32 - self.usual);
+        // While every line keeps an agent nothing is spent, which says nothing of the price.
+        let learned = if self.keeps { 0 } else { answered };
+        self.price.turn(learned, left, self.reserve(view));
+        Some(view.may_abandon()).filter(|left| *left > 0)
     }
 
-    /// Chance of being answered by each step, and ever.
-    fn chances(&self, line: &Line) -> (Row, f32) {
+    /// Chance of being answered by each step.
+    fn chances(&self, line: &Line) -> Row {
         if line.phase == Phase::Screening {
-            let person = self.answers.person();
-            return ([person; STEPS], person);
+            return [self.answers.person(); STEPS];
         }
-        let place = Answers::place(line.age.as_secs_f32());
-        (*self.answers.by(place), self.answers.ever(place))
+        *self.answers.by(Answers::place(line.age.as_secs_f32()))
     }
 
+    /// Agents and lines that keep each other are left out.
     fn look_ahead(&mut self, view: &View) {
-        let places = i64::from(view.ready)
-            + i64::from(view.reserved)
-            + (view.on_call.len() + view.wrap_up.len()) as i64
+        let places = i64::from(view.ready) + (view.on_call.len() + view.wrap_up.len()) as i64
             - i64::from(view.waiting);
         self.outlook.begin(places);
         let busy = |free: &Row| free.map(|chance| 1.0 - chance);
@@ -165,7 +174,7 @@ impl Predictive {
         }
         let mut ages = [0u32; models::SECONDS];
         let mut screening = 0;
-        for line in &view.lines {
+        for line in view.lines.iter().filter(|line| !line.kept) {
             if line.phase == Phase::Screening {
                 screening += 1;
             } else {
@@ -174,21 +183,13 @@ impl Predictive {
         }
         // Of lines elsewhere only the number is known: they count as new.
         ages[0] += view.lines_elsewhere;
-        self.coming = (0.0, 0.0);
         if screening > 0 {
             let person = self.answers.person();
             self.outlook.add(&[person; STEPS], screening);
-            self.expect(person, screening);
         }
         for (place, count) in ages.iter().enumerate().filter(|(_, n)| **n > 0) {
             self.outlook.add(self.answers.by(place), *count);
-            self.expect(self.answers.ever(place), *count);
         }
-    }
-
-    fn expect(&mut self, chance: f32, count: u32) {
-        self.coming.0 += chance * count as f32;
-        self.coming.1 += chance * (1.0 - chance) * count as f32;
     }
 
     /// The chance that a new line's answer, when it comes, finds nobody.
@@ -198,28 +199,16 @@ impl Predictive {
         full.iter().zip(weights).map(|(full, w)| full * w).sum()
     }
 
-    /// Whether the budget outlasts all agents leaving, with what is out now.
-    fn kept(&self, left: f32) -> bool {
-        let (mean, variance) = (SURPRISE * self.coming.0, SURPRISE * self.coming.1);
-        mean + DEVIATIONS * variance.sqrt() + 1.0 <= left
-    }
-
-    /// Adds new lines to the outlook while they may be launched, at most `most`.
-    fn launch(&mut self, left: f32, floor: u32, most: u32) -> u32 {
-        let new = (*self.answers.by(0), self.answers.ever(0));
+    /// Adds new lines to the outlook while their risk is worth its price, at least `least` and at
+    /// most `most`. A line for which there is an agent already risks nothing but that one's leaving.
+    fn launch(&mut self, least: u32, most: u32) -> u32 {
+        let new = *self.answers.by(0);
         let (mut lines, mut batch) = (0, 1);
         while lines < most {
             self.projection.risk = self.risk();
-            // A line that has an agent of its own already risks nothing but that agent's leaving.
-            if lines >= floor {
-                if !self.kept(left) {
-                    self.projection.binding = Binding::Reserve;
-                    return lines;
-                }
-                if self.projection.risk > self.price.now() {
-                    self.projection.binding = Binding::Price;
-                    return lines;
-                }
+            if lines >= least && self.projection.risk > self.price.now() {
+                self.projection.binding = Binding::Price;
+                return lines;
             }
             // Where adding many costs as little as adding one, try many and take back.
             batch = if self.outlook.exact() {
@@ -227,14 +216,13 @@ impl Predictive {
             } else {
                 batch.min(most - lines)
             };
-            let before = (!self.outlook.exact()).then(|| (self.outlook.clone(), self.coming));
-            self.outlook.add(&new.0, batch);
-            self.expect(new.1, batch);
-            let fits = self.risk_fits(left) || lines + batch <= floor;
+            let before = (!self.outlook.exact()).then(|| self.outlook.clone());
+            self.outlook.add(&new, batch);
+            let fits =
+                lines + batch <= least || self.outlook.exact() || self.risk() <= self.price.now();
             match before {
-                Some((outlook, coming)) if !fits && batch > 1 => {
+                Some(outlook) if !fits && batch > 1 => {
                     self.outlook = outlook;
-                    self.coming = coming;
                     batch /= 2;
                 }
                 _ => {
@@ -243,12 +231,28 @@ impl Predictive {
                 }
             }
         }
-        self.projection.binding = Binding::Level;
         lines
     }
 
-    fn risk_fits(&self, left: f32) -> bool {
-        self.outlook.exact() || (self.kept(left) && self.risk() <= self.price.now())
+    /// How many lines, and whether each keeps an agent. At most `most`.
+    fn decide(&mut self, view: &View, left: Option<u32>, most: u32) -> (u32, bool) {
+        let least = view.one_to_one().min(most);
+        let room = left.map_or(0, |left| left.saturating_sub(view.exposed() + IN_HAND));
+        self.projection.binding = if left.is_none() {
+            Binding::Budget
+        } else if self.young() {
+            Binding::Young
+        } else if room < most {
+            Binding::Reserve
+        } else {
+            Binding::Level
+        };
+        // Without enough left for as many as there are agents ready, each line keeps one of them.
+        if left.is_none() || self.young() || room < least {
+            self.projection.risk = self.risk();
+            return (least, true);
+        }
+        (self.launch(least, most.min(room)), false)
     }
 }
 
@@ -261,7 +265,6 @@ fn tally(counts: &mut [u32; 32], ages: &[Duration]) {
 impl Controller for Predictive {
     fn lines(&mut self, _now: Instant, view: &View) -> u32 {
         let left = self.turn(view);
-        let floor = view.one_to_one();
         self.look_ahead(view);
         let agents = view.agents();
         let most = if agents == 0 {
@@ -269,34 +272,39 @@ impl Controller for Predictive {
         } else {
             self.level.lines(agents).saturating_sub(view.outstanding())
         };
+        let (lines, keeps) = self.decide(view, left, most);
+        self.keeps = keeps;
+        let out = view.lines.iter().filter(|line| !line.cancellable).count();
+        self.out = u32::try_from(out).unwrap_or(u32::MAX).saturating_add(lines);
         self.projection.answer_rate = self.answers.rate();
         self.projection.talk = self.ends.mean_talk();
         self.projection.price = self.price.now();
-        self.projection.reserve = self.reserve();
-        self.projection.answers = self.coming.0;
-        match left {
-            Some(left) if !self.young() => {
-                let left = left - view.waiting as f32;
-                self.launch(left, floor.min(most), most)
-            }
-            left => {
-                self.projection.risk = self.risk();
-                self.projection.binding = if left.is_some() {
-                    Binding::Young
-                } else {
-                    Binding::Budget
-                };
-                floor.min(most)
-            }
-        }
+        self.projection.reserve = self.reserve(view);
+        self.projection.exposed = view.exposed() + if keeps { 0 } else { lines };
+        lines
+    }
+
+    fn keeps_agents(&self) -> bool {
+        self.keeps
     }
 
     fn give_up(&mut self, _now: Instant, view: &View) -> Option<usize> {
-        if self.young() || !view.lines.iter().any(|line| line.cancellable) {
+        let may = |line: &Line| line.cancellable && !line.kept;
+        if !view.lines.iter().any(may) {
             return None;
         }
         let left = self.turn(view);
-        let limit = left.map_or(0.001, |_| TOO_RISKY * self.price.now());
+        if left.is_none_or(|left| left < view.exposed() + IN_HAND) {
+            let chance = |line: &Line| self.chances(line)[STEPS - 1];
+            return (view.lines.iter().enumerate())
+                .filter(|(_, line)| may(line))
+                .max_by(|(_, a), (_, b)| chance(a).total_cmp(&chance(b)))
+                .map(|(at, _)| at);
+        }
+        if self.young() {
+            return None;
+        }
+        let limit = TOO_RISKY * self.price.now();
         self.look_ahead(view);
         // Without the line itself it can only be better.
         if self.outlook.full().iter().all(|full| *full <= limit) {
@@ -306,11 +314,10 @@ impl Controller for Predictive {
         let mut most = limit;
         for (at, line) in view.lines.iter().enumerate() {
             let place = Answers::place(line.age.as_secs_f32());
-            let fit = line.cancellable && line.phase != Phase::Screening;
-            if !fit || std::mem::replace(&mut seen[place], true) {
+            if !may(line) || std::mem::replace(&mut seen[place], true) {
                 continue;
             }
-            let (by, _) = self.chances(line);
+            let by = self.chances(line);
             let ever = by[STEPS - 1];
             if ever <= 0.0 {
                 continue;

@@ -14,6 +14,10 @@ impl Controller for Progressive {
         // others, and so do lines of other campaigns that share them.
         view.one_to_one()
     }
+
+    fn keeps_agents(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

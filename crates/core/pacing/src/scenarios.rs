@@ -18,6 +18,7 @@ pub(crate) fn lines(n: u32) -> Vec<Line> {
         phase: Phase::Ringing,
         age: Duration::from_secs(3),
         cancellable: false,
+        kept: false,
     };
     vec![line; n as usize]
 }
@@ -110,6 +111,7 @@ impl Population {
                 },
                 age: age(line.began),
                 cancellable: false,
+                kept: false,
             });
         }
         view

@@ -31,6 +31,8 @@ pub struct LineAge {
     pub age: Duration,
     /// For how long it has rung, if it rings.
     pub rung: Option<Duration>,
+    /// Whether an agent is kept for it.
+    pub kept: bool,
 }
 
 /// One campaign in counts and ages: all that pacing may know.
@@ -74,6 +76,7 @@ impl CallCenter {
                 },
                 age: now.monotonic.since(attempt.began),
                 rung: (attempt.ringing).map(|since| now.monotonic.since(since.monotonic)),
+                kept: attempt.reserved.is_some(),
             });
         }
         let waits =

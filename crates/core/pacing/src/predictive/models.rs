@@ -237,8 +237,6 @@ pub(super) struct Answers {
     pub(super) weights: Row,
     /// Chance of a line of that age being answered by each step.
     by: [Row; SECONDS],
-    /// Chance, on the careful side, of a line of that age being answered at all.
-    ever: [f32; SECONDS],
 }
 
 impl Answers {
@@ -258,7 +256,6 @@ impl Answers {
             width: 0,
             weights: [0.0; STEPS],
             by: [[0.0; STEPS]; SECONDS],
-            ever: [0.0; SECONDS],
         };
         answers.renew();
         answers
@@ -283,10 +280,6 @@ impl Answers {
 
     pub(super) fn by(&self, place: usize) -> &Row {
         &self.by[place]
-    }
-
-    pub(super) fn ever(&self, place: usize) -> f32 {
-        self.ever[place]
     }
 
     /// A line ended with a person's answer.
@@ -376,11 +369,6 @@ impl Answers {
         let moved = self.place_steps(&yes);
         let (all_yes, all_no) = (yes[SECONDS], no[SECONDS]);
         let rate = self.rate();
-        let (fast, slow) = (self.fast, self.slow);
-        let spread = (rate * (1.0 - rate) / (fast.0 + fast.1)).sqrt();
-        let careful = (rate + 2.0 * spread)
-            .max(slow.0 / (slow.0 + slow.1))
-            .min(1.0);
         for at in 0..SECONDS {
             let (yes_left, no_left) = (1.0 - yes[at] / all_yes, 1.0 - no[at] / all_no);
             let alive = rate * yes_left + (1.0 - rate) * no_left;
@@ -392,12 +380,6 @@ impl Answers {
             for (chance, step) in self.by[at].iter_mut().zip(&self.steps) {
                 *chance = ((yes[(at + step).min(SECONDS)] - yes[at]) * scale).clamp(0.0, 1.0);
             }
-            let alive = careful * yes_left + (1.0 - careful) * no_left;
-            self.ever[at] = if alive > 1e-6 {
-                (careful * yes_left / alive).clamp(0.0, 1.0)
-            } else {
-                0.0
-            };
         }
         moved
     }
@@ -470,8 +452,11 @@ mod tests {
         }
         answers.renew();
         assert!((answers.rate() - 0.2).abs() < 0.01, "{}", answers.rate());
-        assert!(answers.ever(5) > 0.18);
-        assert!(answers.ever(12) < 0.03, "nobody answers after 10 s");
+        assert!(answers.by(5)[STEPS - 1] > 0.18);
+        assert!(
+            answers.by(12)[STEPS - 1] < 0.03,
+            "nobody answers after 10 s"
+        );
         let heaviest =
             (0..STEPS).max_by(|a, b| answers.weights[*a].total_cmp(&answers.weights[*b]));
         assert_eq!(
@@ -498,7 +483,6 @@ mod tests {
         }
         answers.renew();
         assert!(answers.rate() > 0.1, "{}", answers.rate());
-        assert!(answers.ever(0) > 0.2, "the guard remembers longer");
     }
 
     #[test]
@@ -512,7 +496,7 @@ mod tests {
             }
         }
         answers.renew();
-        let before = (answers.rate(), answers.ever(15));
+        let before = (answers.rate(), answers.by(15)[STEPS - 1]);
         // Had none been given up at 15 s, one in three would have been answered by 21 s.
         for n in 0..6000u64 {
             let now = Instant::from_millis(6_000_000 + n * 1000);
@@ -522,7 +506,7 @@ mod tests {
             }
         }
         answers.renew();
-        let after = (answers.rate(), answers.ever(15));
+        let after = (answers.rate(), answers.by(15)[STEPS - 1]);
         assert!((before.0 - after.0).abs() < 0.03, "{before:?} {after:?}");
         assert!((before.1 - after.1).abs() < 0.05, "{before:?} {after:?}");
     }

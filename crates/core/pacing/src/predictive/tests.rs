@@ -1,7 +1,7 @@
 //! The predictive controller's promises.
 
 use super::*;
-use crate::{Budget, scenarios::views};
+use crate::{Budget, Window, scenarios::views};
 use proptest::prelude::*;
 
 const AMPLE: Option<Budget> = Some(Budget {
@@ -37,6 +37,7 @@ fn ringing(n: usize, age: u64) -> Vec<Line> {
         phase: Phase::Ringing,
         age: Duration::from_secs(age),
         cancellable: age >= 15,
+        kept: false,
     };
     vec![line; n]
 }
@@ -103,41 +104,77 @@ fn lines_thin_out_as_the_budget_does() {
         let lines = controller.lines(Instant::ZERO, &view);
         assert!(lines <= last && lines >= 10, "{lines} {last}");
         last = lines;
+        // With less left than there are agents ready, each line keeps one of them.
+        assert_eq!(controller.keeps_agents(), left < 10_000, "{left}");
     }
     assert_eq!(last, 10);
 }
 
 #[test]
-fn a_line_that_became_too_risky_is_given_up() {
-    let mut controller = Predictive::new(DialLevel(500));
-    for n in 0..900u64 {
-        let now = Instant::from_millis(n * 2000);
-        // Half are answered, some late.
-        let after = Duration::from_secs(6 + n % 19);
-        if n % 2 == 0 {
-            controller.observe(now, Observation::Answered { after });
-            let lasted = Duration::from_secs(60);
-            controller.observe(now, Observation::Talked { lasted });
-        } else {
-            let after = Duration::from_secs(25);
-            controller.observe(now, Observation::Unanswered { after });
-        }
+fn no_line_goes_out_that_the_budget_could_not_lose() {
+    let mut controller = grown(DialLevel(500));
+    for (left, out, waiting, expected) in [
+        (15, 0, 0, 14),
+        (15, 9, 0, 5),
+        (15, 9, 2, 3),
+        (15, 14, 0, 0),
+        (15, 30, 0, 0),
+    ] {
+        let view = View {
+            budget: Some(Budget {
+                permille: 30,
+                left: left * 1000 + 999,
+            }),
+            lines: ringing(out, 3),
+            waiting,
+            ..ready(10)
+        };
+        let lines = controller.lines(Instant::ZERO, &view);
+        assert_eq!(lines, expected, "{left} left, {out} out, {waiting} waiting");
+        assert_eq!(controller.projection().binding, Binding::Reserve);
     }
+    // Lines that keep an agent need nothing of it.
     let mut view = View {
-        on_call: vec![Duration::from_secs(5); 5],
-        lines: ringing(4, 16),
-        budget: AMPLE,
-        ..View::default()
+        budget: Some(Budget {
+            permille: 30,
+            left: 30_000,
+        }),
+        lines: ringing(12, 3),
+        reserved: 12,
+        ..ready(10)
     };
-    assert!(controller.give_up(Instant::ZERO, &view).is_some());
     for line in &mut view.lines {
-        line.cancellable = false;
+        line.kept = true;
     }
-    assert_eq!(controller.give_up(Instant::ZERO, &view), None);
-    view.lines = ringing(4, 16);
-    view.on_call.clear();
-    view.ready = 5;
-    assert_eq!(controller.give_up(Instant::ZERO, &view), None);
+    assert!(controller.lines(Instant::ZERO, &view) >= 10);
+    assert!(!controller.keeps_agents());
+}
+
+#[test]
+fn what_the_budget_does_not_cover_any_more_is_given_up() {
+    let mut controller = grown(DialLevel(500));
+    let mut give_up = |view: &View| controller.give_up(Instant::ZERO, view);
+    let mut view = View {
+        lines: ringing(6, 3),
+        waiting: 2,
+        ..ready(3)
+    };
+    view.lines.extend(ringing(4, 16));
+    assert_eq!(give_up(&view), None);
+    view.budget = Some(Budget {
+        permille: 30,
+        left: 9_000,
+    });
+    // Eight could be let down and one more: that is covered.
+    assert_eq!(give_up(&view), None);
+    view.waiting = 3;
+    assert!(give_up(&view).is_some_and(|at| at >= 6));
+    view.budget = None;
+    assert!(give_up(&view).is_some());
+    for line in &mut view.lines {
+        line.kept = true;
+    }
+    assert_eq!(give_up(&view), None);
 }
 
 #[test]
@@ -145,7 +182,7 @@ fn large_teams_are_launched_in_batches() {
     let mut controller = grown(DialLevel(1000));
     let budget = Some(Budget {
         permille: 30,
-        left: 1_000_000,
+        left: 2_000_000,
     });
     let view = View {
         budget,
@@ -182,8 +219,169 @@ proptest! {
         }
         if !wise || left.is_none_or(|left| left < 1000) {
             prop_assert_eq!(launch, view.one_to_one());
+            prop_assert!(controller.keeps_agents());
+        }
+        if controller.keeps_agents() {
+            prop_assert!(launch <= view.one_to_one());
+        } else if launch > 0 {
+            prop_assert!(i64::from(view.exposed() + launch) < left.unwrap_or(0) / 1000);
         }
         let again = controller.clone().lines(Instant::ZERO, &view);
         prop_assert_eq!(again, controller.clone().lines(Instant::ZERO, &view));
+    }
+}
+
+/// The worst that can be done to a controller in half an hour.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    /// So many lines that keep no agent are answered, and nobody takes them. Of those that may be
+    /// given up it is one: the controller looks in between.
+    Loses(usize),
+    /// So many are answered and taken.
+    Takes(usize),
+    /// So many agents are there and ready, all others gone.
+    Agents(u32),
+    /// So many seconds in which nobody answers.
+    Silence(u64),
+}
+
+fn blows() -> impl Strategy<Value = Vec<Blow>> {
+    let blow = prop_oneof![
+        (1usize..60).prop_map(Blow::Loses),
+        (1usize..20).prop_map(Blow::Takes),
+        (0u32..40).prop_map(Blow::Agents),
+        (0u64..20).prop_map(Blow::Silence),
+    ];
+    prop::collection::vec(blow, 1..90)
+}
+
+/// Lines and counts of one campaign while blows fall.
+struct Besieged {
+    controller: Predictive,
+    window: Window,
+    now: Instant,
+    view: View,
+    recent: Vec<Instant>,
+    lost: Vec<Instant>,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl Besieged {
+    /// A day with so many answers, more of them early or late, of which the permitted share was let
+    /// down.
+    fn new(answers: u64, bend: f64) -> Self {
+        let mut besieged = Self {
+            controller: grown(DialLevel(1000)),
+            window: Window::new(30, DAY),
+            now: Instant::ZERO,
+            view: ready(12),
+            recent: vec![],
+            lost: vec![],
+        };
+        for n in 0..answers {
+            let share = (n as f64 / answers as f64).powf(bend);
+            besieged.now = Instant::ZERO + DAY.mul_f64(share);
+            besieged.answers();
+            if n % 50 == 49 {
+                besieged.loses();
+            }
+        }
+        besieged.now = Instant::ZERO + DAY;
+        besieged
+    }
+
+    fn answers(&mut self) {
+        self.window.note_answer(self.now);
+        self.recent.push(self.now);
+    }
+
+    fn loses(&mut self) {
+        self.window.note_abandoned(self.now);
+        self.lost.push(self.now);
+    }
+
+    fn falls(&mut self, blow: Blow) {
+        match blow {
+            Blow::Loses(n) => {
+                let mut late = 1;
+                for _ in 0..n {
+                    let fits = |line: &Line| !line.kept && (!line.cancellable || late > 0);
+                    let Some(at) = self.view.lines.iter().position(fits) else {
+                        break;
+                    };
+                    late -= usize::from(self.view.lines.swap_remove(at).cancellable);
+                    self.answers();
+                    self.view.waiting += 1;
+                }
+                self.look();
+                for _ in 0..std::mem::take(&mut self.view.waiting) {
+                    self.loses();
+                }
+            }
+            Blow::Takes(n) => {
+                for _ in 0..n.min(self.view.lines.len()) {
+                    self.view.lines.pop();
+                    self.answers();
+                }
+            }
+            Blow::Agents(n) => self.view.ready = n,
+            Blow::Silence(seconds) => {
+                let passed = Duration::from_secs(seconds);
+                self.now = self.now + passed;
+                for line in &mut self.view.lines {
+                    line.age += passed;
+                    line.cancellable = line.age >= Duration::from_secs(15);
+                }
+                let most = Duration::from_secs(25);
+                self.view.lines.retain(|line| line.age < most);
+            }
+        }
+        self.look();
+    }
+
+    /// As a node does after each event.
+    fn look(&mut self) {
+        let kept = self.view.lines.iter().filter(|line| line.kept).count();
+        self.view.reserved = kept as u32;
+        self.view.budget = Some(self.window.budget(self.now));
+        while let Some(at) = self.controller.give_up(self.now, &self.view) {
+            self.view.lines.swap_remove(at);
+        }
+        let lines = self.controller.lines(self.now, &self.view);
+        let kept = self.controller.keeps_agents();
+        let new = ringing(lines as usize, 0).into_iter();
+        self.view
+            .lines
+            .extend(new.map(|line| Line { kept, ..line }));
+        if kept {
+            self.view.ready -= lines;
+        }
+    }
+
+    /// By how much the day's budget is passed, in thousandths of a call.
+    fn over(&self) -> i64 {
+        let inside = |list: &[Instant]| {
+            let inside = list.iter().filter(|at| **at + DAY >= self.now);
+            inside.count() as i64
+        };
+        1000 * inside(&self.lost) - 30 * inside(&self.recent)
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_budget_holds_whatever_happens(
+        answers in 0u64..6000,
+        bend in 0.2f64..4.0,
+        blows in blows(),
+    ) {
+        let mut besieged = Besieged::new(answers, bend);
+        let before = besieged.over().max(0);
+        for blow in blows {
+            besieged.falls(blow);
+            // One call is the smallest that can be counted.
+            prop_assert!(besieged.over() <= 1000 + before, "{} {blow:?}", besieged.over());
+        }
     }
 }

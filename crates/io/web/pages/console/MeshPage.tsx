@@ -4,6 +4,7 @@ import type { CityStatus, GroupStatus } from "../shared/api";
 import { Icon, type IconName } from "../shared/icons";
 import { useSpeech } from "../shared/language";
 import type { Link } from "../shared/sse";
+import { Campaigns } from "./Campaigns";
 import { Preferences, Wordmark } from "./Chrome";
 import { CityCard, STALE_MS } from "./CityCard";
 import { Sparkline } from "./Sparkline";
@@ -224,6 +225,7 @@ export function MeshPage({
                 ))}
               </div>
             </section>
+            <Campaigns token={token} />
             <Groups groups={mesh.status.groups} names={names} />
             <Text size="xs" className="quiet" component="footer">
               dialmesh · {t("app.version", { version: mesh.status.version })}

@@ -80,13 +80,7 @@ export interface Problem {
 }
 
 /** Asks once, to see whether a token is good. */
-export async function fetchStatus(token: string): Promise<Status> {
-  const response = await fetch("/api/v1/status", {
-    headers: { authorization: `Bearer ${token}` },
-  });
-  if (!response.ok) throw await problemOf(response);
-  return (await response.json()) as Status;
-}
+export const fetchStatus = (token: string) => ask<Status>("status", token);
 
 export async function problemOf(response: Response): Promise<Problem> {
   try {
@@ -95,3 +89,64 @@ export async function problemOf(response: Response): Promise<Problem> {
     return { title: response.statusText, status: response.status, code: "", remedy: "" };
   }
 }
+
+export type PacingMode = "progressive" | "ratio" | "predictive";
+export type CampaignState = "draft" | "running" | "paused" | "stopped";
+
+export interface Campaign {
+  id: string;
+  name: string;
+  state: CampaignState;
+  pacing: PacingMode;
+  dial_level: number;
+  rule_pack: string;
+}
+
+export type Dials =
+  | "ahead"
+  | "one_to_one_share_spent"
+  | "one_to_one_share_unknown"
+  | "one_to_one_by_choice"
+  | "idle";
+
+export interface CityShare {
+  node: string;
+  name: string;
+  held: number;
+  wanted: number;
+  dials: Dials;
+}
+
+export interface CampaignStats {
+  campaign: string;
+  abandonment: Abandonment;
+  budget: { window: string; left: number; in_doubt: number; cities: CityShare[] };
+  why_idle: { rule: string; leads: number; next_at?: string | null }[];
+  as_of: string;
+}
+
+async function ask<T>(path: string, token: string): Promise<T> {
+  const response = await fetch(`/api/v1/${path}`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  if (!response.ok) throw await problemOf(response);
+  return (await response.json()) as T;
+}
+
+/** Every campaign, page by page. */
+export async function fetchCampaigns(token: string): Promise<Campaign[]> {
+  const all: Campaign[] = [];
+  let cursor = "";
+  do {
+    const page = await ask<{ data: Campaign[]; next_cursor?: string | null }>(
+      `campaigns?limit=1000${cursor && `&cursor=${encodeURIComponent(cursor)}`}`,
+      token,
+    );
+    all.push(...page.data);
+    cursor = page.next_cursor ?? "";
+  } while (cursor);
+  return all;
+}
+
+export const fetchStats = (id: string, token: string) =>
+  ask<CampaignStats>(`campaigns/${id}/stats`, token);

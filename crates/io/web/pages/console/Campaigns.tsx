@@ -1,0 +1,178 @@
+import { Code, Paper, Table, Text, Title, Tooltip } from "@mantine/core";
+import type { CampaignStats, CityShare, Dials } from "../shared/api";
+import { atWorst, held, ways } from "../shared/campaigns";
+import { Icon, type IconName } from "../shared/icons";
+import { useSpeech } from "../shared/language";
+import { catalogues, type Key } from "../shared/words";
+import { useCampaigns, type Row } from "./useCampaigns";
+
+const dialing: Record<Dials, { icon: IconName; tone: string }> = {
+  ahead: { icon: "pulse", tone: "good" },
+  one_to_one_share_spent: { icon: "queue", tone: "warn" },
+  one_to_one_share_unknown: { icon: "question", tone: "bad" },
+  one_to_one_by_choice: { icon: "headset", tone: "quiet" },
+  idle: { icon: "pause", tone: "quiet" },
+};
+
+function Ways({ cities }: { cities: CityShare[] }) {
+  const { t, n } = useSpeech();
+  if (cities.length === 0) return <span className="quiet">{t("campaigns.noCity")}</span>;
+  return (
+    <ul className="ways">
+      {ways(cities).map((way) => {
+        const { icon, tone } = dialing[way.dials];
+        const names = way.cities.map((city) =>
+          t("campaigns.cityShare", { city: city.name, held: city.held, wanted: city.wanted }),
+        );
+        return (
+          <li key={way.dials} data-testid="way" data-dials={way.dials}>
+            <Tooltip label={names.join(" · ")} withArrow multiline maw={320}>
+              <span className={`tone-${tone}`} tabIndex={0}>
+                <Icon name={icon} size={13} /> {n(way.cities.length)} {t(`dials.${way.dials}`)}
+              </span>
+            </Tooltip>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+function Share({ stats }: { stats: CampaignStats }) {
+  const { t, n } = useSpeech();
+  const { abandonment, budget } = stats;
+  const over = budget.left < 0;
+  return (
+    <>
+      <b className={over ? "tone-bad" : undefined} data-testid="campaign-abandonment">
+        {over && <Icon name="ghost" size={13} />} {n(abandonment.percent, 2)} %
+      </b>
+      <div className="quiet">
+        {t("campaigns.atWorst", {
+          percent: n(atWorst(stats), 2),
+          budget: n(abandonment.budget_percent, 1),
+          window: budget.window,
+        })}
+      </div>
+    </>
+  );
+}
+
+function Left({ stats }: { stats: CampaignStats }) {
+  const { t, n } = useSpeech();
+  const { left, in_doubt } = stats.budget;
+  return (
+    <>
+      <b className={left < 0 ? "tone-bad" : undefined} data-testid="campaign-left">
+        {n(left)}
+      </b>
+      <div className="quiet">{t("campaigns.held", { held: held(stats) })}</div>
+      {in_doubt > 0 && (
+        <div className="tone-warn">{t("campaigns.inDoubt", { count: in_doubt })}</div>
+      )}
+    </>
+  );
+}
+
+function Why({ stats }: { stats: CampaignStats }) {
+  const { t, language } = useSpeech();
+  const [first] = stats.why_idle;
+  if (!first) return <span className="quiet">{t("campaigns.nothingHeld")}</span>;
+  const key = `why.${first.rule}`;
+  // A rule of a newer release has no words here yet: its name says more than nothing.
+  const rule = key in catalogues[language] ? t(key as Key) : first.rule;
+  return (
+    <span data-testid="campaign-why">{t("campaigns.why", { count: first.leads, rule })}</span>
+  );
+}
+
+function Line({ row: { campaign, stats, failed } }: { row: Row }) {
+  const { t, n } = useSpeech();
+  const level = campaign.pacing !== "progressive";
+  return (
+    <Table.Tr data-testid="campaign" data-campaign={campaign.name}>
+      <Table.Th scope="row">
+        {campaign.name}
+        <div className="quiet">
+          {t(`state.${campaign.state}`)} · {t(`pacing.${campaign.pacing}`)}
+          {level && ` · ${t("campaigns.level", { level: n(campaign.dial_level, 1) })}`}
+        </div>
+      </Table.Th>
+      {stats ? (
+        <>
+          <Table.Td>
+            <Ways cities={stats.budget.cities} />
+          </Table.Td>
+          <Table.Td className="number">
+            <Share stats={stats} />
+          </Table.Td>
+          <Table.Td className="number">
+            <Left stats={stats} />
+          </Table.Td>
+          <Table.Td>
+            <Why stats={stats} />
+          </Table.Td>
+        </>
+      ) : (
+        <Table.Td colSpan={4} className={failed ? "tone-warn" : "quiet"}>
+          {t(failed ? "campaigns.noFigures" : "campaigns.asking")}
+        </Table.Td>
+      )}
+    </Table.Tr>
+  );
+}
+
+/** Each campaign that runs or is paused: how it dials, and what holds it. */
+export function Campaigns({ token }: { token: string }) {
+  const { t } = useSpeech();
+  const { rows, others, failed } = useCampaigns(token);
+  return (
+    <section aria-labelledby="campaigns" data-testid="campaigns">
+      <Title order={2} size="h5" id="campaigns">
+        {t("campaigns.title")}
+      </Title>
+      {failed && (
+        <Text mt="xs" size="sm" className="tone-warn" role="status" data-testid="campaigns-failed">
+          <Icon name="ghost" size={14} /> {t("campaigns.failed")}
+        </Text>
+      )}
+      {!rows && !failed && (
+        <Text mt="xs" size="sm" className="quiet">
+          {t("campaigns.asking")}
+        </Text>
+      )}
+      {rows?.length === 0 && (
+        <Text mt="xs" data-testid="campaigns-none">
+          {t("campaigns.none")} <Code>dialmesh campaign start</Code>
+        </Text>
+      )}
+      {rows && rows.length > 0 && (
+        <Paper withBorder mt="xs">
+          <Table.ScrollContainer minWidth={760}>
+            <Table verticalSpacing={6} className="campaigns">
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th>{t("campaigns.name")}</Table.Th>
+                  <Table.Th>{t("campaigns.dials")}</Table.Th>
+                  <Table.Th className="number">{t("campaigns.abandonment")}</Table.Th>
+                  <Table.Th className="number">{t("campaigns.left")}</Table.Th>
+                  <Table.Th>{t("campaigns.whyIdle")}</Table.Th>
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>
+                {rows.map((row) => (
+                  <Line key={row.campaign.id} row={row} />
+                ))}
+              </Table.Tbody>
+            </Table>
+          </Table.ScrollContainer>
+        </Paper>
+      )}
+      {others > 0 && (
+        <Text size="xs" className="quiet" mt={4}>
+          {t("campaigns.others", { count: others })} <Code>dialmesh campaign ls</Code>
+        </Text>
+      )}
+    </section>
+  );
+}

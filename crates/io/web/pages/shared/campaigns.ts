@@ -1,0 +1,41 @@
+// What the figures of a campaign's pacing mean.
+
+import type { Campaign, CampaignStats, CityShare, Dials } from "./api";
+
+/** So many campaigns are asked for their figures at a time. */
+export const SHOWN = 20;
+
+/** Those that dial, by name, at most `SHOWN`; and how many others there are. */
+export function chosen(campaigns: Campaign[]): { shown: Campaign[]; others: number } {
+  const alive = campaigns.filter((c) => c.state === "running" || c.state === "paused");
+  alive.sort((a, b) =>
+    a.state === b.state ? a.name.localeCompare(b.name) : a.state === "running" ? -1 : 1,
+  );
+  return { shown: alive.slice(0, SHOWN), others: campaigns.length - Math.min(alive.length, SHOWN) };
+}
+
+const order: Dials[] = [
+  "one_to_one_share_unknown",
+  "one_to_one_share_spent",
+  "one_to_one_by_choice",
+  "ahead",
+  "idle",
+];
+
+/** How many cities dial in which way; what needs a look comes first. */
+export function ways(cities: CityShare[]): { dials: Dials; cities: CityShare[] }[] {
+  return order
+    .map((dials) => ({ dials, cities: cities.filter((city) => city.dials === dials) }))
+    .filter((way) => way.cities.length > 0);
+}
+
+/** Abandonments that cities hold and may still cause without asking. */
+export const held = (stats: CampaignStats) =>
+  stats.budget.cities.reduce((sum, city) => sum + city.held, 0);
+
+/** The share abandoned, in percent, if everything that is held or in doubt came to be. */
+export function atWorst(stats: CampaignStats): number {
+  const { answered, abandoned } = stats.abandonment;
+  const all = abandoned + stats.budget.in_doubt + held(stats);
+  return answered === 0 ? 0 : (100 * all) / answered;
+}
