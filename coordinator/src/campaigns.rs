@@ -7,7 +7,7 @@ use dialmesh_http::{
     dto::{Campaign, CampaignSettings, Page, PageQuery},
     problem::BackendError,
 };
-use domain::{CampaignId, CampaignState};
+use domain::{AnsweringMachines, CampaignId, CampaignState};
 use ledger::{Change, DirectoryReply};
 
 pub(crate) fn list(backend: &Backend, query: &PageQuery) -> Answer<Page<Campaign>> {
@@ -27,6 +27,7 @@ pub(crate) fn show(backend: &Backend, id: CampaignId) -> Answer<Campaign> {
 fn shown(directory: &ledger::Directory, campaign: &domain::Campaign) -> Campaign {
     let mut shown = Campaign::from(campaign);
     shown.settings.requires_consent = directory.requires_consent(campaign.id);
+    shown.settings.answering_machines = directory.answering_machines(campaign.id).into();
     shown
 }
 
@@ -40,6 +41,20 @@ async fn require_consent(backend: &Backend, campaign: CampaignId, required: bool
     Ok(())
 }
 
+/// Says what a campaign does about answering machines, where that changes.
+async fn set_answering_machines(
+    backend: &Backend,
+    campaign: CampaignId,
+    machines: AnsweringMachines,
+) -> Answer<()> {
+    let known = (backend.member.directory()).read(|d| d.answering_machines(campaign));
+    if known != machines {
+        let change = Change::SetAnsweringMachines { campaign, machines };
+        backend.change(change).await?;
+    }
+    Ok(())
+}
+
 async fn change(backend: &Backend, change: Change) -> Answer<Campaign> {
     match backend.change(change).await?.reply {
         DirectoryReply::Campaign { id, .. } => show(backend, id),
@@ -47,11 +62,11 @@ async fn change(backend: &Backend, change: Change) -> Answer<Campaign> {
     }
 }
 
-/// A campaign was made, and that it asks for consent could not be said.
-fn without_consent(id: CampaignId, error: &BackendError) -> BackendError {
+/// A campaign was made, and what is kept beside it could not be said.
+fn half_made(id: CampaignId, setting: &str, error: &BackendError) -> BackendError {
     BackendError::Conflict(format!(
-        "the campaign is created as {id}, and does not ask for consent yet: {error}; update it with \
-         requires_consent before you start it"
+        "the campaign is created as {id}, and its {setting} is not set yet: {error}; update it with \
+         {setting} before you start it"
     ))
 }
 
@@ -66,7 +81,10 @@ pub(crate) async fn create(
     let created = change(backend, Change::CreateCampaign { campaign }).await?;
     // It is a draft: nobody is dialed before this is said.
     let asked = require_consent(backend, created.id, settings.requires_consent).await;
-    asked.map_err(|error| without_consent(created.id, &error))?;
+    asked.map_err(|error| half_made(created.id, "requires_consent", &error))?;
+    let machines = settings.answering_machines.into();
+    let said = set_answering_machines(backend, created.id, machines).await;
+    said.map_err(|error| half_made(created.id, "answering_machines", &error))?;
     show(backend, created.id)
 }
 
@@ -98,6 +116,7 @@ pub(crate) async fn update(
     if !settings.requires_consent {
         require_consent(backend, id, false).await?;
     }
+    set_answering_machines(backend, id, settings.answering_machines.into()).await?;
     show(backend, id)
 }
 
@@ -132,11 +151,11 @@ mod tests {
     #[test]
     fn a_campaign_that_is_half_made_is_named_with_what_to_do() {
         let error = BackendError::NoQuorum("nobody votes".into());
-        let said = without_consent(CampaignId(7), &error).to_string();
+        let said = half_made(CampaignId(7), "requires_consent", &error).to_string();
         for what in [
             CampaignId(7).to_string().as_str(),
             "nobody votes",
-            "update it",
+            "update it with requires_consent",
         ] {
             assert!(said.contains(what), "{said}");
         }

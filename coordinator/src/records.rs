@@ -57,7 +57,7 @@ fn read(value: &[u8]) -> Result<CallRecord, String> {
         Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|e| e.to_string()),
         // What was added since are the last fields, and absent.
         Some((&version, body)) if (2..VERSION).contains(&version) => {
-            let missing = &[0; 2][..usize::from(VERSION - version)];
+            let missing = &[0; 3][..usize::from(VERSION - version)];
             postcard::from_bytes(&[body, missing].concat()).map_err(|e| e.to_string())
         }
         Some((version, _)) => Err(format!("version {version} of a record is not {VERSION}")),
@@ -248,6 +248,7 @@ fn unknown(lost: LostAttempt, now: WallTime) -> CallRecord {
         dnc_base: None,
         consent: None,
         note: String::new(),
+        listened: None,
     }
 }
 
@@ -447,16 +448,21 @@ pub(crate) mod tests {
             },
             record(2),
         ];
-        // As nodes of the release before send them: one after the other.
-        let plain = encode(&batch.to_vec());
+        // As nodes of the releases before send them: one after the other, all of version 4.
+        let mut plain = vec![1, 2];
+        for record in &batch {
+            let value = stored(record).value;
+            plain.extend(&value[1..value.len() - 1]);
+        }
+        let plain = Bytes::from(plain);
         let reply = records.receive(MemberId(2), plain).await.unwrap();
         assert_eq!(decode::<RecordsReply>(&reply).unwrap().kept, 2);
         let kept = records.get(record(1).attempt).await.unwrap().unwrap();
         assert_eq!((kept.consent, kept.attempt), (consent, record(1).attempt));
         // Each of its own version: an earlier one lacks the last field, a later one is refused.
         let mut earlier = stored(&record(3)).value;
-        assert_eq!((earlier[0], earlier.pop()), (4, Some(0)));
-        earlier[0] = 3;
+        assert_eq!((earlier[0], earlier.pop()), (5, Some(0)));
+        earlier[0] = 4;
         let shipment = |one: &[u8]| -> Bytes {
             let all = vec![one.to_vec(), stored(&record(4)).value];
             postcard::to_extend(&all, vec![2]).unwrap().into()

@@ -351,6 +351,7 @@ mod tests {
             agent_leg: None,
             rule_pack: "china 2026-11-21".into(),
             dnc_index: 12,
+            listened: None,
             dnc_base: None,
             consent: None,
             permission: Some(Permission {

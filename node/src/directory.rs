@@ -34,6 +34,7 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         dnc_base: facts.dnc_base,
         dnc_ages: facts.dnc_ages.clone(),
         clearance: facts.clearance.clone(),
+        answering: facts.answering.clone(),
     }))
 }
 
@@ -49,6 +50,7 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::DncBase(id) => DirectoryChange::DncBase(id),
         Fact::DncAges(ages) => DirectoryChange::DncAges(ages),
         Fact::Clearance(facts) => DirectoryChange::Clearance(facts),
+        Fact::Answering(campaign, machines) => DirectoryChange::Answering(campaign, machines),
         Fact::Mesh(_) | Fact::Member(_) | Fact::Region(_) | Fact::HomeRules(_) | Fact::List(_) => {
             return None;
         }

@@ -19,7 +19,17 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         &["campaign"],
         &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0],
     )?;
+    metrics.histogram(
+        "dialmesh_answering_decision_seconds",
+        "From the answer to the verdict on who answered, where somebody listened.",
+        &["campaign"],
+        &[0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 9.0],
+    )?;
     for (name, help) in [
+        (
+            "dialmesh_answering_verdicts_total",
+            "Answers that were listened to, by campaign and who answered.",
+        ),
         (
             "dialmesh_attempts_closed_total",
             "Attempts that ended, by campaign and disposition.",
@@ -100,6 +110,16 @@ pub(crate) fn observed(observed: &Observed) {
         Observed::Call(Call::OptedOut { campaign }) => {
             metrics::counter!("dialmesh_opt_outs_total", "campaign" => campaign.to_string())
                 .increment(1);
+        }
+        Observed::Call(Call::Screened { campaign, who }) => {
+            let campaign = campaign.to_string();
+            metrics::counter!(
+                "dialmesh_answering_verdicts_total",
+                "campaign" => campaign.clone(), "verdict" => who.verdict.name()
+            )
+            .increment(1);
+            metrics::histogram!("dialmesh_answering_decision_seconds", "campaign" => campaign)
+                .record(f64::from(who.took_ms) / 1000.0);
         }
         Observed::Call(Call::Attempt { .. } | Call::Agent { .. } | Call::StrayAnswer { .. }) => {}
         Observed::Closed {

@@ -1,8 +1,10 @@
 //! Judges a run from outside: from the carrier's log, what the mesh was told, and what it claims.
 
+mod answering;
 mod dials;
 mod reconcile;
 
+pub use answering::answering;
 pub use dials::{Class, Dial, dials};
 pub use reconcile::{Claims, acknowledged, audio, reconcile};
 

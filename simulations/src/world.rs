@@ -177,6 +177,7 @@ fn brisk() -> Habits {
         talk_mean_ms: 5_000,
         waits_permille: 300,
         greeting_mean_ms: 2_500,
+        hush_ms: 200,
     }
 }
 

@@ -107,6 +107,19 @@ impl Client {
             .await
     }
 
+    /// PATCH of what people edit: only if it still has that version.
+    pub(crate) async fn patch_version(
+        &self,
+        path: &str,
+        version: u64,
+        body: &impl Serialize,
+    ) -> Result<Value> {
+        let request = self.request(Method::PATCH, path);
+        let tag = format!("\"{version}\"");
+        self.answer(request.header(reqwest::header::IF_MATCH, tag).json(body))
+            .await
+    }
+
     /// DELETE.
     pub(crate) async fn delete(&self, path: &str) -> Result<()> {
         let request = self.request(Method::DELETE, path).timeout(ANSWER);

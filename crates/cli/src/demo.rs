@@ -21,6 +21,8 @@ use std::{
 };
 use words::Words;
 
+/// How long a person who said hello waits in silence, in milliseconds.
+const HUSH_MS: u32 = 1_000;
 /// How long calls and records may take to end before the report.
 const SETTLE: Duration = Duration::from_secs(60);
 
@@ -148,6 +150,9 @@ async fn prepare(arguments: &DemoArgs, words: &'static Words) -> Result<World> {
     let binary = std::env::current_exe().context("finding this program's own file")?;
     let mut config = WorldConfig::new(binary, arguments.seed);
     config.agents_per_city = usize::from(arguments.agents);
+    // Some of the people are machines: the mesh listens to who answers.
+    config.campaign = serde_json::json!({"answering_machines": "hang_up"});
+    config.habits.hush_ms = HUSH_MS;
     config.folder.clone_from(&arguments.keep);
     let mut world = World::build(config, |step| say(&words.step(step))).await?;
 

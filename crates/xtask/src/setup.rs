@@ -5,13 +5,14 @@ use anyhow::{Context, Result, bail};
 use std::{fs, path::Path, time::SystemTime};
 
 /// A program the tests use, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("sipp", "sip-tester"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("chromium", "chromium"),
     ("ip", "iproute2"),
     ("faketime", "faketime"),
+    ("espeak-ng", "espeak-ng"),
 ];
 
 /// Installs missing programs with apt-get where we are root; else says what to install.

@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("call", &["domain", "sansio"]),
     ("sip", &["domain", "sansio"]),
     ("media", &["domain", "sansio"]),
+    ("answering", &["domain"]),
     (
         "engine",
         &[
@@ -52,7 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sip-transport", &["domain", "sip"]),
-    ("media-io", &["domain", "media"]),
+    ("media-io", &["domain", "media", "answering"]),
     ("web", &[]),
     ("service", &["domain", "sansio"]),
     ("dialmesh-http", &["domain", "call", "web", "service"]),

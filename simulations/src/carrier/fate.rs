@@ -75,6 +75,9 @@ pub struct Habits {
     pub waits_permille: u32,
     /// How long a machine's greeting lasts.
     pub greeting_mean_ms: u32,
+    /// How long a person who said hello is silent before the own tone: who listens to who answers
+    /// (answering machine detection) hears a person wait, as persons do.
+    pub hush_ms: u32,
 }
 
 impl Default for Habits {
@@ -106,6 +109,7 @@ impl Default for Habits {
             talk_mean_ms: 45_000,
             waits_permille: 300,
             greeting_mean_ms: 7_000,
+            hush_ms: 200,
         }
     }
 }
@@ -206,7 +210,11 @@ pub fn draw(
         ),
         _ => (
             (!waits).then_some(talk),
-            vec![(Sound::Speech, 20), (Sound::Silence, 10), own_tone],
+            vec![
+                (Sound::Speech, 20),
+                (Sound::Silence, (habits.hush_ms / 20).max(1)),
+                own_tone,
+            ],
         ),
     };
     let at_once = behaviour == Behaviour::AnswerNow;

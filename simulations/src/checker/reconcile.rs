@@ -14,19 +14,21 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The mesh's call records, as far as they can be checked from outside.
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
-    records: Vec<Record>,
+    pub(super) records: Vec<Record>,
 }
 
 #[derive(Clone, Debug)]
-struct Record {
+pub(super) struct Record {
     attempt: String,
-    call_id: String,
+    pub(super) call_id: String,
     number: String,
     /// The system's disposition, or `agent`.
-    disposition: String,
+    pub(super) disposition: String,
     /// The name in reports.
     disposition_name: String,
-    bridged: bool,
+    pub(super) bridged: bool,
+    /// Who answered, where the mesh listened.
+    pub(super) answered_by: Option<String>,
 }
 
 impl Claims {
@@ -85,6 +87,9 @@ impl Record {
             disposition,
             disposition_name,
             bridged: value.get("bridged_at").is_some_and(|v| !v.is_null()),
+            answered_by: (value.pointer("/answered_by/verdict"))
+                .and_then(Value::as_str)
+                .map(str::to_owned),
         })
     }
 }

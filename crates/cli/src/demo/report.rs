@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use simulations::{
-    checker::{Verdict, dials},
+    checker::{Claims, Verdict, answering, dials},
     world::{Evidence, at_least},
 };
 use std::{collections::BTreeSet, time::Duration};
@@ -42,6 +42,8 @@ fn judge(evidence: &Evidence, span: Duration) -> Result<Verdict> {
     let listened = share(LISTENED, span);
     // Some more than asked: the report listens to whole calls only.
     let mut verdict = evidence.judge(listened as usize * 2)?;
+    let claims = Claims::from_ndjson(&evidence.records)?;
+    verdict.merge(answering(&evidence.log, &claims));
     let calls = dials(&evidence.log);
     let attempts: BTreeSet<&str> = calls.iter().map(|d| d.identity()).collect();
     let mut bridged = 0;

@@ -6,7 +6,7 @@ use crate::{
     names,
     output::{self, Form},
     session::Session,
-    verbs::{Fields, pair},
+    verbs::{Fields, nothing, pair},
 };
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -26,6 +26,11 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  dialmesh campaign create autumn --rule-pack china\n  dialmesh campaign create autumn --rule-pack us-federal --pacing ratio --dial-level 1.5 --ring-limit 25s --retry no_answer=1h:3 --retry busy=10m\n  dialmesh campaign create autumn --file autumn.json --region south"
     )]
     Create(Box<Create>),
+    /// Change a campaign's settings; what is not given stays as it is.
+    #[command(
+        after_help = "Examples:\n  dialmesh campaign set autumn --answering-machines hang_up\n  dialmesh campaign set autumn --pacing ratio --dial-level 1.5 --ring-limit 25s"
+    )]
+    Set(Box<Set>),
     /// List the campaigns.
     #[command(after_help = "Examples:\n  dialmesh campaign ls\n  dialmesh campaign ls -o json")]
     Ls,
@@ -69,7 +74,22 @@ pub(crate) struct Create {
     /// A JSON object of settings, as `campaign show -o json` prints; flags go before it.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Only this region's nodes dial it; may be repeated. All when not given.
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Set {
+    /// Name or id.
+    campaign: String,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// What both may say.
+#[derive(Debug, Args)]
+struct Flags {
+    /// Only this region's nodes dial it; may be repeated. All when none was ever given.
     #[arg(long)]
     region: Vec<String>,
     /// How lines are launched (progressive when not given).
@@ -99,6 +119,10 @@ pub(crate) struct Create {
     /// Dial nobody without consent, whatever the rule pack says; --requires-consent=false takes it back.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     requires_consent: Option<bool>,
+    /// What to do about answering machines (off when not given): with hang_up who answers is listened to
+    /// before an agent is given, and machines and fax are hung up on.
+    #[arg(long, value_parser = ["off", "hang_up"])]
+    answering_machines: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +169,25 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
         Verb::Create(args) => {
             let settings = settings(&client, *args).await?;
             session.show(&client.post("/campaigns", &settings).await?)
+        }
+        Verb::Set(args) => {
+            let named = Named {
+                campaign: args.campaign,
+            };
+            let path = path(&client, &named, "").await?;
+            let known: Value = client.get(&path).await?;
+            let all = known["attempts_max"]
+                .as_u64()
+                .and_then(|n| n.try_into().ok());
+            let regions = names::ids(&client, names::REGION, &args.flags.region).await?;
+            let mut fields = Fields::from(Map::new());
+            fields.put("regions", (!regions.is_empty()).then_some(regions))?;
+            let patch = merged(args.flags, all, fields)?.object();
+            if patch.as_object().is_none_or(Map::is_empty) {
+                return Err(nothing("campaign set").into());
+            }
+            let version = known["version"].as_u64().unwrap_or_default();
+            session.show(&client.patch_version(&path, version, &patch).await?)
         }
         Verb::Ls => {
             let mut rows = client.list("/campaigns").await?;
@@ -237,10 +280,10 @@ async fn settings(client: &Client, args: Create) -> Result<CampaignSettings> {
         .filter_map(Value::as_str)
         .map(str::to_owned)
         .collect();
-    let regions = if args.region.is_empty() {
+    let regions = if args.flags.region.is_empty() {
         listed
     } else {
-        args.region.clone()
+        args.flags.region.clone()
     };
     map.insert(
         "regions".to_owned(),
@@ -255,7 +298,11 @@ async fn settings(client: &Client, args: Create) -> Result<CampaignSettings> {
 
 /// The settings, or what is wrong with them.
 fn checked(args: Create, map: Map<String, Value>) -> Result<CampaignSettings, String> {
-    let fields = merged(args, Fields::from(map)).map_err(|error| error.to_string())?;
+    let named = |error: anyhow::Error| error.to_string();
+    let mut fields = Fields::from(map);
+    fields.put("name", Some(args.name)).map_err(named)?;
+    fields.put("rule_pack", args.rule_pack).map_err(named)?;
+    let fields = merged(args.flags, None, fields).map_err(named)?;
     let settings: CampaignSettings =
         serde_json::from_value(fields.object()).map_err(|error| error.to_string())?;
     let wrong: Vec<String> = settings
@@ -276,10 +323,10 @@ fn checked(args: Create, map: Map<String, Value>) -> Result<CampaignSettings, St
     }
 }
 
-fn merged(args: Create, mut fields: Fields) -> Result<Fields> {
+/// The fields with what the flags say; `known` is how many attempts in all there are where they say
+/// nothing of it.
+fn merged(args: Flags, known: Option<u16>, mut fields: Fields) -> Result<Fields> {
     let seconds = |span: Option<Duration>| span.map(|span| span.as_secs());
-    fields.put("name", Some(args.name))?;
-    fields.put("rule_pack", args.rule_pack)?;
     fields.put("pacing", args.pacing)?;
     fields.put("dial_level", args.dial_level)?;
     fields.put("ring_limit_seconds", seconds(args.ring_limit))?;
@@ -291,8 +338,10 @@ fn merged(args: Create, mut fields: Fields) -> Result<Fields> {
     fields.put("wrap_up_limit_seconds", seconds(args.wrap_up_limit))?;
     fields.put("attempts_max", args.attempts)?;
     fields.put("requires_consent", args.requires_consent)?;
+    fields.put("answering_machines", args.answering_machines)?;
     let all = args
         .attempts
+        .or(known)
         .unwrap_or_else(|| CampaignSettings::new("", "").attempts_max);
     let rules: Vec<Retry> = args
         .retry
@@ -311,6 +360,7 @@ fn merged(args: Create, mut fields: Fields) -> Result<Fields> {
 mod tests {
     use super::*;
     use clap::Parser;
+    use dialmesh_http::dto::AnsweringMachines;
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -344,6 +394,8 @@ mod tests {
             "no_answer=1h:3",
             "--retry",
             "busy=10m",
+            "--answering-machines",
+            "hang_up",
         ];
         let file = json!({"rule_pack": "china", "ring_limit_seconds": 40, "auto_ready": false});
         let settings = create(&flags, file).unwrap();
@@ -352,12 +404,35 @@ mod tests {
             (25, 1.5)
         );
         assert!(!settings.auto_ready && settings.rule_pack == "china" && settings.name == "autumn");
+        assert_eq!(settings.answering_machines, AnsweringMachines::HangUp);
+        let plain = create(&["--rule-pack", "china"], json!({})).unwrap();
+        assert_eq!(plain.answering_machines, AnsweringMachines::Off);
         let attempts: Vec<_> = settings
             .retry
             .iter()
             .map(|r| (r.after.as_str(), r.delay_seconds, r.attempts_max))
             .collect();
         assert_eq!(attempts, [("no_answer", 3_600, 3), ("busy", 600, 4)]);
+    }
+
+    #[test]
+    fn a_change_says_only_what_is_given() {
+        let line = ["c", "set", "autumn", "--answering-machines", "hang_up"];
+        let Ok(Line {
+            verb: Verb::Set(args),
+        }) = Line::try_parse_from(line.iter().chain(&["--retry", "busy=10m"]))
+        else {
+            panic!("it is a change");
+        };
+        let fields = merged(args.flags, Some(4), Fields::from(Map::new())).unwrap();
+        let expected = json!({
+            "answering_machines": "hang_up",
+            "retry": [{"after": "busy", "delay_seconds": 600, "attempts_max": 4}],
+        });
+        assert_eq!(fields.object(), expected);
+        assert!(
+            Line::try_parse_from(["c", "set", "autumn", "--answering-machines", "no"]).is_err()
+        );
     }
 
     #[test]

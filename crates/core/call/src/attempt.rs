@@ -8,7 +8,7 @@ use crate::{
 use domain::{
     AgentId, AttemptId, CallOutcome, Campaign, CampaignId, ConsentUsed, Disposition,
     DispositionCode, DncBaseId, Instant, LeadId, LeasedLead, LegId, Now, Permission, PhoneNumber,
-    SessionId, TrunkId, WallTime,
+    SessionId, TrunkId, WallTime, WhoAnswered,
 };
 use sansio::transitions::Table;
 use serde::{Deserialize, Serialize};
@@ -242,11 +242,13 @@ pub(crate) struct Attempt {
     pub(crate) leg: LegId,
     pub(crate) state: AttemptState,
     pub(crate) screening: Option<Duration>,
+    /// Who answered, where somebody listened and told.
+    pub(crate) who: Option<WhoAnswered>,
     pub(crate) began: Instant,
     pub(crate) dialed: Option<DialFacts>,
     pub(crate) ringing: Option<Now>,
     pub(crate) answered: Option<Now>,
-    /// When the wait for an agent began.
+    /// When the wait for an agent began: at the end of the person's greeting, where it was heard.
     pub(crate) queued: Option<Instant>,
     pub(crate) bridged_at: Option<WallTime>,
     pub(crate) ended: Option<CallEnd>,
@@ -321,6 +323,7 @@ impl Attempt {
             bridged_at: self.bridged_at,
             ended_at: self.ended.map_or(now.wall, |end| end.at),
             ended_by: self.ended.map(|end| end.by),
+            who: self.who,
             closed_at: now.wall,
             agent: self.agent,
             cancelled: self.cancel,

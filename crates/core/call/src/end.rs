@@ -6,8 +6,8 @@ use crate::{
     notice::EndedBy,
 };
 use domain::{
-    AgentId, CallOutcome, CallRecord, Campaign, Disposition, LeasedLead, LegId, LegStats, MemberId,
-    WallTime,
+    AgentId, CallOutcome, CallRecord, Campaign, Disposition, LeasedLead, LegId, LegStats, Listened,
+    MemberId, WallTime, WhoAnswered, answering::Verdict,
 };
 use std::sync::Arc;
 
@@ -34,6 +34,8 @@ pub struct AttemptEnd {
     pub ended_at: WallTime,
     /// Who ended an answered call.
     pub ended_by: Option<EndedBy>,
+    /// Who answered, where somebody listened and told.
+    pub who: Option<WhoAnswered>,
     /// Closed.
     pub closed_at: WallTime,
     /// The agent who took it.
@@ -67,12 +69,14 @@ impl AttemptEnd {
         }
     }
 
-    /// The call record, with what only the engine knows; none when nothing was dialed.
+    /// The call record, with what only the engine knows (the legs' figures, and what early media
+    /// was); none when nothing was dialed.
     pub fn record(
         &self,
         node: MemberId,
         carrier_leg: Option<LegStats>,
         agent_leg: Option<LegStats>,
+        early: Option<Verdict>,
     ) -> Option<CallRecord> {
         if matches!(self.outcome(), CallOutcome::Undialed { .. }) {
             return None;
@@ -118,6 +122,10 @@ impl AttemptEnd {
             dnc_base: dialed.and_then(|facts| facts.dnc_base),
             consent: dialed.and_then(|facts| facts.consent),
             note: self.note.clone(),
+            listened: (early.is_some() || self.who.is_some()).then_some(Listened {
+                early,
+                answered: self.who,
+            }),
         })
     }
 }

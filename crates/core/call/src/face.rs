@@ -9,7 +9,10 @@ use crate::{
     leg::{LegCommand, LegEvent},
     notice::AgentNotice,
 };
-use domain::{AgentId, AttemptId, Campaign, CampaignId, DncSource, LeasedLead, LegId, PhoneNumber};
+use domain::{
+    AgentId, AttemptId, Campaign, CampaignId, DncSource, LeasedLead, LegId, PhoneNumber,
+    WhoAnswered,
+};
 use std::{sync::Arc, time::Duration};
 
 /// Names an agent's command, so that its answer finds the way back. Chosen by the shell.
@@ -19,19 +22,6 @@ pub struct RequestId(pub u64);
 /// Names a durable write that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PersistToken(pub u64);
-
-/// What a listener to the answered line decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AmdVerdict {
-    /// A person.
-    Human,
-    /// An answering machine.
-    Machine,
-    /// A fax or modem.
-    Fax,
-    /// Could not tell: treated as a person, who must not be hung up on.
-    Unknown,
-}
 
 /// An agent's account as far as calls go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +74,7 @@ pub enum Input {
         /// Which.
         attempt: AttemptId,
         /// Who.
-        verdict: AmdVerdict,
+        who: WhoAnswered,
     },
     /// Give an attempt up unless it was answered.
     CancelAttempt {
@@ -187,6 +177,13 @@ pub enum Observed {
         to: Duty,
         /// after how long.
         after: Duration,
+    },
+    /// It was told who answered, or not within the limit.
+    Screened {
+        /// The campaign.
+        campaign: CampaignId,
+        /// Who.
+        who: WhoAnswered,
     },
     /// A person got an agent.
     Joined {

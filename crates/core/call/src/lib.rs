@@ -29,8 +29,8 @@ pub use command::AgentCommand;
 pub use end::AttemptEnd;
 pub use error::{AgentError, CommandError, ErrorPage};
 pub use face::{
-    Account, AgentTimer, AmdVerdict, AttemptTimer, Input, Observed, Output, PersistToken, Rejected,
-    RequestId, TimerName,
+    Account, AgentTimer, AttemptTimer, Input, Observed, Output, PersistToken, Rejected, RequestId,
+    TimerName,
 };
 pub use leg::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
 pub use notice::{AgentNotice, AgentStatus, CallCard, CallEnd, DispositionChoice, EndedBy, Phone};

@@ -4,6 +4,7 @@
 //! the replicated state machines, randomness comes from `sansio`.
 
 pub mod agent;
+pub mod answering;
 pub mod campaign;
 pub mod clearance;
 pub mod consent;
@@ -25,6 +26,7 @@ pub mod trunk;
 pub mod zones;
 
 pub use agent::{AgentAccount, AgentState, PauseCode};
+pub use answering::{AnsweringMachines, Listened, WhoAnswered};
 pub use campaign::{
     AgentDisposition, Campaign, CampaignState, DialLevel, Disposition, DispositionCode,
     DispositionFlags, PacingMode, RetryRule,

@@ -224,3 +224,6 @@ pub const DNC_LIST_AGE_MAX: Duration = Duration::from_secs(366 * 86_400);
 pub const DNC_LIST_PULLS: usize = 100;
 /// Numbers of a do-not-call base that may be dialed all the same.
 pub const DNC_LIFTS: usize = 100_000;
+/// How long an answered call waits at most for a listener's word on who answered: the listener's own
+/// limit and a second of slack. What is not told by then counts as a person.
+pub const ANSWERING: Duration = Duration::from_secs(9);

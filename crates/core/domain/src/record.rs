@@ -1,8 +1,8 @@
 //! Call records: what is kept of each attempt.
 
 use crate::{
-    AgentId, AttemptId, CampaignId, ConsentUsed, Disposition, DncBaseId, LeadId, ListId, MemberId,
-    PhoneNumber, RegionId, SessionId, TrunkId, WallTime, ZoneId,
+    AgentId, AttemptId, CampaignId, ConsentUsed, Disposition, DncBaseId, LeadId, ListId, Listened,
+    MemberId, PhoneNumber, RegionId, SessionId, TrunkId, WallTime, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ pub struct Permission {
 }
 
 /// Version of a call record's bytes, wherever they lie or travel.
-pub const RECORD_VERSION: u8 = 4;
+pub const RECORD_VERSION: u8 = 5;
 
 /// One attempt from lease to end. Written once, when the attempt is closed. Fields are added at its
 /// end only, with a new [`RECORD_VERSION`].
@@ -102,4 +102,6 @@ pub struct CallRecord {
     pub dnc_base: Option<DncBaseId>,
     /// Why it was allowed: the person's consent, where one was there.
     pub consent: Option<ConsentUsed>,
+    /// What was heard by listening; none where the campaign did not ask for it. Since version 5.
+    pub listened: Option<Listened>,
 }

@@ -15,6 +15,7 @@ use crate::{
 use call::CallCenter;
 use domain::{
     AttemptId, CampaignId, Instant, LegId, LegStats, Now, PhoneNumber, RegionId, TrunkId, WallTime,
+    answering::Verdict,
 };
 use media::PortPool;
 use numbering::CallerIdFacts;
@@ -58,6 +59,8 @@ pub struct Engine {
     pub(crate) last_invite: BTreeMap<AttemptId, WallTime>,
     /// The agent's side of each bridge that ended.
     pub(crate) bridge_figures: BTreeMap<AttemptId, LegStats>,
+    /// What early media of live attempts was, where somebody listens.
+    pub(crate) early_media: BTreeMap<AttemptId, Verdict>,
     pub(crate) endings: BTreeMap<AttemptId, Ending>,
     pub(crate) bases: Bases,
     pub(crate) timers: Timers<TimerName>,
@@ -118,6 +121,7 @@ impl Engine {
             audit: config.audit,
             last_invite: BTreeMap::new(),
             bridge_figures: BTreeMap::new(),
+            early_media: BTreeMap::new(),
             endings: BTreeMap::new(),
             bases: Bases::default(),
             timers: Timers::default(),
@@ -373,6 +377,9 @@ impl Engine {
             DirectoryChange::DncBase(base) => self.base_required(now, base, index),
             DirectoryChange::DncAges(ages) => self.base_ages(now, ages, index),
             DirectoryChange::Clearance(facts) => self.clearance_changed(now, index, &facts),
+            DirectoryChange::Answering(campaign, machines) => {
+                self.facts.set_answering(campaign, machines);
+            }
             DirectoryChange::Reset(copy) => self.reset(now, index, *copy),
         }
     }
@@ -387,7 +394,9 @@ impl Engine {
             dnc_base,
             dnc_ages,
             clearance,
+            answering,
         } = copy;
+        self.facts.reset_answering(answering);
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())
             .filter(|id| !trunks.iter().any(|trunk| trunk.id == *id))
             .collect();

@@ -4,9 +4,10 @@ use crate::facts::DirectoryCopy;
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
-    AgentAccount, AgentId, AttemptId, CallOutcome, CallRecord, CallerId, Campaign, CampaignId,
-    ClearanceFact, DncBaseId, DncEntry, DncListAge, DncScope, EscrowGrant, Instant, LeadId,
-    LeasedLead, MemberId, PhoneNumber, RegionId, SessionId, Trunk, TrunkId, WallTime,
+    AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallerId,
+    Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry, DncListAge, DncScope, EscrowGrant,
+    Instant, LeadId, LeasedLead, MemberId, PhoneNumber, RegionId, SessionId, Trunk, TrunkId,
+    WallTime,
 };
 use media::{MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
@@ -82,6 +83,8 @@ pub enum DirectoryChange {
     DncAges(Vec<DncListAge>),
     /// Patterns, freezes and consents, there or gone.
     Clearance(Vec<ClearanceFact>),
+    /// What a campaign does about answering machines, from its next attempts on.
+    Answering(CampaignId, AnsweringMachines),
     /// Everything, after a start or a snapshot.
     Reset(Box<DirectoryCopy>),
 }

@@ -2,10 +2,10 @@
 
 use call::Account;
 use domain::{
-    AgentAccount, AgentId, CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry,
-    DncListAge, MemberId, PhoneNumber, Trunk, TrunkId,
+    AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, ClearanceFact,
+    DncBaseId, DncEntry, DncListAge, MemberId, PhoneNumber, Trunk, TrunkId, limits,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// A whole directory, as a node needs it.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct DirectoryCopy {
     pub dnc_ages: Vec<DncListAge>,
     /// Patterns, freezes and consents.
     pub clearance: Vec<ClearanceFact>,
+    /// What campaigns do about answering machines, those that do anything.
+    pub answering: Vec<(CampaignId, AnsweringMachines)>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.
@@ -36,6 +38,7 @@ pub(crate) struct Facts {
     pub(crate) caller_ids: BTreeMap<PhoneNumber, CallerId>,
     pub(crate) agents: BTreeMap<AgentId, AgentAccount>,
     pub(crate) logins: BTreeMap<String, AgentId>,
+    answering: BTreeMap<CampaignId, AnsweringMachines>,
 }
 
 impl Facts {
@@ -44,6 +47,28 @@ impl Facts {
         (self.campaigns.get(&campaign))
             .and_then(|campaign| compliance::RulePack::by_name(&campaign.rule_pack))
             .is_some_and(|pack| pack.consent.required)
+    }
+
+    /// How long who answers an attempt of that campaign may be listened to; none where nobody
+    /// listens.
+    pub(crate) fn screening(&self, campaign: CampaignId) -> Option<Duration> {
+        match self.answering.get(&campaign).copied().unwrap_or_default() {
+            AnsweringMachines::Off => None,
+            AnsweringMachines::HangUp => Some(limits::ANSWERING),
+        }
+    }
+
+    /// What a campaign does about answering machines.
+    pub(crate) fn set_answering(&mut self, campaign: CampaignId, machines: AnsweringMachines) {
+        match machines {
+            AnsweringMachines::Off => self.answering.remove(&campaign),
+            AnsweringMachines::HangUp => self.answering.insert(campaign, machines),
+        };
+    }
+
+    /// What all campaigns do about them; those that are not named do nothing.
+    pub(crate) fn reset_answering(&mut self, all: Vec<(CampaignId, AnsweringMachines)>) {
+        self.answering = all.into_iter().collect();
     }
 
     /// Takes a trunk in if it is this node's, out if it was and is no more.

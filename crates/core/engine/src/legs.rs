@@ -18,6 +18,8 @@ pub(crate) struct Leg {
     pub(crate) owner: Owner,
     pub(crate) call: sip::CallHandle,
     pub(crate) local: sip::sdp::LocalMedia,
+    /// The relay was told to listen to who answers.
+    pub(crate) listened: bool,
     /// The call center may still hear of it.
     pub(crate) heard: bool,
     pub(crate) answered: bool,

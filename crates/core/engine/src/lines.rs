@@ -10,6 +10,7 @@ use domain::{
     AttemptId, CallRecord, Campaign, CampaignId, CampaignState, Disposition, Instant, LeasedLead,
     LegId, Now, PacingMode, Permission, PhoneNumber, RegionId, limits,
 };
+use media::MediaCommand;
 use numbering::locality;
 use pacing::{Budget, Controller, Limits, View, hopper};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -273,12 +274,13 @@ impl Engine {
         };
         let leg = self.next_leg();
         let attempt = lease.attempt;
+        let screening = self.facts.screening(campaign.id);
         let spare = lease.clone();
         let input = call::Input::Dial {
             lease,
             campaign: Arc::clone(campaign),
             leg,
-            screening: None,
+            screening,
         };
         if self.calls.handle(now, input).is_err() {
             // No agent is ready for it any more, or the node is full: the lead keeps its place.
@@ -401,6 +403,11 @@ impl Engine {
         self.count_attempt(campaign.id);
         self.grants.insert(attempt, grant);
         self.open_leg(leg, port, &local);
+        let listened = self.facts.screening(campaign.id).is_some();
+        if listened {
+            let answered = false;
+            self.media(MediaCommand::Listen { leg, answered });
+        }
         self.legs.insert(
             leg,
             Leg {
@@ -410,6 +417,7 @@ impl Engine {
                 },
                 call,
                 local,
+                listened,
                 heard: true,
                 answered: false,
                 ended: false,
@@ -458,6 +466,7 @@ impl Engine {
             dnc_base: facts.dnc_base,
             consent: facts.consent,
             note: String::new(),
+            listened: None,
         }
     }
 

@@ -73,6 +73,7 @@ impl Engine {
         } = ending;
         let attempt = end.lease.attempt;
         let agent_leg = self.bridge_figures.remove(&attempt);
+        let early = self.early_media.remove(&attempt);
         if let Some(facts) = &mut end.dialed
             && let Some(last) = self.last_invite.remove(&attempt)
         {
@@ -80,7 +81,7 @@ impl Engine {
             facts.invited_at = facts.invited_at.max(last);
         }
         let record = end
-            .record(self.config.member, carrier_leg, agent_leg)
+            .record(self.config.member, carrier_leg, agent_leg, early)
             .map(Box::new);
         let entry = Entry::Closed {
             session: end.lease.session,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use call::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
 use domain::{
     AgentId, AttemptId, CallerId, Campaign, LegId, Now, NumberFormat, PhoneNumber, Trunk,
+    answering::Heard,
 };
 use media::{MediaCommand, MediaEvent, Port};
 use sip::{
@@ -213,6 +214,7 @@ impl Engine {
                         owner: Owner::Agent(agent),
                         call,
                         local,
+                        listened: false,
                         heard: true,
                         answered: false,
                         ended: false,
@@ -338,6 +340,7 @@ impl Engine {
                     _ => LegEvent::Ringing,
                 };
                 if let Some(leg) = self.legs.of_call(side, call) {
+                    self.hear_early_media(leg, &body);
                     self.tell_leg(now, leg, word);
                 }
             }
@@ -409,6 +412,20 @@ impl Engine {
         }
     }
 
+    /// Lets the relay take early media of a leg that is listened to. Nothing is sent there.
+    fn hear_early_media(&mut self, leg: LegId, body: &[u8]) {
+        let Some(found) = self.legs.get(leg).filter(|l| l.listened && !l.answered) else {
+            return;
+        };
+        // What cannot be read is the answer's to refuse.
+        if !body.is_empty()
+            && let Ok(mut agreed) = found.local.read_answer(body)
+        {
+            agreed.direction = Direction::Inactive;
+            self.set_remote(leg, &agreed, false);
+        }
+    }
+
     fn answered(&mut self, now: Now, side: Side, call: CallHandle, body: &[u8]) {
         let Some(leg) = self.legs.of_call(side, call) else {
             return;
@@ -419,6 +436,7 @@ impl Engine {
             .expect("legs and their calls go together");
         found.answered = true;
         let symmetric = matches!(found.owner, Owner::Agent(_));
+        let listened = found.listened;
         if let Owner::Person { trunk, .. } = found.owner
             && let Some(way) = self.ways.get_mut(&trunk)
         {
@@ -427,6 +445,10 @@ impl Engine {
         match found.local.read_answer(body) {
             Ok(agreed) => {
                 self.set_remote(leg, &agreed, symmetric);
+                if listened {
+                    let answered = true;
+                    self.media(MediaCommand::Listen { leg, answered });
+                }
                 self.tell_leg(now, leg, LegEvent::Answered);
             }
             Err(_) => {
@@ -496,6 +518,7 @@ impl Engine {
                     self.bridge_figures.insert(attempt, stats.b);
                 }
             }
+            MediaEvent::Heard { leg, heard } => self.heard(now, leg, heard),
             MediaEvent::Silent { leg, span } if span >= SILENCE_LIMIT => self.lost_media(now, leg),
             MediaEvent::Closed {
                 leg, port, stats, ..
@@ -520,6 +543,23 @@ impl Engine {
         }
     }
 
+    /// Who listens to a leg told something.
+    fn heard(&mut self, now: Now, leg: LegId, heard: Heard) {
+        let Some(Owner::Person { attempt, .. }) = self.legs.get(leg).map(|l| l.owner) else {
+            return;
+        };
+        match heard {
+            Heard::Early(verdict) => {
+                let live = self.calls.lease(attempt).is_some();
+                if live || self.endings.contains_key(&attempt) {
+                    self.early_media.insert(attempt, verdict);
+                }
+            }
+            // Refused where the call ended, or its time was over, meanwhile.
+            Heard::Answered(who) => self.tell_calls(now, call::Input::Screened { attempt, who }),
+        }
+    }
+
     /// A leg went silent for too long: its peer is gone without a word.
     fn lost_media(&mut self, now: Now, leg: LegId) {
         let Some(found) = self.legs.get(leg).filter(|l| l.answered && !l.ended) else {
@@ -530,7 +570,7 @@ impl Engine {
         self.drain_ua(now, side);
     }
 
-    fn media(&mut self, command: MediaCommand) {
+    pub(crate) fn media(&mut self, command: MediaCommand) {
         self.output(Output::Media(command));
     }
 

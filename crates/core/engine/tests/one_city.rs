@@ -14,6 +14,7 @@ use domain::{
     Instant, LeadId, LeadProfile, LeasedLead, ListId, MemberId, Now, NumberFormat, PacingMode,
     PhoneNumber, RegionId, Secret, SessionId, SipTransport, Target, Trunk, TrunkAuth, TrunkId,
     WallTime,
+    answering::{Greeting, Heard, Reason, Ringing, Verdict},
 };
 use engine::{
     DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Output, PhoneAddress, Side,
@@ -95,6 +96,8 @@ struct World {
     abandoned: Vec<u64>,
     /// Where the engine said phones are.
     phones: BTreeMap<String, Option<PhoneAddress>>,
+    /// What the relay was told, but for ends of legs.
+    media: Vec<MediaCommand>,
 }
 
 fn flow(local: &str, remote: &str) -> Flow {
@@ -207,6 +210,7 @@ impl World {
             incoming: Vec::new(),
             abandoned: Vec::new(),
             phones: BTreeMap::new(),
+            media: Vec::new(),
         };
         world.input(Input::Directory {
             index: 5,
@@ -337,7 +341,8 @@ impl World {
                     };
                     self.engine.handle(self.now, Input::Media(event)).unwrap();
                 }
-                Output::Media(_) | Output::Observed(_) => {}
+                Output::Media(command) => self.media.push(command),
+                Output::Observed(_) => {}
                 Output::KeepAlive {
                     region,
                     session,
@@ -574,6 +579,7 @@ fn directory() -> DirectoryCopy {
         dnc_base: None,
         dnc_ages: Vec::new(),
         clearance: Vec::new(),
+        answering: Vec::new(),
     }
 }
 
@@ -632,6 +638,93 @@ fn an_answered_person_is_bridged_and_disposed() {
         ),
         (1, 1, 1)
     );
+}
+
+/// A world that listens to who answers, with one answered call: its attempt and leg.
+fn answered_and_listened_to() -> (World, AttemptId, domain::LegId) {
+    let mut world = World::new();
+    world.input(Input::Directory {
+        index: 6,
+        changes: vec![DirectoryChange::Answering(
+            CAMPAIGN,
+            domain::AnsweringMachines::HangUp,
+        )],
+    });
+    world.shift();
+    let attempt = world.lease(&["8000"])[0];
+    world.run(Duration::from_secs(1));
+    let listens = |answered| {
+        world.media.iter().find_map(|command| match command {
+            MediaCommand::Listen { leg, answered: at } if *at == answered => Some(*leg),
+            _ => None,
+        })
+    };
+    let leg = listens(false).expect("from early media on");
+    assert_eq!(listens(true), Some(leg), "and told of the answer");
+    assert_eq!(world.engine.status(world.now).agents.reserved, 1);
+    (world, attempt, leg)
+}
+
+fn told(world: &mut World, leg: domain::LegId, verdict: Verdict) -> domain::WhoAnswered {
+    let who = domain::WhoAnswered {
+        verdict,
+        reason: Reason::GreetingEnded,
+        took_ms: 1_100,
+        greeting: Greeting {
+            spoken_ms: 380,
+            silence_ms: 660,
+            utterances: 1,
+            ..Greeting::default()
+        },
+    };
+    let heard = Heard::Answered(who);
+    world.input(Input::Media(MediaEvent::Heard { leg, heard }));
+    who
+}
+
+#[test]
+fn a_machine_is_hung_up_on_and_its_record_says_why() {
+    let (mut world, attempt, leg) = answered_and_listened_to();
+    let ringing = Verdict::Ringback(Ringing::China);
+    let heard = Heard::Early(ringing);
+    world.input(Input::Media(MediaEvent::Heard { leg, heard }));
+    let who = told(&mut world, leg, Verdict::Machine);
+    world.run(Duration::from_secs(3));
+    let (disposition, record) = &world.closed[&attempt];
+    assert_eq!(*disposition, Disposition::Machine);
+    let record = record.as_ref().unwrap();
+    let listened = record.listened.unwrap();
+    assert_eq!(
+        (listened.early, listened.answered),
+        (Some(ringing), Some(who))
+    );
+    assert_eq!(record.ended_by, "caller");
+    let called = |n: &AgentNotice| matches!(n, AgentNotice::Call(_));
+    assert!(!world.notices.iter().any(called));
+    assert_eq!(world.engine.status(world.now).agents.ready, 1);
+    assert!(world.abandoned.is_empty(), "nobody was let down");
+    // What comes late is about a call that ended.
+    told(&mut world, leg, Verdict::Human);
+    assert_eq!(world.engine.live(), 0);
+}
+
+#[test]
+fn a_person_is_given_to_the_agent_with_the_verdict_and_not_before() {
+    let (mut world, attempt, leg) = answered_and_listened_to();
+    let called = |n: &AgentNotice| matches!(n, AgentNotice::Call(card) if card.attempt == attempt);
+    assert!(!world.notices.iter().any(called));
+    told(&mut world, leg, Verdict::Human);
+    assert!(world.notices.iter().any(called));
+}
+
+#[test]
+fn a_relay_that_says_nothing_holds_nobody_back() {
+    let (mut world, attempt, _) = answered_and_listened_to();
+    let called = |n: &AgentNotice| matches!(n, AgentNotice::Call(card) if card.attempt == attempt);
+    world.run(domain::limits::ANSWERING - Duration::from_secs(2));
+    assert!(!world.notices.iter().any(called));
+    world.run(Duration::from_secs(2));
+    assert!(world.notices.iter().any(called));
 }
 
 #[test]

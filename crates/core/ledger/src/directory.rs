@@ -35,9 +35,9 @@ use crate::{
     region::DncFact,
 };
 use domain::{
-    AgentAccount, AgentId, CallerId, Campaign, CampaignId, DncBaseId, DncEntry, DncScope,
-    DncSource, HomeRule, ListId, Member, MemberId, PhoneNumber, Region, RegionId, Trunk, TrunkId,
-    WallTime,
+    AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, DncBaseId, DncEntry,
+    DncScope, DncSource, HomeRule, ListId, Member, MemberId, PhoneNumber, Region, RegionId, Trunk,
+    TrunkId, WallTime,
 };
 use sansio::{ApplyContext, Replicated, RestoreError};
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 5,
+    version: 6,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -116,6 +116,9 @@ pub struct Directory {
     dnc_lists: dnc_lists::DncListBook,
     /// Patterns of scopes, and lifts. Since version 5; read as none from earlier ones.
     exceptions: exceptions::ExceptionBook,
+    /// What campaigns do about answering machines, those that do anything. Since version 6; read as
+    /// none from earlier ones.
+    answering: BTreeMap<CampaignId, AnsweringMachines>,
 }
 
 impl Directory {
@@ -196,6 +199,11 @@ impl Directory {
     /// A campaign.
     pub fn campaign(&self, id: CampaignId) -> Option<&Campaign> {
         self.campaigns.get(&id)
+    }
+
+    /// What a campaign does about answering machines.
+    pub fn answering_machines(&self, id: CampaignId) -> AnsweringMachines {
+        self.answering.get(&id).copied().unwrap_or_default()
     }
 
     /// Every list.
@@ -328,6 +336,7 @@ impl Directory {
             dnc_base: self.base,
             dnc_ages: self.dnc_ages(),
             clearance: self.clearance_facts().collect(),
+            answering: self.answering.iter().map(|(id, m)| (*id, *m)).collect(),
         }
     }
 
@@ -431,6 +440,9 @@ impl Directory {
             } => self.change_scoped_patterns(scope, add, &remove, &reason, facts),
             Change::ChangeLifts { add, remove } => self.change_lifts(add, &remove, facts),
             Change::StageDncBaseOfLists { base, parts } => self.stage_base_of_lists(base, &parts),
+            Change::SetAnsweringMachines { campaign, machines } => {
+                self.set_answering_machines(campaign, machines, facts)
+            }
         }
     }
 }
@@ -498,6 +510,8 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // What campaigns do about answering machines.
+        let six = &[0][..];
         // Withdrawn consents and how far consents were looked at, the history of bases, home maps, lists
         // that are pulled, patterns of scopes and lifts.
         let five = [
@@ -506,6 +520,7 @@ impl Replicated for Directory {
             &homes::Homes::EMPTY,
             &dnc_lists::DncListBook::EMPTY,
             &exceptions::ExceptionBook::EMPTY,
+            six,
         ]
         .concat();
         // Version 4 ends with the budgets.
@@ -515,6 +530,7 @@ impl Replicated for Directory {
             Some(2) => [&[0, 0], &later[..]].concat(),
             Some(3) => later,
             Some(4) => five,
+            Some(5) => six.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

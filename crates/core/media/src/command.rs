@@ -1,6 +1,6 @@
 //! What an engine tells a relay, and what it hears from it.
 
-use domain::{Codec, LegId, LegStats};
+use domain::{Codec, LegId, LegStats, answering::Heard};
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{ports::Port, prompt::PromptId};
@@ -66,6 +66,15 @@ pub enum MediaCommand {
         /// The leg.
         leg: LegId,
     },
+    /// Somebody listens to what the leg's peer says, and tells who it is
+    /// ([`MediaEvent::Heard`]); until that was told of the answer, and at the latest until the leg is
+    /// bridged, hears a prompt, or closes. Said twice: at the beginning, and with the answer.
+    Listen {
+        /// The leg.
+        leg: LegId,
+        /// Whether it was answered: what comes from here on is whoever answered.
+        answered: bool,
+    },
     /// How the leg is doing; answered by [`MediaEvent::Snapshot`].
     Snapshot {
         /// The leg.
@@ -87,6 +96,7 @@ impl MediaCommand {
             | Self::SetRemote { leg, .. }
             | Self::Play { leg, .. }
             | Self::StopPlay { leg }
+            | Self::Listen { leg, .. }
             | Self::Snapshot { leg }
             | Self::Close { leg } => *leg,
             Self::Bridge { a, .. } | Self::Unbridge { a, .. } => *a,
@@ -133,6 +143,14 @@ pub enum MediaEvent {
         leg: LegId,
         /// How long.
         span: Duration,
+    },
+    /// Who listens to the leg has something to say: of early media each thing that it is (ringback,
+    /// then more), of the answer once.
+    Heard {
+        /// The leg.
+        leg: LegId,
+        /// What.
+        heard: Heard,
     },
     /// Answer to [`MediaCommand::Snapshot`].
     Snapshot {

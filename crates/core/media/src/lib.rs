@@ -7,6 +7,7 @@ pub mod command;
 pub mod dtmf;
 pub mod exchange;
 pub mod g711;
+pub mod listen;
 pub mod ports;
 pub mod prompt;
 pub mod reception;
@@ -17,7 +18,10 @@ pub mod tones;
 pub mod wav;
 
 pub use command::{BridgeStats, LegDetail, MediaCommand, MediaEvent, PeerReport, Rejected};
-pub use exchange::{Exchange, ExchangeConfig, Onward, Refusal, TimerName, Traffic, Transmit};
+pub use exchange::{
+    Exchange, ExchangeConfig, Listening, Onward, Refusal, Tapped, TimerName, Traffic, Transmit,
+};
+pub use listen::Timeline;
 pub use ports::{DRAIN, Port, PortPool, PortRange, PortRangeError};
 pub use prompt::{Prompt, PromptError, PromptId, Prompts};
 

@@ -18,10 +18,12 @@ mod time;
 mod trunk;
 mod voters;
 
-pub use call::{Call, CallFilter, CallPermission, ExportFormat, ExportQuery, LegQuality, Numbers};
+pub use call::{
+    AnsweredBy, Call, CallFilter, CallPermission, ExportFormat, ExportQuery, LegQuality, Numbers,
+};
 pub use campaign::{
-    AbandonmentBudget, AgentDisposition, Campaign, CampaignSettings, CampaignStats, CityShare,
-    IdleReason, PacingMode, Retry,
+    AbandonmentBudget, AgentDisposition, AnsweringMachines, Campaign, CampaignSettings,
+    CampaignStats, CityShare, IdleReason, PacingMode, Retry,
 };
 pub use clearance::{
     DncPattern, Freeze, FreezeLift, FreezeRequest, PatternRemoval, PatternRequest, pattern, target,

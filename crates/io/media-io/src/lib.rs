@@ -4,13 +4,15 @@
 //! All sockets are bound at the start and registered with epoll once. A wake reads each ready
 //! socket with one `recvmmsg`, the exchange edits the packets in place, and they leave from the
 //! other leg's socket, several at a time with one `sendmmsg`. Nothing is allocated and no lock
-//! is taken on a packet's way; metrics are added up and told once a second.
+//! is taken on a packet's way; metrics are added up and told once a second. Packets of a leg that is
+//! listened to are decoded for an `answering::Listener` as well.
 //!
 //! One thread serves a node: 200 bridged calls take a few hundredths of a core, and any two legs
 //! must be able to meet. Several relays on disjoint port ranges may run in one process, but a
 //! bridge never spans two of them.
 
 mod clock;
+mod ears;
 mod measure;
 mod prompts;
 mod relay;

@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     clock::now,
+    ears::Ears,
     measure::Measures,
     relay::{RelayConfig, Shared, Sink},
     sockets::Pair,
@@ -51,6 +52,7 @@ pub(crate) struct Worker {
     measures: Measures,
     /// An event that the sink had no room for.
     waiting: Option<MediaEvent>,
+    ears: Ears,
 }
 
 impl Worker {
@@ -75,6 +77,7 @@ impl Worker {
             datagrams: Datagrams::new(),
             measures: Measures::new(),
             waiting: None,
+            ears: Ears::default(),
         }
     }
 
@@ -102,6 +105,7 @@ impl Worker {
             self.offer_events();
             self.follow_commands(now);
             self.speak(now);
+            self.ears.look(now.monotonic, &mut self.exchange);
             self.offer_events();
             if now.monotonic >= tell_at {
                 tell_at = now.monotonic + TELL_EVERY;
@@ -152,6 +156,10 @@ impl Worker {
                 }
                 (Some(from), Some(bytes)) => {
                     *onward = self.exchange.receive(now, place, from, bytes);
+                    if let Some(tapped) = self.exchange.tapped() {
+                        let exchange = &mut self.exchange;
+                        self.ears.hear(now.monotonic, exchange, &tapped, bytes);
+                    }
                 }
                 _ => self.exchange.receive_oversized(place),
             }
@@ -213,6 +221,7 @@ impl Worker {
         }
         match self.exchange.handle(now, command) {
             Ok(()) => {
+                self.ears.follow(now.monotonic, &self.exchange, command);
                 if let (MediaCommand::Open { .. }, Some(place)) =
                     (command, self.exchange.place_of(leg))
                 {

@@ -3,7 +3,11 @@
 // Tests may unwrap; clippy's exemption does not reach the functions around them.
 #![allow(clippy::unwrap_used)]
 
-use domain::{Codec, LegId, limits};
+use domain::{
+    Codec, LegId, WhoAnswered,
+    answering::{Heard, Verdict},
+    limits,
+};
 use media::{
     ExchangeConfig, LegDetail, MediaCommand, MediaEvent, Port, PortPool, PortRange, PromptId,
     Prompts, Seed,
@@ -566,4 +570,59 @@ fn a_port_in_use_is_named() {
         panic!("{error}")
     };
     assert_eq!(Some(addr.port()), first.range.port(0).map(Port::number));
+}
+
+/// Something that rises and falls as a voice does, from `place` on.
+fn voice(place: u32) -> Vec<i16> {
+    (place..place + 160)
+        .map(|n| {
+            let time = f64::from(n) / 8_000.0;
+            let part = |hertz: f64, peak: f64| peak * (hertz * time * std::f64::consts::TAU).sin();
+            let sound = part(137.0, 3_000.0) + part(411.0, 3_500.0) + part(959.0, 2_000.0);
+            let swell = (time * 4.0 * std::f64::consts::PI).sin().abs();
+            (sound * swell) as i16
+        })
+        .collect()
+}
+
+/// What is heard of an answered leg to which `sound` is said, and of nothing more.
+fn listened_to(sound: impl Fn(u32) -> Vec<i16>, frames: u32) -> WhoAnswered {
+    let house = house();
+    let mut a = house.join(0, Codec::Pcma, 0.0);
+    for answered in [false, true] {
+        house.send(MediaCommand::Listen {
+            leg: a.leg,
+            answered,
+        });
+    }
+    house.snapshot(a.leg);
+    for frame in 0..frames {
+        let sound = sound(frame * 160);
+        let codes: Vec<u8> = (sound.iter())
+            .map(|sample| g711::encode(Codec::Pcma, *sample))
+            .collect();
+        let bytes = a.bytes(8, frame * 160, &codes);
+        a.socket.send_to(&bytes, a.to).unwrap();
+    }
+    house.wait(|event| match event {
+        MediaEvent::Heard {
+            leg,
+            heard: Heard::Answered(who),
+        } if leg == a.leg => Some(who),
+        _ => None,
+    })
+}
+
+#[test]
+fn who_answered_is_told_from_what_the_leg_says() {
+    // Silence that is not sent is heard all the same.
+    let who = listened_to(voice, 20);
+    assert!(who.verdict.counts_as_person(), "{who:?}");
+    let greeting = who.greeting;
+    assert_eq!(greeting.utterances, 1, "{who:?}");
+    assert!((280..=420).contains(&greeting.spoken_ms), "{who:?}");
+    let fax = |place: u32| tones::sine(2_100.0, -12.0, u64::from(place), 160).collect();
+    let who = listened_to(fax, 60);
+    assert_eq!(who.verdict, Verdict::Fax, "{who:?}");
+    assert!(who.took_ms <= 1_200);
 }

@@ -3,7 +3,14 @@
 use bytes::Bytes;
 use domain::{CallRecord, DncBaseId, RECORD_VERSION, RegionId, SessionId};
 use mesh::{ServiceError, ServiceId};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{
+        DeserializeOwned, DeserializeSeed, IntoDeserializer, SeqAccess, Visitor,
+        value::SeqAccessDeserializer,
+    },
+};
+use std::fmt;
 
 /// A node asks a region's leader to confirm its session.
 pub(crate) const KEEP_ALIVE: ServiceId = ServiceId::new(32, "keep_alive");
@@ -102,8 +109,9 @@ const VERSION: u8 = 1;
 /// Version of a shipment of call records. Each record has its own version in front; in version 1
 /// they followed one another and were all of the release's own.
 const RECORDS_VERSION: u8 = 2;
-/// Of which version the records in a shipment of version 1 are.
+/// Of which version the records in a shipment of version 1 are, and how many fields they have.
 const PLAIN_RECORDS: u8 = 4;
+const PLAIN_FIELDS: usize = 31;
 /// Error code of a body that cannot be read.
 const UNREADABLE: u16 = 1;
 /// Error code for a node that trusts its copy of do-not-call for another time than the leader waits.
@@ -153,10 +161,12 @@ pub fn decode_records(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ServiceError> {
     };
     match bytes.split_first() {
         Some((&RECORDS_VERSION, body)) => postcard::from_bytes(body).map_err(refused),
-        // A node of the release before; of an earlier one it cannot be told where a record ends.
-        Some((&VERSION, body)) if RECORD_VERSION == PLAIN_RECORDS => {
-            let records: Vec<CallRecord> = postcard::from_bytes(body).map_err(refused)?;
-            let one = |record| postcard::to_extend(record, vec![PLAIN_RECORDS]).map_err(refused);
+        // A node of an earlier release; of one with other records it cannot be told where one ends.
+        Some((&VERSION, body)) => {
+            let records: Vec<Plain> = postcard::from_bytes(body).map_err(refused)?;
+            let one = |Plain(record): &Plain| {
+                postcard::to_extend(record, vec![RECORD_VERSION]).map_err(refused)
+            };
             records.iter().map(one).collect()
         }
         version => {
@@ -166,6 +176,52 @@ pub fn decode_records(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ServiceError> {
                  member: they wait until then"
             );
             Err(ServiceError::new(UNREADABLE, why))
+        }
+    }
+}
+
+/// A record as version 4 has it: without the last field.
+struct Plain(CallRecord);
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = CallRecord;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a call record of version {PLAIN_RECORDS}")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, fields: A) -> Result<CallRecord, A::Error> {
+                CallRecord::deserialize(SeqAccessDeserializer::new(Longer { fields, read: 0 }))
+            }
+        }
+
+        let record = deserializer.deserialize_tuple(PLAIN_FIELDS, Fields)?;
+        Ok(Self(record))
+    }
+}
+
+/// A record's fields, and a last one that is absent.
+struct Longer<A> {
+    fields: A,
+    read: usize,
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Longer<A> {
+    type Error = A::Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, A::Error> {
+        self.read += 1;
+        match self.read {
+            n if n <= PLAIN_FIELDS => self.fields.next_element_seed(seed),
+            n if n == PLAIN_FIELDS + 1 => seed.deserialize(().into_deserializer()).map(Some),
+            _ => Ok(None),
         }
     }
 }

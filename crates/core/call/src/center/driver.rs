@@ -6,10 +6,12 @@ use super::{
     *,
 };
 use crate::{
-    AGENT_LEGS, Account, AgentCommand, AmdVerdict, Callee, CancelReason, DialFacts, Failure,
-    LocalCause,
+    AGENT_LEGS, Account, AgentCommand, Callee, CancelReason, DialFacts, Failure, LocalCause,
 };
-use domain::{Campaign, CampaignState, PacingMode, PauseCode};
+use domain::{
+    Campaign, CampaignState, PacingMode, PauseCode, WhoAnswered,
+    answering::{Greeting, Reason, Verdict},
+};
 use sansio::{Seed, Stream};
 use std::sync::Arc;
 
@@ -275,13 +277,28 @@ impl World {
         if self.random.permille(500) {
             let attempt = attempt(leg.0);
             let verdict = [
-                AmdVerdict::Human,
-                AmdVerdict::Machine,
-                AmdVerdict::Fax,
-                AmdVerdict::Unknown,
+                Verdict::Human,
+                Verdict::Machine,
+                Verdict::Fax,
+                Verdict::Unknown,
             ];
             let verdict = self.pick(&verdict);
-            self.put(Input::Screened { attempt, verdict });
+            let who = self.who(verdict);
+            self.put(Input::Screened { attempt, who });
+        }
+    }
+
+    /// A verdict after a greeting that ended some time ago.
+    fn who(&mut self, verdict: Verdict) -> WhoAnswered {
+        WhoAnswered {
+            verdict,
+            reason: Reason::GreetingEnded,
+            took_ms: 1_500,
+            greeting: Greeting {
+                silence_ms: self.pick(&[0, 200, 700, 1_200, 4_000]),
+                utterances: self.pick(&[0, 1, 3]),
+                ..Greeting::default()
+            },
         }
     }
 
@@ -319,7 +336,7 @@ impl World {
             },
             5 => Input::Screened {
                 attempt,
-                verdict: AmdVerdict::Machine,
+                who: self.who(Verdict::Machine),
             },
             _ => Input::ScreenAttached { agent },
         };

@@ -60,6 +60,7 @@ impl CallCenter {
             leg,
             state: AttemptState::Leased,
             screening,
+            who: None,
             began: now.monotonic,
             dialed: None,
             ringing: None,
@@ -258,7 +259,7 @@ impl CallCenter {
                 self.advance(id, AttemptEvent::ScreeningBegan);
                 self.arm(now, id, AttemptTimer::Screening, limit);
             }
-            None => self.queue(now, id),
+            None => self.queue(now, id, Duration::ZERO),
         }
         Ok(())
     }

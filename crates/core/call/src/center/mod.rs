@@ -110,7 +110,7 @@ impl CallCenter {
             Input::Dialed { attempt, facts } => self.dialed(now, attempt, facts),
             Input::NotDialed { attempt } => self.not_dialed(now, attempt),
             Input::Leg { leg, event } => self.leg_event(now, leg, event),
-            Input::Screened { attempt, verdict } => self.screened(now, attempt, verdict),
+            Input::Screened { attempt, who } => self.screened(now, attempt, who),
             Input::CancelAttempt { attempt, reason } => self.cancel_attempt(now, attempt, reason),
             Input::Campaign(campaign) => {
                 self.campaign_changed(now, &campaign);
@@ -161,7 +161,7 @@ impl CallCenter {
             AttemptTimer::Ring => self.cancel(now, id, crate::CancelReason::RingLimit),
             AttemptTimer::MinimumRing => self.cancel(now, id, crate::CancelReason::AgentGone),
             AttemptTimer::Cancelled => self.cancel_silent(now, id),
-            AttemptTimer::Screening => self.queue(now, id),
+            AttemptTimer::Screening => self.screening_over(now, id),
             AttemptTimer::Answer => self.abandon(now, id),
             AttemptTimer::Message => self.message_over(now, id),
             AttemptTimer::Talk => self.end_call(now, id, crate::EndedBy::Caller, true),

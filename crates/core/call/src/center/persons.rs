@@ -4,11 +4,11 @@ use super::{CallCenter, limits};
 use crate::{
     agent::DutyEvent,
     attempt::{AttemptEvent, AttemptState},
-    face::{AmdVerdict, AttemptTimer, Observed, Output, Rejected},
+    face::{AttemptTimer, Observed, Output, Rejected},
     leg::{LegCommand, Prompt},
     notice::{AgentNotice, CallEnd, EndedBy},
 };
-use domain::{AgentId, AttemptId, Disposition, DncSource, Now};
+use domain::{AgentId, AttemptId, Disposition, DncSource, Now, WhoAnswered, answering::Verdict};
 use std::time::Duration;
 
 impl CallCenter {
@@ -16,12 +16,13 @@ impl CallCenter {
         &mut self,
         now: Now,
         id: AttemptId,
-        verdict: AmdVerdict,
+        who: WhoAnswered,
     ) -> Result<(), Rejected> {
-        let (event, disposition) = match verdict {
-            AmdVerdict::Human | AmdVerdict::Unknown => (AttemptEvent::Queued, None),
-            AmdVerdict::Machine => (AttemptEvent::MachineFound, Some(Disposition::Machine)),
-            AmdVerdict::Fax => (AttemptEvent::MachineFound, Some(Disposition::Fax)),
+        let (event, disposition) = match who.verdict {
+            verdict if verdict.counts_as_person() => (AttemptEvent::Queued, None),
+            Verdict::Fax => (AttemptEvent::MachineFound, Some(Disposition::Fax)),
+            // The network's tones and announcements after an answer are machines, too.
+            _ => (AttemptEvent::MachineFound, Some(Disposition::Machine)),
         };
         let attempt = self.attempts.get(&id).ok_or(Rejected::UnknownAttempt(id))?;
         if attempt.state != AttemptState::Screening {
@@ -31,10 +32,11 @@ impl CallCenter {
                 event,
             });
         }
+        self.note_who(id, who);
         match disposition {
-            None => self.queue(now, id),
+            None => self.queue(now, id, silent_after_greeting(who)),
             Some(disposition) => {
-                let leg = attempt.leg;
+                let leg = self.attempt(id).leg;
                 self.mark_ended(now, id, EndedBy::Caller);
                 self.leg(LegCommand::HangUp { leg });
                 self.close(now, id, event, disposition);
@@ -43,12 +45,30 @@ impl CallCenter {
         Ok(())
     }
 
-    /// A person answered: joined at once with the agent kept for the line, else with whoever has
-    /// been ready longest, else waiting.
-    pub(super) fn queue(&mut self, now: Now, id: AttemptId) {
+    /// The listener said nothing in time: whoever it is counts as a person.
+    pub(super) fn screening_over(&mut self, now: Now, id: AttemptId) {
+        let answered = self.attempt(id).answered.unwrap_or(now);
+        let took = now.monotonic.since(answered.monotonic).as_millis();
+        let took = u32::try_from(took).unwrap_or(u32::MAX);
+        self.note_who(id, WhoAnswered::untold(took));
+        self.queue(now, id, Duration::ZERO);
+    }
+
+    fn note_who(&mut self, id: AttemptId, who: WhoAnswered) {
+        let attempt = self.attempt_mut(id);
+        attempt.who = Some(who);
+        let campaign = attempt.campaign.id;
+        self.observe(Observed::Screened { campaign, who });
+    }
+
+    /// A person answered, whose greeting ended `ago`: joined at once with the agent kept for the line,
+    /// else with whoever has been ready longest, else waiting. The wait counts from the greeting's
+    /// end (16 CFR 310.4(b)(1)(iv)), what the listener took of it included.
+    pub(super) fn queue(&mut self, now: Now, id: AttemptId, ago: Duration) {
         self.disarm(id, AttemptTimer::Screening);
         let attempt = self.attempt_mut(id);
-        attempt.queued = Some(now.monotonic);
+        let queued = now.monotonic - ago;
+        attempt.queued = Some(queued);
         let (campaign, limit) = (attempt.campaign.id, attempt.campaign.answer_limit);
         let agent = attempt
             .reserved
@@ -59,8 +79,8 @@ impl CallCenter {
         match agent {
             Some(agent) => self.join(now, id, agent),
             None => {
-                self.persons.insert((now.monotonic, id));
-                self.arm(now, id, AttemptTimer::Answer, limit);
+                self.persons.insert((queued, id));
+                self.arm(now, id, AttemptTimer::Answer, limit.saturating_sub(ago));
             }
         }
     }
@@ -147,6 +167,10 @@ impl CallCenter {
     /// A person hung up with no agent there. Counted as abandoned even inside the limit: whether
     /// the person would have waited nobody can know, and doubt goes against us.
     pub(super) fn person_gave_up(&mut self, now: Now, id: AttemptId, by_peer: bool) {
+        if self.attempt(id).state == AttemptState::Screening {
+            // Taken for a person who answered, and counted as one.
+            self.advance(id, AttemptEvent::Queued);
+        }
         let attempt = self.attempt(id);
         let (campaign, counted) = (attempt.campaign.id, attempt.message);
         let by = if by_peer {
@@ -171,5 +195,15 @@ impl CallCenter {
     pub(super) fn mark_ended(&mut self, now: Now, id: AttemptId, by: EndedBy) {
         let attempt = self.attempt_mut(id);
         attempt.ended.get_or_insert(CallEnd { at: now.wall, by });
+    }
+}
+
+/// For how long a person has been silent after a greeting that was heard to its end; who goes on
+/// speaking, or said nothing, begins to wait now.
+fn silent_after_greeting(who: WhoAnswered) -> Duration {
+    if who.greeting.utterances == 0 {
+        Duration::ZERO
+    } else {
+        Duration::from_millis(who.greeting.silence_ms.into())
     }
 }

@@ -9,9 +9,9 @@ mod homes;
 use super::*;
 use crate::{envelope::by_wire, origin::Origin, region::DncRemoval};
 use domain::{
-    AgentDisposition, CallerIdCaps, CampaignState, Codec, DialLevel, Disposition, DispositionCode,
-    DispositionFlags, HomeMatch, Incarnation, MemberRole, NumberFormat, PacingMode, RetryRule,
-    Secret, SipTransport, limits,
+    AgentDisposition, AnsweringMachines, CallerIdCaps, CampaignState, Codec, DialLevel,
+    Disposition, DispositionCode, DispositionFlags, HomeMatch, Incarnation, MemberRole,
+    NumberFormat, PacingMode, RetryRule, Secret, SipTransport, limits,
 };
 use std::time::Duration;
 
@@ -353,6 +353,38 @@ fn a_retried_command_is_answered_as_the_first_time() {
     }
     let late = world.apply(create(1));
     assert!(matches!(late, DirectoryReply::Rejected(r) if r.field == "origin"));
+}
+
+#[test]
+fn a_campaign_may_have_who_answers_listened_to() {
+    let mut world = World::new();
+    let say = |campaign, machines| Change::SetAnsweringMachines {
+        campaign: CampaignId(campaign),
+        machines,
+    };
+    let (off, hang_up) = (AnsweringMachines::Off, AnsweringMachines::HangUp);
+    assert_eq!(world.no(say(1, hang_up)).field, "campaign");
+    world.ok(create(campaign("autumn")));
+    assert_eq!(world.directory.answering_machines(CampaignId(1)), off);
+    let told = |world: &mut World, machines| {
+        world.events.clear();
+        world.ok(say(1, machines));
+        let told: Vec<Fact> = (world.events.drain(..))
+            .flat_map(|event| match event {
+                DirectoryEvent::Changed { facts, .. } => facts,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        told
+    };
+    let fact = |machines| Fact::Answering(CampaignId(1), machines);
+    assert_eq!(told(&mut world, off), [], "it was so before");
+    assert_eq!(told(&mut world, hang_up), [fact(hang_up)]);
+    assert_eq!(told(&mut world, hang_up), []);
+    let kept = [(CampaignId(1), hang_up)];
+    assert_eq!(world.directory.facts().answering, kept);
+    assert_eq!(told(&mut world, off), [fact(off)]);
+    assert!(world.directory.facts().answering.is_empty());
 }
 
 #[test]

@@ -9,10 +9,10 @@ use crate::{
     region::{DncFact, DncRemoval},
 };
 use domain::{
-    AgentAccount, AgentId, CallerId, Campaign, CampaignId, CampaignState, ClearanceFact, Consent,
-    DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk, EscrowGrant, Freeze,
-    HomeRule, ListId, Member, MemberId, MemberRole, PhoneNumber, Prefix, Region, RegionId, Target,
-    Trunk, TrunkId, WallTime,
+    AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, CampaignState,
+    ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
+    EscrowGrant, Freeze, HomeRule, ListId, Member, MemberId, MemberRole, PhoneNumber, Prefix,
+    Region, RegionId, Target, Trunk, TrunkId, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -480,6 +480,13 @@ pub enum Change {
         /// At most [`domain::limits::DNC_BATCH`].
         remove: Vec<Removal<PhoneNumber>>,
     },
+    /// Says what a campaign does about answering machines, from its next attempts on.
+    SetAnsweringMachines {
+        /// Which.
+        campaign: CampaignId,
+        /// What.
+        machines: AnsweringMachines,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -661,6 +668,8 @@ pub enum Fact {
     Clearance(Vec<ClearanceFact>),
     /// How old the lists are that the do-not-call base in use was made of.
     DncAges(Vec<DncListAge>),
+    /// What a campaign does about answering machines.
+    Answering(CampaignId, AnsweringMachines),
 }
 
 /// Everything a node's engine starts from.
@@ -694,6 +703,8 @@ pub struct DirectoryFacts {
     pub clearance: Vec<ClearanceFact>,
     /// How old the lists are that the do-not-call base in use was made of.
     pub dnc_ages: Vec<DncListAge>,
+    /// What campaigns do about answering machines, those that do anything.
+    pub answering: Vec<(CampaignId, AnsweringMachines)>,
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

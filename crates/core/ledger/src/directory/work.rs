@@ -6,7 +6,8 @@ use crate::{
     rules::Rules,
 };
 use domain::{
-    Campaign, CampaignId, CampaignState, DncEntry, DncScope, DncSource, ListId, Trunk, limits,
+    AnsweringMachines, Campaign, CampaignId, CampaignState, DncEntry, DncScope, DncSource, ListId,
+    Trunk, limits,
 };
 use std::{net::IpAddr, time::Duration};
 
@@ -200,6 +201,25 @@ impl Directory {
         self.check_campaign(&campaign)?;
         self.check_network(&campaign)?;
         Ok(self.keep_campaign(campaign, facts))
+    }
+
+    /// Holds from the campaign's next attempts on.
+    pub(super) fn set_answering_machines(
+        &mut self,
+        campaign: CampaignId,
+        machines: AnsweringMachines,
+        facts: &mut Vec<Fact>,
+    ) -> Done {
+        let known = self.campaigns.contains_key(&campaign);
+        checks::known("campaign", campaign, known)?;
+        let before = match machines {
+            AnsweringMachines::Off => self.answering.remove(&campaign),
+            AnsweringMachines::HangUp => self.answering.insert(campaign, machines),
+        };
+        if before.unwrap_or_default() != machines {
+            facts.push(Fact::Answering(campaign, machines));
+        }
+        Ok(DirectoryReply::Done)
     }
 
     /// A rule pack that lets everything through never meets a real network.

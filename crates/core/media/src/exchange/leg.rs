@@ -44,6 +44,15 @@ pub(super) struct Playing {
     pub(super) onset: bool,
 }
 
+/// How far a leg is that somebody listens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// Early media.
+    Early,
+    /// It was answered.
+    Answered,
+}
+
 #[derive(Debug)]
 pub(super) struct Leg {
     pub(super) id: LegId,
@@ -57,6 +66,7 @@ pub(super) struct Leg {
     pub(super) outgoing: Outgoing,
     pub(super) bridged: Option<Bridged>,
     pub(super) playing: Option<Playing>,
+    pub(super) listening: Option<Listening>,
     pub(super) sent: u64,
     pub(super) refused: u64,
     pub(super) unsent: u64,
@@ -91,6 +101,7 @@ impl Leg {
             outgoing,
             bridged: None,
             playing: None,
+            listening: None,
             sent: 0,
             refused: 0,
             unsent: 0,

@@ -9,7 +9,7 @@ mod leg;
 mod packets;
 mod ticks;
 
-use domain::{Instant, LegId, Now};
+use domain::{Instant, LegId, Now, answering::Heard};
 use sansio::{Seed, Stream};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -24,8 +24,9 @@ use crate::{
     rtp::Outgoing,
     source::SourceLock,
 };
+pub use leg::Listening;
 use leg::{Bridged, Leg, Playing, Remote};
-pub use packets::{Onward, Refusal, Traffic};
+pub use packets::{Onward, Refusal, Tapped, Traffic};
 pub use ticks::{TRANSMIT_BYTES, TimerName, Transmit};
 
 /// How an exchange behaves.
@@ -74,6 +75,8 @@ pub struct Exchange {
     jobs: VecDeque<ticks::Job>,
     ticks: ticks::Ticks,
     traffic: Traffic,
+    /// What the last packet brought to whoever listens.
+    tapped: Option<Tapped>,
 }
 
 impl Exchange {
@@ -92,6 +95,7 @@ impl Exchange {
             jobs: VecDeque::with_capacity(256),
             ticks: ticks::Ticks::default(),
             traffic: Traffic::default(),
+            tapped: None,
             config,
         }
     }
@@ -135,8 +139,38 @@ impl Exchange {
                     .push_back(MediaEvent::Snapshot { leg, stats, detail });
                 Ok(())
             }
+            MediaCommand::Listen { leg, answered } => {
+                let place = self.place(leg)?;
+                self.leg_mut(place).listening = Some(if answered {
+                    Listening::Answered
+                } else {
+                    Listening::Early
+                });
+                Ok(())
+            }
             MediaCommand::Close { leg } => self.close(leg),
         }
+    }
+
+    /// Whether somebody listens to the leg at a place, and how far it is.
+    pub fn listening(&self, place: usize) -> Option<Listening> {
+        self.legs.get(place)?.as_ref()?.listening
+    }
+
+    /// Who listens to the leg at a place has something to say. Who answered is told once: nobody
+    /// listens any more then.
+    pub fn heard(&mut self, place: usize, heard: Heard) {
+        let Some(leg) = self.legs.get_mut(place).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        if leg.listening.is_none() {
+            return;
+        }
+        if matches!(heard, Heard::Answered(_)) {
+            leg.listening = None;
+        }
+        let leg = leg.id;
+        self.events.push_back(MediaEvent::Heard { leg, heard });
     }
 
     /// The next thing to tell the engine.
@@ -269,6 +303,7 @@ impl Exchange {
         for (place, with) in [(first, second), (second, first)] {
             let leg = self.leg_mut(place);
             leg.outgoing.break_off();
+            leg.listening = None;
             leg.bridged = Some(Bridged {
                 with,
                 first: place == first,
@@ -307,7 +342,9 @@ impl Exchange {
             return Err(Rejected::UnknownPrompt);
         }
         self.stop_play(place, false);
-        self.leg_mut(place).playing = Some(Playing {
+        let hears = self.leg_mut(place);
+        hears.listening = None;
+        hears.playing = Some(Playing {
             prompt,
             repeat,
             frame: 0,

@@ -82,6 +82,21 @@ pub struct Traffic {
     pub refused: [u64; Refusal::ALL.len()],
 }
 
+/// Audio of a leg that somebody listens to, as it lies in the packet that was just received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tapped {
+    /// The place of the leg's port.
+    pub place: usize,
+    /// Its law.
+    pub codec: Codec,
+    /// Names its stream; another one has other timestamps.
+    pub stream: u32,
+    /// Of its first sample.
+    pub timestamp: u32,
+    /// Where it lies in the datagram.
+    pub payload: Range<usize>,
+}
+
 enum Kind {
     Audio(Codec),
     Event,
@@ -104,6 +119,7 @@ impl Exchange {
             self.receive_rtcp(now, place, from, packet);
             return None;
         }
+        self.tapped = None;
         match self.accept(now.monotonic, place, from, packet) {
             Err(refusal) => {
                 self.refuse(place, refusal);
@@ -112,6 +128,12 @@ impl Exchange {
             Ok(None) => None,
             Ok(Some(accepted)) => self.pass_on(now.monotonic, accepted, packet),
         }
+    }
+
+    /// The audio in the packet that was received last, when somebody listens to its leg: to be taken
+    /// before the next one comes.
+    pub fn tapped(&mut self) -> Option<Tapped> {
+        self.tapped.take()
     }
 
     /// A datagram that was longer than we read.
@@ -178,6 +200,17 @@ impl Exchange {
                 self.events
                     .push_back(MediaEvent::Digit { leg: leg.id, digit });
             }
+        }
+        if leg.listening.is_some()
+            && let Kind::Audio(codec) = kind
+        {
+            self.tapped = Some(Tapped {
+                place,
+                codec,
+                stream,
+                timestamp: header.timestamp,
+                payload: payload.clone(),
+            });
         }
         Ok(leg.bridged.map(|bridged| Accepted {
             header,

@@ -712,3 +712,48 @@ fn a_flood_of_keys_is_bounded() {
     let silent = g711::silence(Codec::Pcmu);
     assert!(pass(&mut exchange, at(0), A, packet(100, 0, &[silent])).is_some());
 }
+
+#[test]
+fn a_leg_that_is_listened_to_is_tapped_until_who_answered_is_told() {
+    use domain::answering::{Heard, Verdict, WhoAnswered};
+    let mut exchange = exchange();
+    open(&mut exchange, A, Codec::Pcma, at(0));
+    let place = exchange.place_of(A).unwrap();
+    let mut sequence = 0;
+    let mut tapped = |exchange: &mut Exchange, payload_type| {
+        sequence += 1;
+        let mut bytes = packet(sequence, payload_type, &[7; 160]);
+        exchange.receive(at(0), place, peer(A), &mut bytes);
+        exchange
+            .tapped()
+            .map(|tapped| bytes[tapped.payload].to_vec())
+    };
+    assert_eq!(tapped(&mut exchange, 8), None, "nobody asked");
+    let listen = |answered| MediaCommand::Listen { leg: A, answered };
+    let heard = |leg, heard| MediaEvent::Heard { leg, heard };
+    exchange.handle(at(0), listen(false)).unwrap();
+    assert_eq!(exchange.listening(place), Some(Listening::Early));
+    assert_eq!(tapped(&mut exchange, 8), Some(vec![7; 160]));
+    assert_eq!(tapped(&mut exchange, EVENT), None, "a key is no sound");
+    events(&mut exchange);
+    let busy = Heard::Early(Verdict::Busy);
+    exchange.heard(place, busy);
+    exchange.handle(at(0), listen(true)).unwrap();
+    let who = Heard::Answered(WhoAnswered::untold(1));
+    exchange.heard(place, who);
+    exchange.heard(place, who);
+    assert_eq!(events(&mut exchange), [heard(A, busy), heard(A, who)]);
+    assert_eq!(tapped(&mut exchange, 8), None, "it was told");
+    // An agent is there, or the message: nobody listens any more.
+    open(&mut exchange, B, Codec::Pcma, at(0));
+    exchange.handle(at(0), listen(true)).unwrap();
+    let bridge = MediaCommand::Bridge { a: A, b: B };
+    exchange.handle(at(0), bridge).unwrap();
+    assert_eq!(exchange.listening(place), None);
+    let nobody = MediaCommand::Listen {
+        leg: LegId(9),
+        answered: true,
+    };
+    let refused = exchange.handle(at(0), nobody);
+    assert_eq!(refused, Err(Rejected::UnknownLeg));
+}

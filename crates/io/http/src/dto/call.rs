@@ -3,7 +3,7 @@
 use super::{PageQuery, Timestamp};
 use domain::{
     AgentId, AttemptId, CallRecord, CampaignId, LeadId, LegStats, ListId, MemberId, RegionId,
-    SessionId, TrunkId,
+    SessionId, TrunkId, WhoAnswered,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -101,6 +101,42 @@ pub struct Call {
     /// Why it was permitted; none where nothing was dialed, or a crash hid it.
     #[serde(default)]
     pub permission: Option<CallPermission>,
+    /// Who answered, as found by listening; none where nobody listened or nobody answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<AnsweredBy>,
+    /// What early media was, as found by listening: `ringback`, `busy`, `congestion`, `sit`,
+    /// `announcement`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ringback")]
+    pub early_media: Option<String>,
+}
+
+/// Who answered, and how that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AnsweredBy {
+    /// `human`, `machine`, `fax`, `silence`, `unknown`; `busy`, `congestion`, `sit` where an answer
+    /// brought the network's tones.
+    #[schema(example = "machine")]
+    pub verdict: String,
+    /// The evidence: `tone`, `beep`, `cadence`, `greeting_ended`, `greeting_went_on`, `limit`,
+    /// `no_word`.
+    #[schema(example = "greeting_went_on")]
+    pub reason: String,
+    /// From the answer to the verdict, in milliseconds.
+    pub took_ms: u32,
+    /// What was heard until then, in words.
+    pub greeting: String,
+}
+
+impl From<&WhoAnswered> for AnsweredBy {
+    fn from(who: &WhoAnswered) -> Self {
+        Self {
+            verdict: who.verdict.name().to_owned(),
+            reason: who.reason.name().to_owned(),
+            took_ms: who.took_ms,
+            greeting: who.greeting.to_string(),
+        }
+    }
 }
 
 /// Why an attempt was permitted.
@@ -149,6 +185,7 @@ impl CallPermission {
 impl From<&CallRecord> for Call {
     fn from(record: &CallRecord) -> Self {
         let time = |at: Option<domain::WallTime>| at.map(Timestamp);
+        let listened = record.listened.as_ref();
         Self {
             id: record.attempt,
             lead: record.lead,
@@ -174,6 +211,8 @@ impl From<&CallRecord> for Call {
             agent_leg: record.agent_leg.as_ref().map(Into::into),
             note: record.note.clone(),
             permission: CallPermission::of(record),
+            answered_by: listened.and_then(|l| l.answered.as_ref()).map(Into::into),
+            early_media: listened.and_then(|l| Some(l.early?.name().to_owned())),
         }
     }
 }

@@ -23,6 +23,35 @@ pub enum PacingMode {
     Predictive,
 }
 
+/// What is done about answering machines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnsweringMachines {
+    /// Nobody listens: every answer goes to an agent.
+    #[default]
+    Off,
+    /// Who answers is listened to first; machines and fax are hung up on.
+    HangUp,
+}
+
+impl From<domain::AnsweringMachines> for AnsweringMachines {
+    fn from(machines: domain::AnsweringMachines) -> Self {
+        match machines {
+            domain::AnsweringMachines::Off => Self::Off,
+            domain::AnsweringMachines::HangUp => Self::HangUp,
+        }
+    }
+}
+
+impl From<AnsweringMachines> for domain::AnsweringMachines {
+    fn from(machines: AnsweringMachines) -> Self {
+        match machines {
+            AnsweringMachines::Off => Self::Off,
+            AnsweringMachines::HangUp => Self::HangUp,
+        }
+    }
+}
+
 /// One of the campaign's own dispositions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +147,10 @@ pub struct CampaignSettings {
     /// Dial nobody without consent, whatever the rule pack says.
     #[serde(default)]
     pub requires_consent: bool,
+    /// What is done about answering machines, from the next attempts on. Leave it `off` for
+    /// campaigns that call companies: who answers at length is taken for a recording.
+    #[serde(default)]
+    pub answering_machines: AnsweringMachines,
 }
 
 mod defaults {
@@ -202,6 +235,7 @@ impl CampaignSettings {
             default_disposition: defaults::default_disposition(),
             any_city_caller_id: true,
             requires_consent: false,
+            answering_machines: AnsweringMachines::Off,
         }
     }
 
@@ -331,6 +365,7 @@ impl From<&domain::Campaign> for CampaignSettings {
             any_city_caller_id: campaign.any_city_caller_id,
             // Kept beside the campaign: whoever shows it knows.
             requires_consent: false,
+            answering_machines: AnsweringMachines::Off,
         }
     }
 }

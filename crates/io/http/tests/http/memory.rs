@@ -187,6 +187,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         rule_pack: "us-federal/1".to_owned(),
         dnc_index: 12,
         permission: None,
+        listened: None,
         dnc_base: None,
         consent: None,
         note: "=cmd()".to_owned(),

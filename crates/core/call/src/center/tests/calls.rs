@@ -40,7 +40,7 @@ fn a_call_goes_from_lease_to_disposition() {
     let end = floor.closed()[0].clone();
     assert_eq!(end.disposition, Disposition::Agent(DispositionCode(1)));
     assert_eq!(end.ended_by, Some(EndedBy::Callee));
-    let record = end.record(domain::MemberId(3), None, None).unwrap();
+    let record = end.record(domain::MemberId(3), None, None, None).unwrap();
     assert_eq!(record.disposition_name, "sale");
     assert_eq!(record.agent, Some(ANN));
     assert_eq!(
@@ -131,44 +131,66 @@ fn an_agent_who_becomes_ready_takes_the_waiting_person() {
     })));
 }
 
+/// The first line, answered, with somebody listening for three seconds at most.
+fn answered_and_listened_to(floor: &mut Floor, campaign: &Arc<Campaign>) {
+    floor
+        .put(Input::Dial {
+            lease: lease(1, campaign.id),
+            campaign: Arc::clone(campaign),
+            leg: LegId(1),
+            screening: Some(Duration::from_secs(3)),
+        })
+        .unwrap();
+    let facts = facts(floor.now);
+    let attempt = attempt(1);
+    floor.put(Input::Dialed { attempt, facts }).unwrap();
+    floor.event(LegId(1), LegEvent::Answered);
+}
+
+fn heard(verdict: Verdict, silence_ms: u32) -> WhoAnswered {
+    WhoAnswered {
+        verdict,
+        reason: Reason::GreetingEnded,
+        took_ms: 1_200,
+        greeting: Greeting {
+            silence_ms,
+            utterances: 1,
+            ..Greeting::default()
+        },
+    }
+}
+
 #[test]
 fn machines_do_not_reach_agents() {
     for (verdict, expected) in [
-        (AmdVerdict::Machine, Some(Disposition::Machine)),
-        (AmdVerdict::Fax, Some(Disposition::Fax)),
-        (AmdVerdict::Human, None),
-        (AmdVerdict::Unknown, None),
+        (Verdict::Machine, Some(Disposition::Machine)),
+        (Verdict::Busy, Some(Disposition::Machine)),
+        (Verdict::Fax, Some(Disposition::Fax)),
+        (Verdict::Human, None),
+        (Verdict::Silence, None),
+        (Verdict::Unknown, None),
     ] {
         let mut floor = Floor::new();
         let campaign = progressive();
         floor.ready(ANN);
-        floor
-            .put(Input::Dial {
-                lease: lease(1, campaign.id),
-                campaign: campaign.clone(),
-                leg: LegId(1),
-                screening: Some(Duration::from_secs(3)),
-            })
-            .unwrap();
-        let facts = facts(floor.now);
-        floor
-            .put(Input::Dialed {
-                attempt: attempt(1),
-                facts,
-            })
-            .unwrap();
-        floor.event(LegId(1), LegEvent::Answered);
+        answered_and_listened_to(&mut floor, &campaign);
         assert_eq!(floor.view(&campaign).lines[0].phase, LinePhase::Screening);
-        floor
-            .put(Input::Screened {
-                attempt: attempt(1),
-                verdict,
-            })
-            .unwrap();
+        let who = heard(verdict, 0);
+        let attempt = attempt(1);
+        floor.put(Input::Screened { attempt, who }).unwrap();
+        assert!(
+            floor.view(&campaign).lines.is_empty(),
+            "pacing's line is free"
+        );
         match expected {
             Some(disposition) => {
-                assert_eq!(floor.closed()[0].disposition, disposition);
+                let end = floor.closed()[0];
+                assert_eq!((end.disposition, end.who), (disposition, Some(who)));
                 assert_eq!(floor.state(ANN), AgentState::Ready);
+                let abandoned = |output: &Output| {
+                    matches!(output, Output::Observed(Observed::Abandoned { .. }))
+                };
+                assert!(!floor.out.iter().any(abandoned));
             }
             None => assert_eq!(floor.state(ANN), AgentState::OnCall),
         }
@@ -180,24 +202,64 @@ fn a_listener_that_cannot_tell_in_time_lets_the_person_through() {
     let mut floor = Floor::new();
     let campaign = ratio();
     floor.ready(ANN);
-    floor
-        .put(Input::Dial {
-            lease: lease(1, campaign.id),
-            campaign,
-            leg: LegId(1),
-            screening: Some(Duration::from_secs(3)),
-        })
-        .unwrap();
-    let facts = facts(floor.now);
-    floor
-        .put(Input::Dialed {
-            attempt: attempt(1),
-            facts,
-        })
-        .unwrap();
-    floor.event(LegId(1), LegEvent::Answered);
+    answered_and_listened_to(&mut floor, &campaign);
     floor.wait(Duration::from_secs(3));
     assert_eq!(floor.state(ANN), AgentState::OnCall);
+    let who = WhoAnswered::untold(3_000);
+    let campaign = campaign.id;
+    assert!(
+        floor
+            .out
+            .contains(&Output::Observed(Observed::Screened { campaign, who }))
+    );
+    let late = heard(Verdict::Machine, 0);
+    let attempt = attempt(1);
+    let input = Input::Screened { attempt, who: late };
+    assert!(floor.put(input).is_err(), "nobody is hung up on afterwards");
+}
+
+#[test]
+fn the_wait_for_an_agent_counts_from_the_end_of_the_greeting() {
+    for (silence_ms, utterances, left) in [(700, 1, 1_300), (0, 1, 2_000), (4_000, 0, 2_000)] {
+        let mut floor = Floor::new();
+        let campaign = ratio();
+        assert_eq!(campaign.answer_limit, Duration::from_secs(2));
+        floor.log_in(ANN);
+        answered_and_listened_to(&mut floor, &campaign);
+        floor.wait(Duration::from_millis(900));
+        let mut who = heard(Verdict::Human, silence_ms);
+        who.greeting.utterances = utterances;
+        let attempt = attempt(1);
+        floor.put(Input::Screened { attempt, who }).unwrap();
+        let waited = campaign.answer_limit;
+        let campaign = campaign.id;
+        let abandoned = Output::Observed(Observed::Abandoned { campaign, waited });
+        floor.wait(Duration::from_millis(left - 1));
+        assert!(!floor.out.contains(&abandoned));
+        floor.wait(Duration::from_millis(1));
+        assert!(floor.out.contains(&abandoned), "{silence_ms} {utterances}");
+    }
+}
+
+#[test]
+fn who_hangs_up_while_somebody_listens_is_counted_as_any_other() {
+    let mut floor = Floor::new();
+    let campaign = ratio();
+    floor.ready(ANN);
+    answered_and_listened_to(&mut floor, &campaign);
+    floor.event(LegId(1), LegEvent::HungUp { by_peer: true });
+    assert_eq!(floor.closed()[0].disposition, Disposition::Abandoned);
+    let to = AttemptState::WaitingForAgent;
+    let counted = Observed::Attempt {
+        attempt: attempt(1),
+        campaign: campaign.id,
+        to,
+    };
+    assert!(
+        floor.out.contains(&Output::Observed(counted)),
+        "as an answer, too"
+    );
+    assert_eq!(floor.state(ANN), AgentState::Ready);
 }
 
 #[test]

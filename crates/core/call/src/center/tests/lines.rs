@@ -82,7 +82,7 @@ fn a_wish_to_cancel_before_the_invite_left_is_kept() {
             let outcome = floor.closed()[0].outcome();
             assert!(matches!(outcome, domain::CallOutcome::Undialed { .. }));
             assert_eq!(
-                floor.closed()[0].record(domain::MemberId(1), None, None),
+                floor.closed()[0].record(domain::MemberId(1), None, None, None),
                 None
             );
         }

@@ -6,13 +6,14 @@ mod shifts;
 
 use super::*;
 use crate::{
-    Account, AgentCommand, AmdVerdict, AttemptEnd, CancelReason, DialFacts, EndedBy, Failure,
-    LocalCause, Phone, Prompt,
+    Account, AgentCommand, AttemptEnd, CancelReason, DialFacts, EndedBy, Failure, LocalCause,
+    Phone, Prompt,
 };
 use domain::{
     AgentDisposition, AgentState, Campaign, CampaignState, DialLevel, DispositionCode,
     DispositionFlags, LeadId, LeadProfile, LeasedLead, ListId, PacingMode, PauseCode, RegionId,
-    SessionId,
+    SessionId, WhoAnswered,
+    answering::{Greeting, Reason, Verdict},
 };
 use std::sync::Arc;
 
