@@ -10,7 +10,7 @@ use dialmesh_http::{
     problem::BackendError,
 };
 use domain::{MemberId, MemberRole, RegionId, status::NodeStatus};
-use member::{RECORDS, RecordsReply, STATUS, decode, encode};
+use member::{RECORDS, RecordsReply, STATUS, decode, encode, encode_records};
 use mesh::{Endpoint, EndpointConfig, JoinError, JoinInfo, JoinToken};
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ async fn a_node_is_seen_and_ships_records() {
 
         let records: Vec<_> = (1..=3).map(crate::records::tests::record).collect();
         let kept = endpoint
-            .rpc(joined.coordinator, RECORDS, encode(&records), wait)
+            .rpc(joined.coordinator, RECORDS, encode_records(&records), wait)
             .await
             .unwrap();
         assert_eq!(decode::<RecordsReply>(&kept).unwrap().kept, 3);

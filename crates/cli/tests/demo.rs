@@ -55,6 +55,8 @@ fn a_short_run_holds_what_the_report_promises() {
         "abandonment stays within the budget",
         "persons are not taken for machines",
         "machines and fax are hung up on",
+        "persons of whom it was told who answered: at least 56",
+        "machines of which it was told: at least 6",
     ] {
         let line = lines.iter().find(|line| line.contains(words));
         assert!(

@@ -107,7 +107,7 @@ mod tests {
             let verdict = if call < machines { "machine" } else { "human" };
             let disposition = if call < machines { "machine" } else { "sale" };
             format!(
-                r#"{{"attempt":"a{behaviour}{call}","sip_call_id":"{behaviour}{call}","disposition":"{disposition}","answered_by":{{"verdict":"{verdict}"}}}}"#
+                r#"{{"attempt":"a{behaviour}{call}","sip_call_id":"{behaviour}{call}","disposition":"{disposition}","answered_by":"{verdict}"}}"#
             )
         };
         let lines: Vec<String> = (0..calls).map(line).collect();

@@ -87,7 +87,7 @@ impl Record {
             disposition,
             disposition_name,
             bridged: value.get("bridged_at").is_some_and(|v| !v.is_null()),
-            answered_by: (value.pointer("/answered_by/verdict"))
+            answered_by: (value.get("answered_by"))
                 .and_then(Value::as_str)
                 .map(str::to_owned),
         })

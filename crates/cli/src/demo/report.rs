@@ -15,6 +15,9 @@ const FULL: Duration = Duration::from_secs(90);
 const ATTEMPTS: u64 = 1_000;
 const BRIDGED: u64 = 250;
 const LISTENED: u64 = 50;
+/// Persons and machines of whom the mesh said who answered.
+const PERSONS: u64 = 200;
+const MACHINES: u64 = 20;
 /// Nobody is tried twice within this.
 const REST: Duration = Duration::from_secs(1_800);
 
@@ -58,7 +61,14 @@ fn judge(evidence: &Evidence, span: Duration) -> Result<Verdict> {
     let heard = verdict
         .check("the called person heard the agent")
         .map_or(0, |c| c.checked);
+    let told = |name: &str| verdict.figures.get(name).copied().unwrap_or_default();
+    let (persons, machines) = (
+        told("answering: persons heard"),
+        told("answering: machines heard"),
+    );
     for (what, figure, full) in [
+        ("persons of whom it was told who answered", persons, PERSONS),
+        ("machines of which it was told", machines, MACHINES),
         ("attempts at the carrier", attempts.len() as u64, ATTEMPTS),
         ("calls bridged with an agent", bridged, BRIDGED),
         ("bridged calls listened to on both sides", heard, LISTENED),

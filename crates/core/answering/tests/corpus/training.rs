@@ -175,8 +175,9 @@ fn weights(courses: &[Course], question: Question, without: Option<Fold>) -> Wei
             let ridge = if n < BASIS { RIDGE } else { 1e-6 };
             gradient[n] -= ridge * weights[n];
             curvature[n][n] += ridge;
-            for m in 0..n {
-                curvature[m][n] = curvature[n][m];
+            let row = curvature[n];
+            for (m, value) in row.iter().enumerate().take(n) {
+                curvature[m][n] = *value;
             }
         }
         let step = solve(curvature, gradient);

@@ -114,7 +114,7 @@ fn written(
 }
 
 /// The columns of an export, in order.
-pub(super) const COLUMNS: [&str; 32] = [
+pub(super) const COLUMNS: [&str; 36] = [
     "attempt",
     "lead",
     "campaign",
@@ -147,6 +147,10 @@ pub(super) const COLUMNS: [&str; 32] = [
     "consent",
     "audit_sequence",
     "note",
+    "answered_by",
+    "answered_by_reason",
+    "answered_by_ms",
+    "early_media",
 ];
 
 fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
@@ -158,6 +162,8 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
     let leg = |stats: &Option<domain::LegStats>, read: fn(&domain::LegStats) -> u64| {
         stats.as_ref().map_or(Value::Null, |s| read(s).into())
     };
+    let early = record.listened.and_then(|listened| listened.early);
+    let who = record.listened.and_then(|listened| listened.answered);
     let values = [
         text(&record.attempt),
         text(&record.lead),
@@ -193,6 +199,10 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         (record.consent).map_or(Value::Null, |consent| consent.to_string().into()),
         (record.permission.as_ref()).map_or(Value::Null, |p| p.sequence.into()),
         Value::String(record.note.clone()),
+        who.map_or(Value::Null, |who| who.verdict.name().into()),
+        who.map_or(Value::Null, |who| who.reason.name().into()),
+        who.map_or(Value::Null, |who| who.took_ms.into()),
+        early.map_or(Value::Null, |verdict| verdict.name().into()),
     ];
     COLUMNS.into_iter().zip(values).collect()
 }
