@@ -7,17 +7,23 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::Arc,
+    time::{Duration, Instant},
 };
 use tokio::sync::{Notify, Semaphore, watch};
 
 /// Requests of one peer in work at a time; it is told to come back later beyond.
 pub(crate) const REQUESTS_PER_PEER: usize = 256;
 
+/// Two members that dial each other at once have both connections within this time.
+pub(crate) const CROSSING: Duration = Duration::from_secs(1);
+
 /// One connection. Two members may dial each other at once; then both have two for a moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) dialed_by: MemberId,
+    /// When it came up.
+    pub(crate) since: Instant,
     /// It will be closed soon; nothing new is sent on it while there is another.
     pub(crate) retiring: bool,
 }
@@ -82,6 +88,20 @@ impl Peers {
             .filter(|l| l.connection.close_reason().is_none());
         let live = live.clone().find(|l| !l.retiring).or_else(|| live.next())?;
         Some(live.connection.clone())
+    }
+
+    /// A connection that `peer` dialed came up: it dials only while it knows of none, so whatever is
+    /// older here leads to a process that is gone, or through a path that is dead. Closing it tells
+    /// who waits for an answer on it now, and not when its silence is noticed. Only connections
+    /// that came up at the same time may be meant to stay.
+    pub(crate) fn supersede(&self, peer: MemberId) {
+        let old: Vec<_> = self.with(peer, |p| {
+            let old = |link: &mut Link| link.since.elapsed() >= CROSSING;
+            p.links.extract_if(.., old).collect()
+        });
+        for link in old {
+            link.connection.close(0u32.into(), b"superseded");
+        }
     }
 
     /// Adds a connection. When each side has dialed the other, returns the superfluous one of the

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use domain::{MemberId, limits::RPC_BYTES};
 use futures::future::{BoxFuture, FutureExt};
 use quinn::{Connection, RecvStream, SendStream, rustls::pki_types::CertificateDer};
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::Semaphore;
 
 /// Connections without a certificate at a time: those that want to join.
@@ -181,8 +185,12 @@ impl Inner {
         let link = Link {
             connection: connection.clone(),
             dialed_by,
+            since: Instant::now(),
             retiring: false,
         };
+        if dialed_by == peer {
+            self.peers.supersede(peer);
+        }
         if let Some((goes, stays)) = self.peers.add(peer, link) {
             let inner = Arc::clone(self);
             tokio::spawn(async move {

@@ -253,6 +253,38 @@ async fn a_restarted_peer_is_found_again() {
     );
 }
 
+#[tokio::test]
+async fn who_asked_a_process_that_is_gone_hears_it_from_the_next_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = MeshCa::create(dir.path(), now()).unwrap();
+    let asker = endpoint(identity(&ca, 1), None);
+    let first = endpoint(identity(&ca, 2), None);
+    serve_echo(&first);
+    let known = BTreeMap::from([(id(1), asker.local_address().unwrap())]);
+    first.set_addresses(&known);
+    within(asker.connected(id(2))).await;
+    let up = std::time::Instant::now();
+    while up.elapsed() < crate::peers::CROSSING {
+        asker.rpc(id(2), ECHO, text("a"), WAIT).await.unwrap();
+    }
+    let hangs = {
+        let asker = asker.clone();
+        tokio::spawn(async move { asker.rpc(id(2), ECHO, text("hang"), WAIT * 3).await })
+    };
+    // The first one says nothing at its end, as a process that was killed: it lives on here.
+    let second = endpoint(identity(&ca, 2), None);
+    serve_echo(&second);
+    second.set_addresses(&known);
+    let answer = within(hangs).await.unwrap();
+    assert!(matches!(answer, Err(RpcError::Broken { .. })), "{answer:?}");
+    within(async {
+        while asker.rpc(id(2), ECHO, text("b"), WAIT).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn members_of_other_meshes_and_impostors_are_refused() {
     let (dir, other_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

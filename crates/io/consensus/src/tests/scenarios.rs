@@ -170,11 +170,18 @@ async fn a_new_member_catches_up_by_snapshot_and_leaves() {
         .change(&MembershipChange::Remove(ids([2])), WAIT)
         .await
         .unwrap();
-    let status = group.status();
-    assert_eq!(
-        (status.voters, status.learners),
-        (vec![MemberId(1)], vec![])
-    );
+    // What the group shows of itself follows a moment later.
+    tokio::time::timeout(WAIT, async {
+        loop {
+            let status = group.status();
+            if (status.voters, status.learners) == (vec![MemberId(1)], vec![]) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the member is gone");
     cluster.kill(2).await;
     acknowledged.add(&group, 900_000..900_010).await;
     assert_eq!(cluster.in_clear(number), []);
