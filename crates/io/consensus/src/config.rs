@@ -71,12 +71,12 @@ impl Default for GroupOptions {
     fn default() -> Self {
         Self {
             // A dead leader is replaced within 3 s: silence for the lease (`election_max`) and
-            // one election timeout, at most 1.8 s, then two rounds of votes over links of up to
+            // one election timeout, at most 1.6 s, then two rounds of votes over links of up to
             // 300 ms, and the aftermath of what was on its way. A heartbeat that is not answered
             // before the next counts for nothing: no link between voters may be slower than that.
             heartbeat: Duration::from_millis(300),
-            election_min: Duration::from_millis(500),
-            election_max: Duration::from_millis(900),
+            election_min: Duration::from_millis(400),
+            election_max: Duration::from_millis(800),
             snapshot_every: 50_000,
             keep_entries: 100_000,
         }
@@ -189,6 +189,6 @@ mod tests {
             .unwrap();
         assert_eq!(config.enable_pre_vote, Some(true));
         assert_eq!(config.enable_leader_restore, Some(false));
-        assert!(config.quorum_loss_probe_interval >= Some(1800));
+        assert!(config.quorum_loss_probe_interval >= Some(1600));
     }
 }

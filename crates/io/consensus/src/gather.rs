@@ -9,7 +9,7 @@ use crate::{
     group::GroupCore,
     platform::{InstantOf, MeshLink, Platform, now, runtime::AsyncRuntime, runtime::Instant},
     propose::Miss,
-    protocol::{self, Kind, SERVICE, code},
+    protocol::{self, Kind, Outcome, SERVICE, code},
     receive::RaftOf,
     status::Leadership,
 };
@@ -48,7 +48,7 @@ const AFTERMATH: Duration = Duration::from_millis(400);
 
 /// A quorum's last answer to the leader may be so old when it takes proposals: several heartbeats
 /// and the way there and back.
-const QUORUM_AGE: Duration = Duration::from_millis(900);
+const QUORUM_AGE: Duration = Duration::from_millis(800);
 /// How long the leader then asks for a new one.
 pub(crate) const QUORUM_WAIT: Duration = Duration::from_millis(500);
 
@@ -252,7 +252,7 @@ async fn has_quorum<M: Replicated, P: Platform>(raft: &RaftOf<M, P>) -> Result<(
 pub(crate) async fn write_many<M: Replicated, P: Platform>(
     raft: &RaftOf<M, P>,
     commands: Vec<Bytes>,
-) -> Vec<Result<(u64, Bytes), ServiceError>> {
+) -> Vec<Outcome> {
     let wall = P::wall();
     let count = commands.len();
     let proposals = commands

@@ -131,16 +131,16 @@ pub(crate) fn decode_many(mut body: Bytes, most: usize) -> Result<Vec<Bytes>, Se
     Ok(parts)
 }
 
+/// What became of one proposal: its entry's index and the machine's encoded reply.
+pub(crate) type Outcome = Result<(u64, Bytes), ServiceError>;
+
 /// Bytes of a result before its text: code, index, length.
 const RESULT_HEAD: usize = 14;
 
 /// What became of each proposal: a code (2 bytes, 0 for applied), the entry's index (8), and the
 /// reply or why not as a part. An answer has `most` bytes: a reply beyond is left out, and who
 /// proposed learns that.
-pub(crate) fn encode_results(
-    results: Vec<Result<(u64, Bytes), ServiceError>>,
-    most: usize,
-) -> Bytes {
+pub(crate) fn encode_results(results: Vec<Outcome>, most: usize) -> Bytes {
     let mut left = most.saturating_sub(results.len() * (RESULT_HEAD + WHY_BYTES));
     let mut answer = BytesMut::new();
     for result in results {
@@ -175,7 +175,7 @@ const WHY_BYTES: usize = 256;
 pub(crate) fn decode_results(
     mut answer: Bytes,
     count: usize,
-) -> Result<Vec<Result<(u64, Bytes), ServiceError>>, ServiceError> {
+) -> Result<Vec<Outcome>, ServiceError> {
     let mut results = Vec::with_capacity(count);
     let unreadable = || {
         let why = "the leader's answer cannot be read";

@@ -617,7 +617,7 @@ impl Book {
 
     /// Gives a lead without a profile one.
     pub(super) fn fill_profile(&mut self, lead: LeadSlot, profile: &LeadProfile) {
-        if *profile != LeadProfile::default() && !self.profiles.get(lead).is_some() {
+        if *profile != LeadProfile::default() && self.profiles.get(lead).is_none() {
             self.set_profile(lead, profile);
         }
     }
