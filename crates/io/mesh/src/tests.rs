@@ -264,7 +264,7 @@ async fn who_asked_a_process_that_is_gone_hears_it_from_the_next_one() {
     first.set_addresses(&known);
     within(asker.connected(id(2))).await;
     let up = std::time::Instant::now();
-    while up.elapsed() < crate::peers::CROSSING {
+    while up.elapsed() < peers::CROSSING {
         asker.rpc(id(2), ECHO, text("a"), WAIT).await.unwrap();
     }
     let hangs = {
