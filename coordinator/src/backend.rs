@@ -208,6 +208,12 @@ impl Backend {
             change,
         };
         let directory = self.member.directory();
+        // A link that was just cut takes what is sent down it, and then nobody knows: another member
+        // that leads is asked first whether a quorum follows it.
+        if !directory.is_leader() {
+            (directory.linearizable_index(QUORUM).await)
+                .map_err(|error| BackendError::NoQuorum(error.to_string()))?;
+        }
         let committed = directory
             .propose_again_unless(QUORUM, &command, CHANGE)
             .await;
