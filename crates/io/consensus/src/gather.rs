@@ -127,10 +127,7 @@ impl<M: Replicated, P: Platform> Carrier<M, P> {
         let leader = self.leadership.borrow().leader;
         match leader {
             None => {
-                for waiting in batch {
-                    let why = "no leader is known".into();
-                    answer(waiting.answer, Err(Miss::Again(why)));
-                }
+                let_down(batch, || Miss::Again("no leader is known".into()));
                 std::future::ready(()).boxed()
             }
             Some(leader) if leader == self.endpoint.member() => self.write(batch).boxed(),
@@ -171,30 +168,28 @@ impl<M: Replicated, P: Platform> Carrier<M, P> {
             let (asked, changed) = (std::pin::pin!(asked), std::pin::pin!(changed));
             let results = match select(asked, changed).await {
                 Either::Left((Ok(bytes), _)) => protocol::decode_results(bytes, batch.len()),
-                Either::Left((Err(e), _)) => {
-                    for waiting in batch {
-                        answer(waiting.answer, Err(Miss::of_rpc(e.clone())));
-                    }
-                    return;
-                }
+                Either::Left((Err(e), _)) => return let_down(batch, || Miss::of_rpc(e.clone())),
                 Either::Right(_) => {
                     let why = format!("{leader} leads no more and did not answer");
                     Err(ServiceError::new(code::UNKNOWN_OUTCOME, why))
                 }
             };
             match results {
+                Err(e) => let_down(batch, || Miss::of_service(e.clone())),
                 Ok(results) => {
                     for (waiting, result) in batch.into_iter().zip(results) {
                         answer(waiting.answer, result.map_err(Miss::of_service));
                     }
                 }
-                Err(e) => {
-                    for waiting in batch {
-                        answer(waiting.answer, Err(Miss::of_service(e.clone())));
-                    }
-                }
             }
         }
+    }
+}
+
+/// Answers all of a batch alike.
+fn let_down<P: Platform>(batch: Vec<Waiting<P>>, why: impl Fn() -> Miss) {
+    for waiting in batch {
+        answer(waiting.answer, Err(why()));
     }
 }
 

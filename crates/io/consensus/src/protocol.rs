@@ -13,7 +13,7 @@ const HEAD: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Append = 1,
+    // 1 was entries without their place, which read as another message with one.
     Vote = 2,
     PreVote = 3,
     TransferLeader = 4,
@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     ReadIndex = 8,
     Change = 9,
     ProposeMany = 10,
+    Append = 11,
 }
 
 impl Kind {
