@@ -151,12 +151,21 @@ impl WorldConfig {
         }
     }
 
-    /// A free address of loopback.
+    /// A free address of loopback, for UDP and TCP, outside the range from which the system hands
+    /// out its own ports.
     ///
     /// # Errors
     /// There is none.
     pub fn free_address() -> anyhow::Result<SocketAddr> {
         ports::address()
+    }
+
+    /// The first and the last of `count` free UDP ports in a row; the first is even.
+    ///
+    /// # Errors
+    /// There is no such row.
+    pub fn free_row(count: u16) -> anyhow::Result<(u16, u16)> {
+        ports::row(count)
     }
 }
 

@@ -15,10 +15,11 @@ use node::NodeConfig;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use service::{Shutdown, Tasks, clock};
+use simulations::world::WorldConfig;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -31,15 +32,12 @@ use tokio_tungstenite::{
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A port of loopback that is free for UDP and TCP, even, with the next one free too.
+/// A port of loopback that is free for UDP and TCP, outside the range from which the system hands
+/// out its own: between this look and its use no other socket of the test gets it by chance.
 pub(crate) fn free_port() -> u16 {
-    loop {
-        let udp = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
-        let port = udp.local_addr().expect("it is bound").port();
-        if port.is_multiple_of(2) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+    WorldConfig::free_address()
+        .expect("loopback has a free port")
+        .port()
 }
 
 /// Asks again until the answer is there.
@@ -225,12 +223,13 @@ pub(crate) struct City {
 impl City {
     pub(crate) fn start(name: &str, mesh: u16, dir: &Path) -> Self {
         let (http, trunks, agents) = (free_port(), free_port(), free_port());
+        let (first, last) = WorldConfig::free_row(80).expect("loopback has free ports");
         let path = dir.join("node.toml");
         let text = format!(
             "name = \"{name}\"\ndata_dir = \"{}\"\n[mesh]\nlisten = \"127.0.0.1:{mesh}\"\n\
              [http]\nlisten = \"127.0.0.1:{http}\"\n[monitoring]\nlisten = \"127.0.0.1:0\"\n\
              [sip]\ntrunk_listen = \"127.0.0.1:{trunks}\"\nagent_listen = \"127.0.0.1:{agents}\"\n\
-             [media]\naddress = \"127.0.0.1\"\nports = \"18400-18479\"\n[log]\nlevel = \"warn\"\n",
+             [media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n[log]\nlevel = \"warn\"\n",
             dir.display()
         );
         fs::write(&path, text).unwrap();
@@ -398,7 +397,8 @@ impl Sipp {
         let out = File::create(folder.join(format!("{scenario}.out"))).unwrap();
         let messages = folder.join(format!("{scenario}.messages"));
         let errors = folder.join(format!("{scenario}.errors"));
-        let media = free_port();
+        // SIPp takes ports for audio and, two above, for video.
+        let (media, _) = WorldConfig::free_row(4).expect("loopback has free ports");
         let child = Command::new("sipp")
             .arg("-sf")
             .arg(file)
