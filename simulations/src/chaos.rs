@@ -173,8 +173,7 @@ impl<F: FnMut(&str)> Run<'_, F> {
         let to = wall_ms();
         match &fault {
             Fault::Kill { member, .. } => {
-                let took = self.restart(member).await?;
-                self.outcome.restarts.push(took);
+                self.restart(member).await?;
             }
             Fault::Hold { member, .. } => self.world.let_member_go(member)?,
             Fault::Cut { members, .. } => {
@@ -191,8 +190,7 @@ impl<F: FnMut(&str)> Run<'_, F> {
                 if self.world.member_is_alive(member)? {
                     (self.say)("          it went on");
                 } else {
-                    let took = self.restart(member).await?;
-                    self.outcome.restarts.push(took);
+                    self.restart(member).await?;
                 }
             }
             Fault::Clock { member, .. } => self.world.set_clock(member, 0)?,
@@ -208,11 +206,15 @@ impl<F: FnMut(&str)> Run<'_, F> {
         Ok(())
     }
 
-    async fn restart(&mut self, member: &str) -> anyhow::Result<Duration> {
-        if self.world.is_city(member) {
-            return self.world.restart(member).await;
-        }
-        self.world.restart_coordinator().await
+    async fn restart(&mut self, member: &str) -> anyhow::Result<()> {
+        let start = if self.world.is_city(member) {
+            self.world.restart(member).await?
+        } else {
+            self.world.restart_coordinator().await?
+        };
+        (self.say)(&format!("          {member} serves after {start}"));
+        self.outcome.restarts.push(start.took);
+        Ok(())
     }
 
     /// Every city dials again; how long that took is noted after a cut.

@@ -224,7 +224,7 @@ async fn story() -> Result<()> {
     until_dialing(&world, "beijing").await?;
     // It comes back, fetches the base, and dials by it.
     println!(
-        "shenzhen is back after {:.1?}",
+        "shenzhen is back after {}",
         world.restart("shenzhen").await?
     );
     until_held(&world, &second, 3).await?;

@@ -265,7 +265,7 @@ async fn a_node_dies(world: &mut World) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let ready = world.restart("shanghai").await?;
     let dialing = until_dialing(world, "shanghai", "shanghai dials again").await?;
-    println!("shanghai killed; ready again after {ready:.1?}, dialing {dialing:.1?} later");
+    println!("shanghai killed; ready again after {ready}, dialing {dialing:.1?} later");
     Ok(())
 }
 
@@ -315,7 +315,7 @@ async fn the_coordinator_dies(world: &mut World) -> Result<()> {
     }
     let ready = world.restart_coordinator().await?;
     let took = opt_out(world, 13).await?;
-    println!("coordinator killed; ready again after {ready:.1?}; do-not-call effective {took:.1?}");
+    println!("coordinator killed; ready again after {ready}; do-not-call effective {took:.1?}");
     Ok(())
 }
 

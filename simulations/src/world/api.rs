@@ -244,6 +244,38 @@ fn client() -> anyhow::Result<reqwest::Client> {
         .context("making an HTTP client")
 }
 
+/// How a process came up.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// From the first question to `/readyz` saying yes.
+    pub took: Duration,
+    /// What was not ready, and how long.
+    pub waited: Vec<(String, Duration)>,
+}
+
+impl Start {
+    fn note(&mut self, why: &str, since: Duration) {
+        let failed = why.lines().filter_map(|line| line.strip_prefix("[-] "));
+        for line in failed {
+            let (name, _) = line.split_once(' ').unwrap_or((line, ""));
+            match self.waited.iter_mut().find(|(known, _)| known == name) {
+                Some((_, until)) => *until = since,
+                None => self.waited.push((name.to_owned(), since)),
+            }
+        }
+    }
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1?}", self.took)?;
+        for (name, until) in &self.waited {
+            write!(f, ", {name} {until:.1?}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Waits until `/readyz` says yes.
 ///
 /// # Errors
@@ -252,25 +284,25 @@ pub(super) async fn until_ready(
     monitoring: SocketAddr,
     patience: Duration,
     mut alive: impl FnMut() -> bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Start> {
     let http = client()?;
-    let deadline = Instant::now() + patience;
+    let began = Instant::now();
+    let mut start = Start::default();
     loop {
         let asked = http
             .get(format!("http://{monitoring}/readyz?verbose"))
             .timeout(Duration::from_secs(2))
             .send()
             .await;
+        start.took = began.elapsed();
         let why = match asked {
-            Ok(response) if response.status().is_success() => return Ok(()),
+            Ok(response) if response.status().is_success() => return Ok(start),
             Ok(response) => response.text().await.unwrap_or_default(),
-            Err(_) => "it does not answer".to_owned(),
+            Err(_) => "[-] process does not answer".to_owned(),
         };
+        start.note(&why, start.took);
         anyhow::ensure!(alive(), "it ended: {why}");
-        anyhow::ensure!(
-            Instant::now() < deadline,
-            "not ready after {patience:?}: {why}"
-        );
+        anyhow::ensure!(start.took < patience, "not ready after {patience:?}: {why}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! What goes wrong on purpose, and the opt-outs that must hold through it.
 
-use super::{Api, COORDINATOR, PATIENCE, World, api};
+use super::{Api, COORDINATOR, PATIENCE, World, api, api::Start};
 use anyhow::Context as _;
 use serde_json::json;
 use std::time::{Duration, Instant, SystemTime};
@@ -177,15 +177,13 @@ impl World {
     ///
     /// # Errors
     /// As [`World::revive`], or it does not get ready.
-    pub async fn restart(&mut self, city: &str) -> anyhow::Result<Duration> {
+    pub async fn restart(&mut self, city: &str) -> anyhow::Result<Start> {
         let place = self.place(city)?;
-        let began = Instant::now();
         let node = &mut self.nodes[place];
         node.process.start()?;
         let process = &mut node.process;
         let ready = api::until_ready(node.monitoring, PATIENCE, || process.is_alive()).await;
-        ready.with_context(|| format!("{city}; it said:\n{}", node.process.tail(20)))?;
-        Ok(began.elapsed())
+        ready.with_context(|| format!("{city}; it said:\n{}", node.process.tail(20)))
     }
 
     /// SIGSTOP for a city's node: a pause of its machine.
@@ -262,13 +260,11 @@ impl World {
     ///
     /// # Errors
     /// It cannot be started or does not get ready.
-    pub async fn restart_coordinator(&mut self) -> anyhow::Result<Duration> {
-        let began = Instant::now();
+    pub async fn restart_coordinator(&mut self) -> anyhow::Result<Start> {
         self.coordinator.start()?;
         let process = &mut self.coordinator;
         let ready =
             api::until_ready(self.coordinator_monitoring, PATIENCE, || process.is_alive()).await;
-        ready.with_context(|| format!("{COORDINATOR}; it said:\n{}", self.coordinator.tail(20)))?;
-        Ok(began.elapsed())
+        ready.with_context(|| format!("{COORDINATOR}; it said:\n{}", self.coordinator.tail(20)))
     }
 }
