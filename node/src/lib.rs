@@ -64,6 +64,8 @@ const RENEWAL_LOOK: Duration = Duration::from_secs(30);
 const RENEWAL: Duration = Duration::from_secs(20);
 /// How often the node says how it is.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// How often a node that is not ready looks whether it is.
+const UNREADY_LOOK: Duration = Duration::from_millis(50);
 
 /// Joins a mesh: gets this node's identity and learns where the others are.
 ///
@@ -268,9 +270,10 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         "certificate",
         renew(member.clone(), config.data_dir.clone(), renew_at),
     );
+    tasks.spawn("status", tell_status(member.clone(), events.clone()));
     tasks.spawn(
-        "status",
-        tell_status(member.clone(), events.clone(), readiness.clone(), region),
+        "readiness",
+        keep_ready(events.clone(), readiness.clone(), region),
     );
 
     let desk = Arc::new(Desk {
@@ -523,23 +526,44 @@ async fn renew(member: Member, dir: std::path::PathBuf, mut renew_at: domain::Wa
     }
 }
 
-/// Says each second how the node is: to the coordinator, to metrics, to readiness.
-async fn tell_status(member: Member, events: Events, readiness: Readiness, own: RegionId) {
+/// Keeps readiness true to the engine. Nobody is sent here before it is ready, so that is looked for
+/// often; what was ready is looked at each second.
+async fn keep_ready(events: Events, readiness: Readiness, own: RegionId) {
     let gate = readiness.gate("mesh");
+    while let Some(status) = engine_status(&events).await {
+        // A region that is only helped does not make this node unready.
+        let mut sessions = status.sessions.iter().filter(|s| s.region == own);
+        let every = match sessions.all(|s| s.valid_ms > 0) && status.fresh_ms > 0 {
+            true => {
+                gate.open("sessions and do-not-call are confirmed");
+                STATUS_EVERY
+            }
+            false => {
+                gate.close("no session or no fresh do-not-call: nothing is dialed");
+                UNREADY_LOOK
+            }
+        };
+        tokio::time::sleep(every).await;
+    }
+}
+
+/// How the engine is; none when it has ended.
+async fn engine_status(events: &Events) -> Option<domain::status::NodeStatus> {
+    let (reply, answer) = oneshot::channel();
+    events.put(Event::Status(reply)).await;
+    answer.await.ok()
+}
+
+/// Says each second how the node is: to the coordinator and to metrics.
+async fn tell_status(member: Member, events: Events) {
     let mut ticks = tokio::time::interval(STATUS_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let (reply, answer) = oneshot::channel();
-        events.put(Event::Status(reply)).await;
-        let Ok(status) = answer.await else { return };
+        let Some(status) = engine_status(&events).await else {
+            return;
+        };
         observe::status(&status);
-        // A region that is only helped does not make this node unready.
-        let mut sessions = status.sessions.iter().filter(|s| s.region == own);
-        match sessions.all(|s| s.valid_ms > 0) && status.fresh_ms > 0 {
-            true => gate.open("sessions and do-not-call are confirmed"),
-            false => gate.close("no session or no fresh do-not-call: nothing is dialed"),
-        }
         let coordinators: Vec<_> = member.directory().read(|directory| {
             let all = directory
                 .members()
@@ -591,9 +615,8 @@ async fn give_shares_back(events: &Events) {
 
 /// The engine's sessions.
 async fn open_sessions(events: &Events) -> Vec<(RegionId, SessionId)> {
-    let (reply, answer) = oneshot::channel();
-    events.put(Event::Status(reply)).await;
-    let sessions = answer.await.map_or(Vec::new(), |status| status.sessions);
+    let status = engine_status(events).await;
+    let sessions = status.map_or(Vec::new(), |status| status.sessions);
     let open = |s: &domain::status::SessionStatus| Some((s.region, s.session?));
     sessions.iter().filter_map(open).collect()
 }
