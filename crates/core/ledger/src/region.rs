@@ -25,6 +25,7 @@ mod claims;
 mod clearance;
 mod facts;
 mod import;
+mod leases;
 mod moves;
 mod outcomes;
 mod saved;
@@ -103,11 +104,9 @@ pub struct RegionLedger {
     sessions: BTreeMap<SessionId, Session>,
     /// The newest incarnation heard of each node.
     nodes: BTreeMap<MemberId, Incarnation>,
-    leases: BTreeMap<LeadSlot, Lease>,
+    leases: leases::Leases,
     /// Leads in doubt by the steady time when they may be looked at; from `leases`.
     doubts: BTreeSet<(u64, LeadSlot)>,
-    /// Leads of each session; from `leases`.
-    held: BTreeMap<SessionId, BTreeSet<LeadSlot>>,
     imports: BTreeMap<ListId, ImportState>,
     /// Leads that come from other regions or go there.
     moves: moves::Moves,
@@ -133,9 +132,8 @@ impl RegionLedger {
             endings: BTreeSet::new(),
             sessions: BTreeMap::new(),
             nodes: BTreeMap::new(),
-            leases: BTreeMap::new(),
+            leases: leases::Leases::default(),
             doubts: BTreeSet::new(),
-            held: BTreeMap::new(),
             imports: BTreeMap::new(),
             moves: moves::Moves::default(),
             lead_limit: domain::limits::REGION_LEADS,
@@ -214,9 +212,9 @@ impl RegionLedger {
 
     /// What a session holds, as its claims answered: for a node that lost an answer.
     pub fn leased_to(&self, session: SessionId) -> Vec<LeasedLead> {
-        (self.held.get(&session).into_iter().flatten())
-            .filter(|lead| self.leases[lead].doubt.is_none())
-            .map(|lead| self.leased_lead(*lead))
+        (self.leases_of(session))
+            .filter(|(_, lease)| lease.doubt.is_none())
+            .map(|(lead, lease)| self.leased_lead(lead, lease))
             .collect()
     }
 
@@ -224,7 +222,7 @@ impl RegionLedger {
     pub fn lead(&self, id: LeadId) -> Option<LeadView> {
         let lead = self.slot(id)?;
         let row = &self.book.rows[lead as usize];
-        let lease = self.leases.get(&lead);
+        let lease = self.leases.get(lead);
         Some(LeadView {
             lead: id,
             number: self.book.numbers[row.number as usize].number,
@@ -295,16 +293,14 @@ impl RegionLedger {
     }
 }
 
-impl Replicated for RegionLedger {
-    type Command = RegionCommand;
-    type Reply = RegionReply;
-    type Event = RegionEvent;
-
-    fn apply(
+impl RegionLedger {
+    /// Applies a command; leases are told only where somebody hears the reply.
+    fn run(
         &mut self,
         context: ApplyContext,
         command: RegionCommand,
         events: &mut Vec<RegionEvent>,
+        heard: bool,
     ) -> RegionReply {
         self.applied = context.index;
         self.book.advance(context.wall);
@@ -338,7 +334,7 @@ impl Replicated for RegionLedger {
                 campaign,
                 n,
                 sequence,
-            } => self.claim(session, campaign, n, sequence),
+            } => self.claim(session, campaign, n, sequence, heard),
             RegionCommand::Report {
                 session, outcomes, ..
             } => self.report(session, &outcomes),
@@ -383,6 +379,30 @@ impl Replicated for RegionLedger {
             RegionCommand::ForgetMoved { to, batch, taken } => self.forget_moved(to, batch, taken),
         };
         result.unwrap_or_else(RegionReply::Refused)
+    }
+}
+
+impl Replicated for RegionLedger {
+    type Command = RegionCommand;
+    type Reply = RegionReply;
+    type Event = RegionEvent;
+
+    fn apply(
+        &mut self,
+        context: ApplyContext,
+        command: RegionCommand,
+        events: &mut Vec<RegionEvent>,
+    ) -> RegionReply {
+        self.run(context, command, events, true)
+    }
+
+    fn apply_unheard(
+        &mut self,
+        context: ApplyContext,
+        command: RegionCommand,
+        events: &mut Vec<RegionEvent>,
+    ) {
+        self.run(context, command, events, false);
     }
 
     fn snapshot(&self) -> Vec<u8> {

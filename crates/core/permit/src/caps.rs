@@ -1,7 +1,7 @@
 //! How often each caller ID was shown.
 
-use crate::hash::LookUp;
 use domain::{CallerIdCaps, PhoneNumber, WallTime, limits};
+use sansio::LookUp;
 use std::collections::VecDeque;
 
 const HOUR: i64 = 3600;

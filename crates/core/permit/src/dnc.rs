@@ -1,10 +1,11 @@
 //! A node's own copy of do-not-call: exact, and fast to ask.
 
-use crate::{base::BaseLookup, hash::LookUp};
+use crate::base::BaseLookup;
 use domain::{
     CampaignId, Clearance, ClearanceFact, ConsentGrant, CountryCode, DncBaseId, DncListAge,
     DncScope, LeasedLead, PhoneNumber, RegionId, WallTime, registry_is_too_old,
 };
+use sansio::LookUp;
 use std::{sync::Arc, time::Duration};
 
 /// Do-not-call entries, fed by the directory's events and by this node's own agents and callers,

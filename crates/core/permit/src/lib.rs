@@ -12,7 +12,6 @@ mod caps;
 mod dnc;
 mod escrow;
 mod freshness;
-mod hash;
 mod permit;
 mod session;
 

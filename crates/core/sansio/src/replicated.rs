@@ -41,6 +41,17 @@ pub trait Replicated: Send + Sync + Sized + 'static {
         events: &mut Vec<Self::Event>,
     ) -> Self::Reply;
 
+    /// Applies a command whose reply nobody here waits for, as on a follower. The state and the events
+    /// are those of [`Replicated::apply`]; only what the reply costs may be left out.
+    fn apply_unheard(
+        &mut self,
+        context: ApplyContext,
+        command: Self::Command,
+        events: &mut Vec<Self::Event>,
+    ) {
+        self.apply(context, command, events);
+    }
+
     /// The whole state as bytes, with a version in front.
     fn snapshot(&self) -> Vec<u8>;
 

@@ -157,12 +157,14 @@ impl<M: Replicated, P: Platform> Machine<M, P> {
                     index,
                     wall: proposal.wall,
                 };
-                let reply = held.machine.apply(context, command, &mut events);
-                let reply = match waits {
-                    true => postcard::to_stdvec(&reply)
+                let reply = if waits {
+                    let reply = held.machine.apply(context, command, &mut events);
+                    postcard::to_stdvec(&reply)
                         .map_err(io::Error::other)?
-                        .into(),
-                    false => Reply::new(),
+                        .into()
+                } else {
+                    held.machine.apply_unheard(context, command, &mut events);
+                    Reply::new()
                 };
                 (reply, Some(events))
             }

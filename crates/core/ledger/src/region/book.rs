@@ -138,7 +138,8 @@ impl NumberRow {
         marks.push(mark);
         marks.extend_from_slice(&self.history[place..]);
         let surplus = marks.len().saturating_sub(limits::ATTEMPT_HISTORY);
-        self.history = marks.split_off(surplus).into_boxed_slice();
+        marks.drain(..surplus);
+        self.history = marks.into_boxed_slice();
     }
 }
 

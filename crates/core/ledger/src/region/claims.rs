@@ -30,6 +30,7 @@ impl RegionLedger {
         campaign: CampaignId,
         n: u32,
         sequence: u64,
+        heard: bool,
     ) -> Result<RegionReply, RegionRefusal> {
         if n as usize > limits::CLAIM_BATCH {
             return Err(RegionRefusal::TooMany {
@@ -54,7 +55,7 @@ impl RegionLedger {
             }
         }
         let (leads, shortage) = match self.claimable(session, campaign) {
-            Ok((rules, room)) => self.pick(session, campaign, n.min(room), rules),
+            Ok((rules, room)) => self.pick(session, campaign, n.min(room), rules, heard),
             Err(shortage) => (Vec::new(), Some(shortage)),
         };
         Ok(RegionReply::Claimed { leads, shortage })
@@ -62,10 +63,9 @@ impl RegionLedger {
 
     /// The leads of an earlier claim that the session still holds.
     fn claimed_again(&self, session: SessionId, index: u64) -> RegionReply {
-        let held = self.held.get(&session).into_iter().flatten();
-        let mut leads: Vec<_> = held
-            .filter(|lead| (self.leases[lead].attempt.0 >> 32) as u64 == index)
-            .map(|lead| self.leased_lead(*lead))
+        let mut leads: Vec<_> = (self.leases_of(session))
+            .filter(|(_, lease)| (lease.attempt.0 >> 32) as u64 == index)
+            .map(|(lead, lease)| self.leased_lead(lead, lease))
             .collect();
         leads.sort_by_key(|lead| lead.attempt);
         RegionReply::Claimed {
@@ -78,8 +78,7 @@ impl RegionLedger {
     /// session may hold.
     fn claimable(&self, session: SessionId, id: CampaignId) -> Result<(Rules, u32), Shortage> {
         let rules = self.dialed_by(id)?;
-        let held = self.held.get(&session).map_or(0, |leads| leads.len());
-        match limits::SESSION_LEASES.saturating_sub(held) {
+        match limits::SESSION_LEASES.saturating_sub(self.leases.count(session)) {
             0 => Err(Shortage::SessionFull),
             room => Ok((rules, room as u32)),
         }
@@ -132,7 +131,7 @@ impl RegionLedger {
         }
     }
 
-    /// Gives up to `n` due leads to a session. Looks at no more than 4n + 1000 of them; those
+    /// Gives up to `n` due leads to a session, and tells them where somebody hears it. Looks at no more than 4n + 1000 of them; those
     /// that may not be dialed yet are put off, so the next claim does not meet them again.
     fn pick(
         &mut self,
@@ -140,6 +139,7 @@ impl RegionLedger {
         campaign: CampaignId,
         n: u32,
         rules: Rules,
+        heard: bool,
     ) -> (Vec<LeasedLead>, Option<Shortage>) {
         let groups = match self.open_groups(campaign, rules, self.clock()) {
             Ok(groups) => groups,
@@ -147,18 +147,24 @@ impl RegionLedger {
         };
         let looks = 4 * n as usize + 1000;
         let verdicts = self.look_through(campaign, &groups, n as usize, looks, rules);
-        let mut leads = Vec::with_capacity(n as usize);
-        let mut set_aside = 0;
+        let mut leads = Vec::with_capacity(if heard { n as usize } else { 0 });
+        let (mut leased, mut set_aside) = (0, 0);
         for (lead, verdict) in verdicts {
             match verdict {
-                Verdict::Lease => leads.push(self.lease(lead, session, leads.len() as u32)),
+                Verdict::Lease => {
+                    let lease = self.lease(lead, session, leased);
+                    leased += 1;
+                    if heard {
+                        leads.push(self.leased_lead(lead, &lease));
+                    }
+                }
                 Verdict::Rest(until) => {
                     set_aside += 1;
                     self.book.change(lead, |row| row.due = until);
                 }
             }
         }
-        let shortage = (leads.len() < n as usize).then_some(match set_aside {
+        let shortage = (leased < n).then_some(match set_aside {
             0 => Shortage::NothingDue,
             leads => Shortage::SetAside { leads },
         });
@@ -217,30 +223,31 @@ impl RegionLedger {
     }
 
     /// Leases a lead and reserves one attempt.
-    fn lease(&mut self, lead: LeadSlot, session: SessionId, place: u32) -> LeasedLead {
-        let attempt = AttemptId::new(self.region, self.applied, place);
+    fn lease(&mut self, lead: LeadSlot, session: SessionId, place: u32) -> Lease {
         self.book.number_of(lead).live = lead;
         self.book.change(lead, |row| {
             row.attempts = row.attempts.saturating_add(1);
             row.state = LeadState::Leased;
         });
-        self.leases.insert(
-            lead,
-            Lease {
-                attempt,
-                session,
-                claimed_at: self.clock(),
-                doubt: None,
-            },
-        );
-        self.held.entry(session).or_default().insert(lead);
-        self.leased_lead(lead)
+        let lease = Lease {
+            attempt: AttemptId::new(self.region, self.applied, place),
+            session,
+            claimed_at: self.clock(),
+            doubt: None,
+        };
+        self.leases.insert(lead, lease.clone());
+        lease
+    }
+
+    /// What a session holds, by lead.
+    pub(super) fn leases_of(&self, session: SessionId) -> impl Iterator<Item = (LeadSlot, &Lease)> {
+        let leads = self.leases.of(session).into_iter();
+        leads.filter_map(|lead| Some((lead, self.leases.get(lead)?)))
     }
 
     /// A leased lead as its holder is told.
-    pub(super) fn leased_lead(&self, lead: LeadSlot) -> LeasedLead {
+    pub(super) fn leased_lead(&self, lead: LeadSlot, lease: &Lease) -> LeasedLead {
         let row = &self.book.rows[lead as usize];
-        let lease = &self.leases[&lead];
         LeasedLead {
             lead: self.lead_id(lead),
             attempt: lease.attempt,

@@ -536,7 +536,7 @@ impl RegionLedger {
     fn take_lead(&mut self, number: PhoneNumber, moved: &MovedLead, listed: bool) {
         if let Some(lead) = self.book.lead_in(number, moved.campaign) {
             self.book.fill_profile(lead, &moved.profile);
-            let live = self.leases.contains_key(&lead);
+            let live = self.leases.get(lead).is_some();
             if let Some(disposition) = moved.finished.filter(|_| live) {
                 self.moves.ends.insert(lead, disposition);
             }

@@ -72,7 +72,7 @@ impl RegionLedger {
         // An attempt has one lease and is closed once: whatever names another attempt than the
         // lease's is a repetition, or came after the doubt ran out.
         let Some(lease) =
-            (self.leases.get(&lead)).filter(|lease| lease.attempt == outcome.attempt())
+            (self.leases.get(lead)).filter(|lease| lease.attempt == outcome.attempt())
         else {
             self.heard_late(lead, outcome);
             return Ok(Effect::Nothing);

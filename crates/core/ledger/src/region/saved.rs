@@ -66,7 +66,7 @@ fn saved(ledger: &RegionLedger) -> Saved {
             ledger.dnc.clone(),
             ledger.sessions.clone(),
             ledger.nodes.clone(),
-            ledger.leases.clone(),
+            ledger.leases.by_lead(),
             ledger.imports.clone(),
             ledger.base,
             ledger.clearance.clone(),
@@ -117,13 +117,14 @@ pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
         book: Book::restored(saved.book).map_err(fail)?,
         ..RegionLedger::new(saved.region)
     };
+    let leases;
     (
         ledger.campaigns,
         ledger.longest,
         ledger.dnc,
         ledger.sessions,
         ledger.nodes,
-        ledger.leases,
+        leases,
         ledger.imports,
         ledger.base,
         ledger.clearance,
@@ -131,23 +132,22 @@ pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
     ) = saved.rest;
     ledger.check_moves().map_err(fail)?;
     ledger.endings = super::clearance::endings(&ledger.clearance, ledger.clock());
-    let leads: Vec<_> = ledger.leases.keys().copied().collect();
-    for lead in leads {
+    for (lead, lease) in &leases {
+        let lead = *lead;
         if lead as usize >= ledger.len() {
             return Err(fail(format!("a lease of row {lead}, which is not there")));
         }
-        let lease = &ledger.leases[&lead];
         if !ledger.sessions.contains_key(&lease.session) {
             return Err(fail(format!(
                 "a lease of {}, which is not there",
                 lease.session
             )));
         }
-        (ledger.held.entry(lease.session).or_default()).insert(lead);
         if let Some(doubt) = lease.doubt {
             let until = ledger.doubt_ends(lead, doubt);
             ledger.doubts.insert((until, lead));
         }
     }
+    ledger.leases = leases.into_iter().collect();
     Ok(ledger)
 }

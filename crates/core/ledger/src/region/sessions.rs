@@ -37,7 +37,7 @@ impl RegionLedger {
             ttl: session.ttl,
             opened_at: session.opened_at,
             ended: session.ended,
-            leads: self.held.get(&id).map_or(0, |leads| leads.len() as u32),
+            leads: self.leases.count(id) as u32,
         }
     }
 
@@ -157,9 +157,9 @@ impl RegionLedger {
             from: self.steady + (limits::TICK_MAX + sending).as_millis() as u64,
             latest: self.clock() + sending,
         };
-        let leads: Vec<LeadSlot> = self.held.get(&id).into_iter().flatten().copied().collect();
+        let leads = self.leases.of(id);
         for lead in &leads {
-            (self.leases.get_mut(lead).expect("held leads are leased")).doubt = Some(doubt);
+            self.leases.doubt(*lead, doubt);
             (self.book).change(*lead, |row| row.state = LeadState::InDoubt);
             let until = self.doubt_ends(*lead, doubt);
             self.doubts.insert((until, *lead));
@@ -183,14 +183,14 @@ impl RegionLedger {
 
     /// Counts every doubt anew, when a campaign's limits grew.
     pub(super) fn recount_doubts(&mut self) {
-        self.doubts = (self.leases.iter())
-            .filter_map(|(lead, lease)| Some((self.doubt_ends(*lead, lease.doubt?), *lead)))
+        self.doubts = (self.leases.by_lead().into_iter())
+            .filter_map(|(lead, lease)| Some((self.doubt_ends(lead, lease.doubt?), lead)))
             .collect();
     }
 
     /// Takes the lease away from a lead, whatever follows.
     pub(super) fn release(&mut self, lead: LeadSlot) -> Lease {
-        let lease = (self.leases.remove(&lead)).expect("the caller looked it up");
+        let lease = (self.leases.remove(lead)).expect("the caller looked it up");
         if let Some(doubt) = lease.doubt {
             let until = self.doubt_ends(lead, doubt);
             self.doubts.remove(&(until, lead));
@@ -198,14 +198,10 @@ impl RegionLedger {
         let number = self.book.number_of(lead);
         debug_assert_eq!(number.live, lead);
         number.live = NONE;
-        if let Some(held) = self.held.get_mut(&lease.session) {
-            held.remove(&lead);
-            if held.is_empty() {
-                self.held.remove(&lease.session);
-                let ended = (self.sessions.get(&lease.session)).is_some_and(|s| s.ended.is_some());
-                if ended {
-                    self.sessions.remove(&lease.session);
-                }
+        if self.leases.count(lease.session) == 0 {
+            let ended = (self.sessions.get(&lease.session)).is_some_and(|s| s.ended.is_some());
+            if ended {
+                self.sessions.remove(&lease.session);
             }
         }
         lease
@@ -251,7 +247,7 @@ impl RegionLedger {
     /// Nobody told how the attempt ended, and it must have: `Unknown`.
     fn end_doubt(&mut self, lead: LeadSlot) -> LostAttempt {
         let row = &self.book.rows[lead as usize];
-        let lease = &self.leases[&lead];
+        let lease = self.leases.get(lead).expect("what is in doubt is leased");
         let latest = lease.doubt.expect("it is among the doubts").latest;
         let lost = LostAttempt {
             attempt: lease.attempt,

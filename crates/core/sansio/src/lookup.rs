@@ -7,12 +7,12 @@ use std::{
 };
 
 /// A map for look-up only. Its order must never be seen.
-pub(crate) type LookUp<K, V> = HashMap<K, V, BuildHasherDefault<Spread>>;
+pub type LookUp<K, V> = HashMap<K, V, BuildHasherDefault<Spread>>;
 
 /// Folds words in by rotation and an odd factor (2^64 divided by the golden ratio), and mixes the
 /// high bits down at the end, since hash tables use the low ones.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spread(u64);
+pub struct Spread(u64);
 
 impl Hasher for Spread {
     fn write(&mut self, bytes: &[u8]) {
