@@ -557,7 +557,7 @@ fn region_snapshots_keep_their_bytes() {
         Step::Open(1, 2),
         Step::Claim(1, 1),
     ];
-    let (bytes, _) = run(&steps, |_| false);
+    let (bytes, _) = run(&steps, |_| false, true);
     golden("region-v4.bin", &bytes);
     let ledger = RegionLedger::restore(&bytes).unwrap();
     let earlier: [&[u8]; 3] = [
