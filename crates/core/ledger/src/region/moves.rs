@@ -326,6 +326,10 @@ impl RegionLedger {
 
     /// The outcome of an import's row whose number this region cannot take.
     pub(super) fn not_at_home(&self, routed: Routed, number: PhoneNumber) -> Option<RowOutcome> {
+        // Nearly always so: a large import need not look every number up for it.
+        if self.moves.leaving.is_empty() && !routed.known_only {
+            return None;
+        }
         let slot = self.book.number_slot(number);
         if slot.is_some_and(|slot| self.moves.leaving_to(slot).is_some()) {
             return Some(RowOutcome::Moving);
@@ -340,6 +344,9 @@ impl RegionLedger {
 
     /// The number's home is here, whatever was before.
     pub(super) fn came_home(&mut self, number: PhoneNumber) {
+        if self.moves.away.is_empty() && self.moves.late.is_empty() {
+            return;
+        }
         let Some(slot) = self.book.number_slot(number) else {
             return;
         };
