@@ -5,7 +5,7 @@ use crate::{
     score::Judge,
     view::{Candidate, GroupView, short},
 };
-use domain::{MemberId, limits};
+use domain::{MemberId, MemberRole, limits};
 use serde::{Deserialize, Serialize};
 use std::{cmp::Reverse, collections::BTreeSet};
 
@@ -160,6 +160,7 @@ impl Pilot<'_> {
             Self::grow,
             Self::shrink,
             Self::improve,
+            Self::lead_at_the_source,
         ];
         let found = steps.iter().find_map(|step| step(self));
         found.unwrap_or_else(|| Found::Rest(self.at_rest()))
@@ -405,6 +406,40 @@ impl Pilot<'_> {
             view.name(out)
         );
         Some(Found::Step(Step::Replace { out, by: by.id }, why))
+    }
+
+    /// Whether a group's commands come from a member: a directory's through the coordinator, a
+    /// region's from its own nodes.
+    fn is_source(&self, m: &Candidate) -> bool {
+        match self.view.region {
+            None => m.role == MemberRole::Coordinator,
+            own => m.region == own,
+        }
+    }
+
+    /// A group is led where its commands come from: elsewhere each costs a round trip more. Whoever
+    /// was lost of late must have been back for longer each time, or the lead would go to and fro.
+    fn lead_at_the_source(&self) -> Option<Found> {
+        let view = self.view;
+        if self.is_source(self.member(view.leader)?) {
+            return None;
+        }
+        let fit = |m: &&Candidate| {
+            self.is_source(m)
+                && m.is_live()
+                && !m.draining
+                && m.may_hold(self.policy)
+                && m.is_caught_up(self.policy, view.last_log)
+                && m.steady >= m.stable_after(self.policy, view.voters.len())
+        };
+        let voters = view.voters.iter().filter_map(|id| self.member(*id));
+        let to = voters.filter(fit).min_by_key(|m| (m.losses, m.id))?;
+        let why = format!(
+            "{} is to lead: this group's commands come from it, and {} is further away",
+            to.name,
+            view.name(view.leader)
+        );
+        Some(Found::Step(Step::TransferLeader(to.id), why))
     }
 
     /// Why nothing is done: what is waited for, if anything.

@@ -612,3 +612,32 @@ fn a_leader_that_lost_its_vote_hands_over() {
         decision.why
     );
 }
+
+#[test]
+fn a_group_is_led_where_its_commands_come_from() {
+    let policy = Policy::default();
+    let mut directory = view(
+        &[1, 2, 3],
+        (1..=3).map(|id| healthy(id, &id.to_string())).collect(),
+    );
+    let three = directory.members.get_mut(&MemberId(3)).unwrap();
+    (three.role, three.region, three.losses) = (MemberRole::Coordinator, None, 1);
+    let back = policy.stable * 2;
+    three.steady = back - seconds(1);
+    assert_eq!(decide(&directory, &policy).step, None, "it is just back");
+    directory.members.get_mut(&MemberId(3)).unwrap().steady = back;
+    let to = Some(Step::TransferLeader(MemberId(3)));
+    assert_eq!(decide(&directory, &policy).step, to);
+
+    // A region's commands come from its own node, not from the coordinator.
+    let mut region = GroupView {
+        region: Some(RegionId(1)),
+        leader: MemberId(3),
+        ..directory
+    };
+    region.members.get_mut(&MemberId(1)).unwrap().draining = true;
+    let to = Some(Step::TransferLeader(MemberId(2)));
+    assert_eq!(decide(&region, &policy).step, to);
+    region.leader = MemberId(2);
+    assert_eq!(decide(&region, &policy).step, None);
+}
