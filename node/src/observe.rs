@@ -1,7 +1,10 @@
 //! What the engine observed, as metrics. Labels are bounded: never a number or an id of a person.
 
 use call::Observed as Call;
-use domain::status::{NodeMode, NodeStatus};
+use domain::{
+    CallRecord, LegStats,
+    status::{NodeMode, NodeStatus},
+};
 use engine::Observed;
 use service::metrics::{Metrics, MetricsError};
 
@@ -24,6 +27,12 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         "From the answer to the verdict on who answered, where somebody listened.",
         &["campaign"],
         &[0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 9.0],
+    )?;
+    metrics.histogram(
+        "dialmesh_leg_mos",
+        "What a listener would think of a call's audio as it came in: mean opinion score.",
+        &["leg", "trunk"],
+        &[1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.3, 4.4],
     )?;
     for (name, help) in [
         (
@@ -94,6 +103,21 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         }
     }
     Ok(())
+}
+
+/// How a call that ended could be heard.
+pub(crate) fn quality(record: &CallRecord) {
+    let Some(trunk) = record.trunk else { return };
+    let legs = [
+        ("carrier", &record.carrier_leg),
+        ("agent", &record.agent_leg),
+    ];
+    for (leg, stats) in legs {
+        if let Some(mos) = stats.as_ref().and_then(LegStats::mos) {
+            metrics::histogram!("dialmesh_leg_mos", "leg" => leg, "trunk" => trunk.to_string())
+                .record(mos);
+        }
+    }
 }
 
 /// One observation.

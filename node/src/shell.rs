@@ -472,6 +472,13 @@ impl Running {
     }
 
     fn persist(&mut self, token: Option<PersistToken>, entry: Entry) {
+        if let Entry::Closed {
+            record: Some(record),
+            ..
+        } = &entry
+        {
+            observe::quality(record);
+        }
         let owed = match &entry {
             Entry::Closed {
                 session,

@@ -114,7 +114,7 @@ fn written(
 }
 
 /// The columns of an export, in order.
-pub(super) const COLUMNS: [&str; 36] = [
+pub(super) const COLUMNS: [&str; 38] = [
     "attempt",
     "lead",
     "campaign",
@@ -151,6 +151,8 @@ pub(super) const COLUMNS: [&str; 36] = [
     "answered_by_reason",
     "answered_by_ms",
     "early_media",
+    "carrier_mos",
+    "agent_mos",
 ];
 
 fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
@@ -161,6 +163,10 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
     };
     let leg = |stats: &Option<domain::LegStats>, read: fn(&domain::LegStats) -> u64| {
         stats.as_ref().map_or(Value::Null, |s| read(s).into())
+    };
+    let mos = |stats: &Option<domain::LegStats>| {
+        let mos = stats.as_ref().and_then(domain::LegStats::mos);
+        mos.map_or(Value::Null, |mos| mos.into())
     };
     let early = record.listened.and_then(|listened| listened.early);
     let who = record.listened.and_then(|listened| listened.answered);
@@ -203,6 +209,8 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         who.map_or(Value::Null, |who| who.reason.name().into()),
         who.map_or(Value::Null, |who| who.took_ms.into()),
         early.map_or(Value::Null, |verdict| verdict.name().into()),
+        mos(&record.carrier_leg),
+        mos(&record.agent_leg),
     ];
     COLUMNS.into_iter().zip(values).collect()
 }

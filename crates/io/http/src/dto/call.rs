@@ -19,6 +19,10 @@ pub struct LegQuality {
     pub lost: u64,
     /// Interarrival jitter in milliseconds.
     pub jitter_ms: f64,
+    /// What a listener would think of what came: mean opinion score, 1 to 4.4, by the E-model from
+    /// loss and jitter. Absent below half a second of packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mos: Option<f64>,
 }
 
 impl From<&LegStats> for LegQuality {
@@ -28,6 +32,7 @@ impl From<&LegStats> for LegQuality {
             sent: stats.sent,
             lost: stats.lost,
             jitter_ms: f64::from(stats.jitter_us) / 1_000.0,
+            mos: stats.mos(),
         }
     }
 }
