@@ -3,7 +3,7 @@
 use crate::{
     seen::Happening,
     violation::{Checked, Invariant},
-    world::{CAMPAIGNS, Event, REGION, RETRY, RULE_PACK, Which, World, node_member, number},
+    world::{CAMPAIGNS, Event, REGIONS, RETRY, RULE_PACK, World, node_member, number},
 };
 use domain::*;
 use ledger::{
@@ -71,12 +71,15 @@ impl World {
             };
             self.commit_directory(None, &change(run))?;
         }
-        for facts in catch_up(&self.directory.witness, &self.region.witness) {
-            self.commit(None, &facts)?;
+        self.first_homes()?;
+        for region in 0..self.regions.len() {
+            for facts in catch_up(&self.directory.witness, &self.regions[region].witness) {
+                self.commit(region, &facts)?;
+            }
         }
         self.import(CAMPAIGNS[0], 0, self.options.numbers * 2 / 3)?;
         self.import(CAMPAIGNS[1], self.options.numbers / 3, self.options.numbers)?;
-        for which in [Which::Region, Which::Directory] {
+        for which in self.groups() {
             self.after(0, Event::Elect(which));
         }
         for event in [
@@ -86,6 +89,10 @@ impl World {
             Event::CampaignChange,
         ] {
             self.after(1000, event);
+        }
+        if self.options.registers {
+            self.keeper.pulls = self.chance(500);
+            self.after(1000, Event::Keeper);
         }
         if self.options.slumbers {
             for _ in 0..=self.random.below(2) {
@@ -118,14 +125,28 @@ impl World {
             member: member(1),
         };
         self.commit_directory(None, &change(found))?;
+        if self.options.registers || self.regions.len() > 1 {
+            for n in 0..self.regions.len() {
+                let name = format!("region {n}");
+                self.commit_directory(None, &change(Change::SetRegion { id: None, name }))?;
+            }
+        }
         let last = node_member(self.nodes.len() - 1).0;
         for n in 2..=last {
             let hash = [n as u8; 32];
             let expires_at = self.voter_wall(0) + Duration::from_secs(60);
+            // Nodes are asked whether they hold a base.
+            let is_node = self.options.registers && n >= node_member(0).0;
             let token = Change::AddJoinToken {
                 hash,
-                role: MemberRole::Coordinator,
-                region: None,
+                role: match is_node {
+                    true => MemberRole::Node,
+                    false => MemberRole::Coordinator,
+                },
+                region: is_node.then(|| {
+                    let node = (n - node_member(0).0) as usize;
+                    REGIONS[self.nodes[node].region]
+                }),
                 expires_at,
             };
             self.commit_directory(None, &change(token))?;
@@ -139,40 +160,33 @@ impl World {
     }
 
     fn import(&mut self, campaign: CampaignId, first: u64, end: u64) -> Checked {
-        let sets: [&[&str]; 6] = [
-            &["America/New_York"],
-            &["America/Chicago"],
-            &["America/Los_Angeles"],
-            &["America/New_York", "America/Chicago"],
-            &["America/New_York", "America/Los_Angeles"],
-            &[],
-        ];
-        let lead = |n: u64| NewLead {
-            number: number(n),
-            zones: (sets[n as usize % sets.len()].iter())
-                .filter_map(|name| zones::find(name))
-                .collect(),
-            priority: (n % 3) as i16,
-            profile: LeadProfile::default(),
-        };
-        let rows = (first..end).map(lead).collect();
         let list = ListId(campaign.0);
-        self.commit(
-            None,
-            &RegionCommand::Import {
+        for region in 0..self.regions.len() {
+            let here = |n: &u64| self.home(number(*n)) == region;
+            let rows: Vec<_> = (first..end).filter(here).map(new_lead).collect();
+            let batch = RegionCommand::Import {
                 list,
                 campaign,
                 batch: 1,
                 rows,
-            },
-        )
+            };
+            self.commit(region, &batch)?;
+        }
+        for n in first..end {
+            self.homes.imported.insert((number(n), campaign));
+        }
+        Ok(())
     }
 
     /// A month later, at an hour when every window is open, every lead that may still be dialed can
     /// be claimed. Tried on a copy.
     pub(crate) fn dialable_again(&mut self) -> Checked {
-        let mut region = self.region.witness.clone();
-        let mut index = self.region.last();
+        (0..self.regions.len()).try_for_each(|region| self.dialable_again_in(region))
+    }
+
+    fn dialable_again_in(&mut self, region: usize) -> Checked {
+        let mut index = self.regions[region].last();
+        let mut region = self.regions[region].witness.clone();
         let day = 86_400_000;
         let noon = self.options.start + self.now as i64 + 35 * day;
         let noon = noon - noon.rem_euclid(day) + 17 * 3_600_000 + 600_000;
@@ -245,6 +259,31 @@ impl World {
     }
 }
 
+impl World {
+    /// Whom the region calls forbidden at the end, an entry, a pattern or the base in use forbids.
+    pub(crate) fn blocked_for_a_reason(&self) -> Checked {
+        let directory = &self.directory.witness;
+        let leads = (self.regions.iter()).flat_map(|group| {
+            let region = &group.witness;
+            (1..=region.len() as u64).map(|count| region.lead(LeadId::new(region.region(), count)))
+        });
+        for lead in leads {
+            let Some(lead) = lead else {
+                continue;
+            };
+            let covered = directory.dnc_covers(lead.number, lead.campaign, lead.lead.region());
+            let listed = self.checkers.dnc.in_base(lead.number);
+            if lead.standing == LeadStanding::DoNotCall && !covered && !listed {
+                return Err(Invariant::I7.broken(format!(
+                    "{} rests for ever although nothing forbids {}",
+                    lead.lead, lead.number
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Leads of a campaign that nothing forbids for good.
 fn dialable(region: &RegionLedger, id: CampaignId) -> BTreeSet<LeadId> {
     let Some(campaign) = region
@@ -254,11 +293,31 @@ fn dialable(region: &RegionLedger, id: CampaignId) -> BTreeSet<LeadId> {
         return BTreeSet::new();
     };
     (1..=region.len() as u64)
-        .filter_map(|count| region.lead(LeadId::new(REGION, count)))
+        .filter_map(|count| region.lead(LeadId::new(region.region(), count)))
         .filter(|lead| lead.campaign == id && lead.attempts < campaign.attempts_max)
         .filter(|lead| matches!(lead.standing, LeadStanding::Due | LeadStanding::Waiting(_)))
         .map(|lead| lead.lead)
         .collect()
+}
+
+/// The lead that number `n` is in every campaign.
+pub(crate) fn new_lead(n: u64) -> NewLead {
+    let sets: [&[&str]; 6] = [
+        &["America/New_York"],
+        &["America/Chicago"],
+        &["America/Los_Angeles"],
+        &["America/New_York", "America/Chicago"],
+        &["America/New_York", "America/Los_Angeles"],
+        &[],
+    ];
+    NewLead {
+        number: number(n),
+        zones: (sets[n as usize % sets.len()].iter())
+            .filter_map(|name| zones::find(name))
+            .collect(),
+        priority: (n % 3) as i16,
+        profile: LeadProfile::default(),
+    }
 }
 
 /// A change that nobody in particular proposes.

@@ -9,7 +9,7 @@ use crate::{
     nodes::{Leaving, Live},
     seen::Happening,
     violation::Checked,
-    world::{Event, REGION, RULE_PACK, World},
+    world::{Event, RULE_PACK, World},
 };
 use compliance::{RulePack, may_dial_at};
 use domain::*;
@@ -63,7 +63,7 @@ impl World {
         let attempt = Attempt {
             attempt: lead.attempt,
             session: lead.session,
-            region: REGION,
+            region: lead.lead.region(),
             campaign: lead.campaign,
             number: lead.number,
             trunk: caller.trunk,
@@ -84,10 +84,11 @@ impl World {
             Err(Denial::SessionEnding)
                 if self.options.has(Defect::NoSessionCheck)
                     && window_open()
-                    && !self.nodes[i]
-                        .permit
-                        .dnc()
-                        .covers(lead.number, lead.campaign, REGION) =>
+                    && !self.nodes[i].permit.dnc().covers(
+                        lead.number,
+                        lead.campaign,
+                        lead.lead.region(),
+                    ) =>
             {
                 None
             }

@@ -13,6 +13,7 @@ pub(crate) mod one_disposition;
 pub(crate) mod one_live_attempt;
 
 use crate::{
+    group::Group,
     options::Options,
     seen::{Happening, Seen},
     violation::Checked,
@@ -37,8 +38,17 @@ pub(crate) struct Invite<'a> {
 /// What the checkers look at beside the network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Truth<'a> {
-    pub(crate) region: &'a RegionLedger,
+    pub(crate) regions: &'a [Group<RegionLedger>],
     pub(crate) directory: &'a Directory,
+}
+
+impl<'a> Truth<'a> {
+    /// The region that a lead is of.
+    pub(crate) fn region_of(self, lead: &LeasedLead) -> Option<&'a RegionLedger> {
+        let id = lead.lead.region();
+        let mut regions = self.regions.iter().map(|group| &group.witness);
+        regions.find(|region| region.region() == id)
+    }
 }
 
 /// Names an attempt at the network.
@@ -89,6 +99,8 @@ impl Checkers {
         self.live.invite(invite, call)?;
         self.session.invite(truth, invite)?;
         self.dnc.invite(truth, invite)?;
+        let lifted = self.dnc.is_lifted(invite.lead.number);
+        (self.seen).saw_many(Happening::LiftedDialed, u64::from(lifted));
         self.clearance.invite(invite)?;
         self.consents.invite(invite)?;
         self.window.invite(invite)

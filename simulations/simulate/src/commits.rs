@@ -6,12 +6,14 @@ use crate::{
     leaders::Answer,
     seen::Happening,
     violation::{Checked, Invariant},
-    world::{CAMPAIGNS, Event, Which, World},
+    world::{CAMPAIGNS, Event, REGIONS, Which, World},
 };
-use domain::{CallOutcome, ClearanceFact, Disposition, Incarnation};
+use domain::{
+    CallOutcome, ClearanceFact, Disposition, DncBaseId, Incarnation, PhoneNumber, RegionId,
+};
 use ledger::{
-    Change, DirectoryCommand, DirectoryEvent, DirectoryReply, Fact, OutcomeRefusal, RegionCommand,
-    RegionEvent, RegionRefusal, RegionReply, SessionEnd, Shortage,
+    Change, DirectoryCommand, DirectoryEvent, DirectoryReply, Fact, LeadStanding, OutcomeRefusal,
+    RegionCommand, RegionEvent, RegionLedger, RegionRefusal, RegionReply, SessionEnd, Shortage,
 };
 use std::time::Duration;
 
@@ -32,13 +34,14 @@ impl World {
 
     pub(crate) fn proposed(
         &mut self,
-        voter: usize,
+        region: usize,
+        (voter, hops): (usize, u8),
         command: Box<RegionCommand>,
         asker: Asker,
-        hops: u8,
     ) -> Checked {
         let paused_until = self.voters[voter].paused_until;
         let event = |voter, hops| Event::Propose {
+            region,
             voter,
             command: command.clone(),
             asker,
@@ -49,12 +52,13 @@ impl World {
             self.after(paused_until - self.now, wakes);
             return Ok(());
         }
-        if self.commits_here(Which::Region, voter) {
-            let reply = self.commit_by(voter, &command)?;
+        if self.commits_here(Which::Region(region), voter) {
+            let reply = self.commit_by(region, voter, &command)?;
+            self.moves_answered(region, voter, &command, &reply)?;
             if let Some((node, run)) = asker {
                 self.tell(voter, node, run, Answer::Applied(*command, reply));
             }
-        } else if let Some(leader) = self.forwards_to(Which::Region, hops) {
+        } else if let Some(leader) = self.forwards_to(Which::Region(region), hops) {
             let forwarded = event(leader, hops + 1);
             self.send(voter, leader, forwarded);
         }
@@ -99,30 +103,33 @@ impl World {
         Ok(())
     }
 
-    /// Commits an entry of the region at the run's beginning, when nobody leads yet.
-    pub(crate) fn commit(&mut self, leader: Option<usize>, command: &RegionCommand) -> Checked {
-        self.commit_by(leader.unwrap_or(0), command).map(drop)
+    /// Commits an entry of a region at the run's beginning, when nobody leads yet.
+    pub(crate) fn commit(&mut self, region: usize, command: &RegionCommand) -> Checked {
+        self.commit_by(region, 0, command).map(drop)
     }
 
     fn commit_by(
         &mut self,
+        region: usize,
         leader: usize,
         command: &RegionCommand,
     ) -> Result<RegionReply, crate::violation::Violation> {
         let wall = self.voter_wall(leader);
-        let done = self.region.commit(wall, command);
-        let (now, index) = (self.now, self.region.last());
+        let done = self.regions[region].commit(wall, command);
+        let (now, index) = (self.now, self.regions[region].last());
         self.trace.note(now, &[index, done.hash], || {
-            format!("  region {index}: {command:?} -> {:?}", done.reply)
+            let id = REGIONS[region];
+            format!("  {id} {index}: {command:?} -> {:?}", done.reply)
         });
-        self.follow(Which::Region, leader, u64::MAX)?;
+        self.follow(Which::Region(region), leader, u64::MAX)?;
         self.saw(Happening::LogEntries);
-        self.checkers.region_entry(now, command, &done.reply)?;
-        self.checkers.region_events(now, &done.events)?;
-        let region = &self.region.witness;
-        self.checkers.disposition.balance(region, &CAMPAIGNS)?;
+        let (regions, checkers) = (&self.regions, &mut self.checkers);
+        let ledger = &regions[region].witness;
+        checkers.region_entry(now, ledger, command, &done.reply)?;
+        checkers.region_events(now, REGIONS[region], &done.events)?;
+        checkers.disposition.balance(regions, &CAMPAIGNS)?;
         if index.is_multiple_of(8) {
-            self.checkers.bounds.sessions(region, &CAMPAIGNS)?;
+            checkers.bounds.sessions(ledger, &CAMPAIGNS)?;
         }
         Ok(done.reply)
     }
@@ -176,9 +183,7 @@ impl World {
                 _ => None,
             });
             if let Some(base) = used {
-                self.saw(Happening::BasesUsed);
-                let base = base.and_then(|id| self.bases.get(&id)).cloned();
-                self.checkers.dnc.base_in_use(base, index);
+                self.base_used(base, index, &command.change)?;
                 if let Some(leader) = leader {
                     self.wait_base_effective(leader, index);
                 }
@@ -193,9 +198,17 @@ impl World {
                 }
             }
             if let DirectoryEvent::Dnc { added, removed, .. } = event {
+                let settles = matches!(command.change, Change::SettleDnc { .. });
                 for gone in removed {
                     let key = (gone.number, gone.scope);
+                    if settles {
+                        self.saw(Happening::Settled);
+                        self.checkers.dnc.settled(gone.number);
+                    }
                     self.checkers.dnc.removed(key, index);
+                }
+                for fact in added {
+                    self.checkers.dnc.said(&fact.entry);
                 }
                 if let Some(leader) = leader {
                     self.wait_effective(leader, added);
@@ -225,19 +238,54 @@ impl World {
 }
 
 impl World {
+    /// The directory's entry `index` put a base into use, or none.
+    fn base_used(&mut self, base: Option<DncBaseId>, index: u64, change: &Change) -> Checked {
+        self.saw(Happening::BasesUsed);
+        let directory = &self.directory.witness;
+        let described = base.and_then(|id| directory.dnc_base(id));
+        let built_at = described.map(|staged| staged.base.built_at);
+        if base.is_some_and(|id| !directory.dnc_parts(id).is_empty()) {
+            self.saw(Happening::ListBasesUsed);
+        } else if described.is_some_and(|staged| staged.base.source.contains("since")) {
+            self.saw(Happening::CompactedUsed);
+        }
+        self.keeper.effective = None;
+        let numbers = base.and_then(|id| self.keeper.contents.get(&id)).cloned();
+        // Whoever takes a base out of use says so, and whoever forces one knows what he does.
+        let forced = !matches!(
+            change,
+            Change::UseDncBase {
+                id: Some(_),
+                force: false,
+                ..
+            }
+        );
+        let checker = &mut self.checkers.dnc;
+        checker.base_in_use(numbers, index, built_at.filter(|_| !forced))
+    }
+
     /// The directory's entry `index` changed patterns and freezes.
     fn clearance_changed(&mut self, leader: Option<usize>, facts: &[ClearanceFact], index: u64) {
         for fact in facts {
             self.checkers.clearance.changed(fact, index);
             self.checkers.consents.changed(fact, index);
-            self.saw(match fact {
+            let seen = match fact {
                 ClearanceFact::Consent(_, _, Some(_)) => Happening::Consents,
                 ClearanceFact::Consent(_, _, None) => Happening::ConsentsGone,
                 ClearanceFact::RequiresConsent(..) => continue,
                 ClearanceFact::Pattern(_, true) => Happening::Patterns,
+                ClearanceFact::ScopedPattern(_, _, true) => Happening::ScopedPatterns,
+                ClearanceFact::Lift(number, there) => {
+                    self.checkers.dnc.lifted(*number, *there, index);
+                    match there {
+                        true => Happening::Lifts,
+                        false => Happening::LiftsGone,
+                    }
+                }
                 ClearanceFact::Freeze(_, Some(_)) => Happening::Freezes,
                 _ => Happening::ClearanceGone,
-            });
+            };
+            self.saw(seen);
         }
         if let Some(leader) = leader {
             self.wait_clearance_effective(leader, facts, index);
@@ -247,7 +295,13 @@ impl World {
 
 impl Checkers {
     /// One entry of the region's log and its answer.
-    fn region_entry(&mut self, now: u64, command: &RegionCommand, reply: &RegionReply) -> Checked {
+    fn region_entry(
+        &mut self,
+        now: u64,
+        region: &RegionLedger,
+        command: &RegionCommand,
+        reply: &RegionReply,
+    ) -> Checked {
         match (command, reply) {
             (
                 RegionCommand::Report { outcomes, .. } | RegionCommand::Settle { outcomes, .. },
@@ -256,7 +310,7 @@ impl Checkers {
                 for outcome in outcomes {
                     self.disposition.outcome(outcome, counts, &mut self.seen)?;
                     if counts.refused.is_empty() {
-                        self.abandonment(now, outcome);
+                        self.abandonment(now, region, outcome);
                     }
                 }
                 for (_, refusal) in &counts.refused {
@@ -301,16 +355,18 @@ impl Checkers {
     }
 
     /// The region was told how an attempt ended that really was abandoned.
-    fn abandonment(&mut self, now: u64, outcome: &CallOutcome) {
+    fn abandonment(&mut self, now: u64, region: &RegionLedger, outcome: &CallOutcome) {
         let attempt = outcome.attempt();
         if matches!(outcome, CallOutcome::Dialed { .. })
             && let Some((number, invited)) = self.attempts.was_abandoned(attempt)
+            // One that has left is told of where it is, a moment later.
+            && has(region, number)
         {
             self.attempts.abandoned(now, number, invited);
         }
     }
 
-    fn region_events(&mut self, now: u64, events: &[RegionEvent]) -> Checked {
+    fn region_events(&mut self, now: u64, region: RegionId, events: &[RegionEvent]) -> Checked {
         for event in events {
             match event {
                 RegionEvent::AttemptsLost(lost) => {
@@ -322,7 +378,7 @@ impl Checkers {
                 }
                 RegionEvent::SessionOpened { .. } => self.seen.saw(Happening::Opened),
                 RegionEvent::SessionEnded { session, end, .. } => {
-                    self.session.ended(now, *session);
+                    self.session.ended(now, (region, *session));
                     self.seen.saw(match end {
                         SessionEnd::Expired => Happening::Expired,
                         SessionEnd::Superseded => Happening::Superseded,
@@ -334,6 +390,13 @@ impl Checkers {
         }
         Ok(())
     }
+}
+
+/// Whether a region has a number, and it is not about to leave.
+fn has(region: &RegionLedger, number: PhoneNumber) -> bool {
+    let leads = region.leads_of(number);
+    let mut leads = leads.iter().filter_map(|lead| region.lead(*lead));
+    leads.any(|lead| lead.standing != LeadStanding::Moving)
 }
 
 /// What a node says of an attempt that was abandoned.

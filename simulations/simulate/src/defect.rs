@@ -102,6 +102,32 @@ defects! {
     WithdrawalUnheard, "withdrawal-unheard", "4", [I3];
     /// 4: an import takes its own time for the time at which a consent was given.
     ImportStamps, "import-stamps", "4", [I3];
+    /// 4: nodes and regions take the end of an entry in one scope for its end in all.
+    EntryEndsEverywhere, "entry-ends-everywhere", "4", [I3];
+    /// 4: nodes and regions take the end of a pattern in one scope for its end in all.
+    PatternEndsEverywhere, "pattern-ends-everywhere", "4", [I3];
+    /// 4: a node does not hear that the lift of a number is taken back.
+    LiftEndUnheard, "lift-end-unheard", "4", [I3];
+    /// 4: nodes and regions take the lift of a number from the base for the end of its entries.
+    LiftFreesEntries, "lift-frees-entries", "4", [I3];
+    /// 4: the region is not told of lifts, and its leads rest for ever.
+    LiftUntold, "lift-untold", "4", [I7];
+    /// 4: a base of all lists lacks what only the second of them has.
+    ListLeftOut, "list-left-out", "4", [I3];
+    /// 4: a base made from another has what registries said since, and not what was in that one.
+    CompactionForgets, "compaction-forgets", "4", [I3];
+    /// 4: entries of registries are dropped that the base in use does not have.
+    SettlesUnlisted, "settles-unlisted", "4", [I3];
+    /// 1: a region lets go of leads before the other one has said that it took them.
+    ForgottenEarly, "forgotten-early", "1", [I7, I1];
+    /// 1: the attempts at a number stay behind when it moves to another region.
+    HistoryLeft, "history-left", "1", [I5, I7];
+    /// 1: a region says that it has let go while numbers with a live attempt are still there.
+    LeftEarly, "left-early", "1", [I1, I7];
+    /// 1: an import goes to a number's new region and does not ask the old one.
+    ImportsUnasked, "imports-unasked", "1", [I1];
+    /// 1: an import by an old map names the newest.
+    ImportsNameNewMap, "imports-name-new-map", "1", [I1];
     /// 5: an ask for shares that was not answered is sent again as a new one.
     AsksAgainAsNew, "asks-again-as-new", "5", [I6];
     /// 5: what was spent of a share is not written down, and a crash forgets it.
@@ -144,6 +170,33 @@ impl Defect {
     /// Whether only runs in which campaigns ask for consent can show it.
     pub const fn is_about_consent(self) -> bool {
         matches!(self, Self::WithdrawalUnheard | Self::ImportStamps)
+    }
+
+    /// Whether only runs with two regions can show it.
+    pub const fn is_about_moves(self) -> bool {
+        matches!(
+            self,
+            Self::ForgottenEarly
+                | Self::HistoryLeft
+                | Self::LeftEarly
+                | Self::ImportsUnasked
+                | Self::ImportsNameNewMap
+        )
+    }
+
+    /// Whether only runs with lists, lifts, scoped patterns and compacted bases can show it.
+    pub const fn is_about_registers(self) -> bool {
+        matches!(
+            self,
+            Self::EntryEndsEverywhere
+                | Self::PatternEndsEverywhere
+                | Self::LiftEndUnheard
+                | Self::LiftFreesEntries
+                | Self::LiftUntold
+                | Self::ListLeftOut
+                | Self::CompactionForgets
+                | Self::SettlesUnlisted
+        )
     }
 }
 

@@ -2,12 +2,14 @@
 //! others perhaps still believe so.
 
 use crate::{
+    copies::misheard,
     defect::Defect,
+    homes::Sweep,
     nodes::Leaving,
     options::Options,
     seen::Happening,
     violation::Checked,
-    world::{Clock, Event, REGION, Which, World, node_member, voter_member},
+    world::{Clock, Event, REGIONS, Which, World, node_member, voter_member},
 };
 use domain::*;
 use ledger::*;
@@ -97,9 +99,12 @@ pub(crate) struct Voter {
     pub(crate) calendar: i64,
     pub(crate) paused_until: u64,
     /// The term in which it believes to lead, of region and directory.
-    believes: [Option<u64>; 2],
-    pub(crate) sessions: SessionBook,
-    pub(crate) ticks: TickBook,
+    believes: [Option<u64>; Which::MOST],
+    /// Of each region.
+    pub(crate) sessions: [SessionBook; REGIONS.len()],
+    pub(crate) ticks: [TickBook; REGIONS.len()],
+    /// How far it is with the leads that each region must hand over.
+    pub(crate) sweeps: [Option<Sweep>; REGIONS.len()],
     pub(crate) freshness: FreshnessBook,
     waits: BTreeMap<EffectiveToken, (Awaited, u64)>,
     /// When a quorum round last succeeded; only a mistaken leader uses it.
@@ -112,13 +117,14 @@ impl Voter {
             clock: Clock::drawn(random),
             calendar: 0,
             paused_until: 0,
-            believes: [None; 2],
-            sessions: SessionBook::default(),
-            ticks: {
+            believes: [None; Which::MOST],
+            sessions: Default::default(),
+            ticks: REGIONS.map(|_| {
                 let mut ticks = TickBook::default();
                 ticks.ticked(Instant::ZERO, 0);
                 ticks
-            },
+            }),
+            sweeps: Default::default(),
             freshness: FreshnessBook::new(options.freshness()),
             waits: BTreeMap::new(),
             round: None,
@@ -129,20 +135,27 @@ impl Voter {
         self.clock.at(now)
     }
 
-    /// Events of the region, as they apply here.
-    pub(crate) fn heard(&mut self, now: u64, events: &[RegionEvent], options: &Options) {
+    /// Events of a region, as they apply here.
+    pub(crate) fn heard(
+        &mut self,
+        now: u64,
+        region: usize,
+        events: &[RegionEvent],
+        options: &Options,
+    ) {
         let now = self.clock.at(now);
+        let (sessions, ticks) = (&mut self.sessions[region], &mut self.ticks[region]);
         for event in events {
             match event {
                 RegionEvent::SessionOpened { session, ttl, .. } => {
-                    self.sessions.opened(now, *session, halved(options, *ttl));
+                    sessions.opened(now, *session, halved(options, *ttl));
                 }
-                RegionEvent::SessionEnded { session, .. } => self.sessions.ended(*session),
+                RegionEvent::SessionEnded { session, .. } => sessions.ended(*session),
                 RegionEvent::Ticked { leadership, index } => {
-                    self.sessions.ticked(*leadership);
-                    self.ticks.ticked(now, *index);
+                    sessions.ticked(*leadership);
+                    ticks.ticked(now, *index);
                 }
-                RegionEvent::Reset { tick, .. } => self.ticks.ticked(now, *tick),
+                RegionEvent::Reset { tick, .. } => ticks.ticked(now, *tick),
                 RegionEvent::AttemptsLost(_) | RegionEvent::FactsTaken { .. } => {}
             }
         }
@@ -150,16 +163,17 @@ impl Voter {
 
     /// The process starts again: its books are lost, it leads nothing.
     pub(crate) fn restarted(&mut self, options: &Options) {
-        self.believes = [None; 2];
-        self.sessions = SessionBook::default();
-        self.ticks = TickBook::default();
+        self.believes = [None; Which::MOST];
+        self.sessions = Default::default();
+        self.ticks = Default::default();
+        self.sweeps = Default::default();
         self.freshness = FreshnessBook::new(options.freshness());
         self.waits.clear();
         self.round = None;
     }
 
-    fn believes(&self, which: Which) -> Option<u64> {
-        self.believes[which as usize]
+    pub(crate) fn believes(&self, which: Which) -> Option<u64> {
+        self.believes[which.place()]
     }
 }
 
@@ -172,17 +186,23 @@ fn halved(options: &Options, ttl: Duration) -> Duration {
 }
 
 impl World {
+    /// All groups of this run.
+    pub(crate) fn groups(&self) -> Vec<Which> {
+        let regions = (0..self.regions.len()).map(Which::Region);
+        regions.chain([Which::Directory]).collect()
+    }
+
     /// The voter that really leads a group.
     pub(crate) fn leader(&self, which: Which) -> Option<usize> {
         match which {
-            Which::Region => self.region.leader,
+            Which::Region(region) => self.regions[region].leader,
             Which::Directory => self.directory.leader,
         }
     }
 
     fn term(&self, which: Which) -> u64 {
         match which {
-            Which::Region => self.region.term,
+            Which::Region(region) => self.regions[region].term,
             Which::Directory => self.directory.term,
         }
     }
@@ -201,7 +221,7 @@ impl World {
 
     /// A leader that lost its quorum is replaced after a while.
     pub(crate) fn watch(&mut self) -> Checked {
-        for which in [Which::Region, Which::Directory] {
+        for which in self.groups() {
             let lost = (self.leader(which)).is_none_or(|leader| !self.has_quorum(leader));
             if lost && self.chance(600) {
                 self.elect(which)?;
@@ -244,32 +264,33 @@ impl World {
         let voter = able[self.random.below(able.len() as u32) as usize];
         let (now, defect) = (self.now, self.options.defect);
         match which {
-            Which::Region => {
-                self.region.leader = Some(voter);
-                self.region.term += 1;
+            Which::Region(region) => {
+                self.regions[region].leader = Some(voter);
+                self.regions[region].term += 1;
                 let leadership = Leadership {
-                    term: self.region.term,
+                    term: self.regions[region].term,
                     member: voter_member(voter),
                 };
-                self.follow(Which::Region, voter, u64::MAX)?;
-                let replica = self.region.replica(voter);
+                self.follow(which, voter, u64::MAX)?;
+                let replica = self.regions[region].replica(voter);
                 let open: Vec<_> = (replica.sessions())
                     .filter(|s| s.ended.is_none())
                     .map(|s| (s.session, halved(&self.options, s.ttl)))
                     .collect();
                 let tick = replica.last_tick();
                 let me = &mut self.voters[voter];
-                me.believes[which as usize] = Some(leadership.term);
+                me.believes[which.place()] = Some(leadership.term);
                 me.round = None;
                 let local = me.clock.at(now);
-                me.ticks.ticked(local, tick);
-                me.ticks.elected(leadership);
+                me.ticks[region].ticked(local, tick);
+                me.ticks[region].elected(leadership);
+                me.sweeps[region] = None;
                 let from = if defect == Some(Defect::NewLeaderExpires) {
                     local - self.options.ttl()
                 } else {
                     local
                 };
-                me.sessions.elected(from, leadership, open);
+                me.sessions[region].elected(from, leadership, open);
             }
             Which::Directory => {
                 self.directory.leader = Some(voter);
@@ -277,7 +298,7 @@ impl World {
                 self.follow(Which::Directory, voter, u64::MAX)?;
                 let nodes = (0..self.nodes.len()).map(node_member);
                 let me = &mut self.voters[voter];
-                me.believes[which as usize] = Some(self.directory.term);
+                me.believes[which.place()] = Some(self.directory.term);
                 me.waits.clear();
                 let local = me.clock.at(now);
                 if defect == Some(Defect::EffectiveAtElection) {
@@ -296,11 +317,12 @@ impl World {
         if me.believes(which) != Some(term) {
             return;
         }
-        me.believes[which as usize] = None;
+        me.believes[which.place()] = None;
         match which {
-            Which::Region => {
-                me.sessions.deposed();
-                me.ticks.deposed();
+            Which::Region(region) => {
+                me.sessions[region].deposed();
+                me.ticks[region].deposed();
+                me.sweeps[region] = None;
             }
             Which::Directory => {
                 me.freshness.deposed();
@@ -313,9 +335,9 @@ impl World {
     pub(crate) fn follow(&mut self, which: Which, voter: usize, to: u64) -> Checked {
         let wrongs = self.wrongs(voter);
         match which {
-            Which::Region => {
-                let events = self.region.advance(voter, to, wrongs)?;
-                self.voters[voter].heard(self.now, &events, &self.options);
+            Which::Region(region) => {
+                let events = self.regions[region].advance(voter, to, wrongs)?;
+                self.voters[voter].heard(self.now, region, &events, &self.options);
             }
             Which::Directory => {
                 self.directory.advance(voter, to, wrongs)?;
@@ -331,11 +353,11 @@ impl World {
         if !self.up(i) {
             return Ok(());
         }
-        for which in [Which::Region, Which::Directory] {
+        for which in self.groups() {
             let joined = (self.leader(which)).is_some_and(|l| self.network.joined(i, l));
             if joined && !self.mishap(200) {
                 let applied = match which {
-                    Which::Region => self.region.applied(i),
+                    Which::Region(region) => self.regions[region].applied(i),
                     Which::Directory => self.directory.applied(i),
                 };
                 let most = if self.mishap(300) { 2 } else { 1000 };
@@ -343,8 +365,10 @@ impl World {
             }
         }
         let local = self.voters[i].local(self.now);
-        if self.voters[i].believes(Which::Region).is_some() {
-            self.region_duties(i, local);
+        for region in 0..self.regions.len() {
+            if self.voters[i].believes(Which::Region(region)).is_some() {
+                self.region_duties(i, region, local);
+            }
         }
         if self.voters[i].believes(Which::Directory).is_some() {
             let me = &mut self.voters[i];
@@ -359,11 +383,11 @@ impl World {
         Ok(())
     }
 
-    fn region_duties(&mut self, i: usize, local: Instant) {
-        let confirmed = self.region.replica(i).leadership();
+    fn region_duties(&mut self, i: usize, region: usize, local: Instant) {
+        let confirmed = self.regions[region].replica(i).leadership();
         let me = &mut self.voters[i];
         let mut commands = Vec::new();
-        if let Some(mut tick) = me.ticks.due(local, confirmed) {
+        if let Some(mut tick) = me.ticks[region].due(local, confirmed) {
             if self.options.has(Defect::TicksRunFast)
                 && let RegionCommand::Tick { elapsed, .. } = &mut tick
             {
@@ -371,14 +395,19 @@ impl World {
             }
             commands.push(tick);
         }
-        commands.extend(me.sessions.due_expiries(local));
+        commands.extend(me.sessions[region].due_expiries(local));
         if self.chance(300) {
-            commands.extend(catch_up(self.directory.replica(i), self.region.replica(i)));
+            commands.extend(catch_up(
+                self.directory.replica(i),
+                self.regions[region].replica(i),
+            ));
+            misheard(self.options.defect, &mut commands);
         }
         for command in commands {
             let delay = 1 + self.millis(40);
             let command = Box::new(command);
             let propose = Event::Propose {
+                region,
                 voter: i,
                 command,
                 asker: None,
@@ -386,10 +415,13 @@ impl World {
             };
             self.after(delay, propose);
         }
+        self.move_leads(i, region);
     }
 
     fn effective(&mut self, awaited: Awaited, index: u64) {
         let now = self.now;
+        let ends = self.checkers.dnc.lifts_over(now, index);
+        (self.checkers.seen).saw_many(Happening::LiftEndsEffective, ends);
         match awaited {
             Awaited::Entry(key) => {
                 if self.checkers.dnc.effective(now, key, index) {
@@ -399,6 +431,7 @@ impl World {
             Awaited::Base => {
                 if self.checkers.dnc.base_effective(now, index) {
                     self.saw(Happening::BasesEffective);
+                    self.keeper.effective = self.directory.witness.dnc_base_in_use();
                 }
             }
             Awaited::Clearance(fact) => {
@@ -494,7 +527,7 @@ impl World {
         let me = &mut self.voters[i];
         let local = me.clock.at(now);
         let which = match &request {
-            Request::KeepAlive { .. } => Which::Region,
+            Request::KeepAlive { node, .. } => Which::Region(self.nodes[*node].region),
             Request::Freshness { .. } | Request::Applied { .. } => Which::Directory,
         };
         let Some(term) = me.believes(which) else {
@@ -503,7 +536,7 @@ impl World {
         let noted = match &request {
             Request::KeepAlive {
                 session, node, run, ..
-            } => match me.sessions.request_noted(local, *session) {
+            } => match me.sessions[which.place()].request_noted(local, *session) {
                 Ok(()) => true,
                 Err(KeepAliveRefusal::Ended) if options.has(Defect::AnswersDecided) => true,
                 Err(KeepAliveRefusal::Ended) => {
@@ -525,7 +558,7 @@ impl World {
             return;
         }
         if options.has(Defect::RoundBeforeRequest)
-            && which == Which::Region
+            && which != Which::Directory
             && me.round.is_some_and(|round| now < round + 10_000)
         {
             self.confirm(i, &request, 0);
@@ -538,7 +571,7 @@ impl World {
     /// The quorum round ends: it succeeded if the voter still really leads and hears a majority.
     pub(crate) fn round_ends(&mut self, i: usize, term: u64, request: &Request) {
         let which = match request {
-            Request::KeepAlive { .. } => Which::Region,
+            Request::KeepAlive { node, .. } => Which::Region(self.nodes[*node].region),
             _ => Which::Directory,
         };
         let leads = self.leader(which) == Some(i) && self.term(which) == term && self.has_quorum(i);
@@ -547,7 +580,7 @@ impl World {
             if !self.options.has(Defect::NoQuorumRound) {
                 return;
             }
-        } else if which == Which::Region {
+        } else if which != Which::Directory {
             self.voters[i].round = Some(self.now);
         }
         let last = self.directory.last();
@@ -568,7 +601,7 @@ impl World {
                 session,
                 sent,
             } => {
-                let region = REGION;
+                let region = REGIONS[self.nodes[node].region];
                 let input = PermitInput::KeepAliveAnswered {
                     region,
                     session,

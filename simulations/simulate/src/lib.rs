@@ -5,11 +5,12 @@
 //! ([`ledger::SessionBook`], [`ledger::TickBook`], [`ledger::FreshnessBook`]), [`permit::Permit`]
 //! on every node, the rule pack of `compliance`. Modelled: the log (commit needs a leader that hears
 //! a majority; old leaders may go on believing), links, clocks, calendars, disks, the telephone
-//! network, people. One seed is one run, to the bit.
+//! network, people, the coordinator that makes do-not-call bases, and the hand-over of leads from
+//! region to region. One seed is one run, to the bit.
 //!
 //! A run has a *safety* phase with faults, then everything *heals*, then a *liveness* phase in
 //! which everything must settle: no attempt open, no lead in doubt, and every lead that nothing
-//! forbids for good can be claimed again.
+//! forbids for good can be claimed again, in the region where it is at home.
 //!
 //! Checked here: I1 to I7 and I9 to I12, one file each under `checkers/` (I10 in `group.rs`, where
 //! entries apply; I12 by running a seed twice). For I6 the escrow is real ([`permit::Escrow`] and
@@ -21,14 +22,18 @@
 
 mod begin;
 mod calls;
+mod changes;
 mod checkers;
 mod commits;
 mod consents;
+mod copies;
 mod defect;
 mod escrow;
 mod faults;
 mod group;
+mod homes;
 mod journal;
+mod keeper;
 mod leaders;
 mod network;
 mod nodes;

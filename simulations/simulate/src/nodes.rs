@@ -8,7 +8,7 @@ use crate::{
     options::Options,
     seen::Happening,
     violation::Checked,
-    world::{CAMPAIGNS, Clock, Event, REGION, Which, World, node_member, number},
+    world::{CAMPAIGNS, Clock, Event, REGIONS, Which, World, node_member, number},
 };
 use domain::*;
 use ledger::*;
@@ -68,6 +68,8 @@ pub(crate) struct OptOut {
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) member: MemberId,
+    /// The place of the region whose leads it dials.
+    pub(crate) region: usize,
     pub(crate) run: Incarnation,
     pub(crate) clock: Clock,
     /// Off the true calendar by so much.
@@ -100,7 +102,7 @@ pub(crate) struct Node {
     /// The directory's index up to which its copy is.
     pub(crate) reached: u64,
     /// The voters that it takes for the leaders.
-    asks: [usize; 2],
+    asks: [usize; Which::MOST],
     keepalive: Instant,
     /// What its journal said first in this boot: earlier runs were in doubt.
     pub(crate) clean: bool,
@@ -126,6 +128,7 @@ impl Node {
     pub(crate) fn new(i: usize, options: &Options, random: &mut Stream) -> Self {
         let mut node = Self {
             member: node_member(i),
+            region: i % options.regions,
             run: Incarnation(1),
             clock: Clock::drawn(random),
             skew: i64::from(random.below(2000)) - 1000,
@@ -149,7 +152,7 @@ impl Node {
             sequence: 0,
             claim: None,
             reached: 0,
-            asks: [0; 2],
+            asks: [0; Which::MOST],
             keepalive: Instant::ZERO,
             clean: false,
             shares: Shares::default(),
@@ -309,7 +312,7 @@ impl World {
                         session,
                         sent,
                     };
-                    self.ask(i, Which::Region, request);
+                    self.ask(i, Which::Region(self.nodes[i].region), request);
                 }
                 PermitOutput::AskFreshness { sent, applied } => {
                     let request = Request::Freshness {
@@ -342,9 +345,9 @@ impl World {
     pub(crate) fn asks(&mut self, i: usize, which: Which) -> usize {
         let holds_on = self.mishap(700);
         if let Some(leader) = self.leader(which).filter(|_| !holds_on) {
-            self.nodes[i].asks[which as usize] = leader;
+            self.nodes[i].asks[which.place()] = leader;
         }
-        self.nodes[i].asks[which as usize]
+        self.nodes[i].asks[which.place()]
     }
 
     fn ask(&mut self, i: usize, which: Which, request: Request) {
@@ -355,8 +358,10 @@ impl World {
 
     /// Proposes to whom the node takes for the leader.
     pub(crate) fn propose(&mut self, i: usize, command: RegionCommand) {
-        let voter = self.asks(i, Which::Region);
+        let region = self.nodes[i].region;
+        let voter = self.asks(i, Which::Region(region));
         let event = Event::Propose {
+            region,
             voter,
             command: Box::new(command),
             asker: Some((i, self.nodes[i].run)),
@@ -523,7 +528,7 @@ impl World {
             // have been lost with leads in it.
             self.nodes[i].session = None;
             let now = self.local(i);
-            let region = REGION;
+            let region = REGIONS[self.nodes[i].region];
             let ended = PermitInput::SessionEnded { region, session };
             self.nodes[i].permit.handle(now, ended).ok();
             self.outputs(i);
@@ -535,7 +540,7 @@ impl World {
         match (command, reply) {
             (RegionCommand::OpenSession { .. }, RegionReply::SessionOpened { session, ttl }) => {
                 let opened = PermitInput::SessionOpened {
-                    region: REGION,
+                    region: REGIONS[self.nodes[i].region],
                     session,
                     ttl,
                 };

@@ -75,6 +75,17 @@ pub struct Options {
     /// Campaigns ask for consent now and then: seldom, for then few leads are dialed.
     #[serde(default)]
     pub consents: bool,
+    /// Lists are pulled, bases made of them and of what registries say; numbers are lifted from
+    /// bases; patterns hold for one campaign or region.
+    #[serde(default)]
+    pub registers: bool,
+    /// Regions, one or two; with two, leads move between them.
+    #[serde(default = "one")]
+    pub regions: usize,
+}
+
+const fn one() -> usize {
+    1
 }
 
 impl Options {
@@ -132,12 +143,14 @@ impl Options {
             campaign_changes: on(&mut random),
             stalls: on(&mut random),
             consents: random.permille(250),
+            registers: on(&mut random),
+            regions: if random.permille(250) { 2 } else { 1 },
         }
     }
 
-    /// The same with a mistake on purpose. Campaigns ask for consent where the mistake is about that:
-    /// where few leads are dialed, few mistakes show. Where it is about what the directory says of
-    /// numbers, that changes often.
+    /// The same with a mistake on purpose. Campaigns ask for consent, and lists, lifts and scopes are
+    /// there, where the mistake is about that: where few leads are dialed, few mistakes show. Where
+    /// it is about what the directory says of numbers, that changes often.
     #[must_use]
     pub fn with(self, defect: Defect) -> Self {
         let often = matches!(
@@ -145,7 +158,8 @@ impl Options {
             Defect::FreshTooSoon | Defect::EffectiveAtElection | Defect::OldBaseStays
         );
         let about_consent = defect.is_about_consent();
-        let dnc_every = if often || about_consent {
+        let about_registers = defect.is_about_registers();
+        let dnc_every = if often || about_consent || about_registers {
             self.dnc_every.min(8)
         } else {
             self.dnc_every
@@ -153,6 +167,8 @@ impl Options {
         Self {
             defect: Some(defect),
             consents: about_consent,
+            registers: about_registers,
+            regions: if defect.is_about_moves() { 2 } else { 1 },
             dnc_every,
             ..self
         }

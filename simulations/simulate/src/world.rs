@@ -4,6 +4,8 @@ use crate::{
     checkers::{Checkers, Truth},
     defect::Defect,
     group::{Group, Wrongs},
+    homes::Homes,
+    keeper::Keeper,
     leaders::{Answer, Request, Voter},
     network::Network,
     nodes::Node,
@@ -16,7 +18,9 @@ use domain::{
     CampaignId, Consent, DncBaseId, Incarnation, Instant, MemberId, PhoneNumber, RegionId,
     WallTime, limits,
 };
-use ledger::{Directory, DirectoryCommand, DirectoryEvent, RegionCommand, RegionLedger};
+use ledger::{
+    Directory, DirectoryCommand, DirectoryEvent, MovedCounts, RegionCommand, RegionLedger,
+};
 use permit::base::MemoryBase;
 use sansio::{Seed, Stream};
 use std::{
@@ -26,17 +30,34 @@ use std::{
     time::Duration,
 };
 
-pub(crate) const REGION: RegionId = RegionId(1);
+/// The regions that there may be.
+pub(crate) const REGIONS: [RegionId; 2] = [RegionId(1), RegionId(2)];
+/// The one that is always there.
+pub(crate) const REGION: RegionId = REGIONS[0];
 pub(crate) const CAMPAIGNS: [CampaignId; 2] = [CampaignId(1), CampaignId(2)];
 pub(crate) const RULE_PACK: &str = "us-federal";
 /// How long a lead rests after an attempt, whatever came of it.
 pub(crate) const RETRY: Duration = Duration::from_secs(30);
 
-/// Which of the two groups.
+/// Which of the groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
-    Region,
+    /// That of a region, by its place.
+    Region(usize),
     Directory,
+}
+
+impl Which {
+    /// How many there may be.
+    pub(crate) const MOST: usize = REGIONS.len() + 1;
+
+    /// Its place among all.
+    pub(crate) const fn place(self) -> usize {
+        match self {
+            Self::Region(region) => region,
+            Self::Directory => REGIONS.len(),
+        }
+    }
 }
 
 /// A clock that is off by up to nearly ρ, and began whenever.
@@ -76,6 +97,7 @@ pub(crate) enum Event {
     RoundEnds(usize, u64, Request),
     ToNode(usize, Incarnation, Box<Answer>),
     Propose {
+        region: usize,
         voter: usize,
         command: Box<RegionCommand>,
         asker: Option<(usize, Incarnation)>,
@@ -93,12 +115,17 @@ pub(crate) enum Event {
     Fault,
     Heals(usize, usize),
     Slumber,
+    Keeper,
+    /// Home rules change, or somebody imports.
+    HomesChange,
+    /// A region took what another sent it: the driver, whence, whither, and how much.
+    Moved(usize, usize, usize, u64, Option<MovedCounts>),
 }
 
 impl Event {
     /// Tells events apart in the trace.
     fn words(&self) -> [u64; 3] {
-        let which = |which: &Which| *which as u64;
+        let which = |which: &Which| which.place() as u64;
         match self {
             Self::NodeWakes(i) => [1, *i as u64, 0],
             Self::VoterWakes(i) => [2, *i as u64, 0],
@@ -108,7 +135,12 @@ impl Event {
             Self::ToVoter(i, request) => [6, *i as u64, request.word()],
             Self::RoundEnds(i, term, request) => [7, *i as u64 | term << 8, request.word()],
             Self::ToNode(i, run, answer) => [8, *i as u64 | run.0 << 8, answer.word()],
-            Self::Propose { voter, hops, .. } => [9, *voter as u64, u64::from(*hops)],
+            Self::Propose {
+                region,
+                voter,
+                hops,
+                ..
+            } => [9, *voter as u64 | (*region as u64) << 8, u64::from(*hops)],
             Self::ProposeDirectory { voter, hops, .. } => [10, *voter as u64, u64::from(*hops)],
             Self::DirectoryReaches(i, run, index) => [11, *i as u64 | run.0 << 8, *index],
             Self::DncChange => [12, 0, 0],
@@ -116,6 +148,13 @@ impl Event {
             Self::Fault => [14, 0, 0],
             Self::Heals(a, b) => [15, *a as u64, *b as u64],
             Self::Slumber => [16, 0, 0],
+            Self::Keeper => [17, 0, 0],
+            Self::HomesChange => [18, 0, 0],
+            Self::Moved(i, from, to, batch, _) => [
+                19,
+                *i as u64 | (*from as u64) << 8 | (*to as u64) << 16,
+                *batch,
+            ],
         }
     }
 }
@@ -158,14 +197,18 @@ pub(crate) struct World {
     order: u64,
     queue: BinaryHeap<Queued>,
     pub(crate) network: Network,
-    pub(crate) region: Group<RegionLedger>,
+    pub(crate) regions: Vec<Group<RegionLedger>>,
     pub(crate) directory: Group<Directory>,
     /// What each entry of the directory told its listeners.
     pub(crate) told: Vec<Vec<DirectoryEvent>>,
     /// Every do-not-call base that was ever built.
     pub(crate) bases: BTreeMap<DncBaseId, Arc<MemoryBase>>,
+    /// The coordinator that pulls lists and makes bases.
+    pub(crate) keeper: Keeper,
     /// Files of consents, as they were imported once and may be again.
     pub(crate) files: Vec<Vec<Consent>>,
+    /// Who moves leads and imports some.
+    pub(crate) homes: Homes,
     pub(crate) voters: Vec<Voter>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) checkers: Checkers,
@@ -212,10 +255,14 @@ impl World {
             order: 0,
             queue: BinaryHeap::new(),
             network: Network::default(),
-            region: Group::new(options.voters, || RegionLedger::new(REGION)),
+            regions: (REGIONS.into_iter().take(options.regions))
+                .map(|id| Group::new(options.voters, || RegionLedger::new(id)))
+                .collect(),
+            homes: Homes::default(),
             directory: Group::new(options.voters, Directory::default),
             told: Vec::new(),
             bases: BTreeMap::new(),
+            keeper: Keeper::default(),
             files: Vec::new(),
             voters,
             nodes,
@@ -273,11 +320,12 @@ impl World {
             }
             Event::ToNode(i, run, answer) => self.answered(i, run, *answer),
             Event::Propose {
+                region,
                 voter,
                 command,
                 asker,
                 hops,
-            } => self.proposed(voter, command, asker, hops),
+            } => self.proposed(region, (voter, hops), command, asker),
             Event::ProposeDirectory {
                 voter,
                 command,
@@ -300,6 +348,18 @@ impl World {
             }
             Event::Slumber => {
                 self.slumber();
+                Ok(())
+            }
+            Event::Keeper => {
+                self.keeper_looks();
+                Ok(())
+            }
+            Event::HomesChange => {
+                self.change_homes();
+                Ok(())
+            }
+            Event::Moved(driver, from, to, batch, taken) => {
+                self.moved(driver, from, to, batch, taken);
                 Ok(())
             }
         }
@@ -399,7 +459,7 @@ impl World {
     /// What the checkers look at.
     pub(crate) fn truth(&mut self) -> (&mut Checkers, Truth<'_>) {
         let truth = Truth {
-            region: &self.region.witness,
+            regions: &self.regions,
             directory: &self.directory.witness,
         };
         (&mut self.checkers, truth)
@@ -451,11 +511,16 @@ impl World {
 
     /// Everything is told and ended, replicas are equal, and what is due can be dialed again.
     fn settle(&mut self) -> Result<u64, Violation> {
-        self.checkers.disposition.settled(&self.region.witness)?;
+        self.moves_settled()?;
+        self.checkers.disposition.settled(&self.regions)?;
         self.shares_settled()?;
+        self.blocked_for_a_reason()?;
         self.dialable_again()?;
         let wrongs: Vec<_> = (0..self.voters.len()).map(|v| self.wrongs(v)).collect();
-        let region = self.region.settled(|voter| wrongs[voter])?;
+        let mut region = 0;
+        for group in &mut self.regions {
+            region ^= group.settled(|voter| wrongs[voter])?;
+        }
         let directory = self.directory.settled(|voter| wrongs[voter])?;
         let (now, drawn) = (self.now, self.random.next_u64());
         self.trace.note(now, &[region, directory, drawn], || {

@@ -3,7 +3,7 @@
 
 use super::Invite;
 use crate::violation::{Checked, Invariant};
-use domain::{AttemptId, LeadId, PhoneNumber};
+use domain::{AttemptId, CampaignId, PhoneNumber};
 use std::collections::BTreeMap;
 
 const HOUR: u64 = 3_600_000;
@@ -18,7 +18,8 @@ const SLACK: u64 = 5_000;
 #[derive(Debug, Default)]
 pub(crate) struct AttemptLimits {
     invites: BTreeMap<PhoneNumber, Vec<u64>>,
-    last: BTreeMap<LeadId, u64>,
+    /// Of each number and campaign: a lead that moves to another region has another id there.
+    last: BTreeMap<(PhoneNumber, CampaignId), u64>,
     claimed: BTreeMap<AttemptId, u64>,
     /// What the network knows: live answers that no agent took, and when they were dialed.
     truly_abandoned: BTreeMap<AttemptId, (PhoneNumber, u64)>,
@@ -91,7 +92,7 @@ impl AttemptLimits {
             )));
         }
         let gap = crate::world::RETRY.as_millis() as u64;
-        let last = self.last.insert(invite.lead.lead, invite.at);
+        let last = (self.last).insert((number, invite.lead.campaign), invite.at);
         match last {
             Some(last) if invite.at + slack < last + gap => Err(Invariant::I5.broken(format!(
                 "{} is redialed after {} ms; its retry rule says {gap}",

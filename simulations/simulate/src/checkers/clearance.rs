@@ -3,7 +3,7 @@
 
 use super::Invite;
 use crate::violation::{Checked, Invariant};
-use domain::{ClearanceFact, LeasedLead, Target};
+use domain::{ClearanceFact, DncScope, LeasedLead, Target};
 use std::collections::BTreeMap;
 
 /// A node looks at its clock several times a second, and two clocks differ by ρ.
@@ -11,15 +11,17 @@ pub(super) const GRACE: u64 = 2_500;
 /// What a node's calendar may be off, in milliseconds.
 pub(super) const SKEW: i64 = 1_100;
 
-/// Patterns and freezes apart: one target may have both.
-type Key = (bool, Target);
+/// Patterns have a scope and freezes none: one target may have all of them.
+type Key = (Option<DncScope>, Target);
 
 fn key(fact: &ClearanceFact) -> Option<Key> {
     match *fact {
-        ClearanceFact::Pattern(prefix, _) => Some((true, Target::Prefix(prefix))),
-        ClearanceFact::Freeze(target, _) => Some((false, target)),
-        // Not drawn: they go the ways of patterns and of the base.
-        ClearanceFact::ScopedPattern(..) | ClearanceFact::Lift(..) => None,
+        ClearanceFact::Pattern(prefix, _) => Some((Some(DncScope::Mesh), Target::Prefix(prefix))),
+        ClearanceFact::ScopedPattern(prefix, scope, _) => {
+            Some((Some(scope), Target::Prefix(prefix)))
+        }
+        ClearanceFact::Freeze(target, _) => Some((None, target)),
+        ClearanceFact::Lift(..) => None,
         ClearanceFact::Consent(..) | ClearanceFact::RequiresConsent(..) => None,
     }
 }
@@ -51,7 +53,7 @@ impl Clearance {
     /// That entry was answered as effective. True when it binds.
     pub(crate) fn effective(&mut self, now: u64, fact: &ClearanceFact, index: u64) -> bool {
         let until = match *fact {
-            ClearanceFact::Pattern(_, true) => i64::MAX,
+            ClearanceFact::Pattern(_, true) | ClearanceFact::ScopedPattern(_, _, true) => i64::MAX,
             ClearanceFact::Freeze(_, Some(until)) => until.as_millis() - SKEW,
             _ => return false,
         };
@@ -67,7 +69,10 @@ impl Clearance {
 
     fn binds(&self, lead: &LeasedLead, wall: i64) -> Option<(Target, u64)> {
         (self.effective.iter())
-            .find(|((_, target), bound)| target.covers(lead.number) && wall < bound.until)
+            .find(|((scope, target), bound)| {
+                let here = |scope: &DncScope| scope.covers(lead.campaign, lead.lead.region());
+                target.covers(lead.number) && wall < bound.until && scope.iter().all(here)
+            })
             .map(|((_, target), bound)| (*target, bound.since))
     }
 

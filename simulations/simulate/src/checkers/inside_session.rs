@@ -3,7 +3,7 @@
 
 use super::{Invite, Truth};
 use crate::violation::{Checked, Invariant};
-use domain::{AttemptId, LeasedLead, SessionId};
+use domain::{AttemptId, LeasedLead, RegionId, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A node looks at its clock several times a second, and two clocks differ by ρ.
@@ -13,7 +13,7 @@ const GRACE: u64 = 2_500;
 #[derive(Debug, Default)]
 pub(crate) struct InsideSession {
     dialed: BTreeSet<AttemptId>,
-    ended: BTreeMap<SessionId, u64>,
+    ended: BTreeMap<(RegionId, SessionId), u64>,
 }
 
 impl InsideSession {
@@ -30,14 +30,16 @@ impl InsideSession {
 
     pub(super) fn invite(&self, truth: Truth<'_>, invite: &Invite<'_>) -> Checked {
         let lead = invite.lead;
-        let session = truth.region.session(lead.session);
+        let region = truth.region_of(lead);
+        let session = region.and_then(|region| region.session(lead.session));
         if session.is_none_or(|session| session.ended.is_some()) {
             return Err(Invariant::I2.broken(format!(
                 "node {} dials {} by {}, which has ended",
                 invite.node, lead.attempt, lead.session
             )));
         }
-        let held = truth.region.leased_to(lead.session);
+        let held = region.map(|region| region.leased_to(lead.session));
+        let held = held.unwrap_or_default();
         if held.iter().any(|held| held.attempt == lead.attempt) {
             return Ok(());
         }
@@ -47,12 +49,12 @@ impl InsideSession {
         )))
     }
 
-    pub(crate) fn ended(&mut self, now: u64, session: SessionId) {
+    pub(crate) fn ended(&mut self, now: u64, session: (RegionId, SessionId)) {
         self.ended.insert(session, now);
     }
 
     pub(super) fn rings(&self, now: u64, node: usize, lead: &LeasedLead) -> Checked {
-        match self.ended.get(&lead.session) {
+        match self.ended.get(&(lead.lead.region(), lead.session)) {
             Some(ended) if now > ended + GRACE => Err(Invariant::I2.broken(format!(
                 "{} still rings at node {node}, {} ms after {} ended",
                 lead.attempt,

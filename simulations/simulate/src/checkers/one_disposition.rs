@@ -1,6 +1,7 @@
 //! I7: every attempt ends in exactly one disposition, and every acknowledged one survives.
 
 use crate::{
+    group::Group,
     seen::{Happening, Seen},
     violation::{Checked, Invariant},
 };
@@ -76,9 +77,14 @@ impl OneDisposition {
     }
 
     /// What was claimed is leased, in doubt, or ended.
-    pub(crate) fn balance(&self, region: &RegionLedger, campaigns: &[CampaignId]) -> Checked {
-        let open: u64 = (campaigns.iter())
-            .map(|campaign| region.stats(*campaign))
+    pub(crate) fn balance(
+        &self,
+        regions: &[Group<RegionLedger>],
+        campaigns: &[CampaignId],
+    ) -> Checked {
+        let regions = regions.iter().map(|group| &group.witness);
+        let open: u64 = regions
+            .flat_map(|region| campaigns.iter().map(|campaign| region.stats(*campaign)))
             .map(|stats| stats.leased + stats.in_doubt)
             .sum();
         let (claimed, ended) = (self.claimed.len() as u64, self.ended.len() as u64);
@@ -91,27 +97,28 @@ impl OneDisposition {
     }
 
     /// At the end nothing is open, and each number remembers every attempt at it.
-    pub(crate) fn settled(&self, region: &RegionLedger) -> Checked {
+    pub(crate) fn settled(&self, regions: &[Group<RegionLedger>]) -> Checked {
+        let regions = || regions.iter().map(|group| &group.witness);
         if let Some((attempt, number)) =
             (self.claimed.iter()).find(|(attempt, _)| !self.ended.contains(*attempt))
         {
-            let leads = region.leads_of(*number);
-            let standing: Vec<_> = leads
-                .iter()
-                .filter_map(|lead| {
-                    Some((region.lead(*lead)?.standing, region.lead(*lead)?.session))
-                })
+            let views = |region: &RegionLedger| -> Vec<_> {
+                let leads = region.leads_of(*number).into_iter();
+                leads.filter_map(|lead| region.lead(lead)).collect()
+            };
+            let standing: Vec<_> = (regions().flat_map(views))
+                .map(|lead| (lead.standing, lead.session))
                 .collect();
             return Err(Invariant::I7.broken(format!(
                 "{attempt} at {number} never ended, long after the heal: {standing:?}"
             )));
         }
         for (number, disposed) in &self.disposed {
-            let (marks, _) = region.attempts_at(*number);
-            if marks.len() != *disposed {
+            let marks: usize = regions().map(|r| r.attempts_at(*number).0.len()).sum();
+            if marks != *disposed {
                 return Err(Invariant::I7.broken(format!(
                     "{disposed} attempts at {number} ended, the region remembers {}",
-                    marks.len()
+                    marks
                 )));
             }
         }

@@ -1,8 +1,12 @@
 //! I1: at most one live attempt to a number, whoever dials and whatever crashes.
 
 use super::{CallKey, Invite};
-use crate::violation::{Checked, Invariant};
+use crate::{
+    group::Group,
+    violation::{Checked, Invariant},
+};
 use domain::PhoneNumber;
+use ledger::{LeadStanding, RegionLedger};
 use std::collections::BTreeMap;
 
 /// What the network makes of an INVITE. Times are real, in milliseconds of the run.
@@ -60,4 +64,24 @@ impl OneLiveAttempt {
             call.answered = answered;
         }
     }
+}
+
+/// A number is dialable, leased or in doubt in one region at most.
+pub(crate) fn dialable_in(regions: &[Group<RegionLedger>], number: PhoneNumber) -> Checked {
+    let here = |region: &&RegionLedger| {
+        let leads = region.leads_of(number).into_iter();
+        let mut leads = leads.filter_map(|lead| region.lead(lead));
+        leads.any(|lead| {
+            !matches!(
+                lead.standing,
+                LeadStanding::Moving | LeadStanding::Finished(_) | LeadStanding::Moved(_)
+            )
+        })
+    };
+    let dialable = regions.iter().map(|group| &group.witness).filter(here);
+    let dialable: Vec<_> = dialable.map(RegionLedger::region).collect();
+    if dialable.len() <= 1 {
+        return Ok(());
+    }
+    Err(Invariant::I1.broken(format!("{number} is dialable in {dialable:?}")))
 }
