@@ -3,7 +3,7 @@
 use call::Account;
 use domain::{
     AgentAccount, AgentId, CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry,
-    DncListAge, MemberId, PhoneNumber, Trunk, TrunkId,
+    DncListAge, MemberId, PhoneNumber, Trunk, TrunkId, TrunkManner,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,6 +26,8 @@ pub struct DirectoryCopy {
     pub dnc_ages: Vec<DncListAge>,
     /// Patterns, freezes and consents.
     pub clearance: Vec<ClearanceFact>,
+    /// How trunks are used, where it is not the default.
+    pub manners: Vec<(TrunkId, TrunkManner)>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.
@@ -33,6 +35,7 @@ pub struct DirectoryCopy {
 pub(crate) struct Facts {
     pub(crate) campaigns: BTreeMap<CampaignId, Arc<Campaign>>,
     pub(crate) trunks: BTreeMap<TrunkId, Trunk>,
+    manners: BTreeMap<TrunkId, Arc<TrunkManner>>,
     pub(crate) caller_ids: BTreeMap<PhoneNumber, CallerId>,
     pub(crate) agents: BTreeMap<AgentId, AgentAccount>,
     pub(crate) logins: BTreeMap<String, AgentId>,
@@ -44,6 +47,28 @@ impl Facts {
         (self.campaigns.get(&campaign))
             .and_then(|campaign| compliance::RulePack::by_name(&campaign.rule_pack))
             .is_some_and(|pack| pack.consent.required)
+    }
+
+    /// How a trunk is used.
+    pub(crate) fn manner(&self, id: TrunkId) -> Arc<TrunkManner> {
+        self.manners.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Takes in how one trunk is used.
+    pub(crate) fn set_manner(&mut self, id: TrunkId, manner: TrunkManner) {
+        if manner == TrunkManner::default() {
+            self.manners.remove(&id);
+        } else {
+            self.manners.insert(id, Arc::new(manner));
+        }
+    }
+
+    /// Takes in how all trunks are used.
+    pub(crate) fn set_manners(&mut self, manners: Vec<(TrunkId, TrunkManner)>) {
+        self.manners.clear();
+        for (id, manner) in manners {
+            self.set_manner(id, manner);
+        }
     }
 
     /// Takes a trunk in if it is this node's, out if it was and is no more.

@@ -569,6 +569,7 @@ fn directory() -> DirectoryCopy {
         dnc_base: None,
         dnc_ages: Vec::new(),
         clearance: Vec::new(),
+        manners: Vec::new(),
     }
 }
 

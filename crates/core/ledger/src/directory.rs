@@ -15,6 +15,7 @@ mod fleet;
 mod homes;
 mod layout;
 mod people;
+mod trunks;
 mod words;
 mod work;
 
@@ -46,7 +47,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 5,
+    version: 6,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -116,6 +117,8 @@ pub struct Directory {
     dnc_lists: dnc_lists::DncListBook,
     /// Patterns of scopes, and lifts. Since version 5; read as none from earlier ones.
     exceptions: exceptions::ExceptionBook,
+    /// How trunks are used. Since version 6; read as the default from earlier ones.
+    manners: trunks::MannerBook,
 }
 
 impl Directory {
@@ -328,6 +331,9 @@ impl Directory {
             dnc_base: self.base,
             dnc_ages: self.dnc_ages(),
             clearance: self.clearance_facts().collect(),
+            manners: (self.manners.all())
+                .map(|(id, manner)| (id, manner.clone()))
+                .collect(),
         }
     }
 
@@ -431,6 +437,9 @@ impl Directory {
             } => self.change_scoped_patterns(scope, add, &remove, &reason, facts),
             Change::ChangeLifts { add, remove } => self.change_lifts(add, &remove, facts),
             Change::StageDncBaseOfLists { base, parts } => self.stage_base_of_lists(base, &parts),
+            Change::SetTrunkAndManner { trunk, manner } => {
+                self.set_trunk_and_manner(trunk, *manner, facts)
+            }
         }
     }
 }
@@ -498,6 +507,8 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // How trunks are used.
+        let six = trunks::MannerBook::EMPTY.to_vec();
         // Withdrawn consents and how far consents were looked at, the history of bases, home maps, lists
         // that are pulled, patterns of scopes and lifts.
         let five = [
@@ -506,6 +517,7 @@ impl Replicated for Directory {
             &homes::Homes::EMPTY,
             &dnc_lists::DncListBook::EMPTY,
             &exceptions::ExceptionBook::EMPTY,
+            &six,
         ]
         .concat();
         // Version 4 ends with the budgets.
@@ -515,6 +527,7 @@ impl Replicated for Directory {
             Some(2) => [&[0, 0], &later[..]].concat(),
             Some(3) => later,
             Some(4) => five,
+            Some(5) => six,
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

@@ -642,13 +642,14 @@ fn directory_snapshots_keep_their_bytes() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v5.bin", &bytes);
+    golden("directory-v6.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 4] = [
+    let earlier: [&[u8]; 5] = [
         include_bytes!("../testdata/directory-v1.bin"),
         include_bytes!("../testdata/directory-v2.bin"),
         include_bytes!("../testdata/directory-v3.bin"),
         include_bytes!("../testdata/directory-v4.bin"),
+        include_bytes!("../testdata/directory-v5.bin"),
     ];
     for bytes in earlier {
         let earlier = Directory::restore(bytes).expect("versions before are read");
@@ -745,8 +746,10 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
     let context = ApplyContext { index, wall: at };
     directory.apply(context, withdraw.into(), &mut Vec::new());
     let bytes = directory.snapshot();
-    golden("directory-v5-clearance.bin", &bytes);
+    golden("directory-v6-clearance.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
+    let earlier = include_bytes!("../testdata/directory-v5-clearance.bin");
+    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
 }
 
 #[test]
@@ -831,8 +834,10 @@ fn lists_keep_their_bytes_in_snapshots() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v5-lists.bin", &bytes);
+    golden("directory-v6-lists.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
+    let earlier = include_bytes!("../testdata/directory-v5-lists.bin");
+    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
     // The region that hears of all of it.
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {

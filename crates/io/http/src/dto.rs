@@ -16,6 +16,7 @@ mod people;
 mod status;
 mod time;
 mod trunk;
+mod trunk_manner;
 mod voters;
 
 pub use call::{Call, CallFilter, CallPermission, ExportFormat, ExportQuery, LegQuality, Numbers};
@@ -58,6 +59,7 @@ pub use trunk::{
     CallerId, CallerIdPatch, CallerIdRequest, CallerIdsAdded, CallerIdsRequest, Trunk, TrunkAuth,
     TrunkAuthRequest, TrunkPatch, TrunkRequest,
 };
+pub use trunk_manner::{PrivacyHeader, TrunkManner, TrunkMannerPatch};
 pub use voters::{Autopilot, RegionPolicy, ReplicaHealth, VoterSettings};
 
 use crate::problem::FieldError;

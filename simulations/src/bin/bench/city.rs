@@ -702,5 +702,6 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         dnc_base: None,
         dnc_ages: Vec::new(),
         clearance: Vec::new(),
+        manners: Vec::new(),
     }
 }

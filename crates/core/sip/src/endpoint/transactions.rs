@@ -31,6 +31,10 @@ pub(super) enum ClientMachine {
 pub(super) enum Owner {
     Invite(CallHandle),
     Bye(CallHandle),
+    /// PRACK; its answer changes nothing.
+    Prack(CallHandle),
+    /// UPDATE or re-INVITE that keeps a session.
+    Refresh(CallHandle),
     /// Nobody waits: CANCEL, and BYE to a fork that lost.
     Nobody,
     ForkBye(CallHandle),
@@ -41,7 +45,11 @@ pub(super) enum Owner {
 impl Owner {
     fn call(self) -> Option<CallHandle> {
         match self {
-            Self::Invite(call) | Self::Bye(call) | Self::ForkBye(call) => Some(call),
+            Self::Invite(call)
+            | Self::Bye(call)
+            | Self::Prack(call)
+            | Self::Refresh(call)
+            | Self::ForkBye(call) => Some(call),
             Self::Nobody | Self::Register(_) | Self::Probe(_) => None,
         }
     }
@@ -297,7 +305,8 @@ impl Endpoint {
             Owner::Bye(call) => self.bye_response(now, call, message),
             Owner::Register(trunk) => self.register_response(now, trunk, message),
             Owner::Probe(trunk) => self.probe_response(now, trunk, message),
-            Owner::Nobody | Owner::ForkBye(_) => {}
+            Owner::Refresh(call) => self.refresh_response(now, call, message, head),
+            Owner::Nobody | Owner::ForkBye(_) | Owner::Prack(_) => {}
         }
     }
 
@@ -306,7 +315,8 @@ impl Endpoint {
             Owner::Invite(call) => self.invite_failed(now, call, cause),
             Owner::Register(trunk) => self.register_failed(now, trunk, 408),
             Owner::Probe(trunk) => self.probe_lost(now, trunk),
-            Owner::Bye(_) | Owner::ForkBye(_) | Owner::Nobody => {}
+            Owner::Refresh(call) => self.session_lost(now, call),
+            Owner::Bye(_) | Owner::ForkBye(_) | Owner::Prack(_) | Owner::Nobody => {}
         }
     }
 

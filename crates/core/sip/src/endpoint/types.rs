@@ -130,6 +130,13 @@ pub struct Invite {
     pub expires: Option<Duration>,
     /// No INVITE datagram of this call leaves later, repeated or challenged.
     pub valid_until: Option<Instant>,
+    /// Session-Expires to ask for (RFC 4028). What the far end asks for is done in any case.
+    pub session_expires: Option<Duration>,
+    /// Offer reliable provisional responses (RFC 3262). They are acknowledged in any case, and offered
+    /// where the far end requires it (421).
+    pub reliable: bool,
+    /// Follow a redirection once, the same way, where it names the same user.
+    pub follow_redirect: bool,
 }
 
 impl fmt::Debug for Invite {
@@ -219,6 +226,8 @@ pub enum EndCause {
     Peer,
     /// The ACK for our answer never came.
     NoAck,
+    /// The session was not refreshed (RFC 4028).
+    Expired,
 }
 
 /// What happened. Every call ends with exactly one of `Failed`, `Cancelled`, `Ended`.
@@ -438,6 +447,8 @@ pub enum TimerName {
     Answer(CallHandle),
     /// The ACK never came.
     Acknowledge(CallHandle),
+    /// A session is refreshed, or was not.
+    Session(CallHandle),
     /// A phone's registration runs out.
     Bindings,
     /// A registration of ours is refreshed or tried again.
