@@ -24,7 +24,7 @@ use dialmesh_http::{
 };
 use domain::status::NodeStatus;
 use ledger::{Change, DirectoryEvent, Fact, LostAttempt, RegionEvent};
-use member::{Member, MemberConfig, RECORDS, STATUS, decode};
+use member::{Member, MemberConfig, RECORDS, STATUS, decode_status};
 use mesh::{Identity, MeshCa, ServiceError};
 use parking_lot::Mutex;
 use service::{Metrics, Readiness, Shutdown, Tasks, listen, monitoring_router};
@@ -403,7 +403,7 @@ impl Coordinator {
         endpoint.serve(STATUS, move |from, request: Bytes| {
             let nodes = Arc::clone(&nodes);
             async move {
-                let status: NodeStatus = decode(&request)?;
+                let status: NodeStatus = decode_status(&request)?;
                 if status.node != from {
                     let why = format!("the status names {}, not {from}", status.node);
                     return Err(ServiceError::new(NOT_YOURS, why));

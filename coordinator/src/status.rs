@@ -7,7 +7,10 @@ use dialmesh_http::dto::{
     Abandonment, AgentCounts, CallCounts, CityMode, CityStatus, GroupMember, GroupStatus, Status,
     TrunkState, TrunkStatus,
 };
-use domain::{CampaignState, Member, MemberRole, RegionId, Trunk, WallTime, status::NodeMode};
+use domain::{
+    CampaignState, Member, MemberRole, RegionId, Trunk, WallTime,
+    status::{NodeMode, NodeStatus},
+};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Abandonment of a city is told over a day; a campaign's over its rule pack's window.
@@ -133,16 +136,13 @@ fn city(
         .filter(|trunk| trunk.node == node.id);
     let trunks = of_city.map(|trunk| {
         let seen = said.trunks.iter().find(|seen| seen.trunk == trunk.id);
+        let health = said.trunk_health.iter().find(|seen| seen.trunk == trunk.id);
         TrunkStatus {
             id: trunk.id,
             name: trunk.name.clone(),
-            state: match seen {
-                _ if !trunk.enabled => TrunkState::Disabled,
-                Some(_) if mode == CityMode::Unreachable => TrunkState::Unknown,
-                Some(seen) if seen.up => TrunkState::Up,
-                Some(_) => TrunkState::Down,
-                None => TrunkState::Unknown,
-            },
+            state: trunk_state(trunk, &said, mode != CityMode::Unreachable),
+            trouble: health.and_then(|seen| Some(seen.trouble?.name().to_owned())),
+            since: health.map(|seen| seen.since.into()),
             in_use: seen.map_or(0, |seen| seen.channels),
             channels: trunk.channels,
         }
@@ -190,4 +190,16 @@ fn city(
             .into(),
         age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
     })
+}
+
+/// How a trunk stands by what its node said; `fresh` tells that it spoke lately.
+pub(crate) fn trunk_state(trunk: &Trunk, said: &NodeStatus, fresh: bool) -> TrunkState {
+    let seen = said.trunks.iter().find(|seen| seen.trunk == trunk.id);
+    match seen {
+        _ if !trunk.enabled => TrunkState::Disabled,
+        Some(_) if !fresh => TrunkState::Unknown,
+        Some(seen) if seen.up => TrunkState::Up,
+        Some(_) => TrunkState::Down,
+        None => TrunkState::Unknown,
+    }
 }

@@ -1,6 +1,10 @@
 //! Trunks and caller IDs.
 
-use crate::backend::{Backend, audit, missing, page, unexpected};
+use crate::{
+    backend::{Backend, audit, missing, page, unexpected},
+    nodes::Heard,
+    status::trunk_state,
+};
 use dialmesh_http::{
     admin::Answer,
     auth::Caller,
@@ -13,22 +17,42 @@ use dialmesh_http::{
 use domain::{PhoneNumber, TrunkId};
 use ledger::{Change, DirectoryReply};
 
+/// As it is shown, with what its node says of it.
+fn shown(backend: &Backend, trunk: &domain::Trunk, manner: &domain::TrunkManner) -> Trunk {
+    let heard = backend.nodes.of(trunk.node);
+    let fresh = heard.as_ref().is_some_and(Heard::is_fresh);
+    let said = heard.map(|heard| heard.status).unwrap_or_default();
+    let health = said.trunk_health.iter().find(|seen| seen.trunk == trunk.id);
+    Trunk::new(trunk, manner).with_health(trunk_state(trunk, &said, fresh), health)
+}
+
 pub(crate) fn list(backend: &Backend, query: &PageQuery) -> Answer<Page<Trunk>> {
     backend.member.directory().read(|directory| {
-        page(directory.trunks().map(|t| (t.id, t)), query).map(|page| page.map(Trunk::from))
+        let all = directory.trunks().map(|trunk| (trunk.id, trunk));
+        let of = |trunk: &domain::Trunk| shown(backend, trunk, &directory.trunk_manner(trunk.id));
+        page(all, query).map(|page| page.map(of))
     })
 }
 
-pub(crate) fn show(backend: &Backend, id: TrunkId) -> Answer<Trunk> {
-    let found = backend
-        .member
-        .directory()
-        .read(|d| d.trunk(id).map(Trunk::from));
+fn known(backend: &Backend, id: TrunkId) -> Answer<(domain::Trunk, domain::TrunkManner)> {
+    let found = (backend.member.directory())
+        .read(|d| d.trunk(id).map(|trunk| (trunk.clone(), d.trunk_manner(id))));
     found.ok_or_else(|| missing("trunk", id))
 }
 
-async fn set(backend: &Backend, trunk: domain::Trunk) -> Answer<Trunk> {
-    match backend.change(Change::SetTrunk { trunk }).await?.reply {
+pub(crate) fn show(backend: &Backend, id: TrunkId) -> Answer<Trunk> {
+    let (trunk, manner) = known(backend, id)?;
+    Ok(shown(backend, &trunk, &manner))
+}
+
+async fn set(
+    backend: &Backend,
+    trunk: domain::Trunk,
+    manner: domain::TrunkManner,
+) -> Answer<Trunk> {
+    let manner = Box::new(manner);
+    let change = Change::SetTrunkAndManner { trunk, manner };
+    match backend.change(change).await?.reply {
         DirectoryReply::Trunk(id) => show(backend, id),
         other => Err(unexpected(&other)),
     }
@@ -36,7 +60,12 @@ async fn set(backend: &Backend, trunk: domain::Trunk) -> Answer<Trunk> {
 
 pub(crate) async fn create(backend: &Backend, by: &Caller, request: TrunkRequest) -> Answer<Trunk> {
     audit(by, "create_trunk", &request.name);
-    set(backend, request.into_domain(TrunkId(0))).await
+    let made = request.into_domain(TrunkId(0)).ok_or_else(|| {
+        let wrong = FieldError::new("/profile".to_owned(), "is not known".to_owned());
+        BackendError::Invalid(vec![wrong])
+    });
+    let (trunk, manner) = made?;
+    set(backend, trunk, manner).await
 }
 
 pub(crate) async fn patch(
@@ -47,10 +76,9 @@ pub(crate) async fn patch(
 ) -> Answer<Trunk> {
     audit(by, "patch_trunk", &id.to_string());
     let _edit = backend.edit.lock().await;
-    let found = backend.member.directory().read(|d| d.trunk(id).cloned());
-    let mut trunk = found.ok_or_else(|| missing("trunk", id))?;
-    patch.apply(&mut trunk);
-    set(backend, trunk).await
+    let (mut trunk, mut manner) = known(backend, id)?;
+    patch.apply(&mut trunk, &mut manner);
+    set(backend, trunk, manner).await
 }
 
 pub(crate) async fn delete(backend: &Backend, by: &Caller, id: TrunkId) -> Answer<()> {

@@ -35,12 +35,14 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         dnc_ages: facts.dnc_ages.clone(),
         clearance: facts.clearance.clone(),
         answering: facts.answering.clone(),
+        manners: facts.manners.clone(),
     }))
 }
 
 fn change(fact: Fact) -> Option<DirectoryChange> {
     Some(match fact {
         Fact::Campaign(campaign) => DirectoryChange::Campaign(Arc::new(*campaign)),
+        Fact::TrunkManner(id, manner) => DirectoryChange::TrunkManner(id, manner),
         Fact::Trunk(trunk) => DirectoryChange::Trunk(trunk),
         Fact::TrunkRemoved(id) => DirectoryChange::TrunkRemoved(id),
         Fact::CallerIds(ids) => DirectoryChange::CallerIds(ids),

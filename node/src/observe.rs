@@ -3,7 +3,7 @@
 use call::Observed as Call;
 use domain::{
     CallRecord, LegStats,
-    status::{NodeMode, NodeStatus},
+    status::{NodeMode, NodeStatus, TrunkTrouble},
 };
 use engine::Observed;
 use service::metrics::{Metrics, MetricsError};
@@ -67,7 +67,18 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
             "dialmesh_share_unknown",
             "1 while a campaign that would dial ahead does not know its share of the budget.",
         ),
-        ("dialmesh_trunk_up", "Whether the trunk answers: 1 or 0."),
+        (
+            "dialmesh_trunk_up",
+            "Whether the trunk takes new calls: 1 or 0.",
+        ),
+        (
+            "dialmesh_trunk_trouble",
+            "1 for why the trunk takes no new calls.",
+        ),
+        (
+            "dialmesh_trunk_failed_over_total",
+            "Calls that failed on the carrier's side and were tried on another trunk, by the trunk they left.",
+        ),
         (
             "dialmesh_node_local_mode",
             "1 while the node does not hear its groups.",
@@ -178,11 +189,30 @@ pub(crate) fn observed(observed: &Observed) {
                 .set(f64::from(u8::from(unknown)));
         }
         Observed::SentLate => metrics::counter!("dialmesh_invites_late_total").increment(1),
-        Observed::TrunkHealth { trunk, up } => {
-            tracing::info!(%trunk, up, "the trunk's health changed");
-            metrics::gauge!("dialmesh_trunk_up", "trunk" => trunk.to_string())
-                .set(f64::from(u8::from(*up)));
+        Observed::TrunkHealth { trunk, trouble } => {
+            match trouble {
+                None => tracing::info!(%trunk, "the trunk takes calls again"),
+                Some(why) => {
+                    tracing::warn!(%trunk, why = why.name(), "the trunk takes no new calls")
+                }
+            }
+            trunk_health(*trunk, *trouble);
         }
+        Observed::FailedOver { trunk } => {
+            metrics::counter!("dialmesh_trunk_failed_over_total", "trunk" => trunk.to_string())
+                .increment(1);
+        }
+    }
+}
+
+fn trunk_health(trunk: domain::TrunkId, trouble: Option<TrunkTrouble>) {
+    let id = trunk.to_string();
+    metrics::gauge!("dialmesh_trunk_up", "trunk" => id.clone())
+        .set(f64::from(u8::from(trouble.is_none())));
+    for why in TrunkTrouble::ALL {
+        let is = f64::from(u8::from(trouble == Some(why)));
+        metrics::gauge!("dialmesh_trunk_trouble", "trunk" => id.clone(), "why" => why.name())
+            .set(is);
     }
 }
 
@@ -209,10 +239,11 @@ pub(crate) fn status(status: &NodeStatus) {
     ] {
         metrics::gauge!("dialmesh_agents", "state" => state).set(f64::from(count));
     }
+    for health in &status.trunk_health {
+        trunk_health(health.trunk, health.trouble);
+    }
     for trunk in &status.trunks {
         let id = trunk.trunk.to_string();
-        metrics::gauge!("dialmesh_trunk_up", "trunk" => id.clone())
-            .set(f64::from(u8::from(trunk.up)));
         metrics::gauge!("dialmesh_trunk_channels", "trunk" => id).set(f64::from(trunk.channels));
     }
 }

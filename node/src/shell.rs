@@ -316,6 +316,17 @@ impl Running {
                     },
                 );
             }
+            TransportEvent::Unsent { flow, bytes } => {
+                self.input(
+                    now,
+                    Input::SipUnsent {
+                        side,
+                        flow,
+                        bytes: &bytes,
+                        congested: false,
+                    },
+                );
+            }
         }
     }
 
@@ -415,7 +426,7 @@ impl Running {
                     self.handle_quietly(now, Input::Sent(attempt));
                 }
                 if let Err(error) = sent {
-                    self.send_failed(side, flow, &error);
+                    self.unsent(side, flow, &bytes, &error);
                 }
             }
             Output::Media(command) => {
@@ -510,14 +521,16 @@ impl Running {
         }
     }
 
-    fn send_failed(&mut self, side: Side, flow: sip::Flow, error: &io::Error) {
+    fn unsent(&mut self, side: Side, flow: sip::Flow, bytes: &[u8], error: &io::Error) {
         tracing::debug!(%flow, %error, "a SIP message was not sent");
+        let congested = error.kind() == io::ErrorKind::WouldBlock;
         self.handle_quietly(
             clock::now(),
-            Input::SipFlowLost {
+            Input::SipUnsent {
                 side,
                 flow,
-                closed: false,
+                bytes,
+                congested,
             },
         );
     }

@@ -92,6 +92,7 @@ pub(crate) fn picture(status: &Status, members: &BTreeMap<String, String>) -> Ve
     let mut cells = vec![headings.map(str::to_owned).to_vec()];
     cells.extend(status.cities.iter().map(city));
     lines.extend(output::grid(cells));
+    lines.extend(trunks(status));
     lines.push(String::new());
     let headings = [
         "GROUP", "LEADER", "TERM", "APPLIED", "VOTERS", "LEARNERS", "MAY LOSE", "BEHIND",
@@ -100,6 +101,26 @@ pub(crate) fn picture(status: &Status, members: &BTreeMap<String, String>) -> Ve
     cells.extend(status.groups.iter().map(|g| group(g, &name)));
     lines.extend(output::grid(cells));
     lines.extend(autopilot(status));
+    lines
+}
+
+/// Trunks that take no new calls, and why; nothing where all do.
+fn trunks(status: &Status) -> Vec<String> {
+    let of_city = |city: &CityStatus| {
+        let name = city.name.clone();
+        let down = city.trunks.iter().filter(|t| t.state == TrunkState::Down);
+        let line = down.map(move |trunk| {
+            let why = trunk.trouble.as_deref().unwrap_or("down");
+            let since = trunk.since.as_ref().map(|at| format!(" since {at}"));
+            let since = since.unwrap_or_default();
+            format!("trunk {} of {name} is out: {why}{since}", trunk.name)
+        });
+        line.collect::<Vec<_>>()
+    };
+    let mut lines: Vec<String> = status.cities.iter().flat_map(of_city).collect();
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
     lines
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use dialmesh_http::dto::{TrunkRequest, Validate};
+use dialmesh_http::dto::{TrunkPatch, TrunkRequest, Validate};
 use serde_json::{Value, json};
 use std::{path::PathBuf, time::Duration};
 
@@ -20,7 +20,7 @@ use std::{path::PathBuf, time::Duration};
 pub(crate) enum Verb {
     /// Make a trunk; it is enabled at once.
     #[command(
-        after_help = "Examples:\n  dialmesh trunk add sz-ct --node shenzhen --address 203.0.113.7:5060 --channels 60 --cps 10\n  dialmesh trunk add sz-cm --node shenzhen --address 203.0.113.9:5060 --transport tcp --username dm01 --password-file sz-cm.password --register --codecs pcma"
+        after_help = "Examples:\n  dialmesh trunk add sz-ct --node shenzhen --address 203.0.113.7:5060 --channels 60 --cps 10\n  dialmesh trunk add sz-cm --node shenzhen --address 203.0.113.9:5060 --transport tcp --username dm01 --password-file sz-cm.password --register --codecs pcma\n  dialmesh trunk add sz-ims --node shenzhen --address 10.20.0.1:5060 --profile china-ims --weight 300\n  dialmesh trunk add ny-tx --node newyork --address 203.0.113.20:5060 --profile telnyx --called '1234{e164}'\n\nNumbers are written by a pattern, --called in Request-URI and To, --shown in From and the identity header:\n  +{e164}         +8675512345678\n  {e164}          8675512345678\n  1234{e164}      12348675512345678 (a technical prefix)\n  {national:86}   75512345678\n  0{national:86}  075512345678\n  {dialed:86}     075512345678, 13800138000, 0014155550134: as dialed in that country\n\nProfiles: generic, china-ims, twilio, telnyx, bandwidth. What is given beside them counts.\nRank and weight: of the trunks whose caller IDs are equally local, those of the lowest rank are used, in the proportion of their weights."
     )]
     Add(Box<Add>),
     /// List the trunks.
@@ -34,7 +34,7 @@ pub(crate) enum Verb {
     },
     /// Change a trunk: only what is given.
     #[command(
-        after_help = "Examples:\n  dialmesh trunk set sz-ct --channels 120 --cps 20\n  dialmesh trunk set sz-cm --username dm02 --password-file new.password"
+        after_help = "Examples:\n  dialmesh trunk set sz-ct --channels 120 --cps 20\n  dialmesh trunk set sz-cm --username dm02 --password-file new.password\n  dialmesh trunk set sz-ct --rank 1 --weight 300\n  dialmesh trunk set sz-ct --called '0{national:86}' --identity preferred"
     )]
     Set(Box<Set>),
     /// Let new calls use a trunk.
@@ -85,21 +85,80 @@ pub(crate) struct Add {
     /// Calls at a time, at most (30 when not given).
     #[arg(long, value_name = "N")]
     channels: Option<u32>,
-    /// New calls a second, at most (5 when not given).
+    /// New calls a second, at most (as the profile says when not given).
     #[arg(long, value_name = "N")]
     cps: Option<u32>,
-    /// Codecs offered, in order (pcmu,pcma when not given).
+    /// Codecs offered, in order (as the profile says when not given).
     #[arg(long, value_delimiter = ',', value_parser = ["pcmu", "pcma"])]
     codecs: Vec<String>,
     /// How the carrier wants numbers: plus_e164 (+8675512345678; the default) or e164 (8675512345678).
     #[arg(long, value_parser = ["plus_e164", "e164"])]
     number_format: Option<String>,
-    /// How often OPTIONS asks whether it lives (30s when not given; 0s for never).
+    /// How often OPTIONS asks whether it lives (as the profile says when not given; 0s for never).
     #[arg(long, value_parser = service::config::parse_duration)]
     options_interval: Option<Duration>,
     /// Lower goes first within a city.
     #[arg(long)]
     rank: Option<u16>,
+    /// What fills in the rest (generic when not given).
+    #[arg(long, value_parser = PROFILES)]
+    profile: Option<String>,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+const PROFILES: [&str; 5] = ["generic", "china-ims", "twilio", "telnyx", "bandwidth"];
+
+/// How a trunk is used.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Manner {
+    /// Its share of the calls among trunks of its rank (100 when never given).
+    #[arg(long, value_name = "N")]
+    weight: Option<u16>,
+    /// How called numbers are written, such as +{e164} or 0{national:86}; empty for --number-format.
+    #[arg(long, value_name = "PATTERN")]
+    called: Option<String>,
+    /// How caller IDs are written; the same.
+    #[arg(long, value_name = "PATTERN")]
+    shown: Option<String>,
+    /// Whether URIs with a number say user=phone.
+    #[arg(long, value_name = "BOOL")]
+    user_phone: Option<bool>,
+    /// The header beside From: P-Asserted-Identity, P-Preferred-Identity or none.
+    #[arg(long, value_parser = ["asserted", "preferred", "none"])]
+    identity: Option<String>,
+    /// The Privacy header.
+    #[arg(long, value_parser = ["unset", "none", "id"])]
+    privacy: Option<String>,
+    /// Session-Expires to ask for (RFC 4028); 0s to ask for none.
+    #[arg(long, value_parser = service::config::parse_duration)]
+    session_expires: Option<Duration>,
+    /// Whether reliable provisional responses (100rel) are offered.
+    #[arg(long, value_name = "BOOL")]
+    reliable: Option<bool>,
+    /// What is done about 3xx: follow goes once to the same number by the same trunk.
+    #[arg(long, value_parser = ["refuse", "follow"])]
+    redirects: Option<String>,
+}
+
+impl Manner {
+    /// What was given; none where nothing was.
+    fn fields(&self) -> Result<Option<Value>> {
+        let mut fields = Fields::default();
+        fields.put("weight", self.weight)?;
+        fields.put("called", self.called.as_ref())?;
+        fields.put("shown", self.shown.as_ref())?;
+        fields.put("user_phone", self.user_phone)?;
+        fields.put("identity", self.identity.as_ref())?;
+        fields.put("privacy", self.privacy.as_ref())?;
+        let expires = self.session_expires.map(|span| span.as_secs());
+        fields.put("session_expires_seconds", expires)?;
+        fields.put("reliable", self.reliable)?;
+        fields.put("redirects", self.redirects.as_ref())?;
+        let given = fields.object();
+        let some = given.as_object().is_some_and(|given| !given.is_empty());
+        Ok(some.then_some(given))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -124,18 +183,24 @@ pub(crate) struct Set {
     /// Lower goes first within a city.
     #[arg(long)]
     rank: Option<u16>,
+    #[command(flatten)]
+    manner: Manner,
 }
 
-const COLUMNS: [(&str, &str); 10] = [
+const COLUMNS: [(&str, &str); 14] = [
     ("name", "/name"),
     ("city", "/node"),
     ("address", "/address"),
     ("transport", "/transport"),
     ("channels", "/channels"),
     ("cps", "/calls_per_second"),
+    ("rank", "/rank"),
+    ("weight", "/manner/weight"),
     ("codecs", "/codecs"),
     ("register", "/register"),
     ("enabled", "/enabled"),
+    ("state", "/state"),
+    ("trouble", "/trouble"),
     ("id", "/id"),
 ];
 
@@ -217,9 +282,17 @@ fn request(args: Add, node: String) -> Result<TrunkRequest> {
         args.options_interval.map(|every| every.as_secs()),
     )?;
     fields.put("rank", args.rank)?;
+    fields.put("profile", args.profile)?;
+    fields.put("manner", args.manner.fields()?)?;
     let request: TrunkRequest = serde_json::from_value(fields.object())?;
+    refuse_wrong(&request)?;
+    Ok(request)
+}
+
+/// What is wrong is said before anything is sent.
+fn refuse_wrong(request: &impl Validate) -> Result<()> {
     match request.validate().first() {
-        None => Ok(request),
+        None => Ok(()),
         Some(wrong) => {
             let field = wrong.pointer.trim_start_matches('/').replace('/', ".");
             Err(Failure::usage(format!("{field} {}", wrong.message)).into())
@@ -237,10 +310,14 @@ fn changes(args: &Set) -> Result<Value> {
     fields.put("channels", args.channels)?;
     fields.put("calls_per_second", args.cps)?;
     fields.put("rank", args.rank)?;
-    match fields.object() {
-        Value::Object(map) if map.is_empty() => Err(nothing("trunk set").into()),
-        changes => Ok(changes),
-    }
+    fields.put("manner", args.manner.fields()?)?;
+    let changes = match fields.object() {
+        Value::Object(map) if map.is_empty() => return Err(nothing("trunk set").into()),
+        changes => changes,
+    };
+    let patch: TrunkPatch = serde_json::from_value(changes.clone())?;
+    refuse_wrong(&patch)?;
+    Ok(changes)
 }
 
 #[cfg(test)]
@@ -265,12 +342,39 @@ mod tests {
 
     #[test]
     fn a_trunk_is_what_was_given_and_defaults() {
-        let trunk = add(&["203.0.113.7:5060", "--codecs", "pcma,pcmu", "--cps", "9"]).unwrap();
+        let made = |more: &[&str]| {
+            let request = add(&[&["203.0.113.7:5060"], more].concat()).unwrap();
+            request.into_domain(domain::TrunkId(1)).unwrap()
+        };
+        let (trunk, manner) = made(&["--codecs", "pcma,pcmu", "--cps", "9"]);
         assert_eq!(
             (trunk.calls_per_second, trunk.channels, trunk.codecs.len()),
             (9, 30, 2)
         );
         assert_eq!(trunk.codecs[0], domain::Codec::Pcma);
+        assert_eq!(manner, domain::TrunkManner::default());
+        let (trunk, manner) = made(&[
+            "--profile",
+            "china-ims",
+            "--weight",
+            "7",
+            "--called",
+            "99#{dialed:86}",
+            "--session-expires",
+            "0s",
+        ]);
+        assert_eq!(trunk.codecs, [domain::Codec::Pcma]);
+        assert_eq!((manner.weight, manner.reliable), (7, true));
+        assert_eq!(manner.called.unwrap().to_string(), "99#{dialed:86}");
+        assert_eq!(
+            (&manner.profile[..], manner.session_expires),
+            ("china-ims", None)
+        );
+    }
+
+    #[test]
+    fn profiles_are_those_of_the_tables() {
+        assert!(domain::PROFILES.iter().map(|p| p.name).eq(PROFILES));
     }
 
     #[test]
@@ -284,6 +388,10 @@ mod tests {
             ["--codecs", "g729"],
             ["--username", "u"],
             ["--register", "--rank"],
+            ["--profile", "nobody"],
+            ["--weight", "0"],
+            ["--called", "{e163}"],
+            ["--session-expires", "89s"],
         ] {
             assert!(
                 add(&[&["203.0.113.7:5060"], &wrong[..]].concat()).is_err(),

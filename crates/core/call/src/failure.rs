@@ -4,75 +4,110 @@
 //! the far network while gateways translate statuses loosely; then the SIP status.
 
 use crate::leg::{Failure, LocalCause};
-use domain::Disposition;
+use domain::Disposition::{
+    self, Busy, CarrierFailure, NoAnswer, OutOfService, PoweredOff, Rejected, TrunkFailure,
+    Unallocated,
+};
 
 /// What a failed leg means. `heard` tells whether 180 or 183 came before: a 408 or a timeout after
 /// ringing is a person who did not answer, before it a dead carrier.
 pub fn disposition(failure: Failure, heard: bool) -> Disposition {
-    let unanswered = if heard {
-        Disposition::NoAnswer
-    } else {
-        Disposition::CarrierFailure
-    };
+    let unanswered = if heard { NoAnswer } else { CarrierFailure };
     match failure.local {
         Some(LocalCause::Unreachable | LocalCause::CredentialsRefused) => {
-            return Disposition::TrunkFailure;
+            return TrunkFailure;
         }
-        Some(LocalCause::MediaRefused) => return Disposition::CarrierFailure,
+        Some(LocalCause::MediaRefused) => return CarrierFailure,
         Some(LocalCause::TimedOut) => return unanswered,
         None => {}
     }
-    if let Some(definite) = by_q850(failure.q850) {
-        return definite;
+    if let Some((_, definite)) = CAUSES.iter().find(|(cause, _)| *cause == failure.q850) {
+        return *definite;
     }
-    match failure.status {
-        404 | 410 | 604 => Disposition::Unallocated,
-        486 | 600 => Disposition::Busy,
-        403 | 433 | 603 | 607 | 608 => Disposition::Rejected,
-        480 => Disposition::NoAnswer,
-        // 487 without our CANCEL: the Expires of the INVITE ran out on the way.
-        408 | 487 => unanswered,
-        401 | 407 => Disposition::TrunkFailure,
-        // 484 and 488 too: the number or offer was malformed for this carrier. That is a setting
-        // to be repaired; calling every such number dead would burn whole lists.
-        _ => Disposition::CarrierFailure,
+    let row = STATUSES
+        .iter()
+        .find(|(status, ..)| *status == failure.status);
+    match row {
+        Some((_, silent, rang)) => {
+            if heard {
+                *rang
+            } else {
+                *silent
+            }
+        }
+        // 3xx, 484, 488 and their like too: the number or offer was malformed for this carrier. That is
+        // a setting to be repaired; calling every such number dead would burn whole lists.
+        None => CarrierFailure,
     }
 }
 
-/// Causes of ITU-T Q.850 that say by themselves what became of the call. Others (16, 31, 127 ...)
-/// say nothing and leave the word to the status.
-fn by_q850(cause: u16) -> Option<Disposition> {
-    Some(match cause {
-        1 | 22 => Disposition::Unallocated,
-        17 => Disposition::Busy,
-        18 | 19 => Disposition::NoAnswer,
-        20 => Disposition::PoweredOff,
-        21 => Disposition::Rejected,
-        27 => Disposition::OutOfService,
-        2 | 3 | 28 | 34 | 38 | 41 | 42 | 44 | 47 => Disposition::CarrierFailure,
-        _ => return None,
-    })
-}
+/// Causes of ITU-T Q.850 that say by themselves what became of the call, in a Reason header (RFC 3326).
+/// Others (16, 31, 127 ...) say nothing and leave the word to the status.
+const CAUSES: [(u16, Disposition); 17] = [
+    (1, Unallocated),     // unallocated number
+    (2, CarrierFailure),  // no route to the transit network
+    (3, CarrierFailure),  // no route to the destination
+    (17, Busy),           // user busy
+    (18, NoAnswer),       // no user responding
+    (19, NoAnswer),       // no answer from the user, alerted
+    (20, PoweredOff),     // subscriber absent
+    (21, Rejected),       // call rejected
+    (22, Unallocated),    // number changed
+    (27, OutOfService),   // destination out of order
+    (28, CarrierFailure), // invalid number format
+    (34, CarrierFailure), // no circuit available
+    (38, CarrierFailure), // network out of order
+    (41, CarrierFailure), // temporary failure
+    (42, CarrierFailure), // congestion
+    (44, CarrierFailure), // channel not available
+    (47, CarrierFailure), // resource unavailable
+];
 
-/// Whether the attempt may be tried once on the next trunk: it failed on the carrier's side before
-/// anything rang, and another carrier may know better.
-pub fn may_fail_over(failure: Failure, heard: bool) -> bool {
-    !heard
-        && matches!(
-            disposition(failure, heard),
-            Disposition::CarrierFailure | Disposition::TrunkFailure
-        )
+/// Final statuses: what each means before anything rang, and after.
+const STATUSES: [(u16, Disposition, Disposition); 16] = [
+    (404, Unallocated, Unallocated),
+    (410, Unallocated, Unallocated),
+    (604, Unallocated, Unallocated),
+    (486, Busy, Busy),
+    (600, Busy, Busy),
+    (403, Rejected, Rejected),
+    (433, Rejected, Rejected),
+    (603, Rejected, Rejected),
+    (607, Rejected, Rejected),
+    (608, Rejected, Rejected),
+    // Not reachable at all, or the far end let it ring long enough.
+    (480, PoweredOff, NoAnswer),
+    (408, CarrierFailure, NoAnswer),
+    // Without our CANCEL: the Expires of the INVITE ran out on the way.
+    (487, CarrierFailure, NoAnswer),
+    (401, TrunkFailure, TrunkFailure),
+    (407, TrunkFailure, TrunkFailure),
+    // Nothing came: our own side says why.
+    (0, CarrierFailure, CarrierFailure),
+];
+
+/// Whether it failed on the carrier's side before anything rang, so that another carrier may know
+/// better. Not so where what we sent was refused (3xx, 484, 488 and their like): that is a setting to
+/// be repaired. Whether another one may be asked within the attempt is another question: only when
+/// this INVITE is over for certain.
+pub fn is_carriers(failure: Failure, heard: bool) -> bool {
+    let failed = matches!(disposition(failure, heard), CarrierFailure | TrunkFailure);
+    let carriers = match failure.local {
+        Some(LocalCause::MediaRefused) => false,
+        Some(_) => true,
+        None => {
+            matches!(failure.q850, 2 | 3 | 34 | 38 | 41 | 42 | 44 | 47)
+                || (failure.q850 != 28 && matches!(failure.status, 401 | 407 | 408 | 500..=599))
+        }
+    };
+    !heard && failed && carriers
 }
 
 /// What a failure means after we gave the attempt up for a reason that asks for `asked`. The
 /// network's word wins only where it is a fact about the person or number that crossed our CANCEL.
 pub fn disposition_after_cancel(failure: Failure, heard: bool, asked: Disposition) -> Disposition {
     match disposition(failure, heard) {
-        known @ (Disposition::Busy
-        | Disposition::Unallocated
-        | Disposition::PoweredOff
-        | Disposition::OutOfService
-        | Disposition::Rejected) => known,
+        known @ (Busy | Unallocated | PoweredOff | OutOfService | Rejected) => known,
         _ => asked,
     }
 }
@@ -91,7 +126,8 @@ mod tests {
             (604, 0, Unallocated, Unallocated),
             (480, 1, Unallocated, Unallocated),
             (480, 20, PoweredOff, PoweredOff),
-            (480, 0, NoAnswer, NoAnswer),
+            (480, 0, PoweredOff, NoAnswer),
+            (480, 16, PoweredOff, NoAnswer),
             (480, 18, NoAnswer, NoAnswer),
             (480, 19, NoAnswer, NoAnswer),
             (480, 27, OutOfService, OutOfService),
@@ -141,6 +177,56 @@ mod tests {
     }
 
     #[test]
+    fn every_row_is_what_the_design_says() {
+        let causes: [(&[u16], Disposition); 7] = [
+            (&[1, 22], Unallocated),
+            (&[17], Busy),
+            (&[18, 19], NoAnswer),
+            (&[20], PoweredOff),
+            (&[21], Rejected),
+            (&[27], OutOfService),
+            (&[2, 3, 28, 34, 38, 41, 42, 44, 47], CarrierFailure),
+        ];
+        let mut rows = 0;
+        for (causes, expected) in causes {
+            for q850 in causes {
+                rows += 1;
+                // Whatever status a gateway put beside it, before ringing and after.
+                for status in [404, 408, 480, 486, 500, 503, 603] {
+                    for heard in [false, true] {
+                        let failure = Failure {
+                            status,
+                            q850: *q850,
+                            local: None,
+                        };
+                        assert_eq!(disposition(failure, heard), expected, "{failure:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(rows, CAUSES.len());
+        for q850 in (1..=127).filter(|q850| CAUSES.iter().all(|(known, _)| known != q850)) {
+            for (status, silent, rang) in STATUSES {
+                let failure = Failure {
+                    status,
+                    q850,
+                    local: None,
+                };
+                assert_eq!(disposition(failure, false), silent, "{failure:?}");
+                assert_eq!(disposition(failure, true), rang, "{failure:?}");
+            }
+        }
+        let known = |status: &u16| STATUSES.iter().any(|(row, ..)| row == status);
+        for status in (300..700).filter(|status| !known(status)) {
+            let failure = Failure {
+                status,
+                ..Failure::default()
+            };
+            assert_eq!(disposition(failure, false), CarrierFailure, "{status}");
+        }
+    }
+
+    #[test]
     fn our_own_side_speaks_first() {
         for (local, silent, rang) in [
             (LocalCause::Unreachable, TrunkFailure, TrunkFailure),
@@ -159,15 +245,48 @@ mod tests {
     }
 
     #[test]
-    fn only_silent_carrier_failures_fail_over() {
+    fn only_what_failed_before_ringing_is_the_carriers() {
         let with = |status| Failure {
             status,
             ..Failure::default()
         };
-        assert!(may_fail_over(with(503), false));
-        assert!(!may_fail_over(with(503), true));
-        assert!(!may_fail_over(with(486), false));
-        assert!(!may_fail_over(with(404), false));
+        for status in [401, 407, 408, 500, 502, 503, 504, 580] {
+            assert!(is_carriers(with(status), false), "{status}");
+            assert!(!is_carriers(with(status), true), "{status}");
+        }
+        for status in [
+            0, 302, 403, 404, 480, 484, 486, 487, 488, 600, 603, 607, 608,
+        ] {
+            assert!(!is_carriers(with(status), false), "{status}");
+        }
+        for (status, q850, may) in [
+            (480, 34, true),
+            (486, 41, true),
+            (603, 38, true),
+            (503, 17, false),
+            (503, 1, false),
+            (503, 28, false),
+            (404, 42, true),
+        ] {
+            let failure = Failure {
+                status,
+                q850,
+                local: None,
+            };
+            assert_eq!(is_carriers(failure, false), may, "{failure:?}");
+        }
+        for (cause, may) in [
+            (LocalCause::TimedOut, true),
+            (LocalCause::Unreachable, true),
+            (LocalCause::CredentialsRefused, true),
+            (LocalCause::MediaRefused, false),
+        ] {
+            let failure = Failure {
+                local: Some(cause),
+                ..Failure::default()
+            };
+            assert_eq!(is_carriers(failure, false), may, "{cause:?}");
+        }
     }
 
     #[test]

@@ -14,9 +14,11 @@ pub mod escrow;
 pub mod id;
 pub mod lead;
 pub mod limits;
+pub mod manner;
 pub mod mesh_clock;
 pub mod phone;
 pub mod prefix;
+pub mod profile;
 pub mod record;
 pub mod region;
 pub mod secret;
@@ -41,9 +43,11 @@ pub use id::{
     SessionId, TrunkId, ZoneId,
 };
 pub use lead::{CallOutcome, LeadProfile, LeasedLead, NewLead};
+pub use manner::{IdentityHeader, NumberShape, NumberShapeError, Privacy, Redirects, TrunkManner};
 pub use mesh_clock::{ClockVerdict, MeshClock};
 pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
 pub use prefix::{Prefix, PrefixError, PrefixMap};
+pub use profile::{PROFILES, TrunkProfile};
 pub use record::{CallRecord, LegStats, Permission, RECORD_VERSION};
 pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};
 pub use secret::Secret;

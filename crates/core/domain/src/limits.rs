@@ -32,6 +32,16 @@ pub const SESSION_LEASES: usize = 20_000;
 pub const CAMPAIGNS: usize = 10_000;
 /// Trunks in the directory.
 pub const TRUNKS: usize = 10_000;
+/// Highest weight of a trunk among those of its rank.
+pub const TRUNK_WEIGHT: u16 = 10_000;
+/// Characters that a trunk writes in front of a number.
+pub const NUMBER_PREFIX: usize = 16;
+/// Shortest Session-Expires (RFC 4028, section 4).
+pub const SESSION_EXPIRES_MIN: Duration = Duration::from_secs(90);
+/// Longest Session-Expires.
+pub const SESSION_EXPIRES_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Longest rest that a carrier's Retry-After can ask of a trunk.
+pub const TRUNK_REST_MAX: Duration = Duration::from_secs(300);
 /// Caller IDs in the directory.
 pub const CALLER_IDS: usize = 1_000_000;
 /// Agents in the directory.

@@ -30,12 +30,62 @@ pub struct SessionStatus {
     pub hopper: u32,
 }
 
+/// Why a trunk takes no new calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrunkTrouble {
+    /// It cannot be used as it is set up: its address is none, or there is no room to watch it.
+    Unusable,
+    /// It does not answer OPTIONS.
+    NoOptions,
+    /// The carrier refuses our REGISTER, or does not answer it.
+    Unregistered,
+    /// The carrier asked to be left alone for a time (503 with Retry-After).
+    RetryAfter,
+    /// Calls failed on the carrier's side, one after the other.
+    Errors,
+    /// INVITEs were left without any answer.
+    Silent,
+    /// Its address cannot be reached.
+    Unreachable,
+    /// Far fewer calls are answered than used to be, on this trunk alone.
+    FewAnswers,
+}
+
+impl TrunkTrouble {
+    /// Every one, in the order in which they are told.
+    pub const ALL: [Self; 8] = [
+        Self::Unusable,
+        Self::NoOptions,
+        Self::Unregistered,
+        Self::RetryAfter,
+        Self::Errors,
+        Self::Silent,
+        Self::Unreachable,
+        Self::FewAnswers,
+    ];
+
+    /// Its name in the API and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unusable => "unusable",
+            Self::NoOptions => "no_options",
+            Self::Unregistered => "unregistered",
+            Self::RetryAfter => "retry_after",
+            Self::Errors => "errors",
+            Self::Silent => "silent",
+            Self::Unreachable => "unreachable",
+            Self::FewAnswers => "few_answers",
+        }
+    }
+}
+
 /// One trunk as its node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrunkStatus {
     /// The trunk.
     pub trunk: TrunkId,
-    /// Answers OPTIONS, or was not asked yet.
+    /// Takes new calls, as far as its health goes.
     pub up: bool,
     /// Calls on it now.
     pub channels: u32,
@@ -43,6 +93,19 @@ pub struct TrunkStatus {
     pub attempts: u64,
     /// Those answered.
     pub answered: u64,
+}
+
+/// Why a trunk is up or not, beside its [`TrunkStatus`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrunkHealth {
+    /// The trunk.
+    pub trunk: TrunkId,
+    /// Why it takes no new calls; none while it does.
+    pub trouble: Option<TrunkTrouble>,
+    /// Since when it is up or not, by the node's clock.
+    pub since: WallTime,
+    /// Its calls that failed on the carrier's side and were tried on another trunk.
+    pub failed_over: u64,
 }
 
 /// Agents of a node by state.
@@ -115,4 +178,6 @@ pub struct NodeStatus {
     pub campaigns: BTreeMap<CampaignId, AttemptCounts>,
     /// Attempts that the last check refused, by rule.
     pub refused: BTreeMap<String, u64>,
+    /// Why its trunks are up or not. Last: a node of the release before does not say it.
+    pub trunk_health: Vec<TrunkHealth>,
 }

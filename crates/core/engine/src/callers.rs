@@ -1,8 +1,11 @@
 //! Trunks and caller IDs: which number to show, by which trunk.
 
-use crate::Engine;
-use domain::{CallerId, Campaign, Now, PhoneNumber, Trunk, TrunkId};
-use numbering::{CallerIdFacts, Locality, choose_caller_id};
+use crate::{
+    Engine, Observed,
+    health::{Health, Room},
+};
+use domain::{CallerId, Campaign, Now, PhoneNumber, Trunk, TrunkId, TrunkManner};
+use numbering::{CallerIdFacts, Locality, Route, choose_caller_id};
 use pacing::RateLimiter;
 use std::collections::BTreeMap;
 
@@ -10,7 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Debug)]
 pub(crate) struct Way {
     pub(crate) rate: RateLimiter,
-    pub(crate) up: bool,
+    pub(crate) health: Health,
     pub(crate) attempts: u64,
     pub(crate) answered: u64,
 }
@@ -28,19 +31,38 @@ impl Engine {
         match self.facts.trunks.get(&id).cloned() {
             None => self.trunk_removed(now, id),
             Some(trunk) => {
-                let up = true;
                 let fresh = || Way {
                     rate: RateLimiter::new(trunk.calls_per_second),
-                    up,
+                    health: Health::new(now.wall),
                     attempts: 0,
                     answered: 0,
                 };
                 let way = self.ways.entry(id).or_insert_with(fresh);
                 way.rate.set_rate(trunk.calls_per_second);
+                way.health.forgive();
                 self.signal_trunk(now, &trunk);
+                self.tell_health(now, id);
             }
         }
         self.signal_peers();
+    }
+
+    /// How a trunk is used; the trunk itself is said next.
+    pub(crate) fn manner_changed(&mut self, id: TrunkId, manner: TrunkManner) {
+        self.facts.set_manner(id, manner);
+        self.candidates_stale = true;
+    }
+
+    /// Tells whether a trunk is used from now on or not any more, if that changed.
+    pub(crate) fn tell_health(&mut self, now: Now, id: TrunkId) {
+        let Some(way) = self.ways.get_mut(&id) else {
+            return;
+        };
+        if way.health.changed(now.wall) {
+            let trouble = way.health.trouble();
+            self.observe(Observed::TrunkHealth { trunk: id, trouble });
+            self.pace_soon(now);
+        }
     }
 
     /// A trunk is gone: its live calls go on, nothing new leaves by it.
@@ -50,6 +72,7 @@ impl Engine {
             .trunks
             .remove(&id)
             .and_then(|trunk| self.trunk_flow(&trunk));
+        self.facts.set_manner(id, TrunkManner::default());
         self.ways.remove(&id);
         self.forget_trunk(now, id, flow);
         self.signal_peers();
@@ -73,12 +96,19 @@ impl Engine {
         self.refresh_candidates();
     }
 
-    /// Those of this node's trunks, with their places looked up once.
+    /// Those of this node's trunks, with their places looked up once; those of one trunk side by side.
     fn refresh_candidates(&mut self) {
-        self.candidates = (self.facts.caller_ids.values())
-            .filter(|id| self.facts.trunks.contains_key(&id.trunk))
-            .map(|id| (id.trunk, CallerIdFacts::new(id.number, id.caps)))
-            .unzip();
+        let own = self.facts.caller_ids.values().filter_map(|id| {
+            let trunk = self.facts.trunks.get(&id.trunk)?;
+            let route = Route {
+                trunk: trunk.id,
+                rank: trunk.rank,
+                weight: self.facts.manner(trunk.id).weight,
+            };
+            Some(CallerIdFacts::new(id.number, id.caps, route))
+        });
+        self.candidates = own.collect();
+        (self.candidates).sort_by_key(|facts| (facts.route.trunk, facts.number));
     }
 
     /// Whether a trunk takes one more call now.
@@ -87,7 +117,7 @@ impl Engine {
             return false;
         };
         trunk.enabled
-            && way.up
+            && way.health.room(now.monotonic) != Room::None
             && self.legs.channels(id) < trunk.channels
             && way.rate.available(now.monotonic) > 0
     }
@@ -96,9 +126,14 @@ impl Engine {
     pub(crate) fn room(&self, now: Now) -> (u32, u32) {
         let usable = (self.facts.trunks.values())
             .filter_map(|trunk| Some((trunk, self.ways.get(&trunk.id)?)))
-            .filter(|(trunk, way)| trunk.enabled && way.up);
+            .filter(|(trunk, _)| trunk.enabled);
         let (channels, calls) = usable.fold((0, 0), |(channels, calls), (trunk, way)| {
             let free = trunk.channels.saturating_sub(self.legs.channels(trunk.id));
+            let free = match way.health.room(now.monotonic) {
+                Room::Any => free,
+                Room::One => free.min(1),
+                Room::None => 0,
+            };
             (
                 channels + free,
                 calls + way.rate.available(now.monotonic).min(free),
@@ -109,37 +144,43 @@ impl Engine {
         (channels.min(ports), calls.min(ports))
     }
 
-    /// The most local caller ID of a trunk that takes a call now; none means do not dial.
+    /// The most local caller ID of a trunk that takes a call now, other than `except`; none means do
+    /// not dial.
     pub(crate) fn choose_caller(
         &mut self,
         now: Now,
         called: &Locality,
         campaign: &Campaign,
+        except: Option<TrunkId>,
     ) -> Option<CallerId> {
         if self.candidates_stale {
             self.candidates_stale = false;
             self.refresh_candidates();
         }
-        for place in 0..self.candidates.1.len() {
-            let (trunk, number) = (self.candidates.0[place], self.candidates.1[place].number);
+        let mut last: Option<(TrunkId, bool)> = None;
+        for place in 0..self.candidates.len() {
+            let CallerIdFacts { number, route, .. } = self.candidates[place];
+            let takes = match last {
+                Some((trunk, takes)) if trunk == route.trunk => takes,
+                _ => except != Some(route.trunk) && self.takes_call(now, route.trunk),
+            };
+            last = Some((route.trunk, takes));
             let (used_today, used_this_hour) = self.permit.caps().counts(number, now.wall);
             let rests = self
                 .facts
                 .caller_ids
                 .get(&number)
                 .is_none_or(|id| id.resting);
-            let resting = rests || !self.takes_call(now, trunk);
-            let facts = &mut self.candidates.1[place];
+            let facts = &mut self.candidates[place];
             facts.used_today = used_today;
             facts.used_this_hour = used_this_hour;
-            facts.resting = resting;
+            facts.resting = rests || !takes;
         }
         let any_city = campaign.any_city_caller_id;
-        let choice =
-            choose_caller_id(&self.candidates.1, called, any_city, &mut self.caller_draws)?;
+        let choice = choose_caller_id(&self.candidates, called, any_city, &mut self.caller_draws)?;
         self.facts
             .caller_ids
-            .get(&self.candidates.1[choice.index].number)
+            .get(&self.candidates[choice.index].number)
             .copied()
     }
 }

@@ -46,8 +46,8 @@ pub struct Engine {
     pub(crate) hoppers: Hoppers,
     pub(crate) paces: BTreeMap<CampaignId, Pace>,
     pub(crate) ways: Ways,
-    /// Caller IDs of this node's trunks: the trunk, and what choosing needs.
-    pub(crate) candidates: (Vec<TrunkId>, Vec<CallerIdFacts>),
+    /// Caller IDs of this node's trunks, those of one trunk side by side.
+    pub(crate) candidates: Vec<CallerIdFacts>,
     pub(crate) candidates_stale: bool,
     /// Phones of an earlier run whose agents the directory did not name yet, by login.
     pub(crate) phones: BTreeMap<String, PhoneAddress>,
@@ -113,7 +113,7 @@ impl Engine {
             hoppers: Hoppers::default(),
             paces: BTreeMap::new(),
             ways: Ways::new(),
-            candidates: (Vec::new(), Vec::new()),
+            candidates: Vec::new(),
             candidates_stale: false,
             phones: BTreeMap::new(),
             caller_draws: seed.stream("caller-id"),
@@ -145,6 +145,9 @@ impl Engine {
     pub fn handle(&mut self, now: Now, input: Input<'_>) -> Result<(), Rejected> {
         match input {
             Input::Sip { side, flow, bytes } => {
+                if side == Side::Trunks {
+                    self.word_from(now, flow);
+                }
                 self.sip_input(now, side, sip::Input::Received { flow, bytes });
             }
             Input::SipFlowLost {
@@ -160,6 +163,19 @@ impl Engine {
                 closed: false,
             } => {
                 self.sip_input(now, side, sip::Input::SendFailed { flow });
+            }
+            Input::SipUnsent {
+                side,
+                flow,
+                bytes,
+                congested,
+            } => {
+                let unsent = sip::Input::Unsent {
+                    flow,
+                    bytes,
+                    congested,
+                };
+                self.sip_input(now, side, unsent);
             }
             Input::Media(event) => self.media_event(now, event),
             Input::Directory { index, changes } => self.directory(now, index, changes),
@@ -268,6 +284,7 @@ impl Engine {
                 TimerName::Pace => self.pace(now),
                 TimerName::Escrow => self.look_at_escrow(now),
                 TimerName::Record(attempt) => self.give_up_figures(attempt),
+                TimerName::Unheard(attempt) => self.unheard(now, attempt),
                 TimerName::Permit | TimerName::Trunks | TimerName::Agents | TimerName::Calls => {}
             }
         }
@@ -355,6 +372,7 @@ impl Engine {
     fn directory_change(&mut self, now: Now, index: u64, change: DirectoryChange) {
         match change {
             DirectoryChange::Campaign(campaign) => self.campaign_changed(now, campaign),
+            DirectoryChange::TrunkManner(id, manner) => self.manner_changed(id, *manner),
             DirectoryChange::Trunk(trunk) => self.trunk_changed(now, *trunk),
             DirectoryChange::TrunkRemoved(id) => self.trunk_removed(now, id),
             DirectoryChange::CallerIds(ids) => self.caller_ids_changed(ids),
@@ -395,8 +413,10 @@ impl Engine {
             dnc_ages,
             clearance,
             answering,
+            manners,
         } = copy;
         self.facts.reset_answering(answering);
+        self.facts.set_manners(manners);
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())
             .filter(|id| !trunks.iter().any(|trunk| trunk.id == *id))
             .collect();

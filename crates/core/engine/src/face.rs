@@ -7,7 +7,7 @@ use domain::{
     AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallerId,
     Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry, DncListAge, DncScope, EscrowGrant,
     Instant, LeadId, LeasedLead, MemberId, PhoneNumber, RegionId, SessionId, Trunk, TrunkId,
-    WallTime,
+    TrunkManner, WallTime, status::TrunkTrouble,
 };
 use media::{MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
@@ -57,6 +57,8 @@ pub struct EngineConfig {
 pub enum DirectoryChange {
     /// A campaign as it is now.
     Campaign(Arc<Campaign>),
+    /// How a trunk is used; said before the trunk.
+    TrunkManner(TrunkId, Box<TrunkManner>),
     /// A trunk as it is now.
     Trunk(Box<Trunk>),
     /// A trunk that is gone.
@@ -109,6 +111,17 @@ pub enum Input<'a> {
         flow: sip::Flow,
         /// The stream is gone; otherwise only what was sent last is.
         closed: bool,
+    },
+    /// A SIP message of ours reached nobody: it never left, or came back as undeliverable.
+    SipUnsent {
+        /// Which user agent's.
+        side: Side,
+        /// Where it was to go.
+        flow: sip::Flow,
+        /// The message, or as much of its beginning as is known.
+        bytes: &'a [u8],
+        /// There was no room for it, which says nothing of the far end.
+        congested: bool,
     },
     /// The relay said something.
     Media(MediaEvent),
@@ -379,12 +392,17 @@ pub enum Observed {
         /// What it would like to hold; 0 where it dials one line for each agent anyway.
         want: u32,
     },
-    /// A trunk's health changed.
+    /// A trunk is used again, or not any more.
     TrunkHealth {
         /// Which.
         trunk: TrunkId,
-        /// Answers.
-        up: bool,
+        /// Why not; none while it is.
+        trouble: Option<TrunkTrouble>,
+    },
+    /// A call failed on the carrier's side and was tried on another trunk.
+    FailedOver {
+        /// The trunk that it left.
+        trunk: TrunkId,
     },
 }
 
@@ -399,6 +417,8 @@ pub enum TimerName {
     Escrow,
     /// A closed attempt whose media figures did not come.
     Record(AttemptId),
+    /// An INVITE that no word came for.
+    Unheard(AttemptId),
     /// Of the trunks' user agent.
     Trunks,
     /// Of the agents' user agent.

@@ -3,7 +3,7 @@
 use call::Account;
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, ClearanceFact,
-    DncBaseId, DncEntry, DncListAge, MemberId, PhoneNumber, Trunk, TrunkId, limits,
+    DncBaseId, DncEntry, DncListAge, MemberId, PhoneNumber, Trunk, TrunkId, TrunkManner, limits,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -28,6 +28,8 @@ pub struct DirectoryCopy {
     pub clearance: Vec<ClearanceFact>,
     /// What campaigns do about answering machines, those that do anything.
     pub answering: Vec<(CampaignId, AnsweringMachines)>,
+    /// How trunks are used, where it is not the default.
+    pub manners: Vec<(TrunkId, TrunkManner)>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.
@@ -35,6 +37,7 @@ pub struct DirectoryCopy {
 pub(crate) struct Facts {
     pub(crate) campaigns: BTreeMap<CampaignId, Arc<Campaign>>,
     pub(crate) trunks: BTreeMap<TrunkId, Trunk>,
+    manners: BTreeMap<TrunkId, Arc<TrunkManner>>,
     pub(crate) caller_ids: BTreeMap<PhoneNumber, CallerId>,
     pub(crate) agents: BTreeMap<AgentId, AgentAccount>,
     pub(crate) logins: BTreeMap<String, AgentId>,
@@ -69,6 +72,28 @@ impl Facts {
     /// What all campaigns do about them; those that are not named do nothing.
     pub(crate) fn reset_answering(&mut self, all: Vec<(CampaignId, AnsweringMachines)>) {
         self.answering = all.into_iter().collect();
+    }
+
+    /// How a trunk is used.
+    pub(crate) fn manner(&self, id: TrunkId) -> Arc<TrunkManner> {
+        self.manners.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Takes in how one trunk is used.
+    pub(crate) fn set_manner(&mut self, id: TrunkId, manner: TrunkManner) {
+        if manner == TrunkManner::default() {
+            self.manners.remove(&id);
+        } else {
+            self.manners.insert(id, Arc::new(manner));
+        }
+    }
+
+    /// Takes in how all trunks are used.
+    pub(crate) fn set_manners(&mut self, manners: Vec<(TrunkId, TrunkManner)>) {
+        self.manners.clear();
+        for (id, manner) in manners {
+            self.set_manner(id, manner);
+        }
     }
 
     /// Takes a trunk in if it is this node's, out if it was and is no more.

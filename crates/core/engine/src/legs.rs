@@ -1,6 +1,6 @@
 //! The legs of a node: which SIP call and which media port belong to which leg.
 
-use domain::{AgentId, AttemptId, LegId, LegStats, TrunkId};
+use domain::{AgentId, AttemptId, Instant, LegId, LegStats, TrunkId};
 use std::collections::BTreeMap;
 
 /// Whose a leg is.
@@ -10,6 +10,21 @@ pub(crate) enum Owner {
     Person { attempt: AttemptId, trunk: TrunkId },
     /// An agent's phone.
     Agent(AgentId),
+}
+
+/// How far a person's leg came, as its trunk tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    /// When its INVITE was made.
+    pub(crate) sent_at: Instant,
+    /// Any response came.
+    pub(crate) heard: bool,
+    /// More than 100 came.
+    pub(crate) rang: bool,
+    /// It was without a word for too long already.
+    pub(crate) doubted: bool,
+    /// The trunk that it was tried on before.
+    pub(crate) before: Option<TrunkId>,
 }
 
 /// One leg.
@@ -27,6 +42,7 @@ pub(crate) struct Leg {
     pub(crate) ended: bool,
     /// The relay was told to close it.
     pub(crate) closing: bool,
+    pub(crate) progress: Progress,
 }
 
 /// All legs.
@@ -74,6 +90,35 @@ impl Legs {
     /// The leg of an attempt whose SIP is not over.
     pub(crate) fn of_attempt(&self, attempt: AttemptId) -> Option<LegId> {
         self.persons.get(&attempt).copied()
+    }
+
+    /// A person's leg goes on by another trunk, with another call: what it was before is let go.
+    pub(crate) fn move_to(
+        &mut self,
+        id: LegId,
+        trunk: TrunkId,
+        call: sip::CallHandle,
+        local: sip::sdp::LocalMedia,
+        progress: Progress,
+    ) {
+        let Some(leg) = self.legs.get_mut(&id).filter(|leg| !leg.ended) else {
+            return;
+        };
+        let Owner::Person {
+            attempt,
+            trunk: before,
+        } = leg.owner
+        else {
+            return;
+        };
+        self.trunk_calls.remove(&leg.call);
+        self.trunk_calls.insert(call, id);
+        (leg.call, leg.local, leg.progress) = (call, local, progress);
+        leg.owner = Owner::Person { attempt, trunk };
+        if let Some(channels) = self.channels.get_mut(&before) {
+            *channels = channels.saturating_sub(1);
+        }
+        *self.channels.entry(trunk).or_default() += 1;
     }
 
     /// SIP is over: the trunk's channel is free again.

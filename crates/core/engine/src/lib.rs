@@ -11,10 +11,12 @@
 mod bases;
 mod callers;
 mod clearance;
+mod dialing;
 mod engine;
 mod escrow;
 mod face;
 mod facts;
+mod health;
 mod hopper;
 mod learning;
 mod legs;

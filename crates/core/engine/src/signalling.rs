@@ -1,18 +1,18 @@
 //! Between the call center's legs and SIP and RTP: every SIP word of the engine stands here.
 
 use crate::{
-    Engine, Observed, Output, Side,
-    legs::{Leg, Owner},
+    Engine, Output, Side,
+    legs::{Leg, Owner, Progress},
 };
 use bytes::Bytes;
 use call::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
 use domain::{
-    AgentId, AttemptId, CallerId, Campaign, LegId, Now, NumberFormat, PhoneNumber, Trunk,
-    answering::Heard,
+    AgentId, AttemptId, CallerId, Campaign, IdentityHeader, LegId, Now, NumberShape, PhoneNumber,
+    Redirects, Trunk, TrunkManner, answering::Heard,
 };
 use media::{MediaCommand, MediaEvent, Port};
 use sip::{
-    CallHandle, Flow, Invite, SipEvent,
+    CallHandle, Flow, Invite, RegistrationState, SipEvent,
     digest::Credentials,
     sdp::{Agreed, Direction, LocalMedia},
 };
@@ -61,12 +61,12 @@ impl Engine {
     }
 
     /// Our side of a leg's session.
-    pub(crate) fn local_media(&mut self, port: Port, codecs: Vec<domain::Codec>) -> LocalMedia {
+    pub(crate) fn local_media(&mut self, port: u16, codecs: Vec<domain::Codec>) -> LocalMedia {
         self.sdp_sessions += 1;
         LocalMedia {
             session_id: self.sdp_sessions,
             version: 1,
-            address: SocketAddr::new(self.config.media_address, port.number()),
+            address: SocketAddr::new(self.config.media_address, port),
             codecs,
             dtmf_payload: TELEPHONE_EVENT,
             direction: Direction::SendRecv,
@@ -83,33 +83,39 @@ impl Engine {
         campaign: &Campaign,
         grant: &permit::Grant,
     ) -> Invite {
+        let manner = self.facts.manner(trunk.id);
         let domain = if trunk.domain.is_empty() {
             &trunk.address
         } else {
             &trunk.domain
         };
-        let uri =
-            |number: PhoneNumber| format!("sip:{}@{domain}", written(number, trunk.number_format));
-        let shown = uri(caller.number);
+        let shape = |given: &Option<NumberShape>| {
+            given.clone().unwrap_or_else(|| trunk.number_format.into())
+        };
+        let called = user_of(&shape(&manner.called), number);
+        let shown = user_of(&shape(&manner.shown), caller.number);
+        let phone = if manner.user_phone { ";user=phone" } else { "" };
+        let called = format!("sip:{called}@{domain}{phone}");
+        let from = format!("sip:{shown}@{domain}{phone}");
+        let asserted = manner.identity == IdentityHeader::Asserted;
         Invite {
             flow: self
                 .trunk_flow(trunk)
                 .expect("a trunk without an address takes no call"),
-            request_uri: uri(number),
-            from: sip::Address::new(shown.clone()),
-            to: sip::Address::new(uri(number)),
-            contact_user: written(caller.number, trunk.number_format),
-            p_asserted_identity: Some(shown),
-            // For the carrier's records, and for a border controller that refuses older sessions.
-            headers: vec![
-                ("X-Dialmesh-Attempt".to_owned(), grant.attempt.to_string()),
-                ("X-Dialmesh-Session".to_owned(), grant.session.to_string()),
-            ],
+            request_uri: called.clone(),
+            from: sip::Address::new(from.clone()),
+            to: sip::Address::new(called),
+            contact_user: shown,
+            p_asserted_identity: asserted.then(|| from.clone()),
+            headers: trunk_headers(&manner, &from, grant),
             body: Bytes::from(local.offer()),
             credentials: credentials(trunk),
             // The call center cancels at the ring limit; this is the net below it.
             expires: Some(campaign.ring_limit + Duration::from_secs(10)),
             valid_until: Some(grant.valid_until),
+            session_expires: manner.session_expires,
+            reliable: manner.reliable,
+            follow_redirect: manner.redirects == Redirects::Follow,
         }
     }
 
@@ -126,6 +132,9 @@ impl Engine {
     /// OPTIONS and REGISTER as the trunk wants them.
     pub(crate) fn signal_trunk(&mut self, now: Now, trunk: &Trunk) {
         let Some(flow) = self.trunk_flow(trunk) else {
+            if let Some(way) = self.ways.get_mut(&trunk.id) {
+                way.health.unusable = true;
+            }
             return;
         };
         let interval = if trunk.enabled {
@@ -144,7 +153,9 @@ impl Engine {
         };
         if let Some(way) = self.ways.get_mut(&trunk.id) {
             // A trunk that cannot be watched or registered as asked takes no call.
-            way.up &= watched && registered;
+            way.health.unusable = !(watched && registered);
+            way.health.no_options &= !interval.is_zero();
+            way.health.unregistered &= trunk.register;
         }
         self.drain_ua(now, Side::Trunks);
     }
@@ -187,7 +198,10 @@ impl Engine {
         let Some(port) = self.ports.take(now.monotonic) else {
             return self.tell_leg(now, leg, lost);
         };
-        let local = self.local_media(port, vec![domain::Codec::Pcma, domain::Codec::Pcmu]);
+        let local = self.local_media(
+            port.number(),
+            vec![domain::Codec::Pcma, domain::Codec::Pcmu],
+        );
         let host = self.config.agent_address;
         let invite = Invite {
             flow,
@@ -204,6 +218,9 @@ impl Engine {
             credentials: None,
             expires: None,
             valid_until: None,
+            session_expires: None,
+            reliable: false,
+            follow_redirect: false,
         };
         match self.agent_ua.invite(now, invite) {
             Ok(call) => {
@@ -219,6 +236,7 @@ impl Engine {
                         answered: false,
                         ended: false,
                         closing: false,
+                        progress: Progress::default(),
                     },
                 );
                 self.drain_ua(now, Side::Agents);
@@ -334,15 +352,17 @@ impl Engine {
             SipEvent::Provisional {
                 call, status, body, ..
             } => {
+                let Some(leg) = self.legs.of_call(side, call) else {
+                    return;
+                };
+                self.word_of_trunk(now, leg, status != 100);
                 let word = match (status, body.is_empty()) {
                     (100, _) => return,
                     (_, false) => LegEvent::EarlyMedia,
                     _ => LegEvent::Ringing,
                 };
-                if let Some(leg) = self.legs.of_call(side, call) {
-                    self.hear_early_media(leg, &body);
-                    self.tell_leg(now, leg, word);
-                }
+                self.hear_early_media(leg, &body);
+                self.tell_leg(now, leg, word);
             }
             SipEvent::Answered { call, body } => self.answered(now, side, call, &body),
             SipEvent::Failed {
@@ -350,25 +370,30 @@ impl Engine {
                 status,
                 q850,
                 local,
+                retry_after,
                 ..
             } => {
+                let refused = local.is_none() && matches!(status, 401 | 407);
                 let failure = Failure {
                     status: if local.is_some() { 0 } else { status },
                     q850: q850.unwrap_or(0),
-                    local: local.map(local_cause),
+                    local: match local {
+                        None if refused => Some(LocalCause::CredentialsRefused),
+                        local => local.map(local_cause),
+                    },
                 };
-                let refused = local.is_none() && matches!(status, 401 | 407);
-                let failure = if refused {
-                    Failure {
-                        local: Some(LocalCause::CredentialsRefused),
-                        ..failure
-                    }
-                } else {
-                    failure
+                let Some(leg) = self.legs.of_call(side, call) else {
+                    return;
                 };
+                if self.trunk_failed(now, leg, failure, local, retry_after) {
+                    return;
+                }
                 self.leg_ended(now, side, call, LegEvent::Failed(failure));
             }
             SipEvent::Cancelled { call, .. } => {
+                if let Some(leg) = self.legs.of_call(side, call) {
+                    self.trunk_undecided(now, leg);
+                }
                 let failure = Failure {
                     status: 487,
                     ..Failure::default()
@@ -395,8 +420,23 @@ impl Engine {
             }
             SipEvent::TrunkHealth { id, up } => {
                 if let Some(way) = self.ways.get_mut(&id) {
-                    way.up = up;
-                    self.observe(Observed::TrunkHealth { trunk: id, up });
+                    way.health.no_options = !up;
+                    if up {
+                        way.health.heard(now.monotonic);
+                    }
+                    self.tell_health(now, id);
+                }
+            }
+            SipEvent::CarrierRegistration { id, state, .. } => {
+                if let Some(way) = self.ways.get_mut(&id) {
+                    match state {
+                        RegistrationState::Failed => way.health.unregistered = true,
+                        RegistrationState::Registered | RegistrationState::Unregistered => {
+                            way.health.unregistered = false;
+                        }
+                        _ => {}
+                    }
+                    self.tell_health(now, id);
                 }
             }
             SipEvent::Registered {
@@ -408,7 +448,7 @@ impl Engine {
                 login: user,
                 phone: None,
             }),
-            SipEvent::Acknowledged { .. } | SipEvent::CarrierRegistration { .. } => {}
+            SipEvent::Acknowledged { .. } => {}
         }
     }
 
@@ -437,12 +477,9 @@ impl Engine {
         found.answered = true;
         let symmetric = matches!(found.owner, Owner::Agent(_));
         let listened = found.listened;
-        if let Owner::Person { trunk, .. } = found.owner
-            && let Some(way) = self.ways.get_mut(&trunk)
-        {
-            way.answered += 1;
-        }
-        match found.local.read_answer(body) {
+        let agreed = found.local.read_answer(body);
+        self.trunk_answered(now, leg);
+        match agreed {
             Ok(agreed) => {
                 self.set_remote(leg, &agreed, symmetric);
                 if listened {
@@ -590,13 +627,30 @@ fn side_and_call(leg: &Leg) -> (Side, CallHandle) {
     (side, leg.call)
 }
 
-/// A number as the carrier wants it. In full: it goes to the carrier.
-fn written(number: PhoneNumber, format: NumberFormat) -> String {
-    let plus = number.reveal();
-    match format {
-        NumberFormat::PlusE164 => plus,
-        NumberFormat::E164 => plus[1..].to_owned(),
+/// A number as the user part of a URI, in full: it goes to the carrier. `#` has no place there as it is
+/// (RFC 3261 section 25.1).
+fn user_of(shape: &NumberShape, number: PhoneNumber) -> String {
+    shape.write(number).replace('#', "%23")
+}
+
+/// What a trunk wants to be told beside the INVITE's own headers.
+fn trunk_headers(
+    manner: &TrunkManner,
+    shown: &str,
+    grant: &permit::Grant,
+) -> Vec<(String, String)> {
+    // For the carrier's records, and for a border controller that refuses older sessions.
+    let mut headers = vec![
+        ("X-Dialmesh-Attempt".to_owned(), grant.attempt.to_string()),
+        ("X-Dialmesh-Session".to_owned(), grant.session.to_string()),
+    ];
+    if manner.identity == IdentityHeader::Preferred {
+        headers.push(("P-Preferred-Identity".to_owned(), format!("<{shown}>")));
     }
+    if let Some(privacy) = manner.privacy {
+        headers.push(("Privacy".to_owned(), privacy.token().to_owned()));
+    }
+    headers
 }
 
 pub(crate) fn credentials(trunk: &Trunk) -> Option<Credentials> {
@@ -627,8 +681,10 @@ fn registration(trunk: &Trunk, flow: Flow) -> sip::Registration {
 fn local_cause(cause: sip::LocalCause) -> LocalCause {
     match cause {
         sip::LocalCause::Timeout => LocalCause::TimedOut,
-        sip::LocalCause::Transport | sip::LocalCause::Expired | sip::LocalCause::Overload => {
-            LocalCause::Unreachable
-        }
+        sip::LocalCause::Transport
+        | sip::LocalCause::Unsent
+        | sip::LocalCause::Congested
+        | sip::LocalCause::Expired
+        | sip::LocalCause::Overload => LocalCause::Unreachable,
     }
 }

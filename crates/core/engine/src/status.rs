@@ -5,7 +5,8 @@ use call::{AttemptEnd, AttemptState};
 use domain::{
     AgentState, CampaignId, Disposition, Now, WallTime,
     status::{
-        AgentCounts, AttemptCounts, LineCounts, NodeMode, NodeStatus, SessionStatus, TrunkStatus,
+        AgentCounts, AttemptCounts, LineCounts, NodeMode, NodeStatus, SessionStatus, TrunkHealth,
+        TrunkStatus,
     },
 };
 
@@ -105,12 +106,19 @@ impl Engine {
         let sessions = sessions.collect();
         let trunks = self.ways.iter().map(|(id, way)| TrunkStatus {
             trunk: *id,
-            up: way.up,
+            up: way.health.trouble().is_none(),
             channels: self.legs.channels(*id),
             attempts: way.attempts,
             answered: way.answered,
         });
         let trunks = trunks.collect();
+        let trunk_health = self.ways.iter().map(|(id, way)| TrunkHealth {
+            trunk: *id,
+            trouble: way.health.trouble(),
+            since: way.health.since(),
+            failed_over: way.health.failed_over,
+        });
+        let trunk_health = trunk_health.collect();
         let fresh = self
             .permit
             .freshness()
@@ -136,6 +144,7 @@ impl Engine {
                 .iter()
                 .map(|(rule, n)| ((*rule).to_owned(), *n))
                 .collect(),
+            trunk_health,
         }
     }
 }

@@ -580,6 +580,7 @@ fn directory() -> DirectoryCopy {
         dnc_ages: Vec::new(),
         clearance: Vec::new(),
         answering: Vec::new(),
+        manners: Vec::new(),
     }
 }
 

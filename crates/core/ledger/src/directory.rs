@@ -15,6 +15,7 @@ mod fleet;
 mod homes;
 mod layout;
 mod people;
+mod trunks;
 mod words;
 mod work;
 
@@ -46,7 +47,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 6,
+    version: 7,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -119,6 +120,8 @@ pub struct Directory {
     /// What campaigns do about answering machines, those that do anything. Since version 6; read as
     /// none from earlier ones.
     answering: BTreeMap<CampaignId, AnsweringMachines>,
+    /// How trunks are used. Since version 7; read as the default from earlier ones.
+    manners: trunks::MannerBook,
 }
 
 impl Directory {
@@ -337,6 +340,9 @@ impl Directory {
             dnc_ages: self.dnc_ages(),
             clearance: self.clearance_facts().collect(),
             answering: self.answering.iter().map(|(id, m)| (*id, *m)).collect(),
+            manners: (self.manners.all())
+                .map(|(id, manner)| (id, manner.clone()))
+                .collect(),
         }
     }
 
@@ -443,6 +449,9 @@ impl Directory {
             Change::SetAnsweringMachines { campaign, machines } => {
                 self.set_answering_machines(campaign, machines, facts)
             }
+            Change::SetTrunkAndManner { trunk, manner } => {
+                self.set_trunk_and_manner(trunk, *manner, facts)
+            }
         }
     }
 }
@@ -510,8 +519,10 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // How trunks are used.
+        let seven = &trunks::MannerBook::EMPTY[..];
         // What campaigns do about answering machines.
-        let six = &[0][..];
+        let six = [&[0][..], seven].concat();
         // Withdrawn consents and how far consents were looked at, the history of bases, home maps, lists
         // that are pulled, patterns of scopes and lifts.
         let five = [
@@ -520,7 +531,7 @@ impl Replicated for Directory {
             &homes::Homes::EMPTY,
             &dnc_lists::DncListBook::EMPTY,
             &exceptions::ExceptionBook::EMPTY,
-            six,
+            &six,
         ]
         .concat();
         // Version 4 ends with the budgets.
@@ -530,7 +541,8 @@ impl Replicated for Directory {
             Some(2) => [&[0, 0], &later[..]].concat(),
             Some(3) => later,
             Some(4) => five,
-            Some(5) => six.to_vec(),
+            Some(5) => six,
+            Some(6) => seven.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

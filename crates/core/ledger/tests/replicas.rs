@@ -650,14 +650,15 @@ fn directory_snapshots_keep_their_bytes() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v6.bin", &bytes);
+    golden("directory-v7.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 5] = [
+    let earlier: [&[u8]; 6] = [
         include_bytes!("../testdata/directory-v1.bin"),
         include_bytes!("../testdata/directory-v2.bin"),
         include_bytes!("../testdata/directory-v3.bin"),
         include_bytes!("../testdata/directory-v4.bin"),
         include_bytes!("../testdata/directory-v5.bin"),
+        include_bytes!("../testdata/directory-v6.bin"),
     ];
     for bytes in earlier {
         let earlier = Directory::restore(bytes).expect("versions before are read");
@@ -763,8 +764,10 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
     let context = ApplyContext { index, wall: at };
     directory.apply(context, listen.into(), &mut Vec::new());
     let bytes = directory.snapshot();
-    golden("directory-v6-clearance.bin", &bytes);
+    golden("directory-v7-clearance.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
+    let earlier = include_bytes!("../testdata/directory-v6-clearance.bin");
+    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
 }
 
 #[test]
@@ -849,10 +852,15 @@ fn lists_keep_their_bytes_in_snapshots() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v6-lists.bin", &bytes);
+    golden("directory-v7-lists.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier = include_bytes!("../testdata/directory-v5-lists.bin");
-    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
+    let earlier: [&[u8]; 2] = [
+        include_bytes!("../testdata/directory-v5-lists.bin"),
+        include_bytes!("../testdata/directory-v6-lists.bin"),
+    ];
+    for bytes in earlier {
+        assert!(Directory::restore(bytes).expect("versions before are read") == directory);
+    }
     // The region that hears of all of it.
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {
@@ -862,4 +870,76 @@ fn lists_keep_their_bytes_in_snapshots() {
     let bytes = region.snapshot();
     golden("region-v4-scopes.bin", &bytes);
     assert!(RegionLedger::restore(&bytes).unwrap() == region);
+}
+
+#[test]
+fn how_trunks_are_used_keeps_its_bytes_in_snapshots() {
+    let member = |name: &str| NewMember {
+        name: name.into(),
+        mesh_address: "192.0.2.1:7000".into(),
+        http_address: "http://192.0.2.1:8080".into(),
+    };
+    let trunk = Trunk {
+        id: TrunkId(0),
+        name: "sz-ct".into(),
+        node: MemberId(2),
+        transport: SipTransport::Tcp,
+        address: "192.0.2.7:5060".into(),
+        domain: String::new(),
+        auth: None,
+        register: false,
+        channels: 30,
+        calls_per_second: 5,
+        number_format: NumberFormat::PlusE164,
+        codecs: vec![Codec::Pcma],
+        options_interval: Duration::from_secs(30),
+        enabled: true,
+        rank: 3,
+    };
+    let manner = TrunkManner {
+        profile: "china-ims".into(),
+        weight: 300,
+        called: Some("99#{dialed:86}".parse().expect("a shape")),
+        shown: Some("0{national:86}".parse().expect("a shape")),
+        user_phone: true,
+        identity: IdentityHeader::Preferred,
+        privacy: Some(Privacy::Id),
+        session_expires: Some(Duration::from_secs(1_800)),
+        reliable: true,
+        redirects: Redirects::Follow,
+    };
+    let changes = [
+        Change::Found {
+            mesh: MeshId(7),
+            member: member("hub"),
+        },
+        Change::SetRegion {
+            id: None,
+            name: "south".into(),
+        },
+        Change::AddJoinToken {
+            hash: [1; 32],
+            role: MemberRole::Node,
+            region: Some(REGION),
+            expires_at: WallTime::from_millis(NOON + 1000),
+        },
+        Change::Join {
+            hash: [1; 32],
+            member: member("shenzhen"),
+        },
+        Change::SetTrunkAndManner {
+            trunk,
+            manner: Box::new(manner),
+        },
+    ];
+    let mut directory = Directory::default();
+    for (change, index) in changes.into_iter().zip(1..) {
+        let wall = WallTime::from_millis(NOON);
+        let context = ApplyContext { index, wall };
+        let reply = directory.apply(context, change.into(), &mut Vec::new());
+        assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
+    }
+    let bytes = directory.snapshot();
+    golden("directory-v7-trunks.bin", &bytes);
+    assert!(Directory::restore(&bytes).unwrap() == directory);
 }

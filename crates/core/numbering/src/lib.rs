@@ -20,4 +20,4 @@ mod tables;
 pub use home::home_region;
 pub use locality::{Locality, data_version, locality};
 pub use parse::{ParseError, parse};
-pub use presence::{CallerIdFacts, Choice, Closeness, choose_caller_id};
+pub use presence::{CallerIdFacts, Choice, Closeness, Route, choose_caller_id};

@@ -1,14 +1,27 @@
 //! Local presence: which caller ID to show, the most local to the called number first.
 
 use crate::{Locality, locality};
-use domain::{CallerIdCaps, PhoneNumber};
+use domain::{CallerIdCaps, PhoneNumber, TrunkId};
 use sansio::Stream;
+
+/// The trunk of a caller ID, as far as choosing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Which.
+    pub trunk: TrunkId,
+    /// Lower goes first.
+    pub rank: u16,
+    /// Its share of the calls among trunks of its rank; 0 counts as 1.
+    pub weight: u16,
+}
 
 /// What must be known of a caller ID to choose it.
 #[derive(Clone, Copy, Debug)]
 pub struct CallerIdFacts {
     /// The number.
     pub number: PhoneNumber,
+    /// The trunk it leaves by.
+    pub route: Route,
     /// Where it belongs.
     pub locality: Locality,
     /// How often it may be shown.
@@ -23,9 +36,10 @@ pub struct CallerIdFacts {
 
 impl CallerIdFacts {
     /// A fresh caller ID.
-    pub fn new(number: PhoneNumber, caps: CallerIdCaps) -> Self {
+    pub fn new(number: PhoneNumber, caps: CallerIdCaps, route: Route) -> Self {
         Self {
             number,
+            route,
             locality: locality(number),
             caps,
             used_today: 0,
@@ -75,30 +89,33 @@ pub struct Choice {
 /// Candidates within so many thousandths of the least used one's load share the draw.
 const NEAR_LOAD: u32 = 100;
 
-/// Chooses the caller ID for a call, without allocation: of those that may be shown the closest,
-/// of those the least used by share of its day's cap, by draw among the nearly least used.
+/// Chooses the caller ID for a call and with it the trunk, without allocation: of those that may be
+/// shown the closest; of those the trunks of the lowest rank; of those a trunk drawn by weight; of its
+/// caller IDs the least used by share of its day's cap, by draw among the nearly least used.
 ///
-/// `candidates` are the dialing city's own; `any_city` is the campaign's rule that any of them
-/// will do when none is local. None means: do not dial. Draws once, and only between several.
+/// `candidates` are the dialing city's own, those of one trunk side by side; `any_city` is the
+/// campaign's rule that any of them will do when none is local. None means: do not dial. Draws only
+/// between several trunks, and between several caller IDs.
 pub fn choose_caller_id(
     candidates: &[CallerIdFacts],
     called: &Locality,
     any_city: bool,
     stream: &mut Stream,
 ) -> Option<Choice> {
-    let closeness = |facts: &CallerIdFacts| {
+    let class = |facts: &CallerIdFacts| {
         facts
             .may_be_shown()
             .then(|| closeness_of(&facts.locality, called, any_city))
             .flatten()
+            .map(|closeness| (closeness, facts.route.rank))
     };
-    let (best, least) = candidates
-        .iter()
-        .filter_map(|facts| Some((closeness(facts)?, facts.load())))
-        .min()?;
-    let near = |facts: &CallerIdFacts| {
-        facts.load() <= least.saturating_add(NEAR_LOAD) && closeness(facts) == Some(best)
-    };
+    let best = candidates.iter().filter_map(class).min()?;
+    let eligible = |facts: &&CallerIdFacts| class(facts) == Some(best);
+    let trunk = draw_trunk(candidates.iter().filter(eligible), stream)?;
+    let own = |facts: &&CallerIdFacts| facts.route.trunk == trunk && eligible(facts);
+    let least = (candidates.iter().filter(own).map(CallerIdFacts::load)).min()?;
+    let near =
+        |facts: &CallerIdFacts| own(&facts) && facts.load() <= least.saturating_add(NEAR_LOAD);
     let count = candidates.iter().filter(|facts| near(facts)).count();
     let drawn = match u32::try_from(count).unwrap_or(u32::MAX) {
         0 | 1 => 0,
@@ -111,8 +128,37 @@ pub fn choose_caller_id(
         .nth(drawn)
         .map(|(index, _)| Choice {
             index,
-            closeness: best,
+            closeness: best.0,
         })
+}
+
+/// One of the trunks by weight; each counts once, however many caller IDs it has.
+fn draw_trunk<'a>(
+    eligible: impl Iterator<Item = &'a CallerIdFacts> + Clone,
+    stream: &mut Stream,
+) -> Option<TrunkId> {
+    let mut last = None;
+    let routes = eligible.filter_map(move |facts| {
+        let other = last.replace(facts.route.trunk) != Some(facts.route.trunk);
+        other.then_some((facts.route.trunk, u32::from(facts.route.weight.max(1))))
+    });
+    let (mut all, mut first, mut several) = (0, None, false);
+    for (trunk, weight) in routes.clone() {
+        all += weight;
+        several |= first.is_some();
+        first.get_or_insert(trunk);
+    }
+    if !several {
+        return first;
+    }
+    let mut drawn = stream.below(all);
+    for (trunk, weight) in routes {
+        match drawn.checked_sub(weight) {
+            Some(left) => drawn = left,
+            None => return Some(trunk),
+        }
+    }
+    first
 }
 
 fn closeness_of(caller: &Locality, called: &Locality, any_city: bool) -> Option<Closeness> {
@@ -133,8 +179,18 @@ mod tests {
     use proptest::prelude::*;
     use sansio::Seed;
 
+    const ROUTE: Route = Route {
+        trunk: TrunkId(1),
+        rank: 0,
+        weight: 100,
+    };
+
     fn facts(text: &str) -> CallerIdFacts {
-        CallerIdFacts::new(text.parse().unwrap(), CallerIdCaps::default())
+        by(text, ROUTE)
+    }
+
+    fn by(text: &str, route: Route) -> CallerIdFacts {
+        CallerIdFacts::new(text.parse().unwrap(), CallerIdCaps::default(), route)
     }
 
     fn choose(candidates: &[CallerIdFacts], called: &str, any_city: bool) -> Option<Choice> {
@@ -212,6 +268,61 @@ mod tests {
         assert!((2..=8).contains(&warming), "{warming} of 40");
     }
 
+    fn route(trunk: u32, rank: u16, weight: u16) -> Route {
+        Route {
+            trunk: TrunkId(trunk),
+            rank,
+            weight,
+        }
+    }
+
+    #[test]
+    fn local_comes_before_rank_and_rank_before_weight() {
+        let candidates = [
+            by("+13105550100", route(1, 0, 1)),   // California, first rank
+            by("+14155550100", route(2, 7, 1)),   // area 415, last rank
+            by("+14155550101", route(3, 3, 1)),   // area 415, between
+            by("+14155550102", route(4, 7, 900)), // area 415, last rank, heavy
+        ];
+        let mut left = candidates;
+        for want in [2, 3] {
+            let got = choose(&left, "+14155550134", false).unwrap();
+            assert_eq!((got.index, got.closeness), (want, Closeness::Area));
+            left[want].resting = true;
+        }
+        assert_eq!(choose(&left, "+14155550134", false).unwrap().index, 1);
+        left[1].resting = true;
+        let got = choose(&left, "+14155550134", false).unwrap();
+        assert_eq!((got.index, got.closeness), (0, Closeness::Province));
+        left[0].resting = true;
+        assert_eq!(choose(&left, "+14155550134", true), None);
+    }
+
+    #[test]
+    fn trunks_of_a_rank_share_by_weight_however_many_numbers_they_have() {
+        let mut candidates = vec![by("+14155550100", route(1, 1, 300))];
+        for text in ["+14155550101", "+14155550102", "+14155550103"] {
+            candidates.push(by(text, route(2, 1, 100)));
+        }
+        candidates.push(by("+14155550104", route(3, 2, 9_999)));
+        for facts in &mut candidates {
+            (facts.caps.per_day, facts.caps.per_hour) = (10_000, 10_000);
+        }
+        let called = locality("+14155550134".parse().unwrap());
+        let mut stream = Seed::from_u64(5).stream("caller-id");
+        let mut calls = [0u32; 5];
+        for _ in 0..4_000 {
+            let choice = choose_caller_id(&candidates, &called, false, &mut stream).unwrap();
+            calls[choice.index] += 1;
+        }
+        assert!((2_850..3_150).contains(&calls[0]), "{calls:?}");
+        assert!(
+            calls[1..4].iter().all(|n| (250..420).contains(n)),
+            "{calls:?}"
+        );
+        assert_eq!(calls[4], 0);
+    }
+
     proptest! {
         #[test]
         fn the_choice_may_be_shown_and_none_is_closer(
@@ -231,7 +342,7 @@ mod tests {
                     used_today,
                     used_this_hour,
                     resting,
-                    ..CallerIdFacts::new(number(i), CallerIdCaps::default())
+                    ..CallerIdFacts::new(number(i), CallerIdCaps::default(), ROUTE)
                 })
                 .collect();
             let called = locality(number(called));

@@ -4,6 +4,7 @@ use crate::{
     dialog::Dialog,
     digest::Credentials,
     flow::Flow,
+    session_timer::SessionTimer,
     slots::Id,
     write::{Request, put},
 };
@@ -95,6 +96,14 @@ pub(crate) struct Setup {
     /// Challenges answered: by 401 and by 407.
     pub(crate) answered: [u8; 2],
     pub(crate) stopped: bool,
+    /// Session-Expires to ask for.
+    pub(crate) session_expires: Option<Duration>,
+    /// Whether reliable provisional responses are offered.
+    pub(crate) reliable: bool,
+    /// Whether a redirection may be followed; none left once one was.
+    pub(crate) follow: bool,
+    /// The far end asked for something else (421, 422), and got it.
+    pub(crate) adapted: [bool; 2],
 }
 
 /// A 2xx of ours that waits for its ACK (RFC 3261 section 13.3.1.4).
@@ -103,6 +112,17 @@ pub(crate) struct Unacknowledged {
     pub(crate) flow: Flow,
     pub(crate) cseq: u32,
     pub(crate) interval: Duration,
+}
+
+/// What one early dialog said.
+pub(crate) struct Early {
+    pub(crate) tag: Vec<u8>,
+    /// RSeq of the last reliable response.
+    pub(crate) sequence: Option<u32>,
+    /// A reliable response answered our offer.
+    pub(crate) answered: bool,
+    /// The peer's last description.
+    pub(crate) sdp: Bytes,
 }
 
 /// A dialog that another branch of a forked INVITE made; ended at once.
@@ -141,6 +161,18 @@ pub(crate) struct Call {
     pub(crate) expired: bool,
     /// Our last session description.
     pub(crate) our_sdp: Bytes,
+    /// Our first one: it names every codec that we speak in this call.
+    pub(crate) first_sdp: Bytes,
+    /// Early dialogs, until the answer.
+    pub(crate) early: Vec<Early>,
+    pub(crate) session: Option<SessionTimer>,
+    /// Min-SE that the far end asked for.
+    pub(crate) min_se: Option<Duration>,
+    /// The peer takes UPDATE.
+    pub(crate) peer_updates: bool,
+    /// A refresh of ours is under way.
+    pub(crate) refreshing: bool,
+    pub(crate) refresh_challenged: bool,
     pub(crate) unacknowledged: Option<Unacknowledged>,
     /// BYE asked for before the ACK came.
     pub(crate) bye_waiting: Option<Option<u16>>,
@@ -180,8 +212,23 @@ impl Call {
         branch: &str,
         lines: &[u8],
     ) -> Vec<u8> {
+        let mut out = self.request_head(dialog, flow, method, cseq, branch);
+        out.extend_from_slice(lines);
+        put!(out, "Content-Length: 0\r\n\r\n");
+        out
+    }
+
+    /// The same up to where its own header lines begin.
+    pub(crate) fn request_head(
+        &self,
+        dialog: &Dialog,
+        flow: Flow,
+        method: &str,
+        cseq: u32,
+        branch: &str,
+    ) -> Vec<u8> {
         let (uri, routes) = dialog.route();
-        let mut out = Request {
+        Request {
             method,
             uri,
             transport: flow.transport,
@@ -193,16 +240,15 @@ impl Call {
             call_id: &self.call_id,
             cseq,
         }
-        .begin(512);
-        out.extend_from_slice(lines);
-        put!(out, "Content-Length: 0\r\n\r\n");
-        out
+        .begin(512)
     }
 
     /// Lets go of what an ended call does not need: it lingers 32 s for late responses.
     pub(crate) fn shrink(&mut self) {
         self.setup = None;
         self.our_sdp = Bytes::new();
+        self.first_sdp = Bytes::new();
+        self.early = Vec::new();
         self.authorization = Vec::new();
     }
 }

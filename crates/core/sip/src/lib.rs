@@ -20,6 +20,7 @@ pub mod message;
 mod registrar;
 mod registration;
 pub mod sdp;
+mod session_timer;
 mod slots;
 pub mod transaction;
 mod write;

@@ -476,7 +476,9 @@ pub fn unsupported(message: &Message<'_>) -> Option<Vec<u8>> {
     let mut tags = Vec::new();
     for name in [Name::Require, Name::ProxyRequire] {
         for tag in message.values(name).flat_map(split_list) {
-            if !tag.eq_ignore_ascii_case(b"100rel") && tag.iter().all(|b| is_token(*b)) {
+            let known = [&b"100rel"[..], b"timer"];
+            let known = known.iter().any(|known| tag.eq_ignore_ascii_case(known));
+            if !known && tag.iter().all(|b| is_token(*b)) {
                 if !tags.is_empty() {
                     tags.extend_from_slice(b", ");
                 }

@@ -61,6 +61,9 @@ fn a_call_costs_microseconds() {
             credentials: None,
             expires: Some(Duration::from_secs(60)),
             valid_until: None,
+            session_expires: None,
+            reliable: false,
+            follow_redirect: false,
         };
         let start = Instant::now();
         endpoint.handle_timeout(now);

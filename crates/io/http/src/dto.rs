@@ -16,6 +16,7 @@ mod people;
 mod status;
 mod time;
 mod trunk;
+mod trunk_manner;
 mod voters;
 
 pub use call::{
@@ -60,6 +61,7 @@ pub use trunk::{
     CallerId, CallerIdPatch, CallerIdRequest, CallerIdsAdded, CallerIdsRequest, Trunk, TrunkAuth,
     TrunkAuthRequest, TrunkPatch, TrunkRequest,
 };
+pub use trunk_manner::{PrivacyHeader, TrunkManner, TrunkMannerPatch};
 pub use voters::{Autopilot, RegionPolicy, ReplicaHealth, VoterSettings};
 
 use crate::problem::FieldError;

@@ -1,5 +1,5 @@
 //! The system calls that the standard library does not have: epoll, eventfd, recvmmsg,
-//! sendmmsg, SO_MEMINFO, setpriority and two clocks. With the map of a file in `storage`, the only `unsafe` of the workspace.
+//! sendmmsg, SO_MEMINFO, setpriority and two clocks. With the map of a file in `storage` and the error queue of a socket in `sip-transport`, the only `unsafe` of the workspace.
 #![allow(unsafe_code)]
 
 use domain::{Instant, limits};

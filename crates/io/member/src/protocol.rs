@@ -141,6 +141,15 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
     }
 }
 
+/// A node's word of itself. A node of the release before does not say why its trunks are up or not.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_status(bytes: &[u8]) -> Result<domain::status::NodeStatus, ServiceError> {
+    // An empty list at its end; what is whole without it is not read so far.
+    decode(&[bytes, &[0]].concat())
+}
+
 /// Call records as a shipment.
 pub fn encode_records(records: &[CallRecord]) -> Bytes {
     let one = |record: &CallRecord| {

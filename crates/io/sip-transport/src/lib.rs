@@ -7,6 +7,7 @@
 
 mod config;
 mod meters;
+mod syscalls;
 mod tcp;
 mod udp;
 
@@ -42,10 +43,18 @@ pub enum TransportEvent {
         /// Which.
         flow: Flow,
     },
-    /// A TCP connection could not be opened, or broke with bytes unsent.
+    /// A TCP connection broke with bytes unsent.
     SendFailed {
         /// Which way.
         flow: Flow,
+    },
+    /// A message reached nobody: its TCP connection could not be opened, or its datagram came back as
+    /// undeliverable (ICMP).
+    Unsent {
+        /// Which way.
+        flow: Flow,
+        /// The message, or as much of its beginning as came back.
+        bytes: Bytes,
     },
 }
 
@@ -56,6 +65,7 @@ impl fmt::Debug for TransportEvent {
             Self::Received { flow, bytes } => write!(f, "Received({flow}, {} bytes)", bytes.len()),
             Self::Closed { flow } => write!(f, "Closed({flow})"),
             Self::SendFailed { flow } => write!(f, "SendFailed({flow})"),
+            Self::Unsent { flow, bytes } => write!(f, "Unsent({flow}, {} bytes)", bytes.len()),
         }
     }
 }
@@ -204,7 +214,8 @@ impl SipSockets {
     ///
     /// # Errors
     /// `AddrNotAvailable` when `flow.local` is not bound, `WouldBlock` when a TCP connection is
-    /// congested, others from the system. Tell the endpoint with `Input::SendFailed`.
+    /// congested, others from the system. The message did not leave: tell the endpoint with
+    /// `Input::Unsent`.
     pub fn send(&self, flow: Flow, bytes: &[u8]) -> io::Result<()> {
         match flow.transport {
             SipTransport::Udp => {
@@ -212,7 +223,7 @@ impl SipSockets {
                     .udp
                     .get(&flow.local)
                     .ok_or_else(|| config::not_bound(flow))?;
-                socket.send(&self.shared.meters, flow.remote, bytes)
+                socket.send(&self.shared, flow.remote, bytes)
             }
             SipTransport::Tcp => tcp::send(&self.shared, flow, bytes),
         }

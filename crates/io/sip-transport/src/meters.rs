@@ -13,6 +13,8 @@ pub(crate) struct Meters {
     pub(crate) sink_full: Counter,
     /// Datagrams that a full socket buffer refused.
     pub(crate) buffer_full: Counter,
+    /// Datagrams that came back as undeliverable.
+    pub(crate) undeliverable: Counter,
     /// Connections refused at a bound.
     pub(crate) refused: Counter,
     /// Connections closed for what they sent.
@@ -40,6 +42,7 @@ impl Meters {
             messages_out: counter!("dialmesh_sip_stream_messages_total", "direction" => "out"),
             sink_full: dropped("engine_full"),
             buffer_full: dropped("send_buffer_full"),
+            undeliverable: dropped("undeliverable"),
             refused: dropped("connection_refused"),
             bad_framing: dropped("bad_framing"),
             connections: gauge!("dialmesh_sip_connections"),

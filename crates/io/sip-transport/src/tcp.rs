@@ -23,12 +23,22 @@ const USER_TIMEOUT: Duration = SEND_GUARD;
 /// How long a full sink is waited for before it is asked again.
 const SINK_PAUSE: Duration = Duration::from_millis(2);
 const READ_BYTES: usize = 16 * 1024;
+/// What a new socket takes without waiting for the far end: less than any default of Linux.
+const OPENING_BYTES: usize = 16 * 1024;
 const BACKLOG: i32 = 1024;
+
+/// What waits to be written.
+#[derive(Default)]
+struct Unsent {
+    bytes: BytesMut,
+    /// The connection was never opened, and is given up: nothing waits any more.
+    given_up: bool,
+}
 
 /// One connection, open or being opened.
 pub(crate) struct Connection {
     stream: OnceLock<TcpStream>,
-    unsent: Mutex<BytesMut>,
+    unsent: Mutex<Unsent>,
     /// Wakes the writer: there are bytes, or it is to close.
     wake: Notify,
     closing: Notify,
@@ -57,9 +67,19 @@ impl Connection {
         self.closing.notify_one();
     }
 
+    /// Whether so many bytes leave together when the connection is open: opening it ends before an INVITE
+    /// would leave too late (`Limits::connect`), and a new socket takes as much at once.
+    fn opens_with(&self, len: usize) -> bool {
+        self.stream.get().is_none() && len <= OPENING_BYTES
+    }
+
     /// Writes what the socket takes and keeps the rest, in order.
     fn write(&self, bytes: &[u8], limit: usize) -> io::Result<()> {
         let mut unsent = self.unsent.lock();
+        if unsent.given_up {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let unsent = &mut unsent.bytes;
         let mut rest = bytes;
         if unsent.is_empty() {
             if let Some(stream) = self.stream.get() {
@@ -69,7 +89,7 @@ impl Connection {
                     Err(error) => return Err(error),
                 }
             }
-        } else if bytes.starts_with(b"INVITE ") {
+        } else if bytes.starts_with(b"INVITE ") && !self.opens_with(unsent.len() + bytes.len()) {
             return Err(congested("an INVITE does not wait behind unsent bytes"));
         }
         if rest.is_empty() {
@@ -83,23 +103,43 @@ impl Connection {
             return Err(congested("the queue of unsent bytes is full"));
         }
         unsent.extend_from_slice(rest);
-        drop(unsent);
         self.wake.notify_one();
         Ok(())
+    }
+
+    /// Gives up opening it: the messages that waited, none of which left.
+    fn give_up(&self) -> Vec<Vec<u8>> {
+        let mut unsent = self.unsent.lock();
+        unsent.given_up = true;
+        let bytes = unsent.bytes.split();
+        drop(unsent);
+        let (mut framer, mut messages) = (Framer::default(), Vec::new());
+        for piece in bytes.chunks(READ_BYTES) {
+            // They are our own: they can be framed.
+            if framer.feed(piece).is_err() {
+                break;
+            }
+            while let Ok(Some(frame)) = framer.next_frame() {
+                if let Frame::Message(message) = frame {
+                    messages.push(message);
+                }
+            }
+        }
+        messages
     }
 
     /// Writes what waits, as the socket takes it. Returns when the connection breaks.
     async fn flush(&self, stream: &TcpStream) -> io::Result<()> {
         loop {
-            if self.unsent.lock().is_empty() {
+            if self.unsent.lock().bytes.is_empty() {
                 self.wake.notified().await;
                 continue;
             }
             stream.writable().await?;
             let mut unsent = self.unsent.lock();
-            match stream.try_write(&unsent) {
+            match stream.try_write(&unsent.bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => unsent.advance(written),
+                Ok(written) => unsent.bytes.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
@@ -220,7 +260,10 @@ async fn connect(shared: Weak<Shared>, flow: Flow, connection: Arc<Connection>) 
             tracing::debug!(%flow, %error, "TCP connection cannot be opened");
             if let Some(shared) = shared.upgrade() {
                 forget(&shared, flow, &connection);
-                tell(&shared, TransportEvent::SendFailed { flow }).await;
+                for message in connection.give_up() {
+                    let bytes = Bytes::from(message);
+                    tell(&shared, TransportEvent::Unsent { flow, bytes }).await;
+                }
             }
         }
     }
@@ -277,7 +320,7 @@ async fn run(shared: Weak<Shared>, flow: Flow, connection: Arc<Connection>) {
     }
     this.meters.connections.decrement(1.0);
     forget(&this, flow, &connection);
-    if !connection.unsent.lock().is_empty() {
+    if !connection.unsent.lock().bytes.is_empty() {
         tell(&this, TransportEvent::SendFailed { flow }).await;
     }
     tell(&this, TransportEvent::Closed { flow }).await;

@@ -159,12 +159,13 @@ async fn connections_are_opened_on_demand_and_failures_told() {
         events.recv_timeout(PATIENCE),
         Ok(TransportEvent::Closed { flow })
     );
-    // Nobody listens there any more.
+    // Nobody listens there any more: what waited for the connection did not leave.
     drop((carrier, stream));
     sockets.send(flow, &request).expect("queued");
+    let bytes = Bytes::from(request);
     assert_eq!(
         events.recv_timeout(PATIENCE),
-        Ok(TransportEvent::SendFailed { flow })
+        Ok(TransportEvent::Unsent { flow, bytes })
     );
     assert_eq!(sockets.connections(), 0);
 }
@@ -265,4 +266,46 @@ async fn the_last_handle_frees_the_port() {
         .find(|l| l.transport == SipTransport::Udp)
         .expect("bound");
     SipSockets::bind(&[*udp], Limits::default(), sink).expect("free again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn datagrams_that_come_back_are_told_and_hold_no_other_one_up() {
+    let (sockets, events) = bind(Limits::default(), 1024);
+    let local = address(&sockets, SipTransport::Udp);
+    let peer = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+    peer.set_read_timeout(Some(PATIENCE)).expect("set");
+    let nobody = {
+        let gone = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+        gone.local_addr().expect("bound")
+    };
+    let flow = |remote| Flow {
+        transport: SipTransport::Udp,
+        local,
+        remote,
+    };
+    let there = flow(peer.local_addr().expect("bound"));
+    // Many at once: every one comes back, and every one in between arrives.
+    let long = message(&"x".repeat(2_000));
+    for _ in 0..32 {
+        sockets.send(flow(nobody), &long).expect("sent");
+        sockets.send(there, &message("here")).expect("sent");
+    }
+    let mut buffer = [0; 2_048];
+    for _ in 0..32 {
+        let len = peer.recv(&mut buffer).expect("arrives");
+        assert_eq!(&buffer[..len], &message("here")[..]);
+    }
+    for _ in 0..32 {
+        match events.recv_timeout(PATIENCE) {
+            Ok(TransportEvent::Unsent { flow: of, bytes }) => {
+                assert_eq!(of, flow(nobody));
+                // Its beginning, with the first Via.
+                assert!(bytes.len() > 300 && long.starts_with(&bytes), "{bytes:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // It hears as before.
+    peer.send_to(&message("back"), local).expect("sent");
+    assert_eq!(&received(&events).1[..], &message("back")[..]);
 }

@@ -1,6 +1,6 @@
 //! UDP: one socket an address, big buffers, one thread that does nothing but receive.
 
-use crate::{Shared, TransportEvent, meters::Meters};
+use crate::{Shared, TransportEvent, syscalls};
 use bytes::Bytes;
 use domain::SipTransport;
 use sip::Flow;
@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     io,
     net::{SocketAddr, UdpSocket},
+    os::fd::AsFd,
     sync::Arc,
     thread::JoinHandle,
     time::Duration,
@@ -19,6 +20,10 @@ const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 const STOP_CHECK: Duration = Duration::from_millis(100);
 /// The largest datagram there is.
 const DATAGRAM_BYTES: usize = 65_536;
+/// As much of a datagram as comes back with an ICMP error: 576 bytes with its headers.
+const RETURNED_BYTES: usize = 576;
+/// A datagram is tried so often again while errors about earlier ones are in the way.
+const TRIES: u32 = 8;
 
 pub(crate) struct UdpListener {
     socket: Socket,
@@ -38,6 +43,7 @@ impl UdpListener {
         socket.set_recv_buffer_size(BUFFER_BYTES)?;
         socket.set_send_buffer_size(BUFFER_BYTES)?;
         socket.set_read_timeout(Some(STOP_CHECK))?;
+        syscalls::want_undeliverable(&socket, address.is_ipv6())?;
         socket.bind(&address.into())?;
         let address = socket
             .local_addr()?
@@ -50,23 +56,47 @@ impl UdpListener {
         self.address
     }
 
-    /// Sends now, or loses the datagram.
-    pub(crate) fn send(&self, meters: &Meters, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    /// Sends now, or loses the datagram. `Err` says that it did not leave.
+    pub(crate) fn send(&self, shared: &Shared, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        let meters = &shared.meters;
         let to = SockAddr::from(to);
-        match self
-            .socket
-            .send_to_with_flags(bytes, &to, libc::MSG_DONTWAIT)
-        {
-            Ok(_) => {
-                meters.datagrams_out.increment(1);
-                meters.bytes_out.increment(bytes.len() as u64);
-                Ok(())
+        let mut tries = TRIES;
+        loop {
+            let sent = (self.socket).send_to_with_flags(bytes, &to, libc::MSG_DONTWAIT);
+            match sent {
+                Ok(_) => {
+                    meters.datagrams_out.increment(1);
+                    meters.bytes_out.increment(bytes.len() as u64);
+                    return Ok(());
+                }
+                Err(error) if is_full(&error) => {
+                    meters.buffer_full.increment(1);
+                    return Ok(());
+                }
+                Err(error) if tries == 0 => return Err(error),
+                // It may be about an earlier datagram, and says nothing of this one.
+                Err(_) => {
+                    tries -= 1;
+                    tell_undeliverable(shared, self.address, &self.socket);
+                }
             }
-            Err(error) if is_full(&error) => {
-                meters.buffer_full.increment(1);
-                Ok(())
-            }
-            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Tells of every datagram that came back as undeliverable.
+fn tell_undeliverable(shared: &Shared, local: SocketAddr, socket: &impl AsFd) {
+    let mut buffer = [0; RETURNED_BYTES];
+    while let Some((remote, len)) = syscalls::next_undeliverable(socket, &mut buffer) {
+        shared.meters.undeliverable.increment(1);
+        let flow = Flow {
+            transport: SipTransport::Udp,
+            local,
+            remote,
+        };
+        let bytes = Bytes::copy_from_slice(&buffer[..len]);
+        if !(shared.sink)(TransportEvent::Unsent { flow, bytes }) {
+            shared.meters.sink_full.increment(1);
         }
     }
 }
@@ -95,12 +125,15 @@ fn receive(shared: &Shared, local: SocketAddr, socket: &UdpSocket) {
             Ok(received) => received,
             // The stop check, a signal, or an ICMP error about an earlier datagram: go on.
             Err(error) => {
+                tell_undeliverable(shared, local, socket);
                 if !matches!(
                     error.kind(),
                     io::ErrorKind::WouldBlock
                         | io::ErrorKind::TimedOut
                         | io::ErrorKind::Interrupted
                         | io::ErrorKind::ConnectionRefused
+                        | io::ErrorKind::HostUnreachable
+                        | io::ErrorKind::NetworkUnreachable
                 ) {
                     tracing::warn!(%local, %error, "UDP receive failed");
                     std::thread::sleep(STOP_CHECK);

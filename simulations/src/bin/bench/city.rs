@@ -209,6 +209,7 @@ impl City {
             pairs: Arc::clone(&pairs),
             ports: BTreeMap::new(),
             owed: VecDeque::new(),
+            unsent: VecDeque::new(),
             leads: plan.leads,
             given: 0,
         };
@@ -303,6 +304,8 @@ struct Running {
     ports: BTreeMap<LegId, u16>,
     /// Inputs that follow from outputs, in their order.
     owed: VecDeque<Input<'static>>,
+    /// Messages that the sockets refused.
+    unsent: VecDeque<(Side, sip::Flow, Bytes)>,
     leads: u64,
     given: u64,
 }
@@ -359,6 +362,14 @@ impl Running {
                     closed: true,
                 });
             }
+            Event::Sip(side, TransportEvent::Unsent { flow, bytes }) => {
+                self.input(Input::SipUnsent {
+                    side,
+                    flow,
+                    bytes: &bytes,
+                    congested: false,
+                });
+            }
             Event::Sip(side, TransportEvent::SendFailed { flow }) => {
                 self.input(Input::SipFlowLost {
                     side,
@@ -397,8 +408,19 @@ impl Running {
 
     /// Answers what the engine asked for.
     fn settle(&mut self) {
-        while let Some(input) = self.owed.pop_front() {
-            self.input_once(input);
+        loop {
+            if let Some(input) = self.owed.pop_front() {
+                self.input_once(input);
+            } else if let Some((side, flow, bytes)) = self.unsent.pop_front() {
+                self.input_once(Input::SipUnsent {
+                    side,
+                    flow,
+                    bytes: &bytes,
+                    congested: false,
+                });
+            } else {
+                return;
+            }
         }
     }
 
@@ -453,11 +475,7 @@ impl Running {
                     self.input_once(Input::Sent(attempt));
                 }
                 if sent.is_err() {
-                    self.owed.push_back(Input::SipFlowLost {
-                        side,
-                        flow,
-                        closed: false,
-                    });
+                    self.unsent.push_back((side, flow, bytes));
                 }
             }
             Output::Media(command) => self.media(command),
@@ -703,5 +721,6 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         dnc_ages: Vec::new(),
         clearance: Vec::new(),
         answering: Vec::new(),
+        manners: Vec::new(),
     }
 }

@@ -41,10 +41,12 @@ impl Switch {
             );
             response.add("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO");
         }
-        if let Some(cause) = cause_of(status, call.fate.behaviour) {
+        let cause = cause_of(status, call.fate.behaviour);
+        if let Some(cause) = cause {
             response.add("Reason", format!("Q.850;cause={cause}"));
         }
-        if status == 503 {
+        // The network behind has no circuit to that number; otherwise it is this switch that is full.
+        if status == 503 && cause.is_none() {
             response.add("Retry-After", "1");
         }
         let response = match sdp {

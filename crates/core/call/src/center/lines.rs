@@ -105,10 +105,10 @@ impl CallCenter {
         self.advance(id, AttemptEvent::Dialed);
         if first {
             self.disarm(id, AttemptTimer::Leased);
-            // Counts from the INVITE, not from the first ringing: a line that stays silent must
-            // end as well.
-            self.arm(now, id, AttemptTimer::Ring, ring_limit);
         }
+        // Counts from the INVITE, not from the first ringing: a line that stays silent must end as
+        // well.
+        self.arm(now, id, AttemptTimer::Ring, ring_limit);
         if cancelled {
             // The wish to cancel came while the engine was sending.
             self.cancel_leg(now, id);

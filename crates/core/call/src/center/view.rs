@@ -133,6 +133,12 @@ impl CallCenter {
         self.attempts.get(&attempt).map(|a| a.state)
     }
 
+    /// Whether another INVITE may leave for an attempt: one left, nothing rang, nobody gave it up.
+    pub fn may_dial_again(&self, attempt: AttemptId) -> bool {
+        (self.attempts.get(&attempt))
+            .is_some_and(|a| a.state == AttemptState::Dialing && a.cancel.is_none())
+    }
+
     /// The lease of an attempt under way.
     pub fn lease(&self, attempt: AttemptId) -> Option<&LeasedLead> {
         self.attempts.get(&attempt).map(|a| &a.lease)

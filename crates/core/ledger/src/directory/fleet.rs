@@ -304,6 +304,7 @@ impl Directory {
             return Err(Rejection::new("trunk", why));
         }
         if self.trunks.remove(&id).is_some() {
+            self.manners.forget(id);
             facts.push(Fact::TrunkRemoved(id));
         }
         Ok(DirectoryReply::Done)

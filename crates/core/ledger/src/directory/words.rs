@@ -12,7 +12,7 @@ use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, CampaignState,
     ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
     EscrowGrant, Freeze, HomeRule, ListId, Member, MemberId, MemberRole, PhoneNumber, Prefix,
-    Region, RegionId, Target, Trunk, TrunkId, WallTime,
+    Region, RegionId, Target, Trunk, TrunkId, TrunkManner, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -487,6 +487,14 @@ pub enum Change {
         /// What.
         machines: AnsweringMachines,
     },
+    /// Makes a trunk (id 0) or replaces one, together with how it is used. [`Change::SetTrunk`]
+    /// leaves that as it is.
+    SetTrunkAndManner {
+        /// The trunk.
+        trunk: Trunk,
+        /// How it is used.
+        manner: Box<TrunkManner>,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -652,6 +660,8 @@ pub enum Fact {
     List(List),
     /// A trunk.
     Trunk(Box<Trunk>),
+    /// How a trunk is used; said before the trunk itself.
+    TrunkManner(TrunkId, Box<TrunkManner>),
     /// A trunk that is gone.
     TrunkRemoved(TrunkId),
     /// Caller IDs.
@@ -705,6 +715,8 @@ pub struct DirectoryFacts {
     pub dnc_ages: Vec<DncListAge>,
     /// What campaigns do about answering machines, those that do anything.
     pub answering: Vec<(CampaignId, AnsweringMachines)>,
+    /// How trunks are used, where it is not the default.
+    pub manners: Vec<(TrunkId, TrunkManner)>,
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

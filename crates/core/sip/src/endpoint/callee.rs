@@ -78,6 +78,13 @@ impl Endpoint {
             cancel_cause: None,
             expired: false,
             our_sdp: Bytes::new(),
+            first_sdp: Bytes::new(),
+            early: Vec::new(),
+            session: None,
+            min_se: None,
+            peer_updates: false,
+            refreshing: false,
+            refresh_challenged: false,
             unacknowledged: None,
             bye_waiting: None,
             bye_challenged: false,
@@ -133,6 +140,7 @@ impl Endpoint {
         let accepted = found.step(CallEvent::Accept);
         assert!(accepted, "an incoming call may be accepted");
         found.our_sdp = body.clone();
+        found.first_sdp = body.clone();
         let mut lines = found.contact.clone();
         let cseq = found.dialog.as_ref().and_then(|d| d.remote_cseq);
         let server = found.invite;

@@ -10,13 +10,17 @@ use crate::{
     digest::{Credentials, Subject},
     flow::Flow,
     lexer::{Message, Name, StartLine, read_number, trim},
-    message::{Head, Uri, q850_cause},
+    message::{Head, NameAddr, Uri, q850_cause, split_list},
+    session_timer::{lists, min_se},
     slots::Id,
     transaction::T1_64,
     write::{ALLOW, Request, put, put_body, put_display, put_header},
 };
 use bytes::Bytes;
-use domain::Now;
+use domain::{
+    Now,
+    limits::{SESSION_EXPIRES_MAX, SESSION_EXPIRES_MIN},
+};
 use std::{io::Write, time::Duration};
 
 /// How long a call may ring when nobody says (RFC 3261's timer C).
@@ -108,6 +112,10 @@ impl Endpoint {
                 valid_until: invite.valid_until,
                 answered: [0; 2],
                 stopped: false,
+                session_expires: invite.session_expires,
+                reliable: invite.reliable,
+                follow: invite.follow_redirect,
+                adapted: [false; 2],
             })),
             credentials: invite.credentials.clone(),
             authorization: Vec::new(),
@@ -115,6 +123,13 @@ impl Endpoint {
             cancel_cause: None,
             expired: false,
             our_sdp: invite.body.clone(),
+            first_sdp: invite.body.clone(),
+            early: Vec::new(),
+            session: None,
+            min_se: None,
+            peer_updates: false,
+            refreshing: false,
+            refresh_challenged: false,
             unacknowledged: None,
             bye_waiting: None,
             bye_challenged: false,
@@ -155,6 +170,13 @@ impl Endpoint {
                 }
                 .begin(640 + setup.lines.len() + call.our_sdp.len());
                 out.extend_from_slice(&setup.lines);
+                let more = if setup.reliable { ", 100rel" } else { "" };
+                put!(out, "Supported: timer{more}\r\n");
+                if let Some(asked) = setup.session_expires {
+                    let least = call.min_se.unwrap_or(SESSION_EXPIRES_MIN).as_secs();
+                    let asked = asked.as_secs();
+                    put!(out, "Session-Expires: {asked}\r\nMin-SE: {least}\r\n");
+                }
                 out.extend_from_slice(&call.authorization);
                 put_body(&mut out, "application/sdp", &call.our_sdp);
                 out
@@ -367,7 +389,7 @@ impl Endpoint {
             self.send_cancel(now, call);
             return;
         }
-        if found.state != CallState::Proceeding {
+        if found.state != CallState::Proceeding || !self.early_response(now, call, message, head) {
             return;
         }
         let tag = head.to.tag().unwrap_or_default();
@@ -440,13 +462,26 @@ impl Endpoint {
         );
         self.timers.disarm(&TimerName::Deadline(call));
         let described = crate::message::body_is(message, "application/sdp");
-        self.event(SipEvent::Answered {
-            call,
-            body: Bytes::copy_from_slice(if described { message.body() } else { b"" }),
-        });
+        let body = match message.body() {
+            // It was said before, in a provisional response (RFC 3262 section 5).
+            b"" => self.early_description(call, tag),
+            body if described => Bytes::copy_from_slice(body),
+            _ => Bytes::new(),
+        };
+        if let Some(found) = self.calls.get_mut(call.0) {
+            found.early = Vec::new();
+        }
+        self.session_agreed(now, call, message);
+        self.event(SipEvent::Answered { call, body });
     }
 
-    fn build_ack(&mut self, call: CallHandle, dialog: &Dialog, flow: Flow, cseq: u32) -> Bytes {
+    pub(super) fn build_ack(
+        &mut self,
+        call: CallHandle,
+        dialog: &Dialog,
+        flow: Flow,
+        cseq: u32,
+    ) -> Bytes {
         let mut branch = String::with_capacity(24);
         branch.push_str("z9hG4bK");
         self.tokens.append_token(&mut branch, 16);
@@ -507,6 +542,12 @@ impl Endpoint {
                 Challenged::No => {}
             }
         }
+        if !cancelled && self.adapt(call, status, message) {
+            if self.may_still_leave(now, call) {
+                return self.send_invite(now, call);
+            }
+            return self.fail(call, 408, LocalCause::Expired);
+        }
         let StartLine::Response { reason, .. } = message.start() else {
             return;
         };
@@ -523,6 +564,38 @@ impl Endpoint {
                 local: None,
             },
         );
+    }
+
+    /// Whether the INVITE may go once more as this refusal asks for it: with 100rel (421), for a longer
+    /// session (422), to where a redirection points.
+    fn adapt(&mut self, call: CallHandle, status: u16, message: &Message<'_>) -> bool {
+        let Some(found) = self.calls.get_mut(call.0) else {
+            return false;
+        };
+        let Some(setup) = &mut found.setup else {
+            return false;
+        };
+        match status {
+            421 if lists(message, Name::Require, b"100rel") => {
+                setup.reliable = true;
+                !std::mem::replace(&mut setup.adapted[0], true)
+            }
+            422 => {
+                let least = min_se(message).filter(|least| *least <= SESSION_EXPIRES_MAX);
+                found.min_se = least;
+                setup.session_expires = setup.session_expires.max(least);
+                least.is_some() && !std::mem::replace(&mut setup.adapted[1], true)
+            }
+            300..400 if setup.follow => match redirected(&setup.request_uri, message) {
+                Some(uri) => {
+                    setup.request_uri = uri;
+                    setup.follow = false;
+                    true
+                }
+                None => false,
+            },
+            _ => false,
+        }
     }
 
     fn answer_challenge(
@@ -635,6 +708,21 @@ enum Challenged {
     Again,
     TooLate,
     No,
+}
+
+/// The first Contact of a redirection that names the same user as before: whoever else it names was
+/// not asked for.
+fn redirected(asked: &[u8], message: &Message<'_>) -> Option<Vec<u8>> {
+    let user = |uri: &Uri<'_>| {
+        let end = memchr::memchr(b';', uri.user).unwrap_or(uri.user.len());
+        uri.user[..end].to_vec()
+    };
+    let wanted = user(&Uri::read(asked)?);
+    let contacts = message.values(Name::Contact).flat_map(split_list);
+    let same = contacts.filter_map(NameAddr::read).find(|contact| {
+        Uri::read(contact.uri).is_some_and(|uri| uri.is_sip() && user(&uri) == wanted)
+    });
+    same.map(|contact| contact.uri.to_vec())
 }
 
 /// Seconds of a Retry-After header (RFC 3261 section 20.33), at most a day.

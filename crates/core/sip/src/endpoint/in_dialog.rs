@@ -157,7 +157,11 @@ impl Endpoint {
     /// Our next description for the peer's offer, or for a request without one. `Err` is the status.
     fn next_description(&self, call: CallHandle, message: &Message<'_>) -> Result<Vec<u8>, u16> {
         let found = self.calls.get(call.0).ok_or(481u16)?;
-        let ours = LocalMedia::from_ours(&found.our_sdp).map_err(|_| 488u16)?;
+        let mut ours = LocalMedia::from_ours(&found.our_sdp).map_err(|_| 488u16)?;
+        // What was agreed on last may be one codec of several.
+        if let Ok(first) = LocalMedia::from_ours(&found.first_sdp) {
+            ours.codecs = first.codecs;
+        }
         if message.body().is_empty() {
             return Ok(ours.offer());
         }
@@ -178,6 +182,12 @@ impl Endpoint {
             lines.extend_from_slice(&found.contact);
             if let Some(dialog) = &mut found.dialog {
                 dialog.refresh_target(message);
+            }
+            // Before the answer: what the 200 leaves out is what was offered last.
+            let tag = message_tag(message);
+            let early = found.early.iter_mut().find(|early| early.tag == tag);
+            if let Some(early) = early.filter(|_| !message.body().is_empty()) {
+                early.sdp = Bytes::copy_from_slice(message.body());
             }
         }
         put_header(&mut lines, "Allow", ALLOW.as_bytes());
@@ -205,7 +215,8 @@ impl Endpoint {
         let Some(found) = self.calls.get(call.0) else {
             return;
         };
-        if found.state != CallState::Confirmed || found.unacknowledged.is_some() {
+        let busy = found.unacknowledged.is_some() || found.refreshing;
+        if found.state != CallState::Confirmed || busy {
             return self.answer_stateless(flow, message, head, 491, b"");
         }
         let reply_flow = self.reply_flow(flow, head);
@@ -215,9 +226,22 @@ impl Endpoint {
         else {
             return self.answer_stateless(flow, message, head, 503, b"Retry-After: 2\r\n");
         };
-        match self.next_description(call, message) {
+        let described = self.next_description(call, message);
+        let timer = match described {
+            Ok(_) => self.session_asked(now, call, message),
+            Err(_) => Ok(Vec::new()),
+        };
+        let timer = match timer {
+            Ok(lines) => lines,
+            Err(lines) => {
+                self.respond(now, server, 422, &lines, b"");
+                return;
+            }
+        };
+        match described {
             Ok(ours) => {
-                let lines = self.described(call, message, &ours);
+                let mut lines = self.described(call, message, &ours);
+                lines.extend_from_slice(&timer);
                 let cseq = Some(head.cseq.number);
                 self.answer_invite(now, call, Some(server), cseq, &lines, &ours);
             }
@@ -237,21 +261,7 @@ impl Endpoint {
         message: &Message<'_>,
         head: &Head<'_>,
     ) {
-        let (status, lines, ours) = if message.body().is_empty() {
-            let mut contact = Vec::new();
-            if let Some(found) = self.calls.get_mut(call.0) {
-                contact.extend_from_slice(&found.contact);
-                if let Some(dialog) = &mut found.dialog {
-                    dialog.refresh_target(message);
-                }
-            }
-            (200, contact, Vec::new())
-        } else {
-            match self.next_description(call, message) {
-                Ok(ours) => (200, self.described(call, message, &ours), ours),
-                Err(status) => (status, Vec::new(), Vec::new()),
-            }
-        };
+        let (status, lines, ours) = self.updated(now, call, message, head);
         self.answer_once(
             now,
             flow,
@@ -263,6 +273,65 @@ impl Endpoint {
             &lines,
             &ours,
         );
+    }
+}
+
+/// The From-tag of a request.
+fn message_tag(message: &Message<'_>) -> Vec<u8> {
+    Head::read(message)
+        .and_then(|head| head.from.tag().map(<[u8]>::to_vec))
+        .unwrap_or_default()
+}
+
+impl Endpoint {
+    /// The answer to an UPDATE: status, header lines, description.
+    fn updated(
+        &mut self,
+        now: Now,
+        call: CallHandle,
+        message: &Message<'_>,
+        head: &Head<'_>,
+    ) -> (u16, Vec<u8>, Vec<u8>) {
+        let described = if message.body().is_empty() {
+            Ok(None)
+        } else if self.offer_is_open(call, head) {
+            // RFC 3311 section 5.2.
+            Err(491)
+        } else {
+            self.next_description(call, message).map(Some)
+        };
+        let timer = match described {
+            Err(status) => return (status, Vec::new(), Vec::new()),
+            Ok(_) => match self.session_asked(now, call, message) {
+                Err(lines) => return (422, lines, Vec::new()),
+                Ok(lines) => lines,
+            },
+        };
+        let (mut lines, ours) = match described {
+            Ok(Some(ours)) => (self.described(call, message, &ours), ours),
+            _ => {
+                let mut contact = Vec::new();
+                if let Some(found) = self.calls.get_mut(call.0) {
+                    contact.extend_from_slice(&found.contact);
+                    if let Some(dialog) = &mut found.dialog {
+                        dialog.refresh_target(message);
+                    }
+                }
+                (contact, Vec::new())
+            }
+        };
+        lines.extend_from_slice(&timer);
+        (200, lines, ours)
+    }
+
+    /// Whether our INVITE's offer has no answer yet that the peer may count on.
+    fn offer_is_open(&self, call: CallHandle, head: &Head<'_>) -> bool {
+        let Some(found) = self.calls.get(call.0) else {
+            return false;
+        };
+        let tag = head.from.tag().unwrap_or_default();
+        let early = found.early.iter().find(|early| early.tag == tag);
+        found.dialog.is_none() && !early.is_some_and(|early| early.answered)
     }
 }
 

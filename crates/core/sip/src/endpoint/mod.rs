@@ -5,9 +5,11 @@
 
 mod callee;
 mod caller;
+mod early;
 mod in_dialog;
 mod receive;
 mod services;
+mod sessions;
 mod transactions;
 mod types;
 
@@ -112,6 +114,11 @@ impl Endpoint {
             Input::Received { flow, bytes } => self.receive(now, flow, bytes),
             Input::FlowClosed { flow } => self.flow_closed(now, flow),
             Input::SendFailed { flow } => self.flow_failed(now, flow),
+            Input::Unsent {
+                flow,
+                bytes,
+                congested,
+            } => self.unsent(now, flow, bytes, congested),
         }
         Ok(())
     }
@@ -125,6 +132,7 @@ impl Endpoint {
                 TimerName::Deadline(call) => self.deadline(now, call),
                 TimerName::Answer(call) => self.repeat_answer(now, call),
                 TimerName::Acknowledge(call) => self.never_acknowledged(now, call),
+                TimerName::Session(call) => self.session_due(now, call),
                 TimerName::Bindings => self.expire_bindings(now),
                 TimerName::Register(trunk) => self.register_again(now, trunk),
                 TimerName::Probe(trunk) => self.probe(now, trunk),
@@ -214,6 +222,7 @@ impl Endpoint {
         found.shrink();
         self.live_calls -= 1;
         self.timers.disarm(&TimerName::Deadline(call));
+        self.timers.disarm(&TimerName::Session(call));
         self.event(event);
         self.release(call);
         true

@@ -234,5 +234,6 @@ impl Endpoint {
             }
             self.arm_bindings();
         }
+        self.open_again(now, flow);
     }
 }

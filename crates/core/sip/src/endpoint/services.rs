@@ -17,6 +17,10 @@ use domain::{
 };
 use std::{io::Write, time::Duration};
 
+/// How long after its end a stream to a trunk is opened again, with up to as much again by draw: a
+/// carrier that closes at once is not besieged.
+const REOPEN: Duration = Duration::from_millis(500);
+
 impl Endpoint {
     // ---- phones ----
 
@@ -303,6 +307,23 @@ impl Endpoint {
     }
 
     // ---- keep-alive ----
+
+    /// A stream to trunks closed: who is asked or registered over it is so again in a moment, which opens
+    /// it before an INVITE has to (RFC 5626 section 4.5).
+    pub(super) fn open_again(&mut self, now: Now, flow: Flow) {
+        let asked = self.watches.iter().filter(|(_, watch)| watch.flow == flow);
+        let asked = asked.filter(|(_, watch)| watch.probe.is_none());
+        let registered = self.carriers.iter().filter(|(_, carrier)| {
+            carrier.registration.flow == flow && carrier.state == RegistrationState::Registered
+        });
+        let timers: Vec<TimerName> = (asked.map(|(id, _)| TimerName::Probe(*id)))
+            .chain(registered.map(|(id, _)| TimerName::Register(*id)))
+            .collect();
+        for timer in timers {
+            let jitter = Duration::from_millis(u64::from(self.jitter.below(500)));
+            (self.timers).arm(timer, now.monotonic + REOPEN + jitter);
+        }
+    }
 
     /// Asks a trunk with OPTIONS whether it lives, every `interval` or so; zero stops asking.
     pub fn watch(

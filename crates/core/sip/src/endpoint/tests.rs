@@ -2,6 +2,7 @@
 
 mod calls_of_ours;
 mod calls_to_us;
+mod extensions;
 mod network;
 mod torture;
 
@@ -120,6 +121,9 @@ impl Rig {
             credentials: None,
             expires: None,
             valid_until: None,
+            session_expires: None,
+            reliable: false,
+            follow_redirect: false,
         };
         change(&mut invite);
         self.endpoint.invite(self.now, invite).expect("room")

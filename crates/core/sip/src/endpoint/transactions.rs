@@ -31,6 +31,10 @@ pub(super) enum ClientMachine {
 pub(super) enum Owner {
     Invite(CallHandle),
     Bye(CallHandle),
+    /// PRACK; its answer changes nothing.
+    Prack(CallHandle),
+    /// UPDATE or re-INVITE that keeps a session.
+    Refresh(CallHandle),
     /// Nobody waits: CANCEL, and BYE to a fork that lost.
     Nobody,
     ForkBye(CallHandle),
@@ -41,7 +45,11 @@ pub(super) enum Owner {
 impl Owner {
     fn call(self) -> Option<CallHandle> {
         match self {
-            Self::Invite(call) | Self::Bye(call) | Self::ForkBye(call) => Some(call),
+            Self::Invite(call)
+            | Self::Bye(call)
+            | Self::Prack(call)
+            | Self::Refresh(call)
+            | Self::ForkBye(call) => Some(call),
             Self::Nobody | Self::Register(_) | Self::Probe(_) => None,
         }
     }
@@ -58,7 +66,10 @@ pub(super) struct ClientTransaction {
     pub(super) owner: Owner,
     ack: Option<Bytes>,
     cancel: Option<Id>,
-    sent: bool,
+    /// How often it was sent.
+    sent: u32,
+    /// Why it reached nobody, where that is certain.
+    unsent: Option<LocalCause>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +129,8 @@ impl Endpoint {
             owner,
             ack: None,
             cancel: None,
-            sent: false,
+            sent: 0,
+            unsent: None,
         });
         assert!(
             stored == Some(id),
@@ -223,7 +235,7 @@ impl Endpoint {
             let Some(found) = self.clients.get_mut(id) else {
                 return;
             };
-            let owner = found.owner;
+            let (owner, unsent) = (found.owner, found.unsent);
             match action {
                 Action::Transmit => self.transmit_request(now, id),
                 Action::Acknowledge => self.acknowledge_failure(id, response),
@@ -239,7 +251,10 @@ impl Endpoint {
                     self.timers.disarm(&TimerName::Client(timer, id.into()));
                 }
                 Action::TimedOut => self.client_failed(now, owner, LocalCause::Timeout),
-                Action::TransportFailed => self.client_failed(now, owner, LocalCause::Transport),
+                Action::TransportFailed => {
+                    let cause = unsent.unwrap_or(LocalCause::Transport);
+                    self.client_failed(now, owner, cause);
+                }
                 Action::Terminate => self.end_client(now, id),
             }
         }
@@ -249,7 +264,8 @@ impl Endpoint {
         let Some(found) = self.clients.get_mut(id) else {
             return;
         };
-        let retransmission = std::mem::replace(&mut found.sent, true);
+        let retransmission = found.sent > 0;
+        found.sent = found.sent.saturating_add(1);
         let (flow, bytes, owner) = (found.flow, found.request.clone(), found.owner);
         let kind = match owner {
             Owner::Invite(call) => Kind::Invite {
@@ -297,7 +313,8 @@ impl Endpoint {
             Owner::Bye(call) => self.bye_response(now, call, message),
             Owner::Register(trunk) => self.register_response(now, trunk, message),
             Owner::Probe(trunk) => self.probe_response(now, trunk, message),
-            Owner::Nobody | Owner::ForkBye(_) => {}
+            Owner::Refresh(call) => self.refresh_response(now, call, message, head),
+            Owner::Nobody | Owner::ForkBye(_) | Owner::Prack(_) => {}
         }
     }
 
@@ -306,7 +323,8 @@ impl Endpoint {
             Owner::Invite(call) => self.invite_failed(now, call, cause),
             Owner::Register(trunk) => self.register_failed(now, trunk, 408),
             Owner::Probe(trunk) => self.probe_lost(now, trunk),
-            Owner::Bye(_) | Owner::ForkBye(_) | Owner::Nobody => {}
+            Owner::Refresh(call) => self.session_lost(now, call),
+            Owner::Bye(_) | Owner::ForkBye(_) | Owner::Prack(_) | Owner::Nobody => {}
         }
     }
 
@@ -509,6 +527,46 @@ impl Endpoint {
             };
             self.run_client(now, id, actions, None);
         }
+    }
+
+    /// A request of ours reached nobody. One that was sent before may have: an INVITE of which only a
+    /// repetition is lost goes on as if nothing was known, and so does what is repeated anyway.
+    pub(super) fn unsent(&mut self, now: Now, flow: Flow, bytes: &[u8], congested: bool) {
+        let Some(id) = self.sent_as(flow, bytes) else {
+            return;
+        };
+        let Some(found) = self.clients.get_mut(id) else {
+            return;
+        };
+        let actions = match &mut found.machine {
+            ClientMachine::Invite(machine) if found.sent == 1 => {
+                found.unsent = Some(if congested {
+                    LocalCause::Congested
+                } else {
+                    LocalCause::Unsent
+                });
+                machine.transport_failed()
+            }
+            ClientMachine::Other(machine) if flow.is_reliable() => machine.transport_failed(),
+            ClientMachine::Invite(_) | ClientMachine::Other(_) => return,
+        };
+        self.run_client(now, id, actions, None);
+    }
+
+    /// The client transaction of a request of ours, from the request's own beginning: by the branch of
+    /// its first Via, which nobody can guess, and its method.
+    fn sent_as(&self, flow: Flow, bytes: &[u8]) -> Option<Id> {
+        const VIA: &[u8] = b"\r\nVia: ";
+        let method = &bytes[..memchr::memchr(b' ', bytes)?];
+        let via = &bytes[memchr::memmem::find(bytes, VIA)? + VIA.len()..];
+        let via = &via[..memchr::memchr(b'\r', via).unwrap_or(via.len())];
+        let start = memchr::memmem::find(via, COOKIE)? + COOKIE.len();
+        let id = Id::read(&via[start..])?;
+        let found = self.clients.get(id)?;
+        let token = via[start..].get(16..16 + found.token.len())?;
+        let same = crate::digest::same(found.token.as_bytes(), token);
+        let remote = found.flow.remote == flow.remote;
+        (same && remote && method == found.method.as_bytes()).then_some(id)
     }
 
     fn on_flow(&self, flow: Flow) -> Vec<Id> {

@@ -53,11 +53,20 @@ pub enum Input<'a> {
         /// Which.
         flow: Flow,
     },
-    /// Bytes could not be sent and will not be. Not for a full UDP socket buffer: that is a lost
-    /// datagram, which is repeated.
+    /// Some of what was sent this way is lost, nobody knows what. Not for a full UDP socket buffer:
+    /// that is a lost datagram, which is repeated.
     SendFailed {
         /// Where to.
         flow: Flow,
+    },
+    /// This very message reached nobody: it never left, or came back as undeliverable.
+    Unsent {
+        /// Where to.
+        flow: Flow,
+        /// The message, or its beginning up to its first Via at least.
+        bytes: &'a [u8],
+        /// There was no room for it, which says nothing of the far end.
+        congested: bool,
     },
 }
 
@@ -67,6 +76,7 @@ impl fmt::Debug for Input<'_> {
             Self::Received { flow, bytes } => write!(f, "Received({flow}, {} bytes)", bytes.len()),
             Self::FlowClosed { flow } => write!(f, "FlowClosed({flow})"),
             Self::SendFailed { flow } => write!(f, "SendFailed({flow})"),
+            Self::Unsent { flow, bytes, .. } => write!(f, "Unsent({flow}, {} bytes)", bytes.len()),
         }
     }
 }
@@ -130,6 +140,13 @@ pub struct Invite {
     pub expires: Option<Duration>,
     /// No INVITE datagram of this call leaves later, repeated or challenged.
     pub valid_until: Option<Instant>,
+    /// Session-Expires to ask for (RFC 4028). What the far end asks for is done in any case.
+    pub session_expires: Option<Duration>,
+    /// Offer reliable provisional responses (RFC 3262). They are acknowledged in any case, and offered
+    /// where the far end requires it (421).
+    pub reliable: bool,
+    /// Follow a redirection once, the same way, where it names the same user.
+    pub follow_redirect: bool,
 }
 
 impl fmt::Debug for Invite {
@@ -191,8 +208,12 @@ impl fmt::Debug for Output {
 pub enum LocalCause {
     /// Nobody answered for 64 T1.
     Timeout,
-    /// The transport failed.
+    /// The transport failed. The INVITE may have arrived all the same.
     Transport,
+    /// The INVITE reached nobody: it never left, or came back as undeliverable, and was sent once only.
+    Unsent,
+    /// The INVITE never left: there was no room for it on the way to the far end.
+    Congested,
     /// Its validity ended before it could be sent again with credentials.
     Expired,
     /// No room for another transaction.
@@ -219,6 +240,8 @@ pub enum EndCause {
     Peer,
     /// The ACK for our answer never came.
     NoAck,
+    /// The session was not refreshed (RFC 4028).
+    Expired,
 }
 
 /// What happened. Every call ends with exactly one of `Failed`, `Cancelled`, `Ended`.
@@ -438,6 +461,8 @@ pub enum TimerName {
     Answer(CallHandle),
     /// The ACK never came.
     Acknowledge(CallHandle),
+    /// A session is refreshed, or was not.
+    Session(CallHandle),
     /// A phone's registration runs out.
     Bindings,
     /// A registration of ours is refreshed or tried again.

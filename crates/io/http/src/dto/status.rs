@@ -43,6 +43,12 @@ pub struct TrunkStatus {
     pub name: String,
     /// How it stands.
     pub state: TrunkState,
+    /// Why it takes no new calls, as `GET /trunks/{id}` says it.
+    #[serde(default)]
+    pub trouble: Option<String>,
+    /// Since when it is up or down, by its node.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
     /// Calls on it now.
     pub in_use: u32,
     /// Calls at a time, at most.

@@ -149,10 +149,56 @@ fn secrets_of_trunks_are_write_only() {
     .unwrap();
     assert_eq!(request.validate(), []);
     assert!(!format!("{request:?}").contains("hunter2"));
-    let trunk = request.into_domain(domain::TrunkId(1));
+    let (trunk, manner) = request.into_domain(domain::TrunkId(1)).unwrap();
     assert!(
-        !serde_json::to_string(&Trunk::from(&trunk))
+        !serde_json::to_string(&Trunk::new(&trunk, &manner))
             .unwrap()
             .contains("hunter2")
+    );
+}
+
+#[test]
+fn a_profile_fills_in_what_is_not_given() {
+    let read = |more: &str| -> TrunkRequest {
+        let text =
+            format!(r#"{{"name":"a","node":"mem_00000001","address":"127.0.0.1:5060"{more}}}"#);
+        serde_json::from_str(&text).unwrap()
+    };
+    for profile in domain::PROFILES {
+        let request = read(&format!(r#","profile":"{}""#, profile.name));
+        assert_eq!(request.validate(), []);
+        let (trunk, manner) = request.into_domain(domain::TrunkId(1)).unwrap();
+        assert_eq!(trunk.codecs, profile.codecs);
+        assert_eq!(manner, profile.manner().unwrap());
+        let shown = Trunk::new(&trunk, &manner);
+        assert_eq!(shown.manner.called, profile.called.unwrap_or_default());
+    }
+    let (trunk, manner) = read("").into_domain(domain::TrunkId(1)).unwrap();
+    assert_eq!(
+        (trunk.calls_per_second, manner),
+        (5, domain::TrunkManner::default())
+    );
+    let given = read(
+        r#","profile":"china-ims","calls_per_second":30,"manner":{"called":"","privacy":"id","redirects":"follow"}"#,
+    );
+    let (trunk, mut manner) = given.into_domain(domain::TrunkId(1)).unwrap();
+    assert_eq!((trunk.calls_per_second, &manner.called), (30, &None));
+    assert_eq!(manner.privacy, Some(domain::Privacy::Id));
+    let patch: TrunkMannerPatch =
+        serde_json::from_str(r#"{"privacy":"unset","session_expires_seconds":0}"#).unwrap();
+    patch.apply(&mut manner);
+    assert_eq!((manner.privacy, manner.session_expires), (None, None));
+    assert_eq!(manner.redirects, domain::Redirects::Follow);
+    let wrong = read(
+        r#","profile":"x","manner":{"weight":0,"called":"0","session_expires_seconds":86401}"#,
+    );
+    assert_eq!(
+        pointers(&wrong),
+        [
+            "/profile",
+            "/manner/weight",
+            "/manner/called",
+            "/manner/session_expires_seconds"
+        ]
     );
 }

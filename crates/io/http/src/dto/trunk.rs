@@ -1,9 +1,13 @@
 //! Trunks and caller IDs.
 
-use super::{Checks, Validate};
+use super::{
+    Checks, Timestamp, TrunkManner, TrunkMannerPatch, TrunkState, Validate,
+    trunk_manner::{check_profile, profile},
+};
 use crate::{limits::CALLER_IDS, problem::FieldError};
 use domain::{
     CallerIdCaps, Codec, MemberId, NumberFormat, PhoneNumber, Secret, SipTransport, TrunkId,
+    status::TrunkHealth,
 };
 use serde::{Deserialize, Serialize};
 use std::{net::SocketAddr, time::Duration};
@@ -55,41 +59,35 @@ pub struct TrunkRequest {
     /// Calls at a time, at most.
     #[serde(default = "channels")]
     pub channels: u32,
-    /// New calls a second, at most.
-    #[serde(default = "calls_per_second")]
-    pub calls_per_second: u32,
-    /// `plus_e164` or `e164`.
-    #[serde(default = "plus_e164")]
-    #[schema(value_type = String, example = "plus_e164")]
-    pub number_format: NumberFormat,
-    /// Codecs offered, in order: `pcmu`, `pcma`.
-    #[serde(default = "codecs")]
-    #[schema(value_type = Vec<String>)]
-    pub codecs: Vec<Codec>,
-    /// How often OPTIONS asks whether it lives; 0 for never.
-    #[serde(default = "options_interval")]
-    pub options_interval_seconds: u64,
+    /// New calls a second, at most; as the profile says when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_per_second: Option<u32>,
+    /// `plus_e164` or `e164`; as the profile says when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "plus_e164")]
+    pub number_format: Option<NumberFormat>,
+    /// Codecs offered, in order: `pcmu`, `pcma`; as the profile says when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub codecs: Option<Vec<Codec>>,
+    /// How often OPTIONS asks whether it lives; 0 for never; as the profile says when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options_interval_seconds: Option<u64>,
     /// Lower goes first within a city.
     #[serde(default)]
     pub rank: u16,
+    /// What fills in the rest: `generic`, `china-ims`, `twilio`, `telnyx`, `bandwidth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// How it is used, where that is not as the profile says.
+    #[serde(default)]
+    pub manner: TrunkMannerPatch,
 }
 
 const fn udp() -> SipTransport {
     SipTransport::Udp
 }
 const fn channels() -> u32 {
-    30
-}
-const fn calls_per_second() -> u32 {
-    5
-}
-const fn plus_e164() -> NumberFormat {
-    NumberFormat::PlusE164
-}
-fn codecs() -> Vec<Codec> {
-    vec![Codec::Pcmu, Codec::Pcma]
-}
-const fn options_interval() -> u64 {
     30
 }
 
@@ -115,13 +113,17 @@ impl Validate for TrunkRequest {
         check_address(&mut checks, &self.address);
         check_auth(&mut checks, self.auth.as_ref());
         checks.range("/channels", self.channels, (1, 100_000));
-        checks.range("/calls_per_second", self.calls_per_second, (1, 10_000));
-        checks.range("/codecs", self.codecs.len(), (1, 2));
-        checks.range(
-            "/options_interval_seconds",
-            self.options_interval_seconds,
-            (0, 3_600),
-        );
+        if let Some(rate) = self.calls_per_second {
+            checks.range("/calls_per_second", rate, (1, 10_000));
+        }
+        if let Some(codecs) = &self.codecs {
+            checks.range("/codecs", codecs.len(), (1, 2));
+        }
+        if let Some(seconds) = self.options_interval_seconds {
+            checks.range("/options_interval_seconds", seconds, (0, 3_600));
+        }
+        check_profile(&mut checks, self.profile.as_deref());
+        self.manner.check(&mut checks);
         checks.require(!self.register || self.auth.is_some(), "/register", || {
             "is true without auth; REGISTER needs credentials".to_owned()
         });
@@ -130,9 +132,21 @@ impl Validate for TrunkRequest {
 }
 
 impl TrunkRequest {
-    /// The trunk as the directory keeps it, enabled.
-    pub fn into_domain(self, id: TrunkId) -> domain::Trunk {
-        domain::Trunk {
+    /// The trunk and how it is used, as the directory keeps them, enabled. None for a profile that
+    /// there is not; [`Validate::validate`] says so before.
+    pub fn into_domain(self, id: TrunkId) -> Option<(domain::Trunk, domain::TrunkManner)> {
+        let named = self.profile.is_some();
+        let profile = profile(self.profile.as_deref())?;
+        let mut manner = profile.manner().ok()?;
+        if !named {
+            manner.profile = String::new();
+        }
+        if self.number_format.is_some() {
+            (manner.called, manner.shown) = (None, None);
+        }
+        self.manner.apply(&mut manner);
+        let interval = self.options_interval_seconds.map(Duration::from_secs);
+        let trunk = domain::Trunk {
             id,
             name: self.name.trim().to_owned(),
             node: self.node,
@@ -142,13 +156,14 @@ impl TrunkRequest {
             auth: self.auth.map(Into::into),
             register: self.register,
             channels: self.channels,
-            calls_per_second: self.calls_per_second,
-            number_format: self.number_format,
-            codecs: self.codecs,
-            options_interval: Duration::from_secs(self.options_interval_seconds),
+            calls_per_second: self.calls_per_second.unwrap_or(profile.calls_per_second),
+            number_format: self.number_format.unwrap_or(profile.number_format),
+            codecs: self.codecs.unwrap_or_else(|| profile.codecs.to_vec()),
+            options_interval: interval.unwrap_or(profile.options_interval),
             enabled: true,
             rank: self.rank,
-        }
+        };
+        Some((trunk, manner))
     }
 }
 
@@ -200,10 +215,26 @@ pub struct Trunk {
     pub enabled: bool,
     /// Lower goes first within a city.
     pub rank: u16,
+    /// How it is used.
+    pub manner: TrunkManner,
+    /// How it stands.
+    pub state: TrunkState,
+    /// Why it takes no new calls: `unusable`, `no_options`, `unregistered`, `retry_after`, `errors`,
+    /// `silent`, `unreachable` or `few_answers`.
+    #[serde(default)]
+    pub trouble: Option<String>,
+    /// Since when it is up or down, by its node.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// Its calls that failed on the carrier's side and were tried on another trunk, since its node
+    /// started.
+    #[serde(default)]
+    pub failed_over: u64,
 }
 
-impl From<&domain::Trunk> for Trunk {
-    fn from(trunk: &domain::Trunk) -> Self {
+impl Trunk {
+    /// A trunk of which its node has said nothing.
+    pub fn new(trunk: &domain::Trunk, manner: &domain::TrunkManner) -> Self {
         Self {
             id: trunk.id,
             name: trunk.name.clone(),
@@ -222,6 +253,24 @@ impl From<&domain::Trunk> for Trunk {
             options_interval_seconds: trunk.options_interval.as_secs(),
             enabled: trunk.enabled,
             rank: trunk.rank,
+            manner: manner.into(),
+            state: TrunkState::Unknown,
+            trouble: None,
+            since: None,
+            failed_over: 0,
+        }
+    }
+
+    /// The same with what its node says of it.
+    #[must_use]
+    pub fn with_health(self, state: TrunkState, health: Option<&TrunkHealth>) -> Self {
+        let trouble = health.and_then(|health| health.trouble);
+        Self {
+            state,
+            trouble: trouble.map(|trouble| trouble.name().to_owned()),
+            since: health.map(|health| health.since.into()),
+            failed_over: health.map_or(0, |health| health.failed_over),
+            ..self
         }
     }
 }
@@ -248,6 +297,9 @@ pub struct TrunkPatch {
     /// Lower goes first within a city.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<u16>,
+    /// How it is used.
+    #[serde(default)]
+    pub manner: TrunkMannerPatch,
 }
 
 impl Validate for TrunkPatch {
@@ -263,13 +315,15 @@ impl Validate for TrunkPatch {
         if let Some(rate) = self.calls_per_second {
             checks.range("/calls_per_second", rate, (1, 10_000));
         }
+        self.manner.check(&mut checks);
         checks.done()
     }
 }
 
 impl TrunkPatch {
     /// Applies the changes.
-    pub fn apply(self, trunk: &mut domain::Trunk) {
+    pub fn apply(self, trunk: &mut domain::Trunk, manner: &mut domain::TrunkManner) {
+        self.manner.apply(manner);
         trunk.enabled = self.enabled.unwrap_or(trunk.enabled);
         trunk.channels = self.channels.unwrap_or(trunk.channels);
         trunk.calls_per_second = self.calls_per_second.unwrap_or(trunk.calls_per_second);

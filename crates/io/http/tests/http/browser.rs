@@ -21,6 +21,8 @@ fn trunk(id: u32, name: &str, state: TrunkState, in_use: u32) -> TrunkStatus {
         id: TrunkId(id),
         name: name.to_owned(),
         state,
+        trouble: None,
+        since: None,
         in_use,
         channels: 60,
     }

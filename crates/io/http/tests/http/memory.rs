@@ -26,7 +26,7 @@ pub(crate) const TIME: WallTime = WallTime::from_millis(1_795_300_496_789);
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) campaigns: BTreeMap<CampaignId, domain::Campaign>,
-    pub(crate) trunks: BTreeMap<TrunkId, domain::Trunk>,
+    pub(crate) trunks: BTreeMap<TrunkId, (domain::Trunk, domain::TrunkManner)>,
     pub(crate) caller_ids: BTreeMap<PhoneNumber, domain::CallerId>,
     pub(crate) agents: BTreeMap<AgentId, AgentAccount>,
     pub(crate) dnc: Vec<domain::DncEntry>,
@@ -926,28 +926,32 @@ impl AdminBackend for Memory {
 
     async fn trunks(&self, page: PageQuery) -> Answer<Page<Trunk>> {
         let state = self.state();
-        let all = state.trunks.values().map(|t| (t.id.to_string(), t.into()));
+        let all = state
+            .trunks
+            .values()
+            .map(|(t, m)| (t.id.to_string(), Trunk::new(t, m)));
         Ok(paged(all, &page))
     }
     async fn trunk(&self, id: TrunkId) -> Answer<Trunk> {
-        let found = self.state().trunks.get(&id).map(Into::into);
+        let found = (self.state().trunks.get(&id)).map(|(trunk, manner)| Trunk::new(trunk, manner));
         found.ok_or_else(|| missing("trunk", id))
     }
     async fn create_trunk(&self, by: &Caller, request: TrunkRequest) -> Answer<Trunk> {
         let mut state = self.change(by, "create_trunk")?;
         let id = TrunkId(state.trunks.len() as u32 + 1);
-        let trunk = request.into_domain(id);
-        state.trunks.insert(id, trunk.clone());
-        Ok((&trunk).into())
+        let (trunk, manner) = request.into_domain(id).expect("its profile was checked");
+        let shown = Trunk::new(&trunk, &manner);
+        state.trunks.insert(id, (trunk, manner));
+        Ok(shown)
     }
     async fn patch_trunk(&self, by: &Caller, id: TrunkId, patch: TrunkPatch) -> Answer<Trunk> {
         let mut state = self.change(by, "patch_trunk")?;
-        let trunk = state
+        let (trunk, manner) = state
             .trunks
             .get_mut(&id)
             .ok_or_else(|| missing("trunk", id))?;
-        patch.apply(trunk);
-        Ok((&*trunk).into())
+        patch.apply(trunk, manner);
+        Ok(Trunk::new(trunk, manner))
     }
     async fn delete_trunk(&self, by: &Caller, id: TrunkId) -> Answer<()> {
         let removed = self.change(by, "delete_trunk")?.trunks.remove(&id);

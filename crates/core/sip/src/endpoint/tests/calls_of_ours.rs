@@ -1,4 +1,5 @@
 use super::*;
+use crate::registration::Registration;
 
 fn starts(sent: &[String]) -> Vec<&str> {
     let word = |text: &'_ str| text.find("\r\n").map_or(text.len(), |end| end.min(14));
@@ -459,6 +460,87 @@ fn a_failed_transport_ends_the_attempt_at_once() {
 }
 
 #[test]
+fn a_stream_to_a_trunk_is_opened_again_before_an_invite_has_to() {
+    let mut rig = rig();
+    let mut flow = flow_to(THEIRS);
+    flow.transport = SipTransport::Tcp;
+    let (id, every) = (TrunkId(3), Duration::from_secs(600));
+    (rig.endpoint.watch(rig.now, id, flow, every)).expect("room");
+    let registration = Registration {
+        flow,
+        domain: "carrier.example".into(),
+        user: "acme".into(),
+        credentials: None,
+        expires: every,
+    };
+    (rig.endpoint.register(rig.now, id, registration)).expect("room");
+    rig.pass(Duration::from_secs(1));
+    let sent = rig.take_sent();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    for request in &sent {
+        rig.hear(&reply(request, "200 OK", "t", "", b""));
+    }
+    rig.pass(Duration::from_secs(60));
+    assert!(rig.take_sent().is_empty());
+    let closed = Input::FlowClosed { flow };
+    rig.endpoint.handle(rig.now, closed).expect("taken");
+    rig.pass(Duration::from_millis(400));
+    assert!(rig.take_sent().is_empty(), "not at once");
+    rig.pass(Duration::from_millis(700));
+    let mut again = starts(&rig.take_sent())
+        .iter()
+        .map(|s| s.to_string())
+        .collect::<Vec<_>>();
+    again.sort();
+    assert_eq!(again, ["OPTIONS", "REGISTER"]);
+}
+
+#[test]
+fn an_invite_that_reached_nobody_ends_for_certain_unless_it_was_sent_before() {
+    let flow = flow_to(THEIRS);
+    let unsent = |rig: &mut Rig, invite: &str, congested| {
+        let bytes = invite.as_bytes();
+        let input = Input::Unsent {
+            flow,
+            bytes,
+            congested,
+        };
+        rig.endpoint.handle(rig.now, input).expect("taken");
+    };
+    for (congested, expected) in [(false, LocalCause::Unsent), (true, LocalCause::Congested)] {
+        let mut rig = rig();
+        let call = rig.call(|_| {});
+        let other = rig.call(|_| {});
+        let sent = rig.take_sent();
+        let invite = sent[0].as_str();
+        // Cut short before the branch's end, another branch, another method, nothing at all.
+        let end = invite.find(&branch(invite)).expect("a branch") + branch(invite).len();
+        let foreign = invite.replacen(&branch(invite), &branch(&sent[1]).replace('z', "y"), 1);
+        let cancel = invite.replacen("INVITE", "CANCEL", 1);
+        for wrong in [&invite[..end - 1], &foreign, &cancel, "", " ", "INVITE "] {
+            unsent(&mut rig, wrong, congested);
+        }
+        assert!(rig.take_events().is_empty());
+        unsent(&mut rig, &invite[..end], congested);
+        assert!(
+            matches!(&rig.take_events()[..], [SipEvent::Failed { call: c, status: 503, local: Some(cause), .. }] if *c == call && *cause == expected)
+        );
+        // The other one is as it was; told again of the first, nothing happens.
+        unsent(&mut rig, invite, congested);
+        rig.endpoint.cancel(rig.now, other, None).expect("alive");
+        assert!(rig.take_events().is_empty());
+    }
+    // One that was repeated may have arrived the first time.
+    let mut rig = rig();
+    rig.call(|_| {});
+    let invite = one(rig.take_sent());
+    rig.pass(Duration::from_millis(600));
+    assert_eq!(one(rig.take_sent()), invite);
+    unsent(&mut rig, &invite, false);
+    assert!(rig.take_events().is_empty());
+}
+
+#[test]
 fn responses_that_are_not_ours_do_nothing() {
     let mut rig = rig();
     rig.call(|_| {});
@@ -497,6 +579,9 @@ fn bounds_and_bad_input_are_refused_without_a_change() {
         credentials: None,
         expires: None,
         valid_until: None,
+        session_expires: None,
+        reliable: false,
+        follow_redirect: false,
     };
     let now = rig.now;
     let mut try_it = |i| rig.endpoint.invite(now, i);

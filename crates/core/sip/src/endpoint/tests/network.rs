@@ -136,6 +136,9 @@ impl Network {
             credentials: None,
             expires: Some(Duration::from_secs(60)),
             valid_until: None,
+            session_expires: None,
+            reliable: false,
+            follow_redirect: false,
         }
     }
 }
