@@ -25,6 +25,9 @@ const AGENTS: u32 = 40;
 /// A carrier in a process of its own.
 struct Carrier {
     config: PathBuf,
+    text: String,
+    /// How often it was started: each run draws names of its own, as a real one does.
+    runs: u64,
     child: Child,
 }
 
@@ -39,12 +42,17 @@ impl Carrier {
              channels = 1000\ncalls_per_second = 1000\n",
             [1000; 24]
         );
-        fs::write(&config, text).unwrap();
-        let child = Self::spawn(&config);
-        Self { config, child }
+        let child = Self::spawn(&config, &text, 1);
+        Self {
+            config,
+            text,
+            runs: 1,
+            child,
+        }
     }
 
-    fn spawn(config: &Path) -> Child {
+    fn spawn(config: &Path, text: &str, run: u64) -> Child {
+        fs::write(config, format!("seed = {run}\n{text}")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_dialmesh-carrier"))
             .arg("--config")
             .arg(config)
@@ -65,7 +73,8 @@ impl Carrier {
     }
 
     fn start_again(&mut self) {
-        self.child = Self::spawn(&self.config);
+        self.runs += 1;
+        self.child = Self::spawn(&self.config, &self.text, self.runs);
     }
 }
 
@@ -107,7 +116,7 @@ fn a_carrier_killed_in_mid_campaign_costs_few_calls_and_comes_back() {
     city.run(seconds(14));
     let healed = city.began.elapsed();
     carriers[0].start_again();
-    city.run(seconds(34));
+    city.run(seconds(44));
 
     // New calls went to the other within a second.
     let (dead, alive) = (TrunkId(1), TrunkId(2));

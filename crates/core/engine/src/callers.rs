@@ -18,6 +18,15 @@ pub(crate) struct Way {
     pub(crate) answered: u64,
 }
 
+impl Way {
+    /// How many calls may leave now. One that another trunk failed finds a place where trunks take
+    /// several at a moment: new ones `leave_one`.
+    fn calls(&self, now: Now, leave_one: bool) -> u32 {
+        let left = u32::from(leave_one && self.rate.burst() > 1);
+        self.rate.available(now.monotonic).saturating_sub(left)
+    }
+}
+
 /// Every trunk's.
 pub(crate) type Ways = BTreeMap<TrunkId, Way>;
 
@@ -111,15 +120,15 @@ impl Engine {
         (self.candidates).sort_by_key(|facts| (facts.route.trunk, facts.number));
     }
 
-    /// Whether a trunk takes one more call now.
-    pub(crate) fn takes_call(&self, now: Now, id: TrunkId) -> bool {
+    /// Whether a trunk takes one more call now; `again` for one that another trunk failed.
+    fn takes_call(&self, now: Now, id: TrunkId, again: bool) -> bool {
         let (Some(trunk), Some(way)) = (self.facts.trunks.get(&id), self.ways.get(&id)) else {
             return false;
         };
         trunk.enabled
             && way.health.room(now.monotonic) != Room::None
             && self.legs.channels(id) < trunk.channels
-            && way.rate.available(now.monotonic) > 0
+            && way.calls(now, !again && self.ways.len() > 1) > 0
     }
 
     /// Channels and calls that this node's trunks have free at this moment.
@@ -136,7 +145,7 @@ impl Engine {
             };
             (
                 channels + free,
-                calls + way.rate.available(now.monotonic).min(free),
+                calls + way.calls(now, self.ways.len() > 1).min(free),
             )
         });
         // A line without a port would take a lead and an agent, and let both go again.
@@ -162,7 +171,10 @@ impl Engine {
             let CallerIdFacts { number, route, .. } = self.candidates[place];
             let takes = match last {
                 Some((trunk, takes)) if trunk == route.trunk => takes,
-                _ => except != Some(route.trunk) && self.takes_call(now, route.trunk),
+                _ => {
+                    except != Some(route.trunk)
+                        && self.takes_call(now, route.trunk, except.is_some())
+                }
             };
             last = Some((route.trunk, takes));
             let (used_today, used_this_hour) = self.permit.caps().counts(number, now.wall);

@@ -711,6 +711,23 @@ fn it_is_tried_once_more_only_and_not_where_the_person_was_reached() {
 }
 
 #[test]
+fn a_call_that_another_trunk_failed_finds_a_place_among_new_ones() {
+    let mut world = World::new([2, 1]);
+    let slow = Trunk {
+        calls_per_second: 20,
+        ..trunk(2, 1)
+    };
+    world.directory(DirectoryChange::Trunk(Box::new(slow)));
+    world.carrier(1).mode = Mode::Refuses(503);
+    world.shifts(30);
+    world.lease(30);
+    world.run(2 * STEP);
+    // Two at a moment: one of the new ones, and the first that the other trunk failed.
+    assert_eq!(world.sent(2), 2);
+    assert_eq!(world.failed_over, [TrunkId(1)]);
+}
+
+#[test]
 fn do_not_call_that_comes_in_between_stops_the_second_invite() {
     let mut world = World::new([1, 2]);
     world.carrier(1).mode = Mode::Gone;

@@ -55,6 +55,11 @@ impl RateLimiter {
         self.calls_per_second
     }
 
+    /// How many calls may leave at one moment, at most.
+    pub const fn burst(&self) -> u32 {
+        self.burst
+    }
+
     /// Changes the rate; what was spent stays spent.
     pub fn set_rate(&mut self, calls_per_second: u32) {
         if calls_per_second != self.calls_per_second {
