@@ -522,8 +522,10 @@ impl RegionLedger {
             self.book.numbers[slot as usize].attempted_elsewhere(&moved.history);
             self.abandoned_at(slot, moved.abandoned);
             self.came_home(moved.number);
+            // The region that sends may not have heard of a lift.
+            let listed = same_base && !self.clearance.is_lifted(moved.number);
             for lead in &moved.leads {
-                self.take_lead(moved.number, lead, lead.listed && same_base);
+                self.take_lead(moved.number, lead, lead.listed && listed);
                 counts.leads += 1;
             }
         }

@@ -281,6 +281,40 @@ fn of_two_halves_the_stricter_holds_and_both_count() {
 }
 
 #[test]
+fn what_a_node_found_in_the_base_goes_along_unless_the_number_is_lifted_there() {
+    let base = DncBaseId([7; 32]);
+    for lifted in [false, true] {
+        let (mut here, mut there) = (World::new(1), other(9..9));
+        for world in [&mut here, &mut there] {
+            let directory_index = world.ledger.facts_index() + 1;
+            world.apply(RegionCommand::DncBase {
+                directory_index,
+                base: Some(base),
+            });
+        }
+        let session = here.open(NODE, 1);
+        let lead = here.claim(session, 1, 1).remove(0);
+        let found = CallOutcome::Listed {
+            lead: lead.lead,
+            attempt: lead.attempt,
+            base,
+        };
+        here.report(session, &[found]);
+        if lifted {
+            // Told there, and not here yet.
+            let directory_index = there.ledger.facts_index() + 1;
+            there.apply(RegionCommand::Clearance {
+                directory_index,
+                facts: vec![domain::ClearanceFact::Lift(number(0), true)],
+            });
+        }
+        here.hand_over(&mut there, 1, &[0]);
+        let rests = LeadStanding::DoNotCall;
+        assert_eq!(there.lead_of(0).standing == rests, !lifted);
+    }
+}
+
+#[test]
 fn where_there_is_no_room_everything_stays_as_it_was() {
     let (mut here, mut there) = (World::new(2), other(9..10));
     there.ledger.lead_limit = 2;
