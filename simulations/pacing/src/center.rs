@@ -3,6 +3,7 @@
 
 use crate::{
     clairvoyant::{Clairvoyant, Truth},
+    escrow::Purse,
     measure::{Measure, Run},
     population::{Population, Trouble, normals, unit},
 };
@@ -23,7 +24,7 @@ pub(crate) fn time(seconds: f64) -> Time {
     (seconds * 1e6) as Time
 }
 
-fn instant(at: Time) -> Instant {
+pub(crate) fn instant(at: Time) -> Instant {
     Instant::from_nanos(at * 1000)
 }
 
@@ -54,11 +55,13 @@ pub struct Setting<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
+pub(crate) enum Event {
     Answer(u32),
     Screened(u32),
     Ends(u32),
     Patience(u32),
+    /// A person of another city comes to the agent kept for it.
+    Arrives(u32),
     Talked(u32),
     WrappedUp(u32),
     Back(u32),
@@ -117,21 +120,21 @@ struct Line {
 /// A run under way.
 pub(crate) struct Center<'a> {
     setting: &'a Setting<'a>,
-    now: Time,
+    pub(crate) now: Time,
     events: BinaryHeap<Reverse<(Time, u64, Event)>>,
     sequence: u64,
     agents: Vec<Agent>,
-    ready: VecDeque<u32>,
+    pub(crate) ready: VecDeque<u32>,
     lines: Vec<Line>,
     spare: Vec<u32>,
     active: Vec<u32>,
-    waiting: VecDeque<u32>,
+    pub(crate) waiting: VecDeque<u32>,
     leads: Stream,
     world: Stream,
     list: f64,
-    window: Window,
-    measure: Measure,
-    view: View,
+    pub(crate) purse: Purse,
+    pub(crate) measure: Measure,
+    pub(crate) view: View,
     changed: bool,
     /// What the clairvoyant sees.
     free: Vec<Time>,
@@ -140,29 +143,38 @@ pub(crate) struct Center<'a> {
 
 /// Makes a run.
 pub fn simulate(setting: &Setting<'_>, pacer: &mut Pacer) -> Run {
-    let mut center = Center::new(setting);
-    let end = time((setting.warm_up + setting.hours) * 3600.0);
-    // In small teams each event counts; in large ones a look each quarter of a second is as good.
-    let eager = setting.agents <= 60;
-    while let Some(Reverse((at, _, event))) = center.events.pop() {
-        if at >= end {
-            break;
-        }
-        center.measure.pass(center.now, at);
-        center.now = at;
-        center.happen(event, pacer);
-        let more = matches!(center.events.peek(), Some(Reverse((next, ..))) if *next == at);
-        if event == Event::Tick || (eager && center.changed && !more) {
-            center.pace(pacer);
-            center.changed = false;
-        }
+    let mut center = Center::new(setting, Purse::Own(setting.window()), 0);
+    let end = setting.end();
+    while center.next().is_some_and(|at| at < end) {
+        center.step(pacer);
     }
-    center.measure.pass(center.now, end);
+    center.advance(end);
     center.measure.finish(setting)
 }
 
+impl Setting<'_> {
+    /// An empty window of the population's budget.
+    pub(crate) fn window(&self) -> Window {
+        let hours = Duration::from_secs_f64(self.population.window_hours * 3600.0);
+        Window::new(self.population.budget_permille, hours)
+    }
+
+    /// When the run ends.
+    pub(crate) fn end(&self) -> Time {
+        time((self.warm_up + self.hours) * 3600.0)
+    }
+}
+
+/// A person who waits, as another city's agent gets to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Person {
+    talk: f64,
+    wrap_up: f64,
+}
+
 impl<'a> Center<'a> {
-    fn new(setting: &'a Setting<'a>) -> Self {
+    /// A center with that budget, whose regular looks begin at `phase`.
+    pub(crate) fn new(setting: &'a Setting<'a>, purse: Purse, phase: Time) -> Self {
         let seed = Seed::from_u64(setting.seed);
         let population = setting.population;
         let agents = (0..setting.agents).map(|n| {
@@ -177,7 +189,6 @@ impl<'a> Center<'a> {
                 random,
             }
         });
-        let hours = Duration::from_secs_f64(population.window_hours * 3600.0);
         let mut center = Self {
             setting,
             now: 0,
@@ -192,7 +203,7 @@ impl<'a> Center<'a> {
             leads: seed.stream("leads"),
             world: seed.stream("world"),
             list: 1.0,
-            window: Window::new(population.budget_permille, hours),
+            purse,
             measure: Measure::new(setting),
             view: View::default(),
             changed: false,
@@ -200,11 +211,71 @@ impl<'a> Center<'a> {
             needs: vec![],
         };
         center.at(0, Event::NewList);
-        center.at(0, Event::Tick);
+        center.at(phase, Event::Tick);
         for (n, out) in population.walk_outs.iter().enumerate() {
             center.at(time(out.at_hours * 3600.0), Event::WalkOut(n as u32));
         }
         center
+    }
+
+    /// When something happens next.
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.events.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Time passes.
+    pub(crate) fn advance(&mut self, now: Time) {
+        self.measure.pass(self.now, now);
+        self.now = now;
+    }
+
+    /// The next thing happens, and the controller looks at it. In small teams each event counts; in
+    /// large ones a look each quarter of a second is as good.
+    pub(crate) fn step(&mut self, pacer: &mut Pacer) -> Option<Event> {
+        let Reverse((at, _, event)) = self.events.pop()?;
+        self.advance(at);
+        self.happen(event, pacer);
+        let eager = self.setting.agents <= 60 && self.changed && self.next() != Some(at);
+        if event == Event::Tick || eager {
+            self.pace(pacer);
+            self.changed = false;
+        }
+        Some(event)
+    }
+
+    /// The person who has waited for longest and can still be there after `hop` is given away.
+    pub(crate) fn give_away(&mut self, hop: Time) -> Option<Person> {
+        let limit = time(self.setting.population.answer_limit);
+        let line = |id: &u32| &self.lines[*id as usize];
+        let in_time =
+            |id: &u32| (line(id).needs).is_some_and(|answered| self.now + hop <= answered + limit);
+        let place = self.waiting.iter().position(in_time)?;
+        let id = self.waiting.remove(place)?;
+        self.changed = true;
+        let line = line(&id);
+        Some(Person {
+            talk: line.talk,
+            wrap_up: line.wrap_up,
+        })
+    }
+
+    /// Keeps a ready agent for another city's person, who arrives after `hop`.
+    pub(crate) fn host(&mut self, person: Person, hop: Time) {
+        let id = self.place(Line {
+            began: self.now,
+            stage: Stage::Screening,
+            needs: None,
+            person: true,
+            talk: person.talk,
+            wrap_up: person.wrap_up,
+            place: usize::MAX,
+            live: false,
+            refused: false,
+            agent: None,
+        });
+        self.keep(id);
+        self.at(self.now + hop, Event::Arrives(id));
+        self.changed = true;
     }
 
     fn at(&mut self, when: Time, event: Event) {
@@ -263,6 +334,13 @@ impl<'a> Center<'a> {
                 }
             }
             Event::Patience(id) => self.impatient(id, pacer),
+            Event::Arrives(id) => {
+                if let Some(agent) = self.lines[id as usize].agent.take() {
+                    self.join(agent, id);
+                }
+                self.spare.push(id);
+                self.changed = true;
+            }
             Event::Talked(agent) => self.talked(agent, pacer),
             Event::WrappedUp(agent) => self.wrapped_up(agent, pacer),
             Event::Back(agent) => {
@@ -301,7 +379,7 @@ impl<'a> Center<'a> {
             self.tell(pacer, Observation::Screened { after });
             return;
         }
-        self.window.note_answer(instant(self.now));
+        self.purse.note_answer(self.now);
         self.measure.answer(self.now);
         self.leave_active(id);
         self.tell(pacer, Observation::Answered { after });
@@ -321,7 +399,7 @@ impl<'a> Center<'a> {
             return;
         };
         self.waiting.remove(at);
-        self.window.note_abandoned(instant(self.now));
+        self.purse.note_abandoned(self.now);
         self.measure.abandon(self.now);
         self.tell(pacer, Observation::Abandoned);
     }
@@ -463,6 +541,7 @@ impl<'a> Center<'a> {
         };
         let id = self.place(line);
         self.active.push(id);
+        self.measure.lines += 1;
         if keeps {
             self.keep(id);
         }
@@ -489,13 +568,14 @@ impl<'a> Center<'a> {
     fn leave_active(&mut self, id: u32) {
         let place = self.lines[id as usize].place;
         self.active.swap_remove(place);
+        self.measure.lines -= 1;
         if let Some(moved) = self.active.get(place) {
             self.lines[*moved as usize].place = place;
         }
         self.lines[id as usize].live = false;
     }
 
-    fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         let now = self.now;
         let age = |since: Time| Duration::from_micros(now - since);
         let view = &mut self.view;
@@ -531,7 +611,7 @@ impl<'a> Center<'a> {
             });
             view.reserved += u32::from(line.agent.is_some());
         }
-        view.budget = Some(self.window.budget(instant(now)));
+        view.budget = self.purse.budget(now);
     }
 
     fn pace(&mut self, pacer: &mut Pacer) {
@@ -580,6 +660,7 @@ impl<'a> Center<'a> {
     fn truth(&mut self) -> Truth<'_> {
         let (now, limit) = (self.now, time(self.setting.population.answer_limit));
         let rate = self.answer_rate();
+        let left = (self.purse.budget(now)).map_or(0.0, |budget| budget.left as f32 / 1000.0);
         self.free.clear();
         for agent in &self.agents {
             let stays = agent.leaves.is_none() && agent.free_at < agent.break_at;
@@ -597,7 +678,7 @@ impl<'a> Center<'a> {
         self.needs.extend(needs);
         Truth {
             rate,
-            left: self.window.left(instant(now)) as f32 / 1000.0,
+            left,
             answers: self.measure.answers_in_all,
             waiting: self.waiting.len(),
             free: &self.free,

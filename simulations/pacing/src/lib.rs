@@ -6,14 +6,17 @@
 //! a day of 500 agents takes seconds, and nothing but pacing differs between two runs. All
 //! controllers of a seed meet the same leads in the same order, the same breaks and the same
 //! spells. What the model leaves out: trunk limits, leads running out, callbacks, campaigns that
-//! share agents, nodes that share calls.
+//! share agents. [`Mesh`] ties cities together, each with a controller of its own.
 
 #![forbid(unsafe_code)]
 
 mod baselines;
 mod center;
 mod clairvoyant;
+mod escrow;
+mod jobs;
 mod measure;
+mod pool;
 mod population;
 mod report;
 
@@ -21,18 +24,14 @@ pub use baselines::{Issabel, Method, Samuelson, Vicidial};
 pub use center::{Pacer, Setting, simulate};
 pub use clairvoyant::{Clairvoyant, Truth};
 pub use measure::{Interval, Run};
+pub use pool::{Mesh, Tie, simulate_mesh};
 pub use population::{Population, Spell, Spread, Trouble, WalkOut};
 pub use report::Cell;
 
 use anyhow::Context as _;
-use domain::{DialLevel, PacingMode};
-use std::{
-    path::PathBuf,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use domain::{DialLevel, PacingMode, limits};
+use jobs::Job;
+use std::path::PathBuf;
 
 /// Every controller, in the order of the tables.
 pub const CONTROLLERS: [&str; 10] = [
@@ -93,12 +92,30 @@ pub struct PacingArgs {
     /// So many random populations, one run each: whether any passes its budget by more than a call.
     #[arg(long, value_name = "N", conflicts_with_all = ["table", "population"])]
     pub random: Option<u64>,
+    /// Cities that lend each other agents, beside the same cities alone; `--agents` is of each.
+    #[arg(long, conflicts_with_all = ["table", "random", "controller"])]
+    pub pooled: bool,
+    /// How many cities, on a ring.
+    #[arg(long, default_value_t = 20, requires = "pooled")]
+    pub cities: usize,
+    /// Cities whose agents a city's persons may be given to, itself among them, several with
+    /// commas; the last is also run blind (no city hears how the others are) and cut off at times.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 3, 20], requires = "pooled")]
+    pub reach: Vec<usize>,
+    /// How old what a city knows of another is at least, in seconds.
+    #[arg(long, default_value_t = 1.0, requires = "pooled")]
+    pub state_age: f64,
+    /// Adds each run to a file as a JSON line; what is there already is not run again. For one
+    /// population and one version of the code.
+    #[arg(long, value_name = "FILE")]
+    pub keep: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "Examples:
   pacing --agents 10 --answer 0.3 --controller all    every controller beside each other
   pacing --table --controller predictive --json       the whole table, a JSON line a run
-  pacing --random 1000                                does any random population pass its budget?";
+  pacing --random 1000 --keep runs.json               does any random population pass its budget?
+  pacing --pooled --agents 10 --answer 0.3            20 cities alone, with their neighbours, all together";
 
 /// Runs what was asked and prints it.
 pub fn run(args: PacingArgs) -> anyhow::Result<()> {
@@ -123,6 +140,28 @@ pub fn run(args: PacingArgs) -> anyhow::Result<()> {
         );
         population.answer_rate = answer;
     }
+    let jobs = if args.pooled {
+        meshes(&args, &population)?
+    } else {
+        centers(&args, &names, &population)
+    };
+    let runs = jobs::all(&jobs, args.json, args.keep.as_deref())?;
+    let cells = Cell::of(&runs);
+    if !args.json {
+        print!("{}", report::text(&cells));
+        if args.pooled {
+            print!("{}", report::gains(&cells));
+        }
+    }
+    if let Some(path) = &args.plot {
+        std::fs::write(path, report::svg(&cells))
+            .with_context(|| format!("plot {} cannot be written", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The runs of one center, or of the table.
+fn centers<'a>(args: &PacingArgs, names: &[String], population: &Population) -> Vec<Job<'a>> {
     let cells: Vec<(usize, f64)> = if args.table {
         TEAMS
             .iter()
@@ -133,38 +172,89 @@ pub fn run(args: PacingArgs) -> anyhow::Result<()> {
     };
     let mut jobs = vec![];
     for (agents, answer_rate) in cells {
-        for name in &names {
+        for name in names {
             for seed in args.from..args.from + args.seeds {
                 let population = Population {
                     answer_rate,
                     ..population.clone()
                 };
                 let hours = args.hours.unwrap_or_else(|| usual_hours(agents));
-                jobs.push(Job {
-                    name,
-                    population,
-                    agents,
-                    hours,
-                    seed,
-                });
+                let name = name.clone();
+                jobs.push(center(name, population, agents, hours, seed, args));
             }
         }
     }
-    let runs = all(&jobs, args.dial_level, args.json)?;
-    let cells = Cell::of(&runs);
-    if !args.json {
-        print!("{}", report::text(&cells));
+    jobs
+}
+
+/// The runs of cities that are tied together in one way or another.
+fn meshes<'a>(args: &PacingArgs, population: &Population) -> anyhow::Result<Vec<Job<'a>>> {
+    anyhow::ensure!(
+        (1..=limits::POOL_NEIGHBOURS + 1).contains(&args.cities),
+        "--cities is 1 to {}",
+        limits::POOL_NEIGHBOURS + 1
+    );
+    anyhow::ensure!(args.state_age >= 0.0, "--state-age is in seconds");
+    let hours = args.hours.unwrap_or(12.0);
+    let mut ties = vec![];
+    for reach in &args.reach {
+        anyhow::ensure!(*reach > 0, "--reach counts the city itself: at least 1");
+        ties.push(Tie {
+            reach: (*reach).min(args.cities),
+            state_age: Some(args.state_age),
+            cut: false,
+        });
     }
-    if let Some(path) = &args.plot {
-        std::fs::write(path, report::svg(&cells))
-            .with_context(|| format!("plot {} cannot be written", path.display()))?;
+    if let Some(widest) = ties.last().copied() {
+        ties.push(Tie {
+            state_age: None,
+            ..widest
+        });
+        ties.push(Tie {
+            cut: true,
+            ..widest
+        });
     }
-    Ok(())
+    let level = level(args.dial_level);
+    let mut jobs = vec![];
+    for tie in ties {
+        for seed in args.from..args.from + args.seeds {
+            let (population, cities, agents) = (population.clone(), args.cities, args.agents);
+            jobs.push(Job {
+                controller: tie.name(cities),
+                agents: cities * agents,
+                answer_rate: population.answer_rate,
+                hours,
+                seed,
+                make: Box::new(move || {
+                    simulate_mesh(&Mesh {
+                        population: &population,
+                        cities,
+                        agents,
+                        tie,
+                        level,
+                        warm_up: warm_up(hours).max(16.0),
+                        hours,
+                        seed,
+                    })
+                }),
+            });
+        }
+    }
+    Ok(jobs)
+}
+
+fn level(lines: f64) -> DialLevel {
+    DialLevel((lines * 100.0).round() as u16)
+}
+
+fn warm_up(hours: f64) -> f64 {
+    (hours / 3.0).max(8.0)
 }
 
 /// A controller by its name.
 pub fn pacer(name: &str, population: &Population, level: f64) -> Option<Pacer> {
-    let level = DialLevel((level * 100.0).round() as u16);
+    let level = self::level(level);
     let product = |mode| Pacer::Product(pacing::controller(mode, level));
     let vicidial = |method, level| Pacer::Baseline(Box::new(Vicidial::new(method, level)));
     Some(match name {
@@ -208,62 +298,40 @@ fn usual_hours(agents: usize) -> f64 {
     }
 }
 
-#[derive(Debug)]
-struct Job<'a> {
-    name: &'a str,
+fn center<'a>(
+    name: String,
     population: Population,
     agents: usize,
     hours: f64,
     seed: u64,
-}
-
-impl Job<'_> {
-    fn run(&self, level: f64) -> Run {
-        // Fixed ratios above one line an agent only abandon; two is what is commonly set.
-        let level = if self.name == "ratio" {
-            level.min(2.0)
-        } else {
-            level
-        };
-        let mut pacer = pacer(self.name, &self.population, level).expect("names were checked");
-        let setting = Setting {
-            population: &self.population,
-            agents: self.agents,
-            warm_up: (self.hours / 3.0).max(8.0),
-            hours: self.hours,
-            seed: self.seed,
-        };
-        Run {
-            controller: self.name.to_owned(),
-            ..simulate(&setting, &mut pacer)
-        }
+    args: &PacingArgs,
+) -> Job<'a> {
+    // Fixed ratios above one line an agent only abandon; two is what is commonly set.
+    let level = match name.as_str() {
+        "ratio" => args.dial_level.min(2.0),
+        _ => args.dial_level,
+    };
+    Job {
+        controller: name.clone(),
+        agents,
+        answer_rate: population.answer_rate,
+        hours,
+        seed,
+        make: Box::new(move || {
+            let mut pacer = pacer(&name, &population, level).expect("names were checked");
+            let setting = Setting {
+                population: &population,
+                agents,
+                warm_up: warm_up(hours),
+                hours,
+                seed,
+            };
+            Run {
+                controller: name.clone(),
+                ..simulate(&setting, &mut pacer)
+            }
+        }),
     }
-}
-
-/// Runs all jobs, on every processor, and gives their results in the jobs' order.
-fn all(jobs: &[Job<'_>], level: f64, json: bool) -> anyhow::Result<Vec<Run>> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(vec![None; jobs.len()]);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let run = job.run(level);
-                    if json {
-                        println!("{}", serde_json::json!(run));
-                    }
-                    let place = jobs.iter().position(|other| std::ptr::eq(other, job));
-                    let mut done = done.lock().expect("no run panics while it holds the lock");
-                    done[place.expect("a job of the list")] = Some(run);
-                }
-            });
-        }
-    });
-    let done = done.into_inner().context("a run panicked")?;
-    done.into_iter()
-        .map(|run| run.context("a run is missing"))
-        .collect()
 }
 
 /// One run in each of so many random populations.
@@ -275,16 +343,10 @@ fn random(args: &PacingArgs, names: &[String], n: u64) -> anyhow::Result<()> {
             let mut random = sansio::Seed::from_u64(seed).stream("population");
             let agents = 2 + random.below(30) as usize;
             let population = Population::random(&mut random, hours * 4.0 / 3.0);
-            jobs.push(Job {
-                name,
-                population,
-                agents,
-                hours,
-                seed,
-            });
+            jobs.push(center(name.clone(), population, agents, hours, seed, args));
         }
     }
-    let runs = all(&jobs, args.dial_level, args.json)?;
+    let runs = jobs::all(&jobs, args.json, args.keep.as_deref())?;
     for name in names {
         let of = || runs.iter().filter(|run| run.controller == *name);
         let worst = of().max_by(|a, b| a.over_budget_calls.total_cmp(&b.over_budget_calls));

@@ -1,6 +1,6 @@
 //! Runs as tables and plots.
 
-use crate::{CONTROLLERS, Interval, Run};
+use crate::{CONTROLLERS, Interval, RATES, Run};
 use std::fmt::Write as _;
 
 /// The runs of one controller with one team and answer rate.
@@ -67,10 +67,34 @@ impl Cell {
     }
 }
 
-/// A table for people. The last column is the distance to the clairvoyant bound, where it was run.
+/// What `predictive` is to reach at 3 % abandonment: agents, and per cent at answer rates of 10, 30
+/// and 50 %.
+const GOALS: [(usize, [Option<f64>; 3]); 6] = [
+    (5, [Some(71.1), Some(76.0), Some(80.6)]),
+    (10, [Some(79.8), Some(82.3), Some(84.6)]),
+    (20, [Some(86.6), Some(87.9), Some(89.0)]),
+    (50, [None, Some(93.4), None]),
+    (100, [None, Some(96.2), None]),
+    (500, [None, Some(99.3), None]),
+];
+
+/// The goal of a cell of the table and how far above it the cell is, in points.
+fn goal(cell: &Cell) -> String {
+    let team = (GOALS.iter()).find(|(agents, _)| *agents == cell.agents);
+    let rate = (RATES.iter()).position(|rate| *rate == cell.answer_rate);
+    match (cell.controller.as_str(), team, rate) {
+        ("predictive", Some((_, goals)), Some(rate)) => goals[rate].map_or(String::new(), |goal| {
+            format!("{goal} ({:+.2})", cell.utilisation.mean * 100.0 - goal)
+        }),
+        _ => String::new(),
+    }
+}
+
+/// A table for people, with the goal of each cell (for the usual population) and the distance to
+/// the clairvoyant bound, where it was run.
 pub(crate) fn text(cells: &[Cell]) -> String {
     let mut text = String::from(
-        "agents answer controller           utilisation      abandonment     over  wait calls/h dials/call to bound\n",
+        "agents answer controller           utilisation      abandonment     over  wait calls/h dials/call to bound goal\n",
     );
     for cell in cells {
         let percent = |interval: Interval, digits: usize| match interval.half {
@@ -88,7 +112,7 @@ pub(crate) fn text(cells: &[Cell]) -> String {
         });
         writeln!(
             text,
-            "{:6} {:5.0}% {:20} {:14} {:14} {:6.1} {:5.1} {:7.1} {:10.2} {bound:>8}",
+            "{:6} {:5.0}% {:20} {:14} {:14} {:6.1} {:5.1} {:7.1} {:10.2} {bound:>8} {}",
             cell.agents,
             cell.answer_rate * 100.0,
             cell.controller,
@@ -98,6 +122,28 @@ pub(crate) fn text(cells: &[Cell]) -> String {
             cell.agent_wait,
             cell.calls_per_agent_hour,
             cell.dials_per_call,
+            goal(cell),
+        )
+        .expect("writing to a String cannot fail");
+    }
+    text
+}
+
+/// What cities win by lending each other agents, beside the first of the cells: each alone.
+pub(crate) fn gains(cells: &[Cell]) -> String {
+    let Some((alone, others)) = cells.split_first() else {
+        return String::new();
+    };
+    let mut text = String::new();
+    for cell in others {
+        let (one, many) = (alone.utilisation.mean, cell.utilisation.mean);
+        writeln!(
+            text,
+            "{}: {:+.1} points and {:+.0} % talk time beside {}",
+            cell.controller,
+            (many - one) * 100.0,
+            (many / one - 1.0) * 100.0,
+            alone.controller,
         )
         .expect("writing to a String cannot fail");
     }

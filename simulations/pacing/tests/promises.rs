@@ -1,7 +1,9 @@
 //! What must hold in every run.
 
+use domain::DialLevel;
 use pacing_sim::{
-    Pacer, Population, Run, Setting, Spell, Spread, Trouble, WalkOut, pacer, simulate,
+    Mesh, Pacer, Population, Run, Setting, Spell, Spread, Tie, Trouble, WalkOut, pacer, simulate,
+    simulate_mesh,
 };
 use sansio::Seed;
 
@@ -132,4 +134,65 @@ fn machines_are_learned_and_cost_no_budget() {
         run.over_budget_calls <= 1.0 && run.utilisation > 0.6,
         "{run:?}"
     );
+}
+
+/// Six cities of six agents that are tied together in this way.
+fn mesh(population: &Population, tie: Tie, seed: u64) -> Run {
+    simulate_mesh(&Mesh {
+        population,
+        cities: 6,
+        agents: 6,
+        tie,
+        level: DialLevel(1000),
+        warm_up: 8.0,
+        hours: 4.0,
+        seed,
+    })
+}
+
+#[test]
+fn cities_that_lend_each_other_agents_win_within_the_budget() {
+    let population = Population::default();
+    let tied = |reach| Tie {
+        reach,
+        state_age: Some(1.0),
+        cut: false,
+    };
+    let alone = mesh(&population, tied(1), 2);
+    let some = mesh(&population, tied(3), 2);
+    let all = mesh(&population, tied(6), 2);
+    assert!(
+        some.utilisation > alone.utilisation + 0.04,
+        "{alone:?} {some:?}"
+    );
+    assert!(
+        all.utilisation > some.utilisation + 0.02,
+        "{some:?} {all:?}"
+    );
+    for run in [alone, some, all] {
+        assert!(run.over_budget_calls <= 1.0, "{run:?}");
+    }
+}
+
+#[test]
+fn cities_without_word_of_each_other_stay_within_the_budget() {
+    let population = Population {
+        walk_outs: (9..12)
+            .map(|hour| WalkOut {
+                at_hours: f64::from(hour),
+                share: 0.7,
+                minutes: 10.0,
+            })
+            .collect(),
+        ..Population::default()
+    };
+    for (seed, state_age, cut) in [(1, None, false), (2, Some(1.0), true), (3, Some(9.0), true)] {
+        let tie = Tie {
+            reach: 6,
+            state_age,
+            cut,
+        };
+        let run = mesh(&population, tie, seed);
+        assert!(run.over_budget_calls <= 1.0, "{run:?}");
+    }
 }

@@ -201,6 +201,8 @@ pub const CONSENT_KEPT: Duration = Duration::from_secs(366 * 86_400);
 pub const CONSENT_WITHDRAWALS: usize = 5_000_000;
 /// How long a share of an abandonment budget may be used without another word of the directory.
 pub const ESCROW_LIFE: Duration = Duration::from_secs(120);
+/// Other nodes whose agents and lines a campaign's pacing at one node takes into account.
+pub const POOL_NEIGHBOURS: usize = 64;
 /// Campaigns in one ask for shares; a node with more asks several times.
 pub const ESCROW_LINES: usize = 256;
 /// Earlier runs in one ask for shares.

@@ -382,5 +382,7 @@ fn view_of(view: &mut call::PacingView, least: Duration) -> View {
         waiting: view.waiting,
         lines_elsewhere: view.lines_elsewhere,
         budget: None,
+        // Calls do not go to another city's agents yet.
+        neighbours: Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 //! a decision allocates.
 
 use domain::{DialLevel, Instant};
-use pacing::{Budget, Controller, Line, Observation, Phase, Predictive, View};
+use pacing::{Budget, Controller, Line, Neighbour, Observation, Phase, Predictive, View};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     hint::black_box,
@@ -82,17 +82,31 @@ fn busy(agents: u64) -> View {
     }
 }
 
+/// So many other cities of the same kind, whose agents are shared.
+fn neighbours(cities: usize, view: &View) -> Vec<Neighbour> {
+    let forecast = grown().forecast(view).expect("predictive pacing plans");
+    let neighbour = Neighbour {
+        age: Duration::from_millis(1200),
+        takes: true,
+        overlap_permille: 1000,
+        forecast,
+    };
+    vec![neighbour; cities]
+}
+
 fn main() {
-    for (agents, limit) in [
-        (5u64, 10.0),
-        (10, 10.0),
-        (24, 100.0),
-        (50, 100.0),
-        (100, 100.0),
-        (500, 100.0),
+    for (agents, cities, limit) in [
+        (5u64, 0, 10.0),
+        (10, 0, 10.0),
+        (10, 19, 10.0),
+        (24, 0, 100.0),
+        (50, 0, 100.0),
+        (100, 0, 100.0),
+        (500, 0, 100.0),
     ] {
         let mut controller = grown();
-        let view = busy(agents);
+        let mut view = busy(agents);
+        view.neighbours = neighbours(cities, &view);
         let mut now = Instant::from_millis(2_000_000);
         let mut times = Vec::with_capacity(20_000);
         let mut allocations = 0;
@@ -119,7 +133,7 @@ fn main() {
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times[(share * (times.len() - 1) as f64) as usize];
         println!(
-            "{agents:4} agents, {:4} lines: median {:6.2} us, 99 % {:6.2} us (limit {limit} us), {allocations} allocations, {} more lines",
+            "{agents:4} agents, {cities:2} other cities, {:4} lines: median {:6.2} us, 99 % {:6.2} us (limit {limit} us), {allocations} allocations, {} more lines",
             view.lines.len(),
             at(0.5),
             at(0.99),

@@ -7,6 +7,7 @@
 mod budget;
 mod governor;
 pub mod hopper;
+mod pool;
 mod predictive;
 mod progressive;
 mod ratio;
@@ -16,11 +17,12 @@ mod scenarios;
 
 pub use budget::{Budget, Window};
 pub use governor::{Limits, RateLimiter};
+pub use pool::{FORECAST_LIFE, Forecast, MOMENTS, Neighbour, Sums, overlap_permille};
 pub use predictive::{Binding, Predictive, Price, Projection};
 pub use progressive::Progressive;
 pub use ratio::Ratio;
 
-use domain::{DialLevel, Instant, PacingMode};
+use domain::{DialLevel, Instant, PacingMode, limits};
 use std::{fmt, time::Duration};
 
 /// How far a line has come.
@@ -67,6 +69,9 @@ pub struct View {
     pub lines_elsewhere: u32,
     /// What may still be abandoned; none when it is not known.
     pub budget: Option<Budget>,
+    /// Other nodes whose agents this one's persons may be given to, and those who share these
+    /// agents; at most [`limits::POOL_NEIGHBOURS`] of them count. Empty where a city works alone.
+    pub neighbours: Vec<Neighbour>,
 }
 
 impl View {
@@ -99,6 +104,11 @@ impl View {
     pub fn may_abandon(&self) -> u32 {
         let left = self.budget.map_or(0, |budget| budget.left.max(0) / 1000);
         u32::try_from(left).unwrap_or(u32::MAX)
+    }
+
+    /// The others whose word is fresh enough to count.
+    pub fn pool(&self) -> impl Iterator<Item = &Neighbour> {
+        (self.neighbours.iter().take(limits::POOL_NEIGHBOURS)).filter(|n| n.age <= FORECAST_LIFE)
     }
 
     /// Agents on shift who take calls of the campaign, now or after what they are doing.
@@ -164,6 +174,11 @@ pub trait Controller: fmt::Debug + Send {
     /// takes nobody else until it has ended.
     fn keeps_agents(&self) -> bool {
         false
+    }
+
+    /// What this node tells the others of its next half minute; none where it plans nothing.
+    fn forecast(&mut self, _view: &View) -> Option<Forecast> {
+        None
     }
 
     /// Something ended. Told once each, as it happens.

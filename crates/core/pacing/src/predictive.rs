@@ -5,14 +5,16 @@ mod outlook;
 mod price;
 
 #[cfg(test)]
+mod pool_tests;
+#[cfg(test)]
 mod tests;
 
 pub use price::Price;
 
-use crate::{Controller, Line, Observation, Phase, View};
+use crate::{Controller, Forecast, Line, Observation, Phase, View};
 use domain::{DialLevel, Instant};
 use models::{Answers, Ends, Row, STEPS, bin};
-use outlook::Outlook;
+use outlook::{Moments, Outlook};
 use std::time::Duration;
 
 /// Talks and outcomes of lines that must have been seen before anything is dialed ahead.
@@ -20,6 +22,10 @@ const TALKS_SEEN: u32 = 20;
 const LINES_SEEN: u32 = 60;
 /// A line is given up when its risk passes the price so many times.
 const TOO_RISKY: f32 = 2.5;
+/// How much slower the number of lines that are usually out falls than it rises.
+const FALLS: f32 = 0.05;
+/// What a pool lacks is made up for within so many times the age of what is known of it.
+const PATIENT: f32 = 2.0;
 /// Abandonments kept for a line that might have been given up and is answered before it is.
 const IN_HAND: u32 = 1;
 
@@ -82,12 +88,21 @@ pub struct Predictive {
     price: Price,
     /// Persons who answered since the price was moved.
     answered: u32,
-    /// Lines that are out and may not be given up, and a slow mean of them.
+    /// Lines that are out and may not be given up, and what they often come to: a mean that rises
+    /// with them and falls slowly.
     out: u32,
     usual: f32,
     /// Whether each line of the last decision keeps an agent.
     keeps: bool,
+    part: Part,
     projection: Projection,
+}
+
+/// What of the pool's lines this node still has to launch, as a fraction of one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Part {
+    due: f32,
+    since: Instant,
 }
 
 impl Predictive {
@@ -106,6 +121,7 @@ impl Predictive {
             out: 0,
             usual: 1.0,
             keeps: true,
+            part: Part::default(),
             projection: Projection::default(),
         }
     }
@@ -121,10 +137,12 @@ impl Predictive {
 
     /// What the price would like to have left: enough for more lines than usual. With less, what
     /// is left binds just when most agents are ready, which costs more than a point of utilisation.
+    /// It hardly follows an hour in which many answer and few lines are out: to save it up again
+    /// when that ends would cost more than to keep it.
     /// Never more than a node can hold of a budget that nodes share.
     fn reserve(&self, view: &View) -> f32 {
         let most = self.level.lines(view.agents()) as f32;
-        (self.usual + 4.0 * self.usual.sqrt() + 5.0).min(most + 8.0)
+        (self.usual + 2.0 * self.usual.sqrt() + 5.0).min(most + 8.0)
     }
 
     /// Brings models and price up to this moment. Whole abandonments that the budget allows; none
@@ -140,7 +158,8 @@ impl Predictive {
             .map_or(0.0, |budget| budget.left as f32 / 1000.0);
         let answered = std::mem::take(&mut self.answered);
         let follow = (answered as f32 / 100.0).min(0.2);
-        self.usual += follow * (self.out as f32 - self.usual);
+        let more = self.out as f32 - self.usual;
+        self.usual += follow * if more > 0.0 { more } else { FALLS * more };
         // While every line keeps an agent nothing is spent, which says nothing of the price.
         let learned = if self.keeps { 0 } else { answered };
         self.price.turn(learned, left, self.reserve(view));
@@ -157,38 +176,13 @@ impl Predictive {
 
     /// Agents and lines that keep each other are left out.
     fn look_ahead(&mut self, view: &View) {
-        let places = i64::from(view.ready) + (view.on_call.len() + view.wrap_up.len()) as i64
-            - i64::from(view.waiting);
-        self.outlook.begin(places);
-        let busy = |free: &Row| free.map(|chance| 1.0 - chance);
-        // Equal bins are added at once: 500 agents cost hardly more than 50.
-        let mut counts = [0u32; 32];
-        tally(&mut counts, &view.on_call);
-        for (at, count) in counts.iter().enumerate().filter(|(_, n)| **n > 0) {
-            self.outlook.add(&busy(self.ends.on_call(at)), *count);
-        }
-        counts.fill(0);
-        tally(&mut counts, &view.wrap_up);
-        for (at, count) in counts.iter().enumerate().filter(|(_, n)| **n > 0) {
-            self.outlook.add(&busy(self.ends.in_wrap_up(at)), *count);
-        }
-        let mut ages = [0u32; models::SECONDS];
-        let mut screening = 0;
-        for line in view.lines.iter().filter(|line| !line.kept) {
-            if line.phase == Phase::Screening {
-                screening += 1;
-            } else {
-                ages[Answers::place(line.age.as_secs_f32())] += 1;
-            }
-        }
-        // Of lines elsewhere only the number is known: they count as new.
-        ages[0] += view.lines_elsewhere;
-        if screening > 0 {
-            let person = self.answers.person();
-            self.outlook.add(&[person; STEPS], screening);
-        }
-        for (place, count) in ages.iter().enumerate().filter(|(_, n)| **n > 0) {
-            self.outlook.add(self.answers.by(place), *count);
+        let places = i64::from(agents_free(view)) - i64::from(view.waiting);
+        let (outlook, answers) = (&mut self.outlook, &self.answers);
+        outlook.begin(places, view.pool().next().is_some());
+        busy_agents(&self.ends, view, |chance, count| outlook.add(chance, count));
+        open_lines(answers, view, |chance, count| outlook.add(chance, count));
+        for neighbour in view.pool() {
+            outlook.join(neighbour, &answers.steps);
         }
     }
 
@@ -235,7 +229,7 @@ impl Predictive {
     }
 
     /// How many lines, and whether each keeps an agent. At most `most`.
-    fn decide(&mut self, view: &View, left: Option<u32>, most: u32) -> (u32, bool) {
+    fn decide(&mut self, now: Instant, view: &View, left: Option<u32>, most: u32) -> (u32, bool) {
         let least = view.one_to_one().min(most);
         let room = left.map_or(0, |left| left.saturating_sub(view.exposed() + IN_HAND));
         self.projection.binding = if left.is_none() {
@@ -252,7 +246,79 @@ impl Predictive {
             self.projection.risk = self.risk();
             return (least, true);
         }
+        if view.pool().next().is_some() {
+            let lines = self.part_of_the_pool(now, view);
+            return (lines.min(most).min(room), false);
+        }
+        self.part.due = 0.0;
         (self.launch(least, most.min(room)), false)
+    }
+
+    /// This node's part of the lines that the pool lacks. Every node sees the same lack, and none
+    /// sees what the others do about it before their word comes: each closes its part of it, by its
+    /// agents, within a little more than that time.
+    fn part_of_the_pool(&mut self, now: Instant, view: &View) -> u32 {
+        let own = agents_free(view) as f32;
+        let (mut sharing, mut reached, mut age, mut heard) = (own, agents_free(view), 0.0, 0.0);
+        for neighbour in view.pool() {
+            let agents = neighbour.agents();
+            sharing += f32::from(neighbour.overlap_permille) / 1000.0 * agents as f32;
+            reached += if neighbour.takes { agents } else { 0 };
+            age += neighbour.age.as_secs_f32();
+            heard += 1.0;
+        }
+        // No line is free of risk where others' persons take this node's agents too.
+        let lack = self.launch(0, self.level.lines(reached)) as f32;
+        let passed = now.since(self.part.since).as_secs_f32();
+        self.part.since = now;
+        let within = (PATIENT * age / heard).max(0.1);
+        let share = own / sharing.max(1.0);
+        self.part.due += lack * share * (passed / within).min(1.0);
+        let lines = self.part.due.floor();
+        self.part.due -= lines;
+        lines as u32
+    }
+}
+
+/// Agents who are kept for no line.
+fn agents_free(view: &View) -> u32 {
+    view.agents() - view.reserved
+}
+
+/// For each agent on a call or in wrap-up the chance of still being busy, by step. Equal bins come
+/// at once: 500 agents cost hardly more than 50.
+fn busy_agents(ends: &Ends, view: &View, mut add: impl FnMut(&Row, u32)) {
+    let busy = |free: &Row| free.map(|chance| 1.0 - chance);
+    let mut counts = [0u32; 32];
+    tally(&mut counts, &view.on_call);
+    for (at, count) in counts.iter().enumerate().filter(|(_, n)| **n > 0) {
+        add(&busy(ends.on_call(at)), *count);
+    }
+    counts.fill(0);
+    tally(&mut counts, &view.wrap_up);
+    for (at, count) in counts.iter().enumerate().filter(|(_, n)| **n > 0) {
+        add(&busy(ends.in_wrap_up(at)), *count);
+    }
+}
+
+/// For each line that keeps no agent the chance of having been answered, by step.
+fn open_lines(answers: &Answers, view: &View, mut add: impl FnMut(&Row, u32)) {
+    let mut ages = [0u32; models::SECONDS];
+    let mut screening = 0;
+    for line in view.lines.iter().filter(|line| !line.kept) {
+        if line.phase == Phase::Screening {
+            screening += 1;
+        } else {
+            ages[Answers::place(line.age.as_secs_f32())] += 1;
+        }
+    }
+    // Of lines elsewhere only the number is known: they count as new.
+    ages[0] += view.lines_elsewhere;
+    if screening > 0 {
+        add(&[answers.person(); STEPS], screening);
+    }
+    for (place, count) in ages.iter().enumerate().filter(|(_, n)| **n > 0) {
+        add(answers.by(place), *count);
     }
 }
 
@@ -263,7 +329,7 @@ fn tally(counts: &mut [u32; 32], ages: &[Duration]) {
 }
 
 impl Controller for Predictive {
-    fn lines(&mut self, _now: Instant, view: &View) -> u32 {
+    fn lines(&mut self, now: Instant, view: &View) -> u32 {
         let left = self.turn(view);
         self.look_ahead(view);
         let agents = view.agents();
@@ -272,7 +338,7 @@ impl Controller for Predictive {
         } else {
             self.level.lines(agents).saturating_sub(view.outstanding())
         };
-        let (lines, keeps) = self.decide(view, left, most);
+        let (lines, keeps) = self.decide(now, view, left, most);
         self.keeps = keeps;
         let out = view.lines.iter().filter(|line| !line.cancellable).count();
         self.out = u32::try_from(out).unwrap_or(u32::MAX).saturating_add(lines);
@@ -301,7 +367,8 @@ impl Controller for Predictive {
                 .max_by(|(_, a), (_, b)| chance(a).total_cmp(&chance(b)))
                 .map(|(at, _)| at);
         }
-        if self.young() {
+        // In a pool every node would see the same risk and give up its lines for it at once.
+        if self.young() || view.pool().next().is_some() {
             return None;
         }
         let limit = TOO_RISKY * self.price.now();
@@ -335,6 +402,21 @@ impl Controller for Predictive {
             }
         }
         worst
+    }
+
+    fn forecast(&mut self, view: &View) -> Option<Forecast> {
+        let (mut busy, mut lines) = (Moments::default(), Moments::default());
+        busy_agents(&self.ends, view, |chance, count| busy.add(chance, count));
+        open_lines(&self.answers, view, |chance, count| {
+            lines.add(chance, count)
+        });
+        Some(Forecast {
+            width: u8::try_from(self.answers.width()).unwrap_or(u8::MAX),
+            agents: agents_free(view),
+            waiting: view.waiting,
+            busy: busy.told(),
+            lines: lines.told(),
+        })
     }
 
     fn observe(&mut self, now: Instant, observation: Observation) {

@@ -261,16 +261,24 @@ impl Answers {
         answers
     }
 
+    /// Seconds from one step to the next.
+    pub(super) const fn width(&self) -> usize {
+        self.width
+    }
+
     /// The place of an age.
     pub(super) fn place(age: f32) -> usize {
         ((age + 0.5) as usize).min(SECONDS - 1)
     }
 
     pub(super) fn rate(&self) -> f32 {
-        let rate = |(yes, no): (f32, f32)| yes / (yes + no);
+        /// What was seen for long counts as so many lines of the last minutes.
+        const USUAL: f32 = 40.0;
+        let usual = self.slow.0 / (self.slow.0 + self.slow.1);
+        let now = (self.fast.0 + USUAL * usual) / (self.fast.0 + self.fast.1 + USUAL);
         // A silent carrier looks like a list that nobody answers; dialing ever more into it would
         // end in a flood of answers when it comes back.
-        rate(self.fast).max(rate(self.slow) / 2.0)
+        now.max(usual / 2.0)
     }
 
     /// The share of screenings that find a person.
@@ -343,8 +351,8 @@ impl Answers {
     fn forget(&mut self, now: Instant) {
         let passed = now.since(self.last).as_secs_f32();
         self.last = now;
-        // Eight minutes or 300 lines, whichever remembers more.
-        let fast = (-passed / 480.0).exp().max(1.0 - 1.0 / 300.0);
+        // Eight minutes or 150 lines, whichever remembers more.
+        let fast = (-passed / 480.0).exp().max(1.0 - 1.0 / 150.0);
         let slow = 1.0 - 1.0 / 5000.0;
         self.fast = (self.fast.0 * fast, self.fast.1 * fast);
         self.slow = (self.slow.0 * slow, self.slow.1 * slow);

@@ -6,9 +6,51 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::models::{Row, STEPS};
+use crate::{Forecast, MOMENTS, Neighbour, Sums};
+
+// What is told is what is computed, moment by moment.
+const _: () = assert!(MOMENTS == STEPS);
 
 /// Up to so many places for persons the sum's law is computed exactly; above, by three moments.
 pub(super) const EXACT: usize = 24;
+
+/// Mean, variance and third central moment of a sum of independent chances, at each step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Moments {
+    mean: Row,
+    variance: Row,
+    third: Row,
+}
+
+impl Moments {
+    /// Adds `count` with that chance each.
+    pub(super) fn add(&mut self, chance: &Row, count: u32) {
+        let count = count as f32;
+        for step in 0..STEPS {
+            let p = chance[step];
+            let spread = p * (1.0 - p);
+            self.mean[step] += count * p;
+            self.variance[step] += count * spread;
+            self.third[step] += count * spread * (1.0 - 2.0 * p);
+        }
+    }
+
+    /// As they are told to other nodes.
+    pub(super) fn told(&self) -> Sums {
+        let thousandths = |value: f32| (value * 1000.0).round();
+        Sums {
+            mean: self.mean.map(|value| thousandths(value) as u32),
+            variance: self.variance.map(|value| thousandths(value) as u32),
+            third: self.third.map(|value| thousandths(value) as i32),
+        }
+    }
+
+    fn add_told(&mut self, step: usize, [mean, variance, third]: [f32; 3]) {
+        self.mean[step] += mean;
+        self.variance[step] += variance;
+        self.third[step] += third;
+    }
+}
 
 /// Places for persons, and at each step the law of how many of them are taken.
 #[derive(Clone, Debug)]
@@ -18,9 +60,9 @@ pub(super) struct Outlook {
     places: i64,
     /// `law[n][step]`: chance that n are taken; only below `places`.
     law: [Row; EXACT],
-    mean: Row,
-    variance: Row,
-    third: Row,
+    moments: Moments,
+    /// Others' agents are among the places: of those only moments are known.
+    pooled: bool,
 }
 
 impl Outlook {
@@ -29,28 +71,49 @@ impl Outlook {
         Self {
             places: 0,
             law: [zero; EXACT],
-            mean: zero,
-            variance: zero,
-            third: zero,
+            moments: Moments::default(),
+            pooled: false,
         }
     }
 
-    /// Begins anew with so many places, none taken.
-    pub(super) fn begin(&mut self, places: i64) {
+    /// Begins anew with so many places, none taken. Of a pool only moments are computed.
+    pub(super) fn begin(&mut self, places: i64, pooled: bool) {
         self.places = places;
+        self.pooled = pooled;
         if self.exact() {
             let used = places.max(1) as usize;
             self.law[..used].fill([0.0; STEPS]);
             self.law[0] = [1.0; STEPS];
         }
-        self.mean = [0.0; STEPS];
-        self.variance = [0.0; STEPS];
-        self.third = [0.0; STEPS];
+        self.moments = Moments::default();
+    }
+
+    /// Adds what another node told: the places of its agents where they take this node's persons,
+    /// and of its lines those that may come to an agent of this node's reach.
+    pub(super) fn join(&mut self, neighbour: &Neighbour, steps: &[usize; STEPS]) {
+        let told: &Forecast = &neighbour.forecast;
+        let share = f32::from(neighbour.overlap_permille) / 1000.0;
+        let waiting = told.waiting as f32;
+        let (age, half) = (neighbour.age.as_secs_f32(), share * (1.0 - share));
+        if neighbour.takes {
+            self.places += i64::from(neighbour.agents());
+        }
+        for step in 0..STEPS {
+            let between = told.between(steps[step] as f32 + age);
+            if neighbour.takes {
+                self.moments.add_told(step, told.busy.at(between, 1.0));
+            }
+            let mut lines = told.lines.at(between, share);
+            lines[0] += waiting * share;
+            lines[1] += waiting * half;
+            lines[2] += waiting * half * (1.0 - 2.0 * share);
+            self.moments.add_told(step, lines);
+        }
     }
 
     /// Whether the law is computed exactly.
     pub(super) fn exact(&self) -> bool {
-        self.places <= EXACT as i64
+        !self.pooled && self.places <= EXACT as i64
     }
 
     /// Adds `count` that take a place with that chance each.
@@ -61,14 +124,7 @@ impl Outlook {
             }
             return;
         }
-        let count = count as f32;
-        for step in 0..STEPS {
-            let p = chance[step];
-            let spread = p * (1.0 - p);
-            self.mean[step] += count * p;
-            self.variance[step] += count * spread;
-            self.third[step] += count * spread * (1.0 - 2.0 * p);
-        }
+        self.moments.add(chance, count);
     }
 
     fn add_exactly(&mut self, chance: &Row) {
@@ -129,9 +185,9 @@ impl Outlook {
         for step in 0..STEPS {
             let p = without[step];
             let spread = p * (1.0 - p);
-            let deviation = (self.variance[step] - spread).max(1e-3).sqrt();
-            let x = (self.places as f32 - 0.5 - self.mean[step] + p) / deviation;
-            let third = self.third[step] - spread * (1.0 - 2.0 * p);
+            let deviation = (self.moments.variance[step] - spread).max(1e-3).sqrt();
+            let x = (self.places as f32 - 0.5 - self.moments.mean[step] + p) / deviation;
+            let third = self.moments.third[step] - spread * (1.0 - 2.0 * p);
             let skew = third / (deviation * deviation * deviation);
             let density = (-0.5 * x * x).exp() * 0.398_942_3;
             full[step] = (tail(x, density) + skew / 6.0 * (x * x - 1.0) * density).clamp(0.0, 1.0);
@@ -157,7 +213,7 @@ mod tests {
 
     fn full(places: i64, busy: &[f32]) -> f32 {
         let mut outlook = Outlook::new();
-        outlook.begin(places);
+        outlook.begin(places, false);
         for p in busy {
             outlook.add(&[*p; STEPS], 1);
         }
@@ -179,7 +235,7 @@ mod tests {
         // 24 places, first exactly, then as if there were too many for that.
         let chances: Vec<f32> = (0..60).map(|n| 0.05 + 0.012 * n as f32).collect();
         let exact = full(24, &chances);
-        outlook.begin(25);
+        outlook.begin(25, false);
         for p in &chances {
             outlook.add(&[*p; STEPS], 1);
         }
@@ -192,7 +248,7 @@ mod tests {
     fn one_taken_out_is_one_never_added() {
         for places in [8, 40] {
             let mut outlook = Outlook::new();
-            outlook.begin(places);
+            outlook.begin(places, false);
             for n in 0..places * 2 {
                 outlook.add(&[0.1 + 0.3 * (n % 3) as f32; STEPS], 1);
             }

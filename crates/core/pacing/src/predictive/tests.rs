@@ -4,13 +4,13 @@ use super::*;
 use crate::{Budget, Window, scenarios::views};
 use proptest::prelude::*;
 
-const AMPLE: Option<Budget> = Some(Budget {
+pub(super) const AMPLE: Option<Budget> = Some(Budget {
     permille: 30,
     left: 50_000,
 });
 
 /// A controller that has seen a third of its lines answered after 10 s and talks of 60 s.
-fn grown(level: DialLevel) -> Predictive {
+pub(super) fn grown(level: DialLevel) -> Predictive {
     let mut controller = Predictive::new(level);
     let second = Duration::from_secs;
     for n in 0..600u64 {
@@ -32,7 +32,7 @@ fn grown(level: DialLevel) -> Predictive {
     controller
 }
 
-fn ringing(n: usize, age: u64) -> Vec<Line> {
+pub(super) fn ringing(n: usize, age: u64) -> Vec<Line> {
     let line = Line {
         phase: Phase::Ringing,
         age: Duration::from_secs(age),
@@ -42,7 +42,7 @@ fn ringing(n: usize, age: u64) -> Vec<Line> {
     vec![line; n]
 }
 
-fn ready(ready: u32) -> View {
+pub(super) fn ready(ready: u32) -> View {
     View {
         ready,
         budget: AMPLE,
