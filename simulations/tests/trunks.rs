@@ -11,6 +11,7 @@ mod city;
 use city::{City, caller_id, free_port, trunk};
 use domain::{PROFILES, Trunk, TrunkId, TrunkProfile, status::TrunkTrouble};
 use engine::DirectoryCopy;
+use simulations::world::WorldConfig;
 use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
@@ -174,7 +175,9 @@ impl Sipp {
         let messages = folder.join(format!("{name}.messages"));
         let out = File::create(folder.join(format!("{name}.out"))).unwrap();
         let port = address.port().to_string();
-        let media = free_port().port().to_string();
+        // SIPp takes ports for audio and, two above, for video.
+        let (media, _) = WorldConfig::free_row(4).unwrap();
+        let media = media.to_string();
         let child = Command::new("sipp")
             .arg("-sf")
             .arg(file)

@@ -14,6 +14,7 @@ use engine::{
 };
 use media::{MediaCommand, MediaEvent, Port};
 use sansio::Seed;
+use simulations::world::WorldConfig;
 use sip::{
     Credentials, Endpoint, EndpointConfig, Flow, Registration, SipEvent,
     sdp::{Direction, LocalMedia},
@@ -21,7 +22,7 @@ use sip::{
 use sip_transport::{Limits, Listener, SipSockets, TransportEvent};
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::{SocketAddr, UdpSocket},
+    net::SocketAddr,
     sync::{
         Arc,
         mpsc::{Receiver, sync_channel},
@@ -64,8 +65,7 @@ pub(crate) struct City {
 
 /// An address of loopback that nothing is bound to.
 pub(crate) fn free_port() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap()
+    WorldConfig::free_address().expect("loopback has a free port")
 }
 
 fn described(port: u16) -> LocalMedia {
