@@ -14,8 +14,8 @@ use crate::{
 };
 use call::CallCenter;
 use domain::{
-    AttemptId, CampaignId, Instant, LegId, LegStats, Now, PhoneNumber, RegionId, TrunkId, WallTime,
-    answering::Verdict,
+    AttemptId, CampaignId, Instant, LegId, LegStats, Now, PhoneNumber, RegionId, SipTransport,
+    TrunkId, WallTime, answering::Verdict,
 };
 use media::PortPool;
 use numbering::CallerIdFacts;
@@ -164,6 +164,14 @@ impl Engine {
             } => {
                 self.sip_input(now, side, sip::Input::SendFailed { flow });
             }
+            // A phone that is just starting: its INVITE is sent again until it listens. Only a trunk has
+            // another beside it.
+            Input::SipUnsent {
+                side: Side::Agents,
+                flow,
+                congested: false,
+                ..
+            } if flow.transport == SipTransport::Udp => {}
             Input::SipUnsent {
                 side,
                 flow,
