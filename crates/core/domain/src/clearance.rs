@@ -3,13 +3,10 @@
 
 use crate::{
     CampaignId, ConsentGrant, DncScope, DncSource, PhoneNumber, Prefix, PrefixMap, RegionId,
-    WallTime,
+    SharedMap, SharedSet, WallTime,
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeSet, fmt};
 
 /// What an entry is about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -137,14 +134,14 @@ pub enum Barred {
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Clearance {
     patterns: PrefixMap<()>,
-    frozen_numbers: BTreeMap<PhoneNumber, WallTime>,
+    frozen_numbers: SharedMap<PhoneNumber, WallTime>,
     frozen_prefixes: PrefixMap<WallTime>,
-    consents: BTreeMap<(PhoneNumber, Option<CampaignId>), ConsentGrant>,
+    consents: SharedMap<(PhoneNumber, Option<CampaignId>), ConsentGrant>,
     consent_required: BTreeSet<CampaignId>,
     /// Patterns for one campaign or region.
     scoped_patterns: PrefixMap<BTreeSet<DncScope>>,
     /// Numbers of a base that may be dialed all the same.
-    lifted: BTreeSet<PhoneNumber>,
+    lifted: SharedSet<PhoneNumber>,
 }
 
 impl Clearance {
@@ -191,8 +188,8 @@ impl Clearance {
                 }
                 changed
             }
-            ClearanceFact::Lift(number, true) => self.lifted.insert(number),
-            ClearanceFact::Lift(number, false) => self.lifted.remove(&number),
+            ClearanceFact::Lift(number, true) => self.lifted.insert(number, ()).is_none(),
+            ClearanceFact::Lift(number, false) => self.lifted.remove(&number).is_some(),
         }
     }
 
@@ -221,7 +218,7 @@ impl Clearance {
 
     /// Whether a number may be dialed although the do-not-call base in use has it.
     pub fn is_lifted(&self, number: PhoneNumber) -> bool {
-        !self.lifted.is_empty() && self.lifted.contains(&number)
+        !self.lifted.is_empty() && self.lifted.contains_key(&number)
     }
 
     /// Until when a number rests, by the freeze that ends last; none when it does not at `wall`.
@@ -298,7 +295,7 @@ impl Clearance {
                 let of = move |scope: &DncScope| ClearanceFact::ScopedPattern(prefix, *scope, true);
                 scopes.iter().map(of)
             }))
-            .chain((self.lifted.iter()).map(|number| ClearanceFact::Lift(*number, true)))
+            .chain((self.lifted.keys()).map(|number| ClearanceFact::Lift(*number, true)))
     }
 
     /// What is said of the same thing here; none when nothing is.
@@ -318,7 +315,7 @@ impl Clearance {
                 .filter(|scopes| scopes.contains(&scope))
                 .map(|_| ClearanceFact::ScopedPattern(prefix, scope, true)),
             ClearanceFact::Lift(number, _) => {
-                (self.lifted.contains(&number)).then_some(ClearanceFact::Lift(number, true))
+                (self.lifted.contains_key(&number)).then_some(ClearanceFact::Lift(number, true))
             }
         }
     }

@@ -37,8 +37,8 @@ use crate::{
 };
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, DncBaseId, DncEntry,
-    DncScope, DncSource, HomeRule, ListId, Member, MemberId, PhoneNumber, Region, RegionId, Trunk,
-    TrunkId, WallTime,
+    DncScope, DncSource, HomeRule, ListId, Member, MemberId, PhoneNumber, Region, RegionId,
+    SharedMap, Trunk, TrunkId, WallTime,
 };
 use sansio::{ApplyContext, Replicated, RestoreError};
 use serde::{Deserialize, Serialize};
@@ -87,9 +87,9 @@ pub struct Directory {
     campaigns: BTreeMap<CampaignId, Campaign>,
     lists: BTreeMap<ListId, List>,
     trunks: BTreeMap<TrunkId, Trunk>,
-    caller_ids: BTreeMap<PhoneNumber, CallerId>,
+    caller_ids: SharedMap<PhoneNumber, CallerId>,
     agents: BTreeMap<AgentId, AgentAccount>,
-    dnc: BTreeMap<(PhoneNumber, DncScope), DncRow>,
+    dnc: SharedMap<(PhoneNumber, DncScope), DncRow>,
     answers: BTreeMap<MemberId, Answers<DirectoryReply>>,
     /// One head a member. Since version 2; version 1 reads as an empty map here.
     audit: BTreeMap<MemberId, AuditHead>,
@@ -513,6 +513,12 @@ impl Replicated for Directory {
 
     fn snapshot(&self) -> Vec<u8> {
         ENVELOPE.seal(self)
+    }
+
+    fn freeze(&self) -> Box<dyn FnOnce() -> Vec<u8> + Send> {
+        // What may have millions of rows shares them with its clone.
+        let directory = self.clone();
+        Box::new(move || directory.snapshot())
     }
 
     fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {

@@ -42,7 +42,7 @@ pub use words::*;
 use book::{Book, LeadSlot, NONE};
 use domain::{
     Campaign, CampaignId, Clearance, DncBaseId, DncScope, Incarnation, LeadId, LeasedLead, ListId,
-    MemberId, PhoneNumber, RegionId, SessionId, WallTime,
+    MemberId, PhoneNumber, RegionId, SessionId, SharedMap, WallTime,
 };
 use sansio::{ApplyContext, Replicated, RestoreError};
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ pub struct RegionLedger {
     /// The do-not-call base in use.
     base: Option<DncBaseId>,
     /// Do-not-call entries that concern this region, with the directory index that added them.
-    dnc: BTreeMap<(PhoneNumber, DncScope), u64>,
+    dnc: SharedMap<(PhoneNumber, DncScope), u64>,
     clearance: Clearance,
     /// Ends of freezes and consents yet to come; from `clearance`.
     endings: BTreeSet<(WallTime, clearance::Ending)>,
@@ -127,7 +127,7 @@ impl RegionLedger {
             longest: BTreeMap::new(),
             facts_index: 0,
             base: None,
-            dnc: BTreeMap::new(),
+            dnc: SharedMap::default(),
             clearance: Clearance::default(),
             endings: BTreeSet::new(),
             sessions: BTreeMap::new(),

@@ -488,10 +488,15 @@ fn run_directory(
             // Up to a year and a half: everything that ends by itself does.
             wall += i64::from(*hours % 13_000) * 3_600_000;
         }
+        let frozen = restart(place).then(|| (directory.snapshot(), directory.freeze()));
         if let Some(change) = change(&directory, *said, WallTime::from_millis(wall)) {
             apply(&mut directory, change, wall);
         }
-        if restart(place) {
+        if let Some((before, frozen)) = frozen {
+            assert!(
+                frozen() == before,
+                "what was frozen changed with the directory"
+            );
             directory = Directory::restore(&directory.snapshot()).expect("our own snapshot");
         }
     }

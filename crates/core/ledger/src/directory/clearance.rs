@@ -1,7 +1,10 @@
 //! Patterns and freezes: what else decides whether a number may be dialed.
 
 use super::{Directory, DirectoryReply, Fact, Rejection, checks};
-use domain::{ClearanceFact, DncPattern, Freeze, PhoneNumber, Prefix, Target, WallTime, limits};
+use domain::{
+    ClearanceFact, DncPattern, Freeze, PhoneNumber, Prefix, SharedMap, SharedSet, Target, WallTime,
+    limits,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,9 +21,9 @@ struct Row<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct ClearanceBook {
     patterns: BTreeMap<Prefix, Row<DncPattern>>,
-    freezes: BTreeMap<Target, Row<Freeze>>,
+    freezes: SharedMap<Target, Row<Freeze>>,
     /// Freezes by their end.
-    ends: BTreeSet<(WallTime, Target)>,
+    ends: SharedSet<(WallTime, Target)>,
 }
 
 /// The removal of exactly one entry: of one added later it says nothing.
@@ -46,7 +49,7 @@ impl ClearanceBook {
         if let Some(old) = &old {
             self.ends.remove(&(old.value.until, target));
         }
-        self.ends.insert((until, target));
+        self.ends.insert((until, target), ());
         old.is_none()
     }
 
@@ -59,7 +62,7 @@ impl ClearanceBook {
     /// Forgets freezes whose end is long past.
     pub(super) fn expire(&mut self, clock: WallTime, facts: &mut Vec<Fact>) {
         let mut gone = Vec::new();
-        while let Some((until, target)) = self.ends.first().copied() {
+        while let Some((&(until, target), ())) = self.ends.first_key_value() {
             if until + limits::FREEZE_KEPT > clock || gone.len() == limits::DNC_BATCH {
                 break;
             }

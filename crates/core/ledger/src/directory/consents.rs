@@ -3,7 +3,7 @@
 use super::{Directory, DirectoryReply, Fact, Rejection, checks};
 use domain::{
     CampaignId, ClearanceFact, Consent, ConsentGrant, ConsentId, ConsentKind, ConsentProof,
-    PhoneNumber, WallTime, limits,
+    PhoneNumber, SharedMap, WallTime, limits,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -42,7 +42,7 @@ pub struct KnownConsent {
 /// Who agrees no more, and since when. A mark for no campaign is for every one. Marks stay when
 /// rows go: a file of earlier consents may be imported again on any day.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(super) struct Withdrawals(BTreeMap<ConsentKey, WallTime>);
+pub(super) struct Withdrawals(SharedMap<ConsentKey, WallTime>);
 
 impl FromIterator<(ConsentKey, WallTime)> for Withdrawals {
     fn from_iter<I: IntoIterator<Item = (ConsentKey, WallTime)>>(marks: I) -> Self {
@@ -70,7 +70,7 @@ impl Withdrawals {
 /// thousands of answers.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct ConsentBook {
-    rows: BTreeMap<ConsentKey, Row>,
+    rows: SharedMap<ConsentKey, Row>,
     proofs: BTreeMap<ConsentProof, u32>,
     /// Campaigns that dial nobody without consent, whatever their rule packs say.
     required: BTreeSet<CampaignId>,
@@ -366,8 +366,9 @@ impl Directory {
                 gone += 1;
             }
         }
-        let mark = self.withdrawals.0.entry(key).or_insert(at);
-        *mark = at.max(*mark);
+        let marks = &mut self.withdrawals.0;
+        let mark = marks.get(&key).copied().unwrap_or(at);
+        marks.insert(key, at.max(mark));
         gone
     }
 

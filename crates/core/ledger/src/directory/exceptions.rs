@@ -3,8 +3,8 @@
 
 use super::{Directory, DirectoryReply, Fact, Rejection, Removal, checks};
 use domain::{
-    CampaignId, ClearanceFact, DncPattern, DncScope, PhoneNumber, Prefix, RegionId, WallTime,
-    limits,
+    CampaignId, ClearanceFact, DncPattern, DncScope, PhoneNumber, Prefix, RegionId, SharedMap,
+    WallTime, limits,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ struct Row<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct ExceptionBook {
     patterns: BTreeMap<(Prefix, DncScope), Row<DncPattern>>,
-    lifts: BTreeMap<PhoneNumber, Row<DncLift>>,
+    lifts: SharedMap<PhoneNumber, Row<DncLift>>,
 }
 
 impl ExceptionBook {

@@ -46,8 +46,9 @@ impl RegionLedger {
         }
         for DncFact { entry, index } in facts.dnc_added {
             if self.concerns_us(entry.scope) {
-                let known = self.dnc.entry((entry.number, entry.scope)).or_insert(index);
-                *known = index.max(*known);
+                let key = (entry.number, entry.scope);
+                let known = self.dnc.get(&key).copied().unwrap_or(index);
+                self.dnc.insert(key, index.max(known));
                 self.recheck(entry.number);
             }
         }

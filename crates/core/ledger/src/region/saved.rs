@@ -9,7 +9,7 @@ use super::{
 use crate::envelope::Envelope;
 use domain::{
     Campaign, CampaignId, Clearance, DncBaseId, DncScope, Incarnation, ListId, MemberId,
-    PhoneNumber, RegionId, SessionId,
+    PhoneNumber, RegionId, SessionId, SharedMap,
 };
 use sansio::RestoreError;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ struct Saved {
 type Rest = (
     BTreeMap<CampaignId, Campaign>,
     BTreeMap<CampaignId, Duration>,
-    BTreeMap<(PhoneNumber, DncScope), u64>,
+    SharedMap<(PhoneNumber, DncScope), u64>,
     BTreeMap<SessionId, Session>,
     BTreeMap<MemberId, Incarnation>,
     BTreeMap<LeadSlot, Lease>,
