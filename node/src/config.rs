@@ -67,7 +67,7 @@ pub struct HttpConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SipConfig {
-    /// Towards carriers, UDP and TCP.
+    /// Towards carriers, UDP and TCP; TLS where [`SipConfig::tls`] is given.
     pub trunk_listen: SocketAddr,
     /// Agents' phones register here, UDP and TCP.
     pub agent_listen: SocketAddr,
@@ -77,6 +77,33 @@ pub struct SipConfig {
     /// The digest realm of agents' phones.
     #[serde(default = "default_realm")]
     pub realm: String,
+    /// TLS. Without it a trunk with the transport `tls` is unusable at this node.
+    #[serde(default)]
+    pub tls: Option<SipTlsConfig>,
+}
+
+/// SIP inside TLS: certificates as PEM files, read when the node starts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SipTlsConfig {
+    /// Towards carriers.
+    pub trunk_listen: SocketAddr,
+    /// The address carriers see; the bound one where absent.
+    #[serde(default)]
+    pub trunk_advertise: Option<SocketAddr>,
+    /// Agents' phones register here; by UDP and TCP only where absent.
+    #[serde(default)]
+    pub agent_listen: Option<SocketAddr>,
+    /// This node's chain, its own certificate first: shown to who connects, and to carriers that ask.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Authorities that carriers' certificates are judged by; the system's where absent.
+    #[serde(default)]
+    pub trust: Option<PathBuf>,
+    /// Authorities of carriers that connect here: they must show a certificate. None asks for none.
+    #[serde(default)]
+    pub client_trust: Option<PathBuf>,
 }
 
 /// RTP.
@@ -134,6 +161,13 @@ impl NodeConfig {
         let folder = path.parent().unwrap_or(Path::new("."));
         config.data_dir = folder.join(&config.data_dir);
         config.storage.relative_to(folder);
+        if let Some(tls) = &mut config.sip.tls {
+            let files = [Some(&mut tls.certificate), Some(&mut tls.key)];
+            let trust = [tls.trust.as_mut(), tls.client_trust.as_mut()];
+            for file in files.into_iter().chain(trust).flatten() {
+                *file = folder.join(&*file);
+            }
+        }
         if let Some(prompt) = &mut config.prompts.safe_harbour {
             *prompt = folder.join(&*prompt);
         }
@@ -176,6 +210,21 @@ impl NodeConfig {
         }
         self.protocol.check(path)?;
         self.place.check(path)?;
+        if let Some(tls) = &self.sip.tls {
+            let mut taken = vec![self.sip.trunk_listen, self.sip.agent_listen];
+            for (key, listen) in [
+                ("sip.tls.trunk_listen", Some(tls.trunk_listen)),
+                ("sip.tls.agent_listen", tls.agent_listen),
+            ] {
+                let Some(listen) = listen else { continue };
+                if taken.contains(&listen) {
+                    let remedy =
+                        "give TLS a port of its own, 5061 by custom: UDP and TCP have the other";
+                    return Err(refuse(key, listen.to_string(), remedy));
+                }
+                taken.push(listen);
+            }
+        }
         if self.sip.trunk_listen == self.sip.agent_listen {
             let remedy = "give agents' phones a port of their own: strangers on the trunk's port get no answer";
             return Err(refuse(
@@ -236,6 +285,11 @@ mod tests {
                 "127.0.0.1:7760",
                 "localhost",
                 ["sip.trunk_listen", "node.toml:"],
+            ),
+            (
+                "[mesh]",
+                "[sip.tls]\ntrunk_listen = \"127.0.0.1:7760\"\ncertificate = \"a\"\nkey = \"b\"\n[mesh]",
+                ["sip.tls.trunk_listen", "port of its own"],
             ),
             (
                 "[mesh]",

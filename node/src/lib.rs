@@ -39,7 +39,7 @@ use service::{
     spawn::Tasks,
 };
 use shell::Shell;
-use sip_transport::{Limits, Listener, SipSockets};
+use sip_transport::{Limits, Listener, SipSockets, Tls, TlsFiles};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -402,6 +402,18 @@ async fn move_if_needed(member: &Member, config: &NodeConfig) {
     }
 }
 
+/// The certificates of `[sip.tls]`.
+fn load_tls(config: &config::SipTlsConfig) -> Result<Arc<Tls>> {
+    let files = TlsFiles {
+        certificate: config.certificate.clone(),
+        key: config.key.clone(),
+        trust: config.trust.clone(),
+        client_trust: config.client_trust.clone(),
+    };
+    let tls = Tls::load(&files).context("[sip.tls] cannot be used")?;
+    Ok(Arc::new(tls))
+}
+
 /// What the engine's thread leaves to others to keep.
 struct Kept {
     audit: Audit,
@@ -422,26 +434,33 @@ fn start_engine(
     (audit, audit_numbers): (permit::audit::Head, NumberKey),
 ) -> Result<Started> {
     let seed = entropy::seed()?;
-    let sockets = |side: Side, address: SocketAddr| {
+    let sip_tls = config.sip.tls.as_ref();
+    let tls = sip_tls.map(load_tls).transpose()?;
+    let sockets = |side: Side, address: SocketAddr, secure: Option<SocketAddr>| {
         let events = events.clone();
-        let listeners = [
-            Listener {
-                transport: SipTransport::Udp,
-                address,
-            },
-            Listener {
-                transport: SipTransport::Tcp,
-                address,
-            },
+        let listener = |transport, address| Listener { transport, address };
+        let mut listeners = vec![
+            listener(SipTransport::Udp, address),
+            listener(SipTransport::Tcp, address),
         ];
-        SipSockets::bind(
+        listeners.extend(secure.map(|address| listener(SipTransport::Tls, address)));
+        SipSockets::bind_with(
             &listeners,
             Limits::default(),
+            tls.clone(),
             Arc::new(move |event| events.offer(Event::Sip { side, event })),
         )
     };
-    let trunks = sockets(Side::Trunks, config.sip.trunk_listen)?;
-    let agents = sockets(Side::Agents, config.sip.agent_listen)?;
+    let trunks = sockets(
+        Side::Trunks,
+        config.sip.trunk_listen,
+        sip_tls.map(|tls| tls.trunk_listen),
+    )?;
+    let agents = sockets(
+        Side::Agents,
+        config.sip.agent_listen,
+        sip_tls.and_then(|tls| tls.agent_listen),
+    )?;
 
     let mut prompts = media::Prompts::default();
     let safe_harbour = match &config.prompts.safe_harbour {
@@ -476,12 +495,17 @@ fn start_engine(
         Box::new(move |event| heard.offer(Event::Media(event))),
     )?;
     let trunk_address = trunks.bound()[0].address;
+    let trunk_tls = sip_tls.map(|tls| {
+        let bound = trunks.bound()[2].address;
+        (bound, tls.trunk_advertise.unwrap_or(bound))
+    });
     let engine = Engine::new(
         EngineConfig {
             member: member.id(),
             regions: vec![region],
             trunk_address,
             trunk_advertised: config.sip.trunk_advertise.unwrap_or(trunk_address),
+            trunk_tls,
             agent_address: agents.bound()[0].address,
             media_address: config.media.advertise.unwrap_or(config.media.address),
             media_ports: ports,
@@ -497,6 +521,7 @@ fn start_engine(
     let shell = Shell {
         engine,
         trunks,
+        tls,
         agents,
         relay,
         kept,

@@ -10,15 +10,16 @@ use call::{AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentId, CampaignId, ClockVerdict, DncEntry, Instant, MemberId, Now, RegionId, SessionId,
 };
-use engine::{Engine, Entry, Input, Output, Side};
+use engine::{DirectoryChange, Engine, Entry, Input, Output, Side};
 use media_io::RelayHandle;
 use permit::EscrowQuestion;
 use service::{clock, health::Pulse};
-use sip_transport::{SipSockets, TransportEvent};
+use sip_transport::{SipSockets, Tls, TransportEvent};
 use std::{
     collections::BTreeMap,
     io,
     sync::{
+        Arc,
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError},
     },
@@ -52,6 +53,8 @@ pub(crate) enum Wish {
 pub(crate) struct Shell {
     pub(crate) engine: Engine,
     pub(crate) trunks: SipSockets,
+    /// Of both; told by which names carriers are known.
+    pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) agents: SipSockets,
     pub(crate) relay: RelayHandle,
     pub(crate) kept: Kept,
@@ -164,6 +167,7 @@ impl Running {
             Event::Sip { side, event } => self.sip(now, side, event),
             Event::Media(event) => self.input(now, Input::Media(event)),
             Event::Directory { index, changes } => {
+                self.name_carriers(&changes);
                 self.input(now, Input::Directory { index, changes });
                 self.bind_opt_outs(now);
             }
@@ -360,6 +364,27 @@ impl Running {
             },
         );
         self.bind_opt_outs(clock::now());
+    }
+
+    /// By which names the certificates of carriers are judged that speak TLS: their trunks' domains.
+    fn name_carriers(&self, changes: &[DirectoryChange]) {
+        let about_trunks = |change: &DirectoryChange| {
+            matches!(
+                change,
+                DirectoryChange::Trunk(_) | DirectoryChange::TrunkRemoved(_)
+            )
+        };
+        let Some(tls) = (self.shell.tls.as_ref()).filter(|_| changes.iter().any(about_trunks))
+        else {
+            return;
+        };
+        let node = self.shell.node;
+        tls.set_names(self.shell.member.directory().read(|directory| {
+            let named = (directory.trunks())
+                .filter(|trunk| trunk.node == node && !trunk.domain.is_empty())
+                .filter_map(|trunk| Some((trunk.address.parse().ok()?, trunk.domain.clone())));
+            named.collect::<Vec<_>>()
+        }));
     }
 
     fn bind_opt_outs(&mut self, now: Now) {

@@ -8,12 +8,11 @@
 
 mod city;
 
-use city::{City, caller_id, free_port, trunk};
+use city::{City, caller_id, free_port, sipp::Sipp, trunk};
 use domain::{PROFILES, Trunk, TrunkId, TrunkProfile, status::TrunkTrouble};
 use engine::DirectoryCopy;
-use simulations::world::WorldConfig;
 use std::{
-    fs::{self, File},
+    fs,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -129,7 +128,7 @@ fn a_carrier_killed_in_mid_campaign_costs_few_calls_and_comes_back() {
     assert!(took < seconds(1), "left after {took:?}");
     let between = |id: TrunkId, from: Duration, to: Duration| {
         let all = city.by_trunk[&id].iter();
-        all.filter(|at| (from..to).contains(at)).count()
+        all.filter(|at| (from..to).contains(*at)).count()
     };
     // While it was out only single calls tried it.
     let tries = between(dead, *left + Duration::from_millis(1), healed);
@@ -161,68 +160,6 @@ fn a_carrier_killed_in_mid_campaign_costs_few_calls_and_comes_back() {
         interrupted * 1000 < 3 * all,
         "{interrupted} of {all} interrupted"
     );
-}
-
-/// SIPp as a carrier: one call by the scenario of that name.
-struct Sipp {
-    child: Child,
-    messages: PathBuf,
-}
-
-impl Sipp {
-    fn start(scenario: &str, name: &str, address: SocketAddr, folder: &Path) -> Self {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sipp/{scenario}.xml"));
-        let messages = folder.join(format!("{name}.messages"));
-        let out = File::create(folder.join(format!("{name}.out"))).unwrap();
-        let port = address.port().to_string();
-        // SIPp takes ports for audio and, two above, for video.
-        let (media, _) = WorldConfig::free_row(4).unwrap();
-        let media = media.to_string();
-        let child = Command::new("sipp")
-            .arg("-sf")
-            .arg(file)
-            .args([
-                "-i",
-                "127.0.0.1",
-                "-p",
-                &port,
-                "-mi",
-                "127.0.0.1",
-                "-mp",
-                &media,
-            ])
-            .args(["-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error"])
-            .args(["-trace_msg", "-message_file"])
-            .arg(&messages)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().unwrap())
-            .stderr(out)
-            .spawn()
-            .expect("SIPp is there: `cargo xtask setup` installs it (Debian: sip-tester)");
-        Self { child, messages }
-    }
-
-    /// Everything it sent and received; its call went as the scenario says.
-    fn ended(&mut self) -> String {
-        let ended = (0..1_000).find_map(|_| {
-            std::thread::sleep(Duration::from_millis(10));
-            self.child.try_wait().unwrap()
-        });
-        let messages = fs::read_to_string(&self.messages).unwrap_or_default();
-        assert!(
-            ended.is_some_and(|status| status.success()),
-            "{ended:?}\n{messages}"
-        );
-        messages
-    }
-}
-
-impl Drop for Sipp {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
 }
 
 /// One lead near the caller ID of each profile's trunk.

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::{fs, path::Path, time::SystemTime};
 
 /// A program the tests use, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("sipp", "sip-tester"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
@@ -13,6 +13,9 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
     ("faketime", "faketime"),
     ("espeak-ng", "espeak-ng"),
+    ("openssl", "openssl"),
+    ("kamailio", "kamailio"),
+    ("kamailio", "kamailio-tls-modules"),
 ];
 
 /// Installs missing programs with apt-get where we are root; else says what to install.

@@ -1,5 +1,8 @@
 //! A node's engine on real trunk sockets; agents and their phones are in memory, and so is the relay.
 
+mod kamailio;
+pub(crate) mod sipp;
+
 use bytes::Bytes;
 use call::{AgentCommand, RequestId};
 use domain::{
@@ -19,7 +22,7 @@ use sip::{
     Credentials, Endpoint, EndpointConfig, Flow, Registration, SipEvent,
     sdp::{Direction, LocalMedia},
 };
-use sip_transport::{Limits, Listener, SipSockets, TransportEvent};
+use sip_transport::{Limits, Listener, SipSockets, Tls, TransportEvent};
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
@@ -175,10 +178,25 @@ impl City {
         agents: u32,
         numbers: fn(u64) -> Option<PhoneNumber>,
     ) -> Self {
+        Self::start_with(copy, agents, numbers, None)
+    }
+
+    /// The same with TLS for trunks that want it.
+    pub(crate) fn start_with(
+        copy: DirectoryCopy,
+        agents: u32,
+        numbers: fn(u64) -> Option<PhoneNumber>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
         let address = free_port();
+        let trunk_tls = tls.as_ref().map(|_| free_port());
         let (events, wire) = sync_channel(65_536);
-        let listeners =
-            [SipTransport::Udp, SipTransport::Tcp].map(|transport| Listener { transport, address });
+        let listener = |transport, address| Listener { transport, address };
+        let mut listeners = vec![
+            listener(SipTransport::Udp, address),
+            listener(SipTransport::Tcp, address),
+        ];
+        listeners.extend(trunk_tls.map(|address| listener(SipTransport::Tls, address)));
         let sink = move |event| events.try_send(event).is_ok();
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -186,7 +204,8 @@ impl City {
             .build()
             .unwrap();
         let within = runtime.enter();
-        let sockets = SipSockets::bind(&listeners, Limits::default(), Arc::new(sink)).unwrap();
+        let sockets =
+            SipSockets::bind_with(&listeners, Limits::default(), tls, Arc::new(sink)).unwrap();
         drop(within);
         let engine = Engine::new(
             EngineConfig {
@@ -194,6 +213,7 @@ impl City {
                 regions: vec![REGION],
                 trunk_address: address,
                 trunk_advertised: address,
+                trunk_tls: trunk_tls.map(|address| (address, address)),
                 agent_address: "10.0.0.1:5062".parse().unwrap(),
                 media_address: [127, 0, 0, 1].into(),
                 media_ports: media::PortRange::new(20_000, 24_000).unwrap(),

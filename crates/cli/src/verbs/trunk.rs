@@ -68,9 +68,10 @@ pub(crate) struct Add {
     #[arg(long, value_name = "IP:PORT")]
     address: String,
     /// What carries SIP (udp when not given).
-    #[arg(long, value_parser = ["udp", "tcp"])]
+    #[arg(long, value_parser = ["udp", "tcp", "tls"])]
     transport: Option<String>,
-    /// The domain in request URIs; the address when not given.
+    /// The domain in request URIs; the address when not given. With TLS the name that the carrier's
+    /// certificate must bear.
     #[arg(long)]
     domain: Option<String>,
     /// The digest user name the carrier gave.

@@ -12,6 +12,8 @@ pub enum SipTransport {
     Udp,
     /// RFC 3261 section 18.3, streams framed by Content-Length.
     Tcp,
+    /// The same inside TLS (RFC 3261 section 26.3.1, RFC 5922).
+    Tls,
 }
 
 /// A codec passed through.

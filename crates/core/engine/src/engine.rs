@@ -90,7 +90,8 @@ impl Engine {
             realm: config.realm.clone(),
             ..sip::RegistrarConfig::default()
         };
-        let advertised = vec![(config.trunk_address, config.trunk_advertised)];
+        let mut advertised = vec![(config.trunk_address, config.trunk_advertised)];
+        advertised.extend(config.trunk_tls);
         let sub = |name: &str| {
             let mut bytes = [0; 32];
             seed.stream(name).fill(&mut bytes);

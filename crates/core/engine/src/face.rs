@@ -34,6 +34,9 @@ pub struct EngineConfig {
     pub trunk_address: SocketAddr,
     /// The address carriers see in Contact and Via.
     pub trunk_advertised: SocketAddr,
+    /// The bound address for carriers that speak TLS, and the one that they see; none where the node
+    /// has no certificate.
+    pub trunk_tls: Option<(SocketAddr, SocketAddr)>,
     /// The bound address of the agents' side.
     pub agent_address: SocketAddr,
     /// The address written into SDP.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use call::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
 use domain::{
     AgentId, AttemptId, CallerId, Campaign, IdentityHeader, LegId, Now, NumberShape, PhoneNumber,
-    Redirects, Trunk, TrunkManner, answering::Heard,
+    Redirects, SipTransport, Trunk, TrunkManner, answering::Heard,
 };
 use media::{MediaCommand, MediaEvent, Port};
 use sip::{
@@ -119,12 +119,16 @@ impl Engine {
         }
     }
 
-    /// Where a trunk's datagrams go.
+    /// The way to a trunk; none where its address is not one, or it wants TLS that this node lacks.
     pub(crate) fn trunk_flow(&self, trunk: &Trunk) -> Option<Flow> {
         let remote = trunk.address.parse().ok()?;
+        let local = match trunk.transport {
+            SipTransport::Udp | SipTransport::Tcp => self.config.trunk_address,
+            SipTransport::Tls => self.config.trunk_tls?.0,
+        };
         Some(Flow {
             transport: trunk.transport,
-            local: self.config.trunk_address,
+            local,
             remote,
         })
     }

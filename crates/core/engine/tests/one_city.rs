@@ -164,6 +164,7 @@ impl World {
                 regions: vec![REGION],
                 trunk_address: at("10.0.0.1:5060"),
                 trunk_advertised: at("10.0.0.1:5060"),
+                trunk_tls: None,
                 agent_address: at("10.0.0.1:5062"),
                 media_address: [10, 0, 0, 1].into(),
                 media_ports: PortRange::new(20_000, 20_200).unwrap(),

@@ -174,6 +174,7 @@ impl World {
                 regions: vec![REGION],
                 trunk_address: at(US),
                 trunk_advertised: at(US),
+                trunk_tls: None,
                 agent_address: at("10.0.0.1:5062"),
                 media_address: [10, 0, 0, 1].into(),
                 media_ports: PortRange::new(20_000, 20_400).unwrap(),

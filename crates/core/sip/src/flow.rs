@@ -6,7 +6,7 @@ use std::{fmt, net::SocketAddr};
 
 /// One way to one peer: a transport, our listening address, and the peer's address.
 ///
-/// For TCP `local` is the listener's address also where we connect out, so that a flow keeps its
+/// For TCP and TLS `local` is the listener's address also where we connect out, so that a flow keeps its
 /// name across reconnects; `sip-transport` opens the connection when there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Flow {
@@ -23,7 +23,7 @@ impl Flow {
     pub fn is_reliable(self) -> bool {
         match self.transport {
             SipTransport::Udp => false,
-            SipTransport::Tcp => true,
+            SipTransport::Tcp | SipTransport::Tls => true,
         }
     }
 }
@@ -33,6 +33,7 @@ impl fmt::Display for Flow {
         let name = match self.transport {
             SipTransport::Udp => "udp",
             SipTransport::Tcp => "tcp",
+            SipTransport::Tls => "tls",
         };
         write!(f, "{name}:{}->{}", self.local, self.remote)
     }

@@ -115,6 +115,7 @@ pub(crate) fn via_transport(transport: SipTransport) -> &'static str {
     match transport {
         SipTransport::Udp => "UDP",
         SipTransport::Tcp => "TCP",
+        SipTransport::Tls => "TLS",
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 /// An address to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// UDP or TCP.
+    /// UDP, TCP or TLS.
     pub transport: SipTransport,
     /// Address and port; port zero lets the system choose.
     pub address: SocketAddr,
@@ -31,6 +31,7 @@ impl fmt::Display for Listener {
         let name = match self.transport {
             SipTransport::Udp => "udp",
             SipTransport::Tcp => "tcp",
+            SipTransport::Tls => "tls",
         };
         write!(f, "{name}:{}", self.address)
     }

@@ -1,4 +1,4 @@
-//! UDP and TCP sockets that drive core/sip.
+//! UDP, TCP and TLS sockets that drive core/sip.
 //!
 //! [`SipSockets`] sends from any thread without blocking: the engine's own thread calls
 //! [`SipSockets::send`], and a UDP datagram has left when it returns. What is received goes into a
@@ -7,11 +7,14 @@
 
 mod config;
 mod meters;
+mod stream;
 mod syscalls;
 mod tcp;
+mod tls;
 mod udp;
 
 pub use config::{BindError, Limits, Listener};
+pub use tls::{Tls, TlsError, TlsFiles};
 
 use bytes::Bytes;
 use domain::SipTransport;
@@ -106,6 +109,8 @@ struct Shared {
     connections: Mutex<BTreeMap<Flow, Arc<Connection>>>,
     limits: Limits,
     sink: Sink,
+    /// Where a listener speaks it.
+    tls: Option<Arc<Tls>>,
     meters: Meters,
     runtime: Handle,
     stop: watch::Receiver<bool>,
@@ -127,7 +132,7 @@ impl Drop for StopOnDrop {
 }
 
 impl SipSockets {
-    /// Binds every listener and starts receiving. TCP runs on the current tokio runtime, each UDP
+    /// Binds every listener and starts receiving. TCP and TLS run on the current tokio runtime, each UDP
     /// socket on a thread of its own, so that SIP never waits behind other work.
     ///
     /// # Errors
@@ -136,6 +141,22 @@ impl SipSockets {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn bind(listeners: &[Listener], limits: Limits, sink: Sink) -> Result<Self, BindError> {
+        Self::bind_with(listeners, limits, None, sink)
+    }
+
+    /// [`SipSockets::bind`], and what listeners with TLS show and trust.
+    ///
+    /// # Errors
+    /// As there, and when a listener speaks TLS without `tls`.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn bind_with(
+        listeners: &[Listener],
+        limits: Limits,
+        tls: Option<Arc<Tls>>,
+        sink: Sink,
+    ) -> Result<Self, BindError> {
         let (stop, stopped) = watch::channel(false);
         let mut bound = Vec::with_capacity(listeners.len());
         let mut udp = BTreeMap::new();
@@ -152,10 +173,16 @@ impl SipSockets {
                     udp.insert(address, socket);
                     address
                 }
-                SipTransport::Tcp => {
+                SipTransport::Tls if tls.is_none() => {
+                    return Err(fail(io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        "it has no certificate",
+                    )));
+                }
+                transport @ (SipTransport::Tcp | SipTransport::Tls) => {
                     let socket = tcp::bind(listener.address).map_err(fail)?;
                     let address = socket.local_addr().map_err(fail)?;
-                    tcp.push((address, socket));
+                    tcp.push((transport, address, socket));
                     address
                 }
             };
@@ -169,6 +196,7 @@ impl SipSockets {
             connections: Mutex::default(),
             limits,
             sink,
+            tls,
             meters: Meters::new(),
             runtime: Handle::current(),
             stop: stopped,
@@ -192,10 +220,9 @@ impl SipSockets {
                 return Err(BindError { listener, source });
             }
         }
-        for (address, socket) in tcp {
-            shared
-                .runtime
-                .spawn(tcp::accept(shared.clone(), address, socket));
+        for (transport, address, socket) in tcp {
+            let accepting = tcp::accept(shared.clone(), transport, address, socket);
+            shared.runtime.spawn(accepting);
         }
         Ok(sockets)
     }
@@ -225,7 +252,7 @@ impl SipSockets {
                     .ok_or_else(|| config::not_bound(flow))?;
                 socket.send(&self.shared, flow.remote, bytes)
             }
-            SipTransport::Tcp => tcp::send(&self.shared, flow, bytes),
+            SipTransport::Tcp | SipTransport::Tls => tcp::send(&self.shared, flow, bytes),
         }
     }
 

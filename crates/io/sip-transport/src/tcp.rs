@@ -1,6 +1,6 @@
-//! TCP: accepted and opened connections, framed by Content-Length, bounded in every way.
+//! TCP and TLS: accepted and opened connections, framed by Content-Length, bounded in every way.
 
-use crate::{Shared, TransportEvent, config::not_bound};
+use crate::{Shared, TransportEvent, config::not_bound, stream::Stream};
 use bytes::{Buf, Bytes, BytesMut};
 use domain::{SipTransport, limits::SEND_GUARD};
 use parking_lot::Mutex;
@@ -37,7 +37,7 @@ struct Unsent {
 
 /// One connection, open or being opened.
 pub(crate) struct Connection {
-    stream: OnceLock<TcpStream>,
+    stream: OnceLock<Stream>,
     unsent: Mutex<Unsent>,
     /// Wakes the writer: there are bytes, or it is to close.
     wake: Notify,
@@ -45,20 +45,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(stream: Option<TcpStream>) -> Arc<Self> {
-        let connection = Self {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
             stream: OnceLock::new(),
             unsent: Mutex::default(),
             wake: Notify::new(),
             closing: Notify::new(),
-        };
-        if let Some(stream) = stream {
-            connection.open(stream);
-        }
-        Arc::new(connection)
+        })
     }
 
-    fn open(&self, stream: TcpStream) {
+    fn open(&self, stream: Stream) {
         // Set once, by who made the connection.
         assert!(self.stream.set(stream).is_ok(), "a connection opens once");
     }
@@ -81,12 +77,16 @@ impl Connection {
         }
         let unsent = &mut unsent.bytes;
         let mut rest = bytes;
-        if unsent.is_empty() {
-            if let Some(stream) = self.stream.get() {
+        let stream = self.stream.get();
+        if unsent.is_empty() && !stream.is_some_and(Stream::holds_unsent) {
+            if let Some(stream) = stream {
                 match stream.try_write(bytes) {
                     Ok(written) => rest = &bytes[written..],
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     Err(error) => return Err(error),
+                }
+                if stream.holds_unsent() {
+                    self.wake.notify_one();
                 }
             }
         } else if bytes.starts_with(b"INVITE ") && !self.opens_with(unsent.len() + bytes.len()) {
@@ -129,14 +129,17 @@ impl Connection {
     }
 
     /// Writes what waits, as the socket takes it. Returns when the connection breaks.
-    async fn flush(&self, stream: &TcpStream) -> io::Result<()> {
+    async fn flush(&self, stream: &Stream) -> io::Result<()> {
         loop {
-            if self.unsent.lock().bytes.is_empty() {
+            if self.unsent.lock().bytes.is_empty() && !stream.holds_unsent() {
                 self.wake.notified().await;
                 continue;
             }
             stream.writable().await?;
             let mut unsent = self.unsent.lock();
+            if !stream.push()? || unsent.bytes.is_empty() {
+                continue;
+            }
             match stream.try_write(&unsent.bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => unsent.bytes.advance(written),
@@ -174,7 +177,12 @@ fn set_up(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Accepts until stopped.
-pub(crate) async fn accept(shared: Arc<Shared>, local: SocketAddr, listener: TcpListener) {
+pub(crate) async fn accept(
+    shared: Arc<Shared>,
+    transport: SipTransport,
+    local: SocketAddr,
+    listener: TcpListener,
+) {
     let mut stop = shared.stop.clone();
     loop {
         let accepted = tokio::select! {
@@ -191,7 +199,7 @@ pub(crate) async fn accept(shared: Arc<Shared>, local: SocketAddr, listener: Tcp
             }
         };
         let flow = Flow {
-            transport: SipTransport::Tcp,
+            transport,
             local,
             remote,
         };
@@ -199,9 +207,17 @@ pub(crate) async fn accept(shared: Arc<Shared>, local: SocketAddr, listener: Tcp
             shared.meters.refused.increment(1);
             continue;
         }
-        let connection = Connection::new(Some(stream));
+        let connection = Connection::new();
         shared.connections.lock().insert(flow, connection.clone());
-        shared.runtime.spawn(run(shared.weak(), flow, connection));
+        if transport == SipTransport::Tls {
+            // What it costs to shake hands with a stranger is bounded: one of so many connections, for
+            // so long.
+            let opening = secured(shared.clone(), flow, stream, Peer::Client);
+            (shared.runtime).spawn(opened(shared.weak(), flow, connection, opening));
+        } else {
+            connection.open(Stream::Plain(stream));
+            shared.runtime.spawn(run(shared.weak(), flow, connection));
+        }
     }
 }
 
@@ -223,7 +239,7 @@ pub(crate) fn send(shared: &Arc<Shared>, flow: Flow, bytes: &[u8]) -> io::Result
             let bound = shared
                 .bound
                 .iter()
-                .any(|l| l.transport == SipTransport::Tcp && l.address == flow.local);
+                .any(|l| l.transport == flow.transport && l.address == flow.local);
             if !bound {
                 return Err(not_bound(flow));
             }
@@ -231,11 +247,10 @@ pub(crate) fn send(shared: &Arc<Shared>, flow: Flow, bytes: &[u8]) -> io::Result
                 shared.meters.refused.increment(1);
                 return Err(congested("the bound of TCP connections is reached"));
             }
-            let connection = Connection::new(None);
+            let connection = Connection::new();
             connections.insert(flow, connection.clone());
-            shared
-                .runtime
-                .spawn(connect(shared.weak(), flow, connection.clone()));
+            let opening = open(shared.clone(), flow);
+            (shared.runtime).spawn(opened(shared.weak(), flow, connection.clone(), opening));
             connection
         }
     };
@@ -246,18 +261,29 @@ pub(crate) fn send(shared: &Arc<Shared>, flow: Flow, bytes: &[u8]) -> io::Result
     Ok(())
 }
 
-async fn connect(shared: Weak<Shared>, flow: Flow, connection: Arc<Connection>) {
+/// Waits for a connection to be open, then is its life.
+async fn opened(
+    shared: Weak<Shared>,
+    flow: Flow,
+    connection: Arc<Connection>,
+    opening: impl Future<Output = io::Result<Stream>>,
+) {
     let Some(patience) = shared.upgrade().map(|shared| shared.limits.connect) else {
         return;
     };
-    let opened = timeout(patience, open(flow)).await;
+    let opened = timeout(patience, opening).await;
     match opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => {
             connection.open(stream);
             run(shared, flow, connection).await;
         }
         Err(error) => {
-            tracing::debug!(%flow, %error, "TCP connection cannot be opened");
+            if flow.transport == SipTransport::Tls {
+                // Mostly a certificate: without a word nobody would find out.
+                tracing::warn!(%flow, %error, "TLS connection cannot be opened");
+            } else {
+                tracing::debug!(%flow, %error, "TCP connection cannot be opened");
+            }
             if let Some(shared) = shared.upgrade() {
                 forget(&shared, flow, &connection);
                 for message in connection.give_up() {
@@ -269,7 +295,7 @@ async fn connect(shared: Weak<Shared>, flow: Flow, connection: Arc<Connection>) 
     }
 }
 
-async fn open(flow: Flow) -> io::Result<TcpStream> {
+async fn open(shared: Arc<Shared>, flow: Flow) -> io::Result<Stream> {
     let socket = match flow.remote {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -280,7 +306,30 @@ async fn open(flow: Flow) -> io::Result<TcpStream> {
     }
     let stream = socket.connect(flow.remote).await?;
     set_up(&stream)?;
-    Ok(stream)
+    match flow.transport {
+        SipTransport::Tls => secured(shared, flow, stream, Peer::Server).await,
+        _ => Ok(Stream::Plain(stream)),
+    }
+}
+
+/// Which side of the handshake the other one is.
+enum Peer {
+    Client,
+    Server,
+}
+
+async fn secured(
+    shared: Arc<Shared>,
+    flow: Flow,
+    stream: TcpStream,
+    peer: Peer,
+) -> io::Result<Stream> {
+    let tls = shared.tls.as_ref().expect("bound with TLS");
+    let connection = match peer {
+        Peer::Client => tls.to_client(),
+        Peer::Server => tls.to_server(flow.remote),
+    };
+    Stream::secured(stream, connection.map_err(io::Error::other)?).await
 }
 
 fn forget(shared: &Shared, flow: Flow, connection: &Arc<Connection>) {
@@ -330,7 +379,7 @@ async fn read(
     shared: &Shared,
     flow: Flow,
     connection: &Connection,
-    stream: &TcpStream,
+    stream: &Stream,
 ) -> io::Result<()> {
     let mut framer = Framer::default();
     let mut buffer = vec![0; READ_BYTES];
@@ -338,12 +387,15 @@ async fn read(
     let mut whole_by = None;
     loop {
         let idle = Instant::now() + shared.limits.idle;
-        timeout_at(whole_by.unwrap_or(idle), stream.readable()).await??;
-        let len = match stream.try_read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(len) => len,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error),
+        let len = loop {
+            match stream.try_read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(len) => break len,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    timeout_at(whole_by.unwrap_or(idle), stream.readable()).await??;
+                }
+                Err(error) => return Err(error),
+            }
         };
         shared.meters.bytes_in.increment(len as u64);
         let bad = |error| {

@@ -1,5 +1,7 @@
 //! Real sockets on loopback.
 
+mod tls;
+
 use super::*;
 use std::{
     io::{Read, Write},

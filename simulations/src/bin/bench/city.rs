@@ -183,6 +183,7 @@ impl City {
                 regions: vec![REGION],
                 trunk_address: plan.at(0),
                 trunk_advertised: plan.at(0),
+                trunk_tls: None,
                 agent_address: plan.at(2),
                 media_address: LOOPBACK,
                 media_ports: ports,

@@ -259,8 +259,10 @@ impl Endpoint {
             line.push(b'@');
         }
         line.extend_from_slice(self.sent_by(flow).as_bytes());
-        if flow.transport == SipTransport::Tcp {
-            line.extend_from_slice(b";transport=tcp");
+        match flow.transport {
+            SipTransport::Udp => {}
+            SipTransport::Tcp => line.extend_from_slice(b";transport=tcp"),
+            SipTransport::Tls => line.extend_from_slice(b";transport=tls"),
         }
         line.extend_from_slice(b">\r\n");
         line

@@ -218,7 +218,7 @@ impl Endpoint {
     pub(super) fn reply_flow(&self, flow: Flow, head: &Head<'_>) -> Flow {
         let phones = self.registrar.is_some();
         let rport = crate::message::param(head.via.params, b"rport").is_some();
-        if flow.transport == SipTransport::Tcp || rport || phones {
+        if flow.transport != SipTransport::Udp || rport || phones {
             return flow;
         }
         let mut back = flow;

@@ -1,0 +1,72 @@
+//! SIPp as a carrier.
+
+use simulations::world::WorldConfig;
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// One call by the scenario of that name.
+pub(crate) struct Sipp {
+    child: Child,
+    messages: PathBuf,
+}
+
+impl Sipp {
+    pub(crate) fn start(scenario: &str, name: &str, address: SocketAddr, folder: &Path) -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sipp/{scenario}.xml"));
+        let messages = folder.join(format!("{name}.messages"));
+        let out = File::create(folder.join(format!("{name}.out"))).unwrap();
+        let port = address.port().to_string();
+        // SIPp takes ports for audio and, two above, for video.
+        let (media, _) = WorldConfig::free_row(4).unwrap();
+        let media = media.to_string();
+        let child = Command::new("sipp")
+            .arg("-sf")
+            .arg(file)
+            .args([
+                "-i",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-mi",
+                "127.0.0.1",
+                "-mp",
+                &media,
+            ])
+            .args(["-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error"])
+            .args(["-trace_msg", "-message_file"])
+            .arg(&messages)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .expect("SIPp is there: `cargo xtask setup` installs it (Debian: sip-tester)");
+        Self { child, messages }
+    }
+
+    /// Everything it sent and received; its call went as the scenario says.
+    pub(crate) fn ended(&mut self) -> String {
+        let ended = (0..1_000).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            self.child.try_wait().unwrap()
+        });
+        let messages = fs::read_to_string(&self.messages).unwrap_or_default();
+        assert!(
+            ended.is_some_and(|status| status.success()),
+            "{ended:?}\n{messages}"
+        );
+        messages
+    }
+}
+
+impl Drop for Sipp {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
