@@ -1,6 +1,7 @@
 //! Real sockets on loopback.
 
 mod tls;
+mod torture;
 
 use super::*;
 use std::{

@@ -100,6 +100,33 @@ fn dial_in(
     StreamOwned::new(connection, stream)
 }
 
+/// Sockets with TLS, and who connects to them.
+pub(super) struct Secured {
+    folder: tempfile::TempDir,
+    sockets: SipSockets,
+    pub(super) events: mpsc::Receiver<TransportEvent>,
+}
+
+impl Secured {
+    pub(super) fn new(limits: Limits) -> Self {
+        let folder = certificates();
+        let (sockets, events) = secure(tls(folder.path(), |_| {}), limits);
+        Self {
+            folder,
+            sockets,
+            events,
+        }
+    }
+
+    pub(super) fn dial_in(&self) -> StreamOwned<ClientConnection, TcpStream> {
+        let local = address(&self.sockets, SipTransport::Tls);
+        let mut stream = dial_in(self.folder.path(), local, None);
+        let shaken = stream.conn.complete_io(&mut stream.sock);
+        shaken.expect("hands are shaken");
+        stream
+    }
+}
+
 /// A carrier that is dialed out to, with a certificate for `carrier.example`.
 struct Carrier {
     listener: TcpListener,
