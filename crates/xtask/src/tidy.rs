@@ -60,22 +60,24 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Binaries hold wiring: they may know anything below them, and the one binary knows the roles.
-const WIRING: [&str; 9] = [
+const WIRING: [&str; 10] = [
     "node",
     "coordinator",
     "simulations",
     "simulate",
     "pacing-sim",
+    "fuzz",
     "raft-sim",
     "protocol-model",
     "dialmesh",
     "xtask",
 ];
-const WIRING_ARROWS: [(&str, &[&str]); 6] = [
+const WIRING_ARROWS: [(&str, &[&str]); 7] = [
     ("dialmesh", &["node", "coordinator", "simulations"]),
     ("simulations", &[]),
     ("simulate", &["pacing-sim", "protocol-model"]),
     ("pacing-sim", &[]),
+    ("fuzz", &[]),
     ("raft-sim", &["simulate"]),
     ("protocol-model", &[]),
 ];
