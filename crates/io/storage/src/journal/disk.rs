@@ -49,6 +49,9 @@ impl Default for Bounds {
     }
 }
 
+/// The group of what is said of the journal itself: no Raft group, no stream.
+pub(super) const ITSELF: u64 = 0;
+
 pub(super) const FIRST_KEY: &[u8] = b".first";
 pub(super) const END_KEY: &[u8] = b".end";
 

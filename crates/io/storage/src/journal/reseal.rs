@@ -6,7 +6,7 @@
 
 use super::{
     JournalError, JournalOptions,
-    disk::{EntryExt, Shared},
+    disk::{EntryExt, ITSELF, Shared},
 };
 use crate::{
     data_dir::{folder_of, sync_folder_of},
@@ -21,8 +21,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The group of what is said of the journal itself: no Raft group, no stream.
-const ITSELF: u64 = 0;
 /// By which key all of its entries are sealed.
 const SEALED_BY: &[u8] = b".sealed";
 /// Bytes copied at a time.
