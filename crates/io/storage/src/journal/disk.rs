@@ -5,7 +5,7 @@
 //! sealed one, whose place is group and index. Named values (votes, bounds, names of streams) hold
 //! no number and lie plain.
 
-use super::{JournalError, JournalOptions};
+use super::{JournalError, JournalOptions, tail};
 use crate::seal::{DataKeys, SEAL_BYTES, SealedKind, Sealer};
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -120,6 +120,10 @@ impl<F: FileSystem> Shared<F> {
             batch_compression_threshold: ReadableSize(0),
             ..Config::default()
         };
+        tail::cut_damaged(dir, &files).map_err(|source| JournalError::Io {
+            dir: dir.into(),
+            source,
+        })?;
         OPENED.fetch_add(1, Ordering::Relaxed);
         let engine = Engine::open_with_file_system(config, Arc::new(files)).map_err(|e| {
             JournalError::Engine {
