@@ -596,6 +596,11 @@ impl Files for Disk {
         })
     }
 
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        let mut file = Files::open(self, path)?;
+        self.sync(&mut file)
+    }
+
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         self.operate(|state| {
             if !state.quirks.names_unsynced {
