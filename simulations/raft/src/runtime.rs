@@ -309,9 +309,12 @@ pub(crate) fn kill(process: Process) {
     (sim.timers.borrow_mut()).retain(|(of, _, _), _| *of != process);
 }
 
-/// Stops or resumes a process: its clocks go on, nothing else does.
+/// Stops or resumes a process: its clocks go on, nothing else does. On another thread than the
+/// simulation's, nothing.
 pub(crate) fn pause(process: Process, stopped: bool) {
-    let sim = sim();
+    let Some(sim) = SIM.with(|sim| sim.borrow().clone()) else {
+        return;
+    };
     if stopped {
         sim.paused.borrow_mut().insert(process);
     } else {
@@ -345,6 +348,12 @@ pub(crate) fn millis() -> u64 {
 /// Nanoseconds of the run, truly.
 pub(crate) fn nanos() -> u64 {
     sim().now.get()
+}
+
+/// The clock of whoever asks, in nanoseconds.
+pub(crate) fn local_nanos() -> u64 {
+    let sim = sim();
+    sim.local(sim.current.get())
 }
 
 /// The calendar of whoever asks, in milliseconds.
