@@ -85,6 +85,13 @@ defects! {
     ForeignEntropy, "foreign-entropy", [OneRun];
 }
 
+impl Defect {
+    /// Whether only a region's ledger can show it.
+    pub(crate) fn needs_region(self) -> bool {
+        self.seen_by().contains(&Rule::OneDial)
+    }
+}
+
 impl std::str::FromStr for Defect {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {

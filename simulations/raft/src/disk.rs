@@ -162,6 +162,9 @@ impl State {
         let Some((left, for_ever)) = &mut self.syncs_fail else {
             return true;
         };
+        if runtime::is_over() {
+            return true;
+        }
         if *left > 0 {
             *left -= 1;
             return true;

@@ -169,6 +169,10 @@ impl World {
             sleep(PATIENCE).await;
             return None;
         }
+        if self.chance(2 * lost) {
+            // Sent again and again below, and then there after all.
+            sleep(self.a_while(PATIENCE.as_millis() as u64)).await;
+        }
         Some(answer)
     }
 

@@ -86,25 +86,14 @@ impl Options {
         let snapshot_every = [10, 25, 60, 200][draw(0, 3) as usize];
         let keep_entries = [0, 3, 20, 100][draw(0, 3) as usize];
         let ballast = [0, 64, 600, 4000][draw(0, 3) as usize];
-        let mut region = Seed::from_u64(seed).stream("raft region");
-        // A doubt lasts 45 s: some runs see its end.
-        let (nodes, safety, client_every) = match region.below(3) {
-            0 => (
-                u64::from(2 + region.below(3)),
-                u64::from(50 + region.below(50)),
-                4 * client_every,
-            ),
-            _ => (0, safety, client_every),
-        };
-        let leads = u64::from(15 + region.below(60));
         let on = |random: &mut Stream| random.permille(650);
-        Self {
+        let drawn = Self {
             seed,
             defect: None,
             members,
             clients,
-            nodes,
-            leads,
+            nodes: 0,
+            leads: 0,
             safety,
             client_every,
             fault_every,
@@ -127,15 +116,38 @@ impl Options {
             disks: on(&mut random),
             churn: on(&mut random),
             changes: on(&mut random),
+        };
+        if Seed::from_u64(seed).stream("raft region").below(3) == 0 {
+            drawn.with_region()
+        } else {
+            drawn
         }
     }
 
-    /// The same with a mistake on purpose.
+    /// The same with a region's ledger.
+    fn with_region(self) -> Self {
+        let mut random = Seed::from_u64(self.seed).stream("raft nodes");
+        Self {
+            nodes: u64::from(2 + random.below(3)),
+            leads: u64::from(15 + random.below(60)),
+            // A doubt lasts 45 s: some runs see its end.
+            safety: u64::from(50 + random.below(50)),
+            client_every: 4 * self.client_every,
+            ..self
+        }
+    }
+
+    /// The same with a mistake on purpose, and with what it needs to show.
     #[must_use]
     pub fn with(self, defect: Defect) -> Self {
-        Self {
+        let mistaken = Self {
             defect: Some(defect),
             ..self
+        };
+        if defect.needs_region() && mistaken.nodes == 0 {
+            mistaken.with_region()
+        } else {
+            mistaken
         }
     }
 

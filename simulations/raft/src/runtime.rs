@@ -87,6 +87,8 @@ struct Sim {
     clocks: RefCell<BTreeMap<Process, Clock>>,
     paused: RefCell<BTreeSet<Process>>,
     polls: Cell<u64>,
+    /// It ended: what is dropped now is taken apart.
+    over: Cell<bool>,
 }
 
 fn sim() -> Rc<Sim> {
@@ -132,6 +134,7 @@ pub(crate) fn run<T>(seed: u64, main: impl Future<Output = T>) -> Result<T, Stuc
         clocks: RefCell::default(),
         paused: RefCell::default(),
         polls: Cell::new(0),
+        over: Cell::new(false),
     });
     SIM.with(|sim| sim.replace(Some(Rc::clone(&world))));
     begin(WORLD, 1_000_000, 0);
@@ -149,6 +152,7 @@ pub(crate) fn run<T>(seed: u64, main: impl Future<Output = T>) -> Result<T, Stuc
             Err(stuck) => break Err(stuck),
         }
     };
+    world.over.set(true);
     // What goes drops timers and wakes others: the world stays until all are gone.
     drop(main);
     let processes: BTreeSet<Process> = (world.tasks.borrow().values())
@@ -338,6 +342,11 @@ pub(crate) fn set_calendar(process: Process, wrong: i64) {
     if let Some(clock) = sim().clocks.borrow_mut().get_mut(&process) {
         clock.calendar = wrong;
     }
+}
+
+/// Whether the run has ended, and nothing that fails from now on belongs to it.
+pub(crate) fn is_over() -> bool {
+    SIM.with(|sim| sim.borrow().as_ref().is_some_and(|sim| sim.over.get()))
 }
 
 /// Milliseconds of the run, truly.
