@@ -47,6 +47,12 @@ defects! {
     SnapshotUnsynced, "snapshot-unsynced", [Alive, Kept, Equal, Linear, Settles];
     /// Snapshots: the folder is not synced after the file got its name.
     SnapshotNameUnsynced, "snapshot-name-unsynced", [Alive, Kept, Equal, Linear, Settles];
+    /// Log: a sync that failed is told as done, and the process goes on.
+    GoesOnAfterFailedSync, "goes-on-after-failed-sync", [Kept, Equal, Linear, OneLeader, Alive, Settles];
+    /// Log: what a run before left is read from memory, whether or not it is on the disk.
+    JournalUnsettled, "journal-unsettled", [Kept, Equal, Linear, OneLeader, Alive, Settles];
+    /// Snapshots: what a run before left is taken for durable.
+    SnapshotsUnsettled, "snapshots-unsettled", [Alive, Kept, Equal, Linear, Settles];
     /// Machine: state depends on the order of a hash map.
     HashOrder, "hash-order", [Equal];
     /// Machine: a replica takes its own calendar for the entry's.
@@ -63,8 +69,27 @@ defects! {
     ReadsUnapplied, "reads-unapplied", [Linear];
     /// Network: a request that broke half-way is told as never sent.
     BrokenToldAsUnsent, "broken-told-as-unsent", [Kept, Once];
+    /// Region's leader: sessions are expired after half of their time.
+    ExpiresEarly, "expires-early", [OneDial, InSession];
+    /// Region's leader: a keep-alive is answered without a quorum round.
+    NoQuorumRound, "no-quorum-round", [OneDial, InSession];
+    /// Node: validity counts from the answer, not from the question.
+    CountsFromAnswer, "counts-from-answer", [OneDial, InSession];
+    /// Node: it dials what it holds whether or not its session is valid.
+    DialsOn, "dials-on", [OneDial, InSession];
+    /// Node: after a lost answer it takes its leases from any replica, however old.
+    LeasesReadLocally, "leases-read-locally", [OneDial, InSession, Counted];
+    /// Node: what it dialed comes into its journal too late, and is given back after a crash.
+    RefundsDialed, "refunds-dialed", [OneDial, Counted];
     /// The shell draws a delay from the process's own entropy.
     ForeignEntropy, "foreign-entropy", [OneRun];
+}
+
+impl Defect {
+    /// Whether only a region's ledger can show it.
+    pub(crate) fn needs_region(self) -> bool {
+        self.seen_by().contains(&Rule::OneDial)
+    }
 }
 
 impl std::str::FromStr for Defect {

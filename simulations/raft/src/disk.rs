@@ -1,12 +1,17 @@
 //! A member's disk: what was written, what of it a sync has covered, and what a power cut leaves.
 //!
 //! Below the real raft-engine and the real snapshot store. Content that no sync covers survives a
-//! power cut only in part: the first so many writes, the one after them torn. Names made, moved or
-//! removed in a folder survive in their order, as many as the cut leaves, unless the folder was
-//! synced. **Not modelled**: names of the journal's own files, which the engine looks for on the
+//! power cut only in part (see `content`), and so do names made, moved or removed in a folder that was
+//! not synced. A sync may fail, once or from then on: what it should have covered is dropped in part,
+//! while the system goes on showing it from memory until the file is settled or the power fails.
+//! A process may die in the middle of an operation without the power failing.
+//! **Not modelled**: names of the journal's own files, which the engine looks for on the
 //! real disk (empty files stand there), are as durable as if each were synced.
 
-use crate::runtime::{self, Process};
+use crate::{
+    content::{Change, Content},
+    runtime::{self, Process},
+};
 use consensus::platform::Files;
 use parking_lot::Mutex;
 use sansio::Stream;
@@ -21,73 +26,6 @@ use storage::{
     DataKeys,
     engine_files::{FileSystem, Handle, Permission, WriteExt},
 };
-
-#[derive(Clone, Debug)]
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    Truncate { length: usize },
-}
-
-#[derive(Debug, Default)]
-struct Content {
-    now: Vec<u8>,
-    synced: Vec<u8>,
-    /// Since `synced`, in order.
-    changes: Vec<Change>,
-    /// How many of them a sync covers that has begun.
-    syncing: usize,
-}
-
-impl Content {
-    fn change(&mut self, change: Change) {
-        apply(&mut self.now, &change);
-        self.changes.push(change);
-    }
-
-    fn commit(&mut self) {
-        for change in self.changes.drain(..self.syncing) {
-            apply(&mut self.synced, &change);
-        }
-        self.syncing = 0;
-    }
-
-    /// What is left after a power cut. True when something was lost, and when it was torn.
-    fn cut(&mut self, random: &mut Stream) -> (bool, bool) {
-        let all = self.changes.len();
-        let kept = random.below(all as u32 + 1) as usize;
-        let mut torn = false;
-        for (place, change) in std::mem::take(&mut self.changes).into_iter().enumerate() {
-            if place < kept {
-                apply(&mut self.synced, &change);
-            } else if place == kept
-                && let Change::Write { offset, mut bytes } = change
-            {
-                let length = random.below(bytes.len() as u32 + 1) as usize;
-                torn = length > 0 && length < bytes.len();
-                bytes.truncate(length);
-                if !bytes.is_empty() {
-                    apply(&mut self.synced, &Change::Write { offset, bytes });
-                }
-            }
-        }
-        self.syncing = 0;
-        self.now = self.synced.clone();
-        (kept < all, torn)
-    }
-}
-
-fn apply(content: &mut Vec<u8>, change: &Change) {
-    match change {
-        Change::Write { offset, bytes } => {
-            let end = offset + bytes.len();
-            if content.len() < end {
-                content.resize(end, 0);
-            }
-            content[*offset..end].copy_from_slice(bytes);
-        }
-        Change::Truncate { length } => content.resize(*length, 0),
-    }
-}
 
 #[derive(Clone, Debug)]
 enum Naming {
@@ -122,13 +60,29 @@ struct State {
     /// Counts lives of the disk: handles of an earlier one do nothing any more.
     life: u64,
     full: bool,
-    /// The power fails in the middle of the operation after so many more.
-    fails_after: Option<u64>,
-    failed: bool,
+    /// The power fails, or the process dies, in the middle of the operation after so many more.
+    fails_after: Option<(u64, End)>,
+    failed: Option<End>,
+    /// Syncs fail after so many more: one of them, or all from then on.
+    syncs_fail: Option<(u64, bool)>,
+    /// A sync failed while this process ran.
+    sync_failed: bool,
+    syncs_failed: u64,
+    /// What a failed sync drops.
+    random: Option<Stream>,
     /// The process that uses it now.
     owner: Process,
     quirks: Quirks,
     refused: u64,
+}
+
+/// How a process ends in the middle of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The power fails.
+    Power,
+    /// It alone: what it wrote is with the operating system.
+    Killed,
 }
 
 /// Mistakes on purpose of this disk.
@@ -140,6 +94,17 @@ pub(crate) struct Quirks {
     pub(crate) content_unsynced: bool,
     /// Syncing a snapshot's folder does nothing.
     pub(crate) names_unsynced: bool,
+    /// A failed sync is told as done.
+    pub(crate) swallows_failed_sync: bool,
+    /// What an earlier run left in a snapshot's file is read as it is shown.
+    pub(crate) snapshots_unsettled: bool,
+}
+
+/// Faults that were to come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    fails_after: Option<(u64, End)>,
+    syncs_fail: Option<(u64, bool)>,
 }
 
 /// What a power cut took.
@@ -147,8 +112,10 @@ pub(crate) struct Quirks {
 pub(crate) struct Loss {
     /// Files whose last writes are gone.
     pub(crate) files: u64,
-    /// Files whose last write is there in part.
+    /// Files with a write that is there in part.
     pub(crate) torn: u64,
+    /// Files that lost something before something that is there.
+    pub(crate) holes: u64,
     /// Files made, moved or removed in vain.
     pub(crate) names: u64,
 }
@@ -168,19 +135,77 @@ fn power() -> io::Error {
     io::Error::other("the power failed")
 }
 
+/// What a failed sync says; the engine panics with it.
+pub(crate) const SYNC_FAILED: &str = "the sync failed";
+
+fn sync_failed() -> io::Error {
+    io::Error::other(SYNC_FAILED)
+}
+
 impl State {
     /// Counts an operation; false when the power fails in it.
     fn operate(&mut self) -> bool {
-        if let Some(left) = &mut self.fails_after {
+        if let Some((left, end)) = &mut self.fails_after {
             if *left == 0 {
-                self.failed = true;
+                self.failed = Some(*end);
                 // Nothing of the process goes on after what it does just now.
                 runtime::pause(self.owner, true);
             } else {
                 *left -= 1;
             }
         }
-        !self.failed
+        self.failed.is_none()
+    }
+
+    /// Counts a sync; false when it fails.
+    fn syncs(&mut self) -> bool {
+        let Some((left, for_ever)) = &mut self.syncs_fail else {
+            return true;
+        };
+        if runtime::is_over() {
+            return true;
+        }
+        if *left > 0 {
+            *left -= 1;
+            return true;
+        }
+        if !*for_ever {
+            self.syncs_fail = None;
+        }
+        self.sync_failed = true;
+        self.syncs_failed += 1;
+        false
+    }
+
+    /// A sync of a file begins, or has failed.
+    fn begin_sync(&mut self, file: u64) -> io::Result<()> {
+        let fails = !self.syncs();
+        let Some(content) = self.contents.get_mut(&file) else {
+            return Ok(());
+        };
+        if fails {
+            let random = self.random.as_mut().expect("given with the failure");
+            content.fail_sync(random);
+            if !self.quirks.swallows_failed_sync {
+                return Err(sync_failed());
+            }
+        }
+        content.begin_sync();
+        Ok(())
+    }
+
+    /// A sync of folders, or its failure.
+    fn sync_names(&mut self) -> io::Result<()> {
+        if !self.syncs() {
+            // What is named in memory may or may not come to the disk.
+            let random = self.random.as_mut().expect("given with the failure");
+            self.namings.retain(|_| random.permille(500));
+            if !self.quirks.swallows_failed_sync {
+                return Err(sync_failed());
+            }
+        }
+        self.commit_names();
+        Ok(())
     }
 
     fn write(&mut self, file: u64, offset: usize, bytes: &[u8]) -> io::Result<()> {
@@ -203,6 +228,14 @@ impl State {
         if !room {
             self.refused += 1;
             return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, file: u64) -> io::Result<()> {
+        self.begin_sync(file)?;
+        if let Some(content) = self.contents.get_mut(&file) {
+            content.settle();
         }
         Ok(())
     }
@@ -264,7 +297,7 @@ impl Disk {
     /// The syncs that have begun are done.
     pub(crate) fn commit_syncs(&self) {
         let mut state = self.0.lock();
-        if !state.failed {
+        if state.failed.is_none() {
             state.contents.values_mut().for_each(Content::commit);
         }
     }
@@ -279,14 +312,63 @@ impl Disk {
         self.0.lock().refused
     }
 
-    /// The power will fail in the middle of the operation after so many more.
-    pub(crate) fn fail_after(&self, operations: u64) {
-        self.0.lock().fails_after = Some(operations);
+    /// The power will fail, or the process die, in the middle of the operation after so many more.
+    pub(crate) fn fail_after(&self, operations: u64, end: End) {
+        self.0.lock().fails_after = Some((operations, end));
     }
 
-    /// Whether the power has failed.
-    pub(crate) fn failed(&self) -> bool {
+    /// Whether the power has failed, or the process died.
+    pub(crate) fn failed(&self) -> Option<End> {
         self.0.lock().failed
+    }
+
+    /// The sync after so many more will fail, and with `for_ever` all after it.
+    pub(crate) fn fail_syncs(&self, after: u64, for_ever: bool, random: Stream) {
+        let mut state = self.0.lock();
+        state.syncs_fail = Some((after, for_ever));
+        state.random = Some(random);
+    }
+
+    /// Nothing fails until [`Disk::resume_faults`].
+    pub(crate) fn hold_faults(&self) -> Held {
+        let mut state = self.0.lock();
+        Held {
+            fails_after: state.fails_after.take(),
+            syncs_fail: state.syncs_fail.take(),
+        }
+    }
+
+    /// What was to fail fails again.
+    pub(crate) fn resume_faults(&self, held: Held) {
+        let mut state = self.0.lock();
+        state.fails_after = held.fails_after;
+        state.syncs_fail = held.syncs_fail;
+    }
+
+    /// Syncs succeed again.
+    pub(crate) fn mend_syncs(&self) {
+        self.0.lock().syncs_fail = None;
+    }
+
+    /// Whether a sync failed while this process ran.
+    pub(crate) fn sync_failed(&self) -> bool {
+        self.0.lock().sync_failed
+    }
+
+    /// Syncs that failed so far.
+    pub(crate) fn syncs_failed(&self) -> u64 {
+        self.0.lock().syncs_failed
+    }
+
+    /// The journal's files, as a start finds them: what is read from now on is on the disk.
+    pub(crate) fn settle_engine(&self, folder: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        let names = state.names.iter();
+        let files: Vec<u64> = names
+            .filter(|(path, _)| path.starts_with(folder))
+            .map(|(_, file)| *file)
+            .collect();
+        files.into_iter().try_for_each(|file| state.settle(file))
     }
 
     /// The process that used the disk is gone; with `power`, so is what no sync has covered.
@@ -295,24 +377,36 @@ impl Disk {
         let state = &mut *state;
         state.life += 1;
         state.fails_after = None;
+        state.sync_failed = false;
         let mut loss = Loss::default();
         if let Some(random) = power {
             let all = state.namings.len();
+            // A beginning of them, or any.
             let kept = random.below(all as u32 + 1) as usize;
-            loss.names = (all - kept) as u64;
-            for naming in state.namings.drain(..).take(kept) {
-                rename(&mut state.synced_names, &naming);
+            let any = random.permille(300);
+            for (place, naming) in state.namings.drain(..).enumerate() {
+                let stays = if any {
+                    random.permille(500)
+                } else {
+                    place < kept
+                };
+                if stays {
+                    rename(&mut state.synced_names, &naming);
+                } else {
+                    loss.names += 1;
+                }
             }
             state.names = state.synced_names.clone();
             for content in state.contents.values_mut() {
-                let (lost, torn) = content.cut(random);
-                loss.files += u64::from(lost);
-                loss.torn += u64::from(torn);
+                let cut = content.cut(random);
+                loss.files += u64::from(cut.lost);
+                loss.torn += u64::from(cut.torn);
+                loss.holes += u64::from(cut.hole);
             }
         }
         // A killed process's writes are with the operating system, which goes on with its syncs.
         state.contents.values_mut().for_each(Content::commit);
-        state.failed = false;
+        state.failed = None;
         let names = (state.names.values()).chain(state.synced_names.values());
         let used: std::collections::BTreeSet<u64> = names.copied().collect();
         state.contents.retain(|file, _| used.contains(file));
@@ -376,10 +470,7 @@ impl FileHandle {
                 // The engine panics on a failed sync; whoever asked for it is never told instead.
                 return Ok(());
             }
-            if let Some(content) = state.contents.get_mut(&self.file) {
-                content.syncing = content.changes.len();
-            }
-            Ok(())
+            state.begin_sync(self.file)
         })
     }
 
@@ -588,20 +679,30 @@ impl Files for Disk {
             if state.quirks.content_unsynced {
                 return Ok(());
             }
+            state.begin_sync(file.handle.file)?;
             if let Some(content) = state.contents.get_mut(&file.handle.file) {
-                content.syncing = content.changes.len();
                 content.commit();
             }
             Ok(())
         })
     }
 
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        self.operate(|state| {
+            let file = state.find(path)?;
+            if state.quirks.snapshots_unsettled {
+                return Ok(());
+            }
+            state.settle(file)
+        })
+    }
+
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         self.operate(|state| {
-            if !state.quirks.names_unsynced {
-                state.commit_names();
+            if state.quirks.names_unsynced {
+                return Ok(());
             }
-            Ok(())
+            state.sync_names()
         })
     }
 

@@ -1,12 +1,13 @@
 //! What goes wrong, and what people change meanwhile.
 
 use crate::{
+    disk::End,
     runtime::{self, WORLD, millis, sleep, spawn_on},
     seen::Happening,
     world::World,
 };
 use consensus::MembershipChange;
-use domain::MemberId;
+use domain::{MemberId, limits};
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 impl World {
@@ -23,7 +24,7 @@ impl World {
             let options = &self.options;
             let one = self.any();
             match self.below(20) {
-                0..=2 if options.partitions => self.partition(one),
+                0 | 1 if options.partitions => self.partition(one),
                 3 if options.clogs => self.clog(one),
                 4 | 5 if options.pauses => self.pause(one),
                 6 | 7 if options.kills => self.kill(one),
@@ -32,6 +33,7 @@ impl World {
                 11 | 12 if options.clocks => self.set_clocks(one),
                 13 if options.disks => self.fill_disk(one),
                 14 if options.disks => self.slow_disk(one),
+                2 if options.disks => self.fail_syncs(one),
                 15 | 16 if options.churn => self.churn(one),
                 17 | 18 if options.changes => self.change(one),
                 19 => self.snapshot(one),
@@ -41,7 +43,7 @@ impl World {
     }
 
     /// Later, in the storm or after it.
-    fn after(self: &Rc<Self>, pause: Duration, then: impl FnOnce(&Rc<Self>) + 'static) {
+    pub(crate) fn after(self: &Rc<Self>, pause: Duration, then: impl FnOnce(&Rc<Self>) + 'static) {
         let world = Rc::clone(self);
         spawn_on(WORLD, async move {
             sleep(pause).await;
@@ -111,14 +113,20 @@ impl World {
         self.note(6, one, || format!("{one} stops for {lasts} ms"));
         runtime::pause(process, true);
         self.after(Duration::from_millis(lasts), move |world| {
-            let failed = world.members.borrow()[&one].disk.failed();
-            if !failed {
+            if !world.members.borrow()[&one].is_ended() {
                 runtime::pause(process, false);
             }
         });
     }
 
     fn kill(self: &Rc<Self>, one: MemberId) {
+        let running = self.members.borrow()[&one].process.is_some();
+        if running && self.chance(300) {
+            // In the middle of one of its next writes.
+            let operations = self.below(40);
+            (self.members.borrow()[&one].disk).fail_after(operations, End::Killed);
+            return;
+        }
         self.saw(Happening::Kills);
         self.crash(one, false);
         let down = Duration::from_millis(self.below(6000));
@@ -147,7 +155,7 @@ impl World {
         if running && self.chance(600) {
             // In the middle of one of its next writes; whoever looks at the members sees it.
             let operations = self.below(40);
-            self.members.borrow()[&one].disk.fail_after(operations);
+            (self.members.borrow()[&one].disk).fail_after(operations, End::Power);
             return;
         }
         self.saw(Happening::PowerLosses);
@@ -171,11 +179,16 @@ impl World {
         match self.below(3) {
             0 => {
                 self.saw(Happening::Drifts);
-                // Up to a fifth too slow or too fast.
-                member.rate = 800_000 + self.below(400_000);
+                // Up to a fifth too slow or too fast; where sessions are counted, as far as they allow.
+                let most = if self.has_region() {
+                    1000 * u64::from(limits::DRIFT_PERMILLE) - 1000
+                } else {
+                    200_000
+                };
+                member.rate = 1_000_000 - most + self.below(2 * most);
                 runtime::set_clock(process, member.rate, Duration::ZERO);
             }
-            1 => {
+            1 if !self.has_region() => {
                 self.saw(Happening::Leaps);
                 let leap = Duration::from_millis(self.below(10_000));
                 runtime::set_clock(process, member.rate, leap);
@@ -200,6 +213,20 @@ impl World {
         let lasts = Duration::from_millis(500 + self.below(8000));
         self.after(lasts, move |world| {
             world.members.borrow()[&one].disk.set_full(false);
+        });
+    }
+
+    /// One of its next syncs fails, or all from then on for a while.
+    fn fail_syncs(self: &Rc<Self>, one: MemberId) {
+        let for_ever = self.chance(300);
+        let after = self.below(30);
+        let random = self.drop_stream();
+        let members = self.members.borrow();
+        members[&one].disk.fail_syncs(after, for_ever, random);
+        self.note(10, one, || format!("{one}'s syncs are to fail"));
+        let lasts = Duration::from_millis(500 + self.below(8000));
+        self.after(lasts, move |world| {
+            world.members.borrow()[&one].disk.mend_syncs();
         });
     }
 

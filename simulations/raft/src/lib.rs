@@ -4,23 +4,30 @@
 //! Real: openraft with our settings, [`consensus`]'s log store, snapshots, machine adapter, wire
 //! protocol, proposing, reading and changing of members; [`storage`]'s journal with the real
 //! raft-engine below it. Simulated: the runtime (one thread, a seed chooses who goes next), clocks,
-//! the disk's files, links, and the machine (a book that knows every command). One seed is one
-//! run, to the bit.
+//! the disk's files, and links. The machine is a book that knows every command, and in some runs a
+//! region's real [`ledger::RegionLedger`] beside it, with its leader's real books; the nodes that open
+//! sessions, claim, dial and report are modelled, and so is the telephone network that sees them dial.
+//! One seed is one run, to the bit.
 //!
 //! A run has a *safety* phase with faults, then everything *heals*, then a *liveness* phase in
 //! which every member must take a command, and all must show the same state.
 //!
 //! [`Defect`]s are mistakes on purpose at the seams around the adapter; each must be found.
 
+mod content;
 mod defect;
 mod disk;
 mod faults;
+mod history;
 mod log;
 mod machine;
 mod network;
+mod nodes;
+mod office;
 mod options;
 mod oracle;
 mod platform;
+mod region;
 mod runtime;
 mod seen;
 mod violation;
@@ -51,6 +58,7 @@ pub struct Outcome {
 
 /// Runs to the end or to the first violation.
 pub fn run(options: &Options, keep: Keep) -> Outcome {
+    log::quiet_failed_syncs();
     // The engine looks for its files' names on the real disk; best one in memory.
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() {

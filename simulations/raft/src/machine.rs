@@ -1,8 +1,8 @@
-//! The machine of the simulated groups: it knows each command that it ever applied.
+//! The book of the simulated groups: it knows each command that it ever applied.
 
 use crate::{defect::Defect, runtime};
 use domain::WallTime;
-use sansio::{ApplyContext, Replicated, RestoreError};
+use sansio::ApplyContext;
 use serde::{Deserialize, Serialize};
 use simulate::fold_of;
 use std::{cell::Cell, collections::BTreeMap};
@@ -16,7 +16,7 @@ pub(crate) fn plant(defect: Option<Defect>) {
     DEFECT.with(|d| d.set(defect));
 }
 
-fn has(defect: Defect) -> bool {
+pub(crate) fn has(defect: Defect) -> bool {
     DEFECT.with(Cell::get) == Some(defect)
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Line {
 /// Every command by its number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Book {
-    /// The last command's entry.
+    /// The last command's entry, of the ledger's as well.
     pub(crate) index: u64,
     pub(crate) lines: BTreeMap<u64, Line>,
     wall: WallTime,
@@ -62,27 +62,13 @@ pub(crate) struct Told {
 }
 
 impl Book {
-    fn told(&self, reset: bool) -> Told {
-        Told {
-            index: self.index,
-            hash: self.hash(),
-            reset,
-        }
-    }
-
     /// Over every byte.
     pub(crate) fn hash(&self) -> u64 {
         fold_of(&postcard::to_stdvec(self).expect("plain data serialises"))
     }
-}
 
-impl Replicated for Book {
-    type Command = Write;
-    type Reply = Line;
-    type Event = Told;
-
-    fn apply(&mut self, context: ApplyContext, command: Write, events: &mut Vec<Told>) -> Line {
-        self.index = context.index;
+    /// Applies a command.
+    pub(crate) fn write(&mut self, context: ApplyContext, command: Write) -> Line {
         let wall = if has(Defect::OwnCalendar) {
             WallTime::from_millis(runtime::calendar())
         } else {
@@ -109,27 +95,16 @@ impl Replicated for Book {
             let unordered: std::collections::HashSet<u64> = self.lines.keys().copied().collect();
             self.chain ^= unordered.iter().next().copied().unwrap_or_default();
         }
-        events.push(self.told(false));
         line
     }
 
-    fn snapshot(&self) -> Vec<u8> {
+    /// As a snapshot holds it.
+    pub(crate) fn saved(&self) -> Vec<u8> {
         if has(Defect::SnapshotForgets) {
             let mut less = self.clone();
             less.lines.pop_last();
             return postcard::to_stdvec(&less).expect("plain data serialises");
         }
         postcard::to_stdvec(self).expect("plain data serialises")
-    }
-
-    fn restore(bytes: &[u8]) -> Result<Self, RestoreError> {
-        postcard::from_bytes(bytes).map_err(|e| RestoreError {
-            what: "book",
-            why: e.to_string(),
-        })
-    }
-
-    fn reset_event(&self) -> Told {
-        self.told(true)
     }
 }

@@ -28,6 +28,11 @@ use tokio::sync::oneshot;
 /// After so long without a word, a link is given up.
 const NOTICED: Duration = Duration::from_secs(4);
 
+/// How late a request may come for the second time.
+const LATE: Duration = Duration::from_secs(6);
+/// The kinds of requests that Raft makes itself; see consensus' protocol.
+const RAFTS_OWN: [u8; 7] = [2, 3, 4, 5, 6, 8, 11];
+
 type Answering = (Process, Arc<dyn Service>);
 
 #[derive(Default)]
@@ -41,6 +46,7 @@ struct State {
     distance: u64,
     loss: u32,
     busy: u32,
+    doubled: u32,
     defect: Option<Defect>,
     seen: crate::seen::Seen,
     oracle: Arc<Mutex<Oracle>>,
@@ -62,6 +68,7 @@ impl Network {
             distance: options.distance,
             loss: options.loss,
             busy: options.busy,
+            doubled: options.doubled,
             defect: options.defect,
             oracle,
             ..State::default()
@@ -105,7 +112,7 @@ impl Network {
         let mut state = self.0.lock();
         state.cut.clear();
         state.clogged.clear();
-        (state.loss, state.busy) = (0, 0);
+        (state.loss, state.busy, state.doubled) = (0, 0, 0);
     }
 
     /// Slow by up to so many milliseconds, until then.
@@ -215,6 +222,15 @@ impl SimMesh {
         }
         let (sender, answer) = oneshot::channel();
         let from = self.member;
+        if comes_twice(&payload) && draw(|r| r.permille(network.0.lock().doubled)) {
+            network.saw(Happening::Doubled);
+            let (handler, payload) = (Arc::clone(&handler), payload.clone());
+            spawn_on(process, async move {
+                sleep(draw_up_to(LATE)).await;
+                // Nobody waits for what is answered to it.
+                drop(handler.call(from, payload).await);
+            });
+        }
         // As the mesh does: dropped half-way once the asker's time is over.
         spawn_on(process, async move {
             let called = handler.call(from, payload);
@@ -279,6 +295,11 @@ impl MeshLink for SimMesh {
         let mut state = self.network.0.lock();
         (state.services).insert((self.member, service.number), answering);
     }
+}
+
+/// Whether Raft itself asks: of that it must bear any number. What a client proposes comes once.
+fn comes_twice(payload: &[u8]) -> bool {
+    payload.get(9).is_some_and(|kind| RAFTS_OWN.contains(kind))
 }
 
 /// Pairs of members, both ways.

@@ -18,6 +18,10 @@ pub struct Options {
     pub members: u64,
     /// Clients that propose and read.
     pub clients: u64,
+    /// Nodes of a region, whose real ledger the group replicates then beside the book; or none.
+    pub nodes: u64,
+    /// Leads of the region.
+    pub leads: u64,
     /// How long faults happen, in seconds.
     pub safety: u64,
     /// One thing of each client, on average every so many milliseconds.
@@ -30,6 +34,8 @@ pub struct Options {
     pub loss: u32,
     /// So many requests are refused as too many.
     pub busy: u32,
+    /// Of a thousand of Raft's own requests, so many come twice, the second time late.
+    pub doubled: u32,
     /// A sync of the journal takes up to so many milliseconds.
     pub sync: u64,
     /// A heartbeat, in milliseconds.
@@ -74,23 +80,27 @@ impl Options {
         let fault_every = u64::from(draw(300, 4000));
         let distance = [1, 1, 5, 20, 60][draw(0, 4) as usize];
         let (loss, busy) = (draw(0, 60), draw(0, 20));
+        let doubled = [0, 5, 30][draw(0, 2) as usize];
         let sync = [2, 10, 10, 50][draw(0, 3) as usize];
         let (heartbeat, election) = [(300, 1000), (300, 1000), (100, 500)][draw(0, 2) as usize];
         let snapshot_every = [10, 25, 60, 200][draw(0, 3) as usize];
         let keep_entries = [0, 3, 20, 100][draw(0, 3) as usize];
         let ballast = [0, 64, 600, 4000][draw(0, 3) as usize];
         let on = |random: &mut Stream| random.permille(650);
-        Self {
+        let drawn = Self {
             seed,
             defect: None,
             members,
             clients,
+            nodes: 0,
+            leads: 0,
             safety,
             client_every,
             fault_every,
             distance,
             loss,
             busy,
+            doubled,
             sync,
             heartbeat,
             election,
@@ -106,15 +116,38 @@ impl Options {
             disks: on(&mut random),
             churn: on(&mut random),
             changes: on(&mut random),
+        };
+        if Seed::from_u64(seed).stream("raft region").below(3) == 0 {
+            drawn.with_region()
+        } else {
+            drawn
         }
     }
 
-    /// The same with a mistake on purpose.
+    /// The same with a region's ledger.
+    fn with_region(self) -> Self {
+        let mut random = Seed::from_u64(self.seed).stream("raft nodes");
+        Self {
+            nodes: u64::from(2 + random.below(3)),
+            leads: u64::from(15 + random.below(60)),
+            // A doubt lasts 45 s: some runs see its end.
+            safety: u64::from(50 + random.below(50)),
+            client_every: 4 * self.client_every,
+            ..self
+        }
+    }
+
+    /// The same with a mistake on purpose, and with what it needs to show.
     #[must_use]
     pub fn with(self, defect: Defect) -> Self {
-        Self {
+        let mistaken = Self {
             defect: Some(defect),
             ..self
+        };
+        if defect.needs_region() && mistaken.nodes == 0 {
+            mistaken.with_region()
+        } else {
+            mistaken
         }
     }
 

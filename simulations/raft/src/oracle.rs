@@ -1,7 +1,9 @@
 //! What is known to be true, from what clients were told and what replicas showed.
 
 use crate::{
-    machine::{Book, Told},
+    history::History,
+    machine::Told,
+    region::{Heard, Machine},
     seen::{Happening, Seen},
     violation::{Rule, Violation},
 };
@@ -15,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Oracle {
     pub(crate) seen: Seen,
     pub(crate) trace: Trace,
+    /// What the telephone network saw.
+    pub(crate) history: History,
     /// The first broken rule.
     pub(crate) broken: Option<Violation>,
     /// Milliseconds of the run, as last heard.
@@ -55,7 +59,9 @@ impl Oracle {
     }
 
     /// A replica showed its state.
-    pub(crate) fn shown(&mut self, member: MemberId, told: Told) {
+    pub(crate) fn shown(&mut self, member: MemberId, heard: &Heard) {
+        self.history.heard(&heard.region, &mut self.seen);
+        let told = heard.told;
         self.seen.saw(if told.reset {
             Happening::SnapshotsInstalled
         } else {
@@ -75,6 +81,11 @@ impl Oracle {
             let what = format!("at entry {index}, {member} has {hash:016x}, others {first:016x}");
             self.breaks(Rule::Equal, what);
         }
+    }
+
+    /// Somebody was told of an entry.
+    pub(crate) fn known(&mut self, index: u64) {
+        self.floor = self.floor.max(index);
     }
 
     /// A client was told that its command was applied.
@@ -109,10 +120,10 @@ impl Oracle {
         self.note(&[4, number], || format!("command {number} may be applied"));
     }
 
-    /// A client read a whole book.
-    pub(crate) fn read(&mut self, member: MemberId, floor: u64, book: &Book) {
+    /// A client read a whole machine.
+    pub(crate) fn read(&mut self, member: MemberId, floor: u64, machine: &Machine) {
         self.seen.saw(Happening::Reads);
-        let (index, hash) = (book.index, book.hash());
+        let (index, hash) = (machine.book.index, machine.hash());
         self.note(&[5, member.0, index, hash], || {
             format!("a client reads {index} at {member}")
         });
@@ -160,8 +171,9 @@ impl Oracle {
         self.confirmed = self.confirmed.max((term, member));
     }
 
-    /// Everything that was promised, in a book that is said to hold everything.
-    pub(crate) fn last(&mut self, member: MemberId, book: &Book) {
+    /// Everything that was promised, in a machine that is said to hold everything.
+    pub(crate) fn last(&mut self, member: MemberId, machine: &Machine) {
+        let book = &machine.book;
         let lost = (self.acknowledged.iter()).find(|(number, _)| !book.lines.contains_key(number));
         if let Some((number, index)) = lost {
             let what =
@@ -175,6 +187,10 @@ impl Oracle {
         if let Some((number, line)) = book.lines.iter().find(|(_, line)| line.times != 1) {
             let what = format!("command {number} counts {} times on {member}", line.times);
             self.breaks(Rule::Once, what);
+        }
+        let uncounted = (machine.region.as_ref()).and_then(|region| self.history.uncounted(region));
+        if let Some(what) = uncounted {
+            self.breaks(Rule::Counted, format!("on {member} {what}"));
         }
     }
 }

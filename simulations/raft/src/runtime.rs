@@ -87,6 +87,8 @@ struct Sim {
     clocks: RefCell<BTreeMap<Process, Clock>>,
     paused: RefCell<BTreeSet<Process>>,
     polls: Cell<u64>,
+    /// It ended: what is dropped now is taken apart.
+    over: Cell<bool>,
 }
 
 fn sim() -> Rc<Sim> {
@@ -132,6 +134,7 @@ pub(crate) fn run<T>(seed: u64, main: impl Future<Output = T>) -> Result<T, Stuc
         clocks: RefCell::default(),
         paused: RefCell::default(),
         polls: Cell::new(0),
+        over: Cell::new(false),
     });
     SIM.with(|sim| sim.replace(Some(Rc::clone(&world))));
     begin(WORLD, 1_000_000, 0);
@@ -149,6 +152,7 @@ pub(crate) fn run<T>(seed: u64, main: impl Future<Output = T>) -> Result<T, Stuc
             Err(stuck) => break Err(stuck),
         }
     };
+    world.over.set(true);
     // What goes drops timers and wakes others: the world stays until all are gone.
     drop(main);
     let processes: BTreeSet<Process> = (world.tasks.borrow().values())
@@ -309,9 +313,12 @@ pub(crate) fn kill(process: Process) {
     (sim.timers.borrow_mut()).retain(|(of, _, _), _| *of != process);
 }
 
-/// Stops or resumes a process: its clocks go on, nothing else does.
+/// Stops or resumes a process: its clocks go on, nothing else does. On another thread than the
+/// simulation's, nothing.
 pub(crate) fn pause(process: Process, stopped: bool) {
-    let sim = sim();
+    let Some(sim) = SIM.with(|sim| sim.borrow().clone()) else {
+        return;
+    };
     if stopped {
         sim.paused.borrow_mut().insert(process);
     } else {
@@ -337,6 +344,11 @@ pub(crate) fn set_calendar(process: Process, wrong: i64) {
     }
 }
 
+/// Whether the run has ended, and nothing that fails from now on belongs to it.
+pub(crate) fn is_over() -> bool {
+    SIM.with(|sim| sim.borrow().as_ref().is_some_and(|sim| sim.over.get()))
+}
+
 /// Milliseconds of the run, truly.
 pub(crate) fn millis() -> u64 {
     sim().now.get() / 1_000_000
@@ -345,6 +357,12 @@ pub(crate) fn millis() -> u64 {
 /// Nanoseconds of the run, truly.
 pub(crate) fn nanos() -> u64 {
     sim().now.get()
+}
+
+/// The clock of whoever asks, in nanoseconds.
+pub(crate) fn local_nanos() -> u64 {
+    let sim = sim();
+    sim.local(sim.current.get())
 }
 
 /// The calendar of whoever asks, in milliseconds.

@@ -44,7 +44,13 @@ happenings! {
     PowerLossesInWrite, "power losses in the middle of a write";
     WritesLost, "files that lost unsynced writes";
     Torn, "files with a torn write";
+    Holes, "files that lost writes before others that stayed";
     NamesLost, "file names lost";
+    KillsInWrite, "processes killed in the middle of a write";
+    SyncsFailed, "syncs that failed";
+    SyncStops, "processes that stopped for a failed sync";
+    SyncStopsAndPower, "power losses after a failed sync";
+    Doubled, "requests that came twice";
     Pauses, "pauses";
     LongPauses, "pauses longer than an election";
     Drifts, "clocks that drift";
@@ -60,6 +66,21 @@ happenings! {
     ChangesFailed, "membership changes not confirmed";
     RollingRestarts, "rolling restarts";
     Boots, "processes started";
+    Sessions, "sessions opened by nodes";
+    SessionsExpired, "sessions expired";
+    SessionsSuperseded, "sessions that a later run closed";
+    KeepAlives, "keep-alives answered";
+    KeepAlivesLate, "keep-alives whose session had ended";
+    Claimed, "leads leased";
+    ClaimsAgain, "claims asked again";
+    Dials, "dials";
+    NotValid, "leads not dialed for want of validity";
+    Reported, "outcomes reported";
+    Settled, "outcomes that a journal told after a crash";
+    DoubtsEnded, "attempts whose doubt ran out";
+    Forbidden, "numbers forbidden at the region";
+    NodeKills, "nodes killed";
+    NodePauses, "nodes paused longer than a session";
 }
 
 /// Counts of one run or of many.

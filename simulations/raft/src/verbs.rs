@@ -9,9 +9,10 @@ use raft_sim::{Defect, Keep, Options, Outcome, Seen};
 
 /// The run of a seed, with a mistake on purpose if one is named.
 pub(crate) fn options(seed: u64, defect: Option<Defect>) -> Options {
-    Options {
-        defect,
-        ..Options::drawn(seed)
+    let drawn = Options::drawn(seed);
+    match defect {
+        Some(defect) => drawn.with(defect),
+        None => drawn,
     }
 }
 

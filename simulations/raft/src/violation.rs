@@ -19,13 +19,21 @@ pub enum Rule {
     Alive,
     /// Once everything is healed, everything settles.
     Settles,
+    /// I1: at most one live attempt to a number.
+    OneDial,
+    /// I2: who dials holds the lead's session, and the group has not ended it.
+    InSession,
+    /// I3, at the region: nothing is leased that do-not-call forbids.
+    Forbidden,
+    /// I5: an attempt is dialed once, a number within its limit, and every dial counts for good.
+    Counted,
     /// I12: one seed, one run.
     OneRun,
 }
 
 impl Rule {
     /// Every one.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Equal,
         Self::Kept,
         Self::Once,
@@ -33,6 +41,10 @@ impl Rule {
         Self::OneLeader,
         Self::Alive,
         Self::Settles,
+        Self::OneDial,
+        Self::InSession,
+        Self::Forbidden,
+        Self::Counted,
         Self::OneRun,
     ];
 
@@ -46,6 +58,10 @@ impl Rule {
             Self::OneLeader => "a leader is confirmed until the next",
             Self::Alive => "groups go on",
             Self::Settles => "everything settles once healed",
+            Self::OneDial => "I1: one live attempt to a number",
+            Self::InSession => "I2: dials are inside their session",
+            Self::Forbidden => "I3: what is forbidden is not leased",
+            Self::Counted => "I5: every attempt counts, once",
             Self::OneRun => "I12: one seed, one run",
         }
     }

@@ -2,13 +2,16 @@
 
 use crate::{
     defect::Defect,
-    disk::{Disk, Quirks},
+    disk::{Disk, End, Quirks},
     log::SimLog,
-    machine::{Book, Told, Write, plant},
+    machine::{Write, plant},
     network::{Network, drawn_millis},
+    nodes::Place,
+    office::Office,
     options::Options,
     oracle::Oracle,
     platform::SimPlatform,
+    region::{Command, Heard, Machine, Reply},
     runtime::{self, Process, WORLD, draw, millis, sleep, spawn_on},
     seen::{Happening, Seen},
     violation::{Rule, Violation},
@@ -29,11 +32,12 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-pub(crate) const GROUP: GroupId = GroupId::Region(RegionId(7));
+const REGION: RegionId = RegionId(7);
+const GROUP: GroupId = GroupId::Region(REGION);
 /// How long everything may take to settle once healed.
 const SETTLES: Duration = Duration::from_secs(120);
 
-pub(crate) type Books = Group<Book, SimPlatform>;
+pub(crate) type Replicas = Group<Machine, SimPlatform>;
 
 /// A machine in a rack, and what runs on it.
 pub(crate) struct Member {
@@ -42,7 +46,9 @@ pub(crate) struct Member {
     pub(crate) process: Option<Process>,
     log: Option<SimLog>,
     /// Once it has started.
-    pub(crate) group: Option<Books>,
+    pub(crate) group: Option<Replicas>,
+    /// The duties of a region's leader, where there is a region.
+    office: Option<Office>,
     /// Why its process would stop by itself.
     fatal: Option<String>,
     /// The disk was full while this process ran.
@@ -52,6 +58,13 @@ pub(crate) struct Member {
     pub(crate) rate: u64,
     pub(crate) calendar: i64,
     purged: u64,
+}
+
+impl Member {
+    /// Its process does nothing any more, and is still to be taken away.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.disk.failed().is_some() || self.fatal.is_some()
+    }
 }
 
 pub(crate) struct World {
@@ -65,6 +78,8 @@ pub(crate) struct World {
     /// Faults and clients go on.
     pub(crate) stormy: Cell<bool>,
     commands: Cell<u64>,
+    /// A region's nodes.
+    pub(crate) nodes: RefCell<Vec<Place>>,
 }
 
 impl World {
@@ -75,6 +90,8 @@ impl World {
                 swallows_full: options.has(Defect::FullDiskSwallowed),
                 content_unsynced: options.has(Defect::SnapshotUnsynced),
                 names_unsynced: options.has(Defect::SnapshotNameUnsynced),
+                swallows_failed_sync: options.has(Defect::GoesOnAfterFailedSync),
+                snapshots_unsettled: options.has(Defect::SnapshotsUnsettled),
             };
             let folder = folder.join(n.to_string());
             std::fs::create_dir(&folder).expect("the folder is new and ours");
@@ -84,6 +101,7 @@ impl World {
                 process: None,
                 log: None,
                 group: None,
+                office: None,
                 fatal: None,
                 was_full: false,
                 sync: Rc::new(Cell::new(options.sync)),
@@ -101,6 +119,7 @@ impl World {
             processes: Cell::new(WORLD),
             stormy: Cell::new(true),
             commands: Cell::new(0),
+            nodes: RefCell::new((0..options.nodes).map(|_| Place::default()).collect()),
             options: options.clone(),
         })
     }
@@ -143,8 +162,14 @@ impl World {
         MemberId(1 + self.below(self.options.members))
     }
 
+    /// Draws what a failed sync drops.
+    pub(crate) fn drop_stream(&self) -> Stream {
+        let seed = u64::from(self.random.borrow_mut().next_u32());
+        Seed::from_u64(seed).stream("failed sync")
+    }
+
     /// The group on a member whose process has started, and the process.
-    pub(crate) fn running(&self, member: MemberId) -> Option<(Process, Books)> {
+    pub(crate) fn running(&self, member: MemberId) -> Option<(Process, Replicas)> {
         let members = self.members.borrow();
         let member = members.get(&member)?;
         Some((member.process?, member.group.clone()?))
@@ -173,10 +198,25 @@ impl World {
         receiver.await.ok()
     }
 
-    /// Starts a member's process.
-    pub(crate) fn boot(self: &Rc<Self>, id: MemberId) {
+    pub(crate) fn new_process(&self) -> Process {
         let process = self.processes.get() + 1;
         self.processes.set(process);
+        process
+    }
+
+    /// Whether the group has a region's ledger.
+    pub(crate) fn has_region(&self) -> bool {
+        self.options.nodes > 0
+    }
+
+    /// A member's office, once its group has started.
+    pub(crate) fn office(&self, member: MemberId) -> Option<Office> {
+        self.members.borrow()[&member].office.clone()
+    }
+
+    /// Starts a member's process.
+    pub(crate) fn boot(self: &Rc<Self>, id: MemberId) {
+        let process = self.new_process();
         let (disk, folder, sync) = {
             let mut members = self.members.borrow_mut();
             let member = members.get_mut(&id).expect("members stay");
@@ -228,12 +268,12 @@ impl World {
         let oracle = Arc::clone(&self.oracle);
         let config = GroupConfig {
             id: GROUP,
-            initial: Book::default(),
-            listener: Some(Arc::new(move |applied: Applied<Told>| {
+            initial: Machine::new(self.has_region().then_some(REGION)),
+            listener: Some(Arc::new(move |applied: Applied<Heard>| {
                 let mut oracle = oracle.lock();
                 oracle.now = millis();
-                for told in applied.events {
-                    oracle.shown(id, told);
+                for heard in &applied.events {
+                    oracle.shown(id, heard);
                 }
             })),
             options: self.options.group(),
@@ -245,23 +285,29 @@ impl World {
         let mut members = self.members.borrow_mut();
         let member = members.get_mut(&id).expect("members stay");
         if member.process == Some(process) {
+            if self.has_region() {
+                let office = Office::new(group.clone());
+                spawn_on(process, office.clone().duties(id));
+                member.office = Some(office);
+            }
             member.group = Some(group);
         }
         Ok(())
     }
 
-    /// A process cannot go on.
+    /// A process cannot go on: it does nothing any more.
     fn fatal(&self, id: MemberId, process: Process, why: String) {
         let mut members = self.members.borrow_mut();
         let member = members.get_mut(&id).expect("members stay");
         if member.process == Some(process) && member.fatal.is_none() {
             member.fatal = Some(why);
+            runtime::pause(process, true);
         }
     }
 
     /// Ends a member's process, and with `power` what its disk had not synced.
     pub(crate) fn crash(&self, id: MemberId, power: bool) {
-        let (process, log, group, loss) = {
+        let (process, log, held, loss) = {
             let mut members = self.members.borrow_mut();
             let member = members.get_mut(&id).expect("members stay");
             let Some(process) = member.process.take() else {
@@ -270,10 +316,11 @@ impl World {
             member.fatal = None;
             let mut random = self.random.borrow_mut();
             let loss = member.disk.restart(power.then_some(&mut *random));
-            (process, member.log.take(), member.group.take(), loss)
+            let held = (member.group.take(), member.office.take());
+            (process, member.log.take(), held, loss)
         };
         runtime::within(process, || {
-            drop(group);
+            drop(held);
             if let Some(log) = log {
                 log.forget_queued();
             }
@@ -284,6 +331,7 @@ impl World {
             let mut oracle = self.oracle.lock();
             oracle.seen.saw_many(Happening::WritesLost, loss.files);
             oracle.seen.saw_many(Happening::Torn, loss.torn);
+            oracle.seen.saw_many(Happening::Holes, loss.holes);
             oracle.seen.saw_many(Happening::NamesLost, loss.names);
         }
         self.note(2, id, || {
@@ -304,32 +352,31 @@ impl World {
     /// Looks at every member: who leads, who stopped, whose power failed.
     fn look(self: &Rc<Self>) {
         for id in self.ids() {
-            let (failed, fatal, was_full) = {
+            let (failed, fatal) = {
                 let members = self.members.borrow();
                 let member = &members[&id];
                 if member.process.is_none() {
                     continue;
                 }
-                (member.disk.failed(), member.fatal.clone(), member.was_full)
+                (member.disk.failed(), member.fatal.clone())
             };
-            if failed {
-                self.saw(Happening::PowerLossesInWrite);
-                self.crash(id, true);
+            if let Some(end) = failed {
+                self.saw(match end {
+                    End::Power => Happening::PowerLossesInWrite,
+                    End::Killed => Happening::KillsInWrite,
+                });
+                self.crash(id, end == End::Power);
                 let pause = Duration::from_millis(self.below(4000));
                 self.boot_after(id, pause);
+                if end == End::Killed {
+                    self.perhaps_lose_power(id);
+                }
                 continue;
             }
             let status = self.running(id).map(|(_, group)| group.status());
             let stopped = status.as_ref().and_then(|s| s.failure.clone());
             if let Some(why) = fatal.or(stopped) {
-                if was_full {
-                    self.saw(Happening::FullStops);
-                    self.crash(id, false);
-                    let pause = Duration::from_millis(1000 + self.below(4000));
-                    self.boot_after(id, pause);
-                } else {
-                    self.breaks(Rule::Alive, format!("{id} stopped: {why}"));
-                }
+                self.stopped(id, &why);
                 continue;
             }
             if let Some(status) = status {
@@ -343,6 +390,45 @@ impl World {
                     oracle.seen.saw(Happening::LogsPurged);
                 }
             }
+        }
+    }
+
+    /// A member's process, or its group there, has stopped by itself: for its disk, or it should not.
+    fn stopped(self: &Rc<Self>, id: MemberId, why: &str) {
+        let (was_full, sync_failed) = {
+            let members = self.members.borrow();
+            (members[&id].was_full, members[&id].disk.sync_failed())
+        };
+        if !was_full && !sync_failed {
+            return self.breaks(Rule::Alive, format!("{id} stopped: {why}"));
+        }
+        // The machine may be restarted with it.
+        let power = sync_failed && self.chance(300);
+        self.saw(match (sync_failed, power) {
+            (true, true) => Happening::SyncStopsAndPower,
+            (true, false) => Happening::SyncStops,
+            (false, _) => Happening::FullStops,
+        });
+        self.crash(id, power);
+        let pause = Duration::from_millis(1000 + self.below(4000));
+        self.boot_after(id, pause);
+        if sync_failed {
+            self.perhaps_lose_power(id);
+        }
+    }
+
+    /// Trouble seldom comes alone: what the next run went on from is put to the test.
+    fn perhaps_lose_power(self: &Rc<Self>, id: MemberId) {
+        if self.chance(500) {
+            let pause = Duration::from_millis(1000 + self.below(8000));
+            self.after(pause, move |world| {
+                if world.goes_on() && world.members.borrow()[&id].process.is_some() {
+                    world.saw(Happening::PowerLosses);
+                    world.crash(id, true);
+                    let down = Duration::from_millis(world.below(3000));
+                    world.boot_after(id, down);
+                }
+            });
         }
     }
 
@@ -369,7 +455,7 @@ impl World {
     }
 
     /// True when it was acknowledged.
-    pub(crate) async fn propose(&self, process: Process, group: Books) -> Option<u64> {
+    pub(crate) async fn propose(&self, process: Process, group: Replicas) -> Option<u64> {
         let number = self.commands.get() + 1;
         self.commands.set(number);
         let once = self.chance(500);
@@ -383,6 +469,7 @@ impl World {
         let deadline = Duration::from_millis(500 + self.below(8000));
         let floor = self.oracle.lock().floor();
         let proposed = self.on(process, async move {
+            let write = Command::Write(write);
             if once {
                 group.propose_again(&write, deadline).await
             } else {
@@ -394,11 +481,14 @@ impl World {
         oracle.now = millis();
         match result {
             Some(Ok(committed)) => {
-                if committed.reply.first != committed.index {
+                let Reply::Line(line) = committed.reply else {
+                    oracle.breaks(Rule::Once, "a write is answered as another command");
+                    return None;
+                };
+                if line.first != committed.index {
                     oracle.seen.saw(Happening::WritesAgain);
                 }
-                let times = committed.reply.times;
-                oracle.acknowledged(number, floor, committed.index, times);
+                oracle.acknowledged(number, floor, committed.index, line.times);
                 Some(committed.index)
             }
             Some(Err(e)) if e.surely_not_applied() => {
@@ -446,7 +536,7 @@ impl World {
         &self,
         member: MemberId,
         process: Process,
-        group: Books,
+        group: Replicas,
         deadline: Duration,
     ) -> bool {
         let floor = self.oracle.lock().floor();
@@ -464,13 +554,13 @@ impl World {
             if defect != Some(Defect::ReadsUnapplied) {
                 group.wait_applied(index, deadline).await.ok()?;
             }
-            Some(group.read(Book::clone))
+            Some(group.read(Machine::clone))
         });
         match read.await.flatten() {
-            Some(book) => {
+            Some(machine) => {
                 let mut oracle = self.oracle.lock();
                 oracle.now = millis();
-                oracle.read(member, floor, &book);
+                oracle.read(member, floor, &machine);
                 true
             }
             None => {
@@ -493,6 +583,12 @@ impl World {
             spawn_on(WORLD, Rc::clone(&self).client());
         }
         spawn_on(WORLD, Rc::clone(&self).faults());
+        if self.has_region() {
+            self.found_region().await;
+            (0..self.options.nodes as usize).for_each(|i| self.node_boots(i));
+            spawn_on(WORLD, Rc::clone(&self).node_faults());
+            spawn_on(WORLD, Rc::clone(&self).forbids());
+        }
         let end = millis() + self.options.safety * 1000;
         while millis() < end {
             self.look_on().await?;
@@ -557,10 +653,11 @@ impl World {
                 let mut members = self.members.borrow_mut();
                 let member = members.get_mut(&id).expect("members stay");
                 member.disk.set_full(false);
+                member.disk.mend_syncs();
                 member.sync.set(self.options.sync);
                 member.rate = 1_000_000;
                 if let Some(process) = member.process {
-                    runtime::pause(process, member.disk.failed());
+                    runtime::pause(process, member.is_ended());
                     runtime::set_clock(process, member.rate, Duration::ZERO);
                 }
             }
@@ -601,12 +698,12 @@ impl World {
             }
             loop {
                 if let Some((_, group)) = self.running(id) {
-                    let book = group.read(Book::clone);
-                    if book.index >= floor {
+                    let machine = group.read(Machine::clone);
+                    if machine.book.index >= floor {
                         let mut oracle = self.oracle.lock();
                         oracle.now = millis();
-                        oracle.last(id, &book);
-                        last = book.hash();
+                        oracle.last(id, &machine);
+                        last = machine.hash();
                         break;
                     }
                 }
@@ -644,6 +741,7 @@ impl World {
         let mut seen = self.network.seen();
         for member in self.members.borrow().values() {
             seen.saw_many(Happening::FullRefused, member.disk.refused());
+            seen.saw_many(Happening::SyncsFailed, member.disk.syncs_failed());
         }
         seen
     }

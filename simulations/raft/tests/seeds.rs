@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 use raft_sim::{Defect, Keep, Options, Seen, SimRuntime, determinism, find, run};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// `SEEDS` says how many.
 const SEEDS: u64 = 200;
@@ -74,18 +75,30 @@ fn two_processes_run_a_seed_alike() {
 
 #[test]
 fn every_planted_mistake_is_found_by_its_checker() {
-    for defect in Defect::ALL {
-        let found = (0..1000).find_map(|seed| {
-            let outcome = find(&Options::drawn(seed).with(*defect));
-            Some((seed, outcome.violation?))
-        });
-        let (seed, violation) = found.unwrap_or_else(|| panic!("{defect} is not found"));
-        println!("{defect}: seed {seed}: {violation}");
-        assert!(
-            defect.seen_by().contains(&violation.rule),
-            "{defect}: seed {seed}: {violation}"
-        );
-    }
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(defect) = Defect::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    is_found(*defect);
+                }
+            });
+        }
+    });
+}
+
+/// Within a thousand seeds, by a checker that may find it.
+fn is_found(defect: Defect) {
+    let found = (0..1000).find_map(|seed| {
+        let outcome = find(&Options::drawn(seed).with(defect));
+        Some((seed, outcome.violation?))
+    });
+    let (seed, violation) = found.unwrap_or_else(|| panic!("{defect} is not found"));
+    println!("{defect}: seed {seed}: {violation}");
+    assert!(
+        defect.seen_by().contains(&violation.rule),
+        "{defect}: seed {seed}: {violation}"
+    );
 }
 
 #[test]

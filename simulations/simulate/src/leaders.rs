@@ -537,7 +537,7 @@ impl World {
             Request::KeepAlive {
                 session, node, run, ..
             } => match me.sessions[which.place()].request_noted(local, *session) {
-                Ok(()) => true,
+                Ok(_) => true,
                 Err(KeepAliveRefusal::Ended) if options.has(Defect::AnswersDecided) => true,
                 Err(KeepAliveRefusal::Ended) => {
                     let gone = Answer::SessionGone(*session);

@@ -155,8 +155,9 @@ pub(crate) struct SnapshotDir<F> {
 }
 
 impl<F: Files> SnapshotDir<F> {
-    /// Opens or makes it. Unfinished files of an earlier run are removed, except those that are
-    /// being received: they go on where they ended. Snapshots of a release that did not seal, or
+    /// Opens or makes it. What an earlier run left is on the disk, with its name, before anybody
+    /// builds on it. Unfinished files are removed, except those that are being received: they go on
+    /// where they ended. Snapshots of a release that did not seal, or
     /// sealed with an older key, are sealed with the newest.
     pub(crate) fn open(files: F, dir: &Path, group: GroupId, keys: &DataKeys) -> io::Result<Self> {
         files.make_dir(dir)?;
@@ -171,6 +172,9 @@ impl<F: Files> SnapshotDir<F> {
         let Sealing { files, keys, place } = &this.sealing;
         for path in files.list(dir)? {
             let kind = path.extension().and_then(|e| e.to_str());
+            if matches!(kind, Some("snapshot" | "part")) {
+                files.settle(&path)?;
+            }
             match kind {
                 Some("tmp") => files.remove(&path)?,
                 Some("snapshot") => {
@@ -184,6 +188,8 @@ impl<F: Files> SnapshotDir<F> {
                 _ => {}
             }
         }
+        // The run may have ended after a snapshot had its name, and before the folder was synced.
+        files.sync_dir(dir)?;
         Ok(this)
     }
 

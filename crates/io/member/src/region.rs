@@ -70,15 +70,23 @@ impl RegionGroup {
             .sessions
             .request_noted(service::clock::monotonic(), session);
         match noted {
-            Ok(()) => match self.group.confirm_leadership().await {
-                Ok(_) => KeepAliveReply::Confirmed,
-                Err(_) => KeepAliveReply::NotLeading,
+            Ok(leadership) => match self.group.confirm_leadership().await {
+                Ok(_) if self.leads_still(leadership) => KeepAliveReply::Confirmed,
+                _ => KeepAliveReply::NotLeading,
             },
             Err(KeepAliveRefusal::Ended) => KeepAliveReply::Ended,
             Err(KeepAliveRefusal::NotLeading | KeepAliveRefusal::NotConfirmed) => {
                 KeepAliveReply::NotLeading
             }
         }
+    }
+
+    /// Whether the leadership that was just confirmed is that of the books. They may be those of an
+    /// earlier one, while the duties wait for a proposal's answer, and would not know of a session that
+    /// the leader in between ended.
+    fn leads_still(&self, noted: Leadership) -> bool {
+        let now = *self.group.watch_leadership().borrow();
+        (now.term, now.leader) == (noted.term, Some(noted.member))
     }
 
     async fn propose(&self, command: RegionCommand) -> bool {

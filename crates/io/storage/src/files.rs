@@ -1,5 +1,6 @@
 //! Files as snapshots use them: the operating system's, or those of a simulated disk.
 
+use rustix::fs::{Advice, fadvise};
 use std::{
     fmt::Debug,
     fs,
@@ -33,6 +34,9 @@ pub trait Files: Clone + Debug + Send + Sync + 'static {
     fn length(&self, path: &Path) -> io::Result<u64>;
     /// Content of a file: survives a power cut from now on.
     fn sync(&self, file: &mut Self::File) -> io::Result<()>;
+    /// What a process that is gone left in a file: it survives a power cut from now on, and what is
+    /// read is on the disk. The system may show what waits to be written, and what it failed to write.
+    fn settle(&self, path: &Path) -> io::Result<()>;
     /// Names in a directory: survive a power cut from now on.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Moves a file over another one, if there is one.
@@ -82,6 +86,14 @@ impl Files for NativeFiles {
 
     fn sync(&self, file: &mut fs::File) -> io::Result<()> {
         file.sync_all()
+    }
+
+    fn settle(&self, path: &Path) -> io::Result<()> {
+        let file = fs::File::open(path)?;
+        file.sync_all()?;
+        // Pages that are not on the disk although the sync says so go out of memory.
+        fadvise(file, 0, None, Advice::DontNeed)?;
+        Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {

@@ -13,6 +13,7 @@ mod entries;
 mod reseal;
 mod stepped;
 mod stream;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -251,7 +252,8 @@ impl Drop for Inner {
 
 impl Journal {
     /// Opens or makes the journal in `dir`. Torn bytes at its end (a crash in the middle of a
-    /// write that nobody was told of) are dropped; damage anywhere else refuses to open. Entries
+    /// write that nobody was told of) are dropped, and so is what lies behind a hole among what no
+    /// sync had covered; damage anywhere else refuses to open. Entries
     /// are sealed with the newest of `keys`; a journal of an earlier release, or sealed with an
     /// older key, is sealed anew first.
     ///

@@ -94,12 +94,16 @@ impl SessionBook {
     }
 
     /// A keep-alive came. Call this *before* the quorum round that proves that we lead, and answer
-    /// only if this and the round succeed.
+    /// only if this and the round succeed, and the round was won in the leadership that this returns:
+    /// the book may be behind, and know nothing of what another leader ended in between.
+    ///
+    /// # Errors
+    /// [`KeepAliveRefusal`].
     pub fn request_noted(
         &mut self,
         now: Instant,
         session: SessionId,
-    ) -> Result<(), KeepAliveRefusal> {
+    ) -> Result<Leadership, KeepAliveRefusal> {
         let leading = self.leading.as_mut().ok_or(KeepAliveRefusal::NotLeading)?;
         if !leading.confirmed {
             return Err(KeepAliveRefusal::NotConfirmed);
@@ -107,7 +111,7 @@ impl SessionBook {
         let entry = (leading.sessions.get_mut(&session)).filter(|entry| !entry.decided);
         let entry = entry.ok_or(KeepAliveRefusal::Ended)?;
         entry.expires = entry.expires.max(now + at_least(entry.ttl));
-        Ok(())
+        Ok(leading.leadership)
     }
 
     /// The expiries to propose now. Each is decided from here on, and comes again every two
@@ -172,7 +176,7 @@ mod tests {
     #[test]
     fn expires_after_ttl_and_drift_never_before() {
         let mut book = leading();
-        assert_eq!(book.request_noted(at(1000), SessionId(7)), Ok(()));
+        assert_eq!(book.request_noted(at(1000), SessionId(7)), Ok(ME));
         assert_eq!(book.poll_timeout(), Some(at(31_600)));
         assert!(book.due_expiries(at(31_599)).is_empty());
         assert_eq!(
@@ -208,7 +212,7 @@ mod tests {
         book.ticked(Leadership { term: 2, ..ME });
         assert_eq!(ask(&mut book), Err(KeepAliveRefusal::NotConfirmed));
         book.ticked(ME);
-        assert_eq!(ask(&mut book), Ok(()));
+        assert_eq!(ask(&mut book), Ok(ME), "and in which leadership");
         assert_eq!(
             book.request_noted(at(5), SessionId(8)),
             Err(KeepAliveRefusal::Ended)

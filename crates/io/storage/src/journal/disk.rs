@@ -5,7 +5,7 @@
 //! sealed one, whose place is group and index. Named values (votes, bounds, names of streams) hold
 //! no number and lie plain.
 
-use super::{JournalError, JournalOptions};
+use super::{JournalError, JournalOptions, tail};
 use crate::seal::{DataKeys, SEAL_BYTES, SealedKind, Sealer};
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -48,6 +48,9 @@ impl Default for Bounds {
         }
     }
 }
+
+/// The group of what is said of the journal itself: no Raft group, no stream.
+pub(super) const ITSELF: u64 = 0;
 
 pub(super) const FIRST_KEY: &[u8] = b".first";
 pub(super) const END_KEY: &[u8] = b".end";
@@ -117,6 +120,10 @@ impl<F: FileSystem> Shared<F> {
             batch_compression_threshold: ReadableSize(0),
             ..Config::default()
         };
+        tail::cut_damaged(dir, &files).map_err(|source| JournalError::Io {
+            dir: dir.into(),
+            source,
+        })?;
         OPENED.fetch_add(1, Ordering::Relaxed);
         let engine = Engine::open_with_file_system(config, Arc::new(files)).map_err(|e| {
             JournalError::Engine {

@@ -6,14 +6,14 @@
 
 use super::{
     JournalError, JournalOptions,
-    disk::{EntryExt, Shared},
+    disk::{EntryExt, ITSELF, Shared},
 };
 use crate::{
     data_dir::{folder_of, sync_folder_of},
+    files::{Files as _, NativeFiles},
     seal::DataKeys,
 };
 use raft_engine::{LogBatch, env::DefaultFileSystem};
-use rustix::fs::{Advice, fadvise};
 use std::{
     fs::{self, File},
     io,
@@ -21,8 +21,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The group of what is said of the journal itself: no Raft group, no stream.
-const ITSELF: u64 = 0;
 /// By which key all of its entries are sealed.
 const SEALED_BY: &[u8] = b".sealed";
 /// Bytes copied at a time.
@@ -72,7 +70,7 @@ fn open_here(dir: &Path, options: JournalOptions, keys: &DataKeys) -> Result<Sha
         source,
     };
     fs::create_dir_all(dir).map_err(io)?;
-    forget_what_is_cached(dir).map_err(io)?;
+    settle(dir).map_err(io)?;
     let shared = Shared::open(dir, options, DefaultFileSystem, keys)?;
     // The engine does not sync the directory after it made its first file.
     File::open(dir).and_then(|d| d.sync_all()).map_err(io)?;
@@ -80,13 +78,14 @@ fn open_here(dir: &Path, options: JournalOptions, keys: &DataKeys) -> Result<Sha
     Ok(shared)
 }
 
-/// Pages whose write-back failed stay in memory as if they were on the disk: what is read from now
-/// on comes from the disk. Pages that still wait to be written stay.
-fn forget_what_is_cached(dir: &Path) -> io::Result<()> {
+/// What is read from now on is on the disk. A run that was killed before its sync left pages that
+/// wait to be written: whoever reads them as the log tells others of them. And pages whose write-back
+/// failed stay in memory as if they were on the disk.
+fn settle(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            fadvise(File::open(entry.path())?, 0, None, Advice::DontNeed)?;
+            NativeFiles.settle(&entry.path())?;
         }
     }
     Ok(())

@@ -210,6 +210,30 @@ fn what_may_wait_for_its_sync_holds_up_nothing_and_is_told() {
 }
 
 #[test]
+fn a_sync_that_is_owed_is_made_though_nothing_is_to_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let shared = &journal.inner.shared;
+    let syncs = |work: &dyn Fn()| {
+        raft_engine::set_perf_context(Default::default());
+        work();
+        raft_engine::get_perf_context().log_sync_duration > Duration::ZERO
+    };
+    let write = |sync| {
+        let mut group = writer::Group::default();
+        group.sync = sync;
+        group.write(shared).unwrap();
+    };
+    assert!(syncs(&|| write(true)));
+    assert!(!syncs(&|| write(false)));
+    assert!(
+        !syncs(&|| shared.engine.sync().unwrap()),
+        "the engine's own does nothing: why the writer writes a word"
+    );
+    assert_eq!(journal.inner.shared.span(disk::ITSELF), None);
+}
+
+#[test]
 fn old_files_are_purged_and_nothing_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let options = JournalOptions {

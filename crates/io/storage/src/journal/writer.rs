@@ -2,7 +2,7 @@
 
 use super::{
     Change, Durability, JournalBatch,
-    disk::{Bounds, END_KEY, EntryExt, FIRST_KEY, Shared},
+    disk::{Bounds, END_KEY, EntryExt, FIRST_KEY, ITSELF, Shared},
 };
 use crate::data_dir::{folder_of, note_failed_sync};
 use raft_engine::{Command, LogBatch, env::FileSystem};
@@ -22,6 +22,9 @@ use std::{
 const GROUP_CHANGES: usize = 8192;
 /// Bytes written at once at most.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
+
+/// Written where a sync is owed and nothing else is to be written.
+const SYNCED: &[u8] = b".synced";
 
 /// How long [`Durability::SyncedSoon`] may wait for a sync that others need too.
 const SOON: Duration = Duration::from_millis(5);
@@ -160,10 +163,13 @@ impl Group {
         }
         if log.is_empty() {
             // An empty batch is a barrier: what came before it is written; sync if asked or owed.
-            if self.sync {
-                shared.engine.sync().map_err(|e| e.to_string())?;
+            if !self.sync {
+                return Ok(());
             }
-            return Ok(());
+            // The engine's own `sync` does nothing: it writes an empty batch, and of one it does not
+            // come to the sync.
+            log.put(ITSELF, SYNCED.to_vec(), Vec::new())
+                .map_err(|e| e.to_string())?;
         }
         // Readers never see entries that the new bounds hide: bounds that shrink come first.
         {
