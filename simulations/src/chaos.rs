@@ -31,6 +31,8 @@ const REST: Duration = Duration::from_secs(20);
 const ATTEMPTS_MAX: u32 = 3;
 /// Opt-outs on their way at a time.
 const ASKING: usize = 4;
+/// What a member that ended by itself said last.
+const LAST_LINES: usize = 20;
 /// How long a member that is whole again may need to dial.
 const BACK: Duration = Duration::from_secs(60);
 /// How long calls and records may need to come to their end after the last fault: networks let
@@ -140,6 +142,7 @@ pub async fn run(
     if run.world.config().clocks.is_some() {
         (run.say)("          the calling window closes");
         run.outcome.closed = Some(window::close(run.world).await?);
+        run.nobody_ended()?;
     }
     Ok(run.outcome)
 }
@@ -187,7 +190,7 @@ impl<F: FnMut(&str)> Run<'_, F> {
             Fault::CutPair { .. } | Fault::CutOneWay { .. } => self.world.heal(None)?,
             Fault::FullDisk { member, .. } => {
                 self.world.free_disk(member)?;
-                if self.world.member_is_alive(member)? {
+                if self.world.goes_on(member).await? {
                     (self.say)("          it went on");
                 } else {
                     self.restart(member).await?;
@@ -195,7 +198,19 @@ impl<F: FnMut(&str)> Run<'_, F> {
             }
             Fault::Clock { member, .. } => self.world.set_clock(member, 0)?,
         }
+        self.nobody_ended()?;
         self.all_dial(matches!(fault, Fault::Cut { .. })).await
+    }
+
+    /// Whatever happens, only what was killed or has a full disk ends.
+    fn nobody_ended(&mut self) -> anyhow::Result<()> {
+        for member in self.world.members() {
+            if !self.world.member_is_alive(&member)? {
+                let said = self.world.said(&member, LAST_LINES)?;
+                anyhow::bail!("{member} ended by itself; it said last:\n{said}");
+            }
+        }
+        Ok(())
     }
 
     fn kill(&mut self, member: &str) -> anyhow::Result<()> {

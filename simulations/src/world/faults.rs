@@ -267,4 +267,25 @@ impl World {
             api::until_ready(self.coordinator_monitoring, PATIENCE, || process.is_alive()).await;
         ready.with_context(|| format!("{COORDINATOR}; it said:\n{}", self.coordinator.tail(20)))
     }
+
+    /// Whether a member goes on after its trouble, once that is known: it is ready, or it has ended. One
+    /// that is about to stop still lives for a moment.
+    ///
+    /// # Errors
+    /// It lives and does not become ready, or no such member.
+    pub async fn goes_on(&mut self, member: &str) -> anyhow::Result<bool> {
+        let (monitoring, process) = match self.is_city(member) {
+            true => {
+                let place = self.place(member)?;
+                let node = &mut self.nodes[place];
+                (node.monitoring, &mut node.process)
+            }
+            false => (self.coordinator_monitoring, &mut self.coordinator),
+        };
+        match api::until_ready(monitoring, PATIENCE, || process.is_alive()).await {
+            Ok(_) => Ok(true),
+            Err(_) if !process.is_alive() => Ok(false),
+            Err(error) => Err(error.context(format!("{member} after its trouble"))),
+        }
+    }
 }
