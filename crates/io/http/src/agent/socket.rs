@@ -175,7 +175,8 @@ async fn read(
 
 async fn answer(frame: &[u8], agent: AgentId, backend: &dyn AgentBackend) -> Value {
     let (id, command) = match parse(frame) {
-        Ok((id, Ok(command))) => (id, command),
+        Ok((id, Ok(Asked::Ping))) => return json!({ "reply": id, "ok": true }),
+        Ok((id, Ok(Asked::Command(command)))) => (id, command),
         Ok((id, Err(error))) => return refused(id, &error),
         Err(error) => return refused(Value::Null, &error),
     };
@@ -193,7 +194,16 @@ fn refused(id: Value, error: &CommandError) -> Value {
     })
 }
 
-type Parsed = (Value, Result<AgentCommand, CommandError>);
+/// What a frame asks for.
+#[derive(Debug, PartialEq)]
+enum Asked {
+    /// An answer, whatever the engine does: browsers do not show the node's own pings to a page.
+    Ping,
+    /// A button.
+    Command(AgentCommand),
+}
+
+type Parsed = (Value, Result<Asked, CommandError>);
 
 /// The frame's id (a number or a short text) and its command.
 fn parse(frame: &[u8]) -> Result<Parsed, CommandError> {
@@ -212,8 +222,11 @@ fn parse(frame: &[u8]) -> Result<Parsed, CommandError> {
             "the field id is missing; expected a number or a text of at most 64 bytes",
         ));
     }
+    if object.len() == 1 && object.get("type").is_some_and(|t| t == "ping") {
+        return Ok((id, Ok(Asked::Ping)));
+    }
     let command = serde_json::from_value(frame).map_err(AgentCommand::unreadable);
-    Ok((id, command))
+    Ok((id, command.map(Asked::Command)))
 }
 
 #[cfg(test)]
@@ -223,7 +236,12 @@ mod tests {
     #[test]
     fn frames_carry_an_id_and_a_command() {
         let (id, command) = parse(br#"{"id":7,"type":"ready"}"#).unwrap();
-        assert_eq!((id, command), (json!(7), Ok(AgentCommand::Ready)));
+        let ready = Asked::Command(AgentCommand::Ready);
+        assert_eq!((id, command), (json!(7), Ok(ready)));
+        let (id, asked) = parse(br#"{"id":8,"type":"ping"}"#).unwrap();
+        assert_eq!((id, asked), (json!(8), Ok(Asked::Ping)));
+        let (_, asked) = parse(br#"{"id":8,"type":"ping","force":1}"#).unwrap();
+        assert!(asked.is_err());
         let (id, command) = parse(br#"{"id":"a","type":"fly"}"#).unwrap();
         assert_eq!(id, json!("a"));
         assert!(command.unwrap_err().message.contains("fly"));
