@@ -220,6 +220,23 @@ impl Browser {
         self.call("Emulation.setDeviceMetricsOverride", size).await;
     }
 
+    /// Looks for what WCAG 2.2 AA forbids, with axe (a developers' package of the pages, there once
+    /// they were built here).
+    pub(crate) async fn accessible(&mut self, what: &str) {
+        let axe =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../web/node_modules/axe-core/axe.min.js");
+        let Ok(axe) = std::fs::read_to_string(axe) else {
+            eprintln!("SKIPPED: axe-core is not installed: {what} was not looked at");
+            return;
+        };
+        self.evaluate(&format!("{axe};true")).await;
+        // A colour that is still changing is no colour to judge.
+        sleep(Duration::from_millis(400)).await;
+        let run = "axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }).then(r => r.violations.map(v => [v.id, v.nodes.map(n => n.failureSummary + n.html)]))";
+        let found = self.evaluate(run).await;
+        assert_eq!(found, json!([]), "{what}");
+    }
+
     /// Fills in the token and presses the button.
     pub(crate) async fn sign_in(&mut self, token: &str) {
         let fill = format!(

@@ -284,6 +284,7 @@ async fn an_agent_works_with_keys_through_a_reload_and_a_lost_line() {
         return;
     };
     browser.picture("desk-sign-in.png").await;
+    browser.accessible("sign-in").await;
     browser.sign_in("dmag_wrong").await;
     browser
         .until(&format!("!!{}", element("sign-in-problem")))
@@ -294,12 +295,14 @@ async fn an_agent_works_with_keys_through_a_reload_and_a_lost_line() {
     assert_eq!(browser.evaluate(tokens).await, json!([true, false]));
     every_control_has_a_name(&mut browser).await;
     browser.picture("desk-logged-out.png").await;
+    browser.accessible("logged out").await;
 
     browser.press("l").await;
     browser.until(&in_state("paused")).await;
     browser.press("r").await;
     browser.until(&in_state("ready")).await;
     browser.picture("desk-ready.png").await;
+    browser.accessible("ready").await;
     node.call(1, "王小明");
     browser.until(&in_state("on_call")).await;
     browser.until("document.title.includes('王小明')").await;
@@ -309,6 +312,7 @@ async fn an_agent_works_with_keys_through_a_reload_and_a_lost_line() {
     browser.press("n").await;
     browser.type_text("wants 2 quotes; rhp1").await;
     browser.picture("desk-on-call-en.png").await;
+    browser.accessible("on call").await;
     assert_eq!(node.last_disposition(), None, "typing is no key");
 
     // A reload in the middle of the call: the browser asks, then everything is where it was.
@@ -331,6 +335,7 @@ async fn an_agent_works_with_keys_through_a_reload_and_a_lost_line() {
         ))
         .await;
     browser.picture("desk-pause.png").await;
+    browser.accessible("pause").await;
     browser.click("pause-lunch").await;
     browser.until(&format!("!!{}", element("next"))).await;
 
@@ -339,6 +344,7 @@ async fn an_agent_works_with_keys_through_a_reload_and_a_lost_line() {
     let ended = browser.text("ended").await;
     assert!(ended.contains("other side"), "{ended}");
     browser.picture("desk-wrap-up-en.png").await;
+    browser.accessible("wrap-up").await;
     browser.evaluate("document.activeElement.blur()").await;
     browser.press("1").await;
     browser.until(&in_state("paused")).await;
@@ -358,6 +364,7 @@ async fn an_agent_works_with_keys_through_a_reload_and_a_lost_line() {
     node.0.lock().screens.clear();
     browser.until(&format!("!!{}", element("lost"))).await;
     browser.picture("desk-lost.png").await;
+    browser.accessible("lost").await;
     browser
         .call("Network.emulateNetworkConditions", cut(false))
         .await;
@@ -449,6 +456,7 @@ async fn what_cannot_be_taken_back_is_asked_twice_and_refusals_are_told() {
     );
     browser.click("theme").await;
     browser.picture("desk-refused-zh-dark.png").await;
+    browser.accessible("refused, dark").await;
 
     // The list of keys, and turning them off.
     browser.evaluate("document.activeElement.blur()").await;
@@ -456,6 +464,7 @@ async fn what_cannot_be_taken_back_is_asked_twice_and_refusals_are_told() {
     browser.until(&format!("!!{}", element("keys"))).await;
     every_control_has_a_name(&mut browser).await;
     browser.picture("desk-keys-zh-dark.png").await;
+    browser.accessible("keys, dark").await;
     browser.click("keys-enabled").await;
     browser.press("Escape").await;
     browser.until(&format!("!{}", element("keys"))).await;
@@ -472,6 +481,7 @@ async fn what_cannot_be_taken_back_is_asked_twice_and_refusals_are_told() {
     node.call(3, "Ada Lovelace-Byron of the Analytical Engines");
     browser.until(&in_state("on_call")).await;
     browser.picture("desk-on-call-zh-dark.png").await;
+    browser.accessible("on call, dark").await;
     browser.resize(390, 900).await;
     browser
         .until("document.documentElement.scrollWidth <= window.innerWidth")
@@ -483,6 +493,7 @@ async fn what_cannot_be_taken_back_is_asked_twice_and_refusals_are_told() {
         .until("document.documentElement.scrollWidth <= window.innerWidth")
         .await;
     browser.picture("desk-phone-en.png").await;
+    browser.accessible("on call, narrow").await;
     browser.evaluate("window.scrollTo(0, 9999)").await;
     browser.picture("desk-phone-en-below.png").await;
     assert!(
@@ -507,6 +518,7 @@ async fn the_microphone_is_checked_and_a_node_for_phones_says_so() {
     browser.until(&heard).await;
     every_control_has_a_name(&mut browser).await;
     browser.picture("desk-microphone.png").await;
+    browser.accessible("microphone").await;
     browser.sign_in("dmag_good").await;
     browser
         .until(&format!("{}?.dataset.phase === 'failed'", element("audio")))
@@ -515,6 +527,9 @@ async fn the_microphone_is_checked_and_a_node_for_phones_says_so() {
         .until(&format!("!!{}", element("audio-fault")))
         .await;
     browser.picture("desk-phones-only.png").await;
+    browser.click("use-phone").await;
+    browser.until(&in_state("logged_out")).await;
+    browser.until(&format!("!{}", element("audio"))).await;
     assert!(
         complaints(&browser).is_empty(),
         "{:?}",

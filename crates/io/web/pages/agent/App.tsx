@@ -1,5 +1,6 @@
 import { useEffect, useState } from "react";
 import { Desk } from "./Desk";
+import { clearDrafts } from "./draft";
 import { Session, type Voice } from "./session";
 import { SignIn } from "./SignIn";
 
@@ -30,6 +31,10 @@ export function App() {
       setSession(undefined);
     };
   }, [token, voice]);
+  const speakBy = (chosen: Voice) => {
+    localStorage.setItem(VOICE, chosen.by === "phone" ? "phone" : `browser:${chosen.device}`);
+    setVoice(chosen);
+  };
   if (!token) {
     return (
       <SignIn
@@ -37,9 +42,8 @@ export function App() {
         voice={voice}
         onSignIn={(good, chosen) => {
           sessionStorage.setItem(TOKEN, good);
-          localStorage.setItem(VOICE, chosen.by === "phone" ? "phone" : `browser:${chosen.device}`);
           setRefused(false);
-          setVoice(chosen);
+          speakBy(chosen);
           setToken(good);
         }}
       />
@@ -49,8 +53,11 @@ export function App() {
   return (
     <Desk
       session={session}
+      onPhone={() => speakBy({ by: "phone" })}
       onLeave={(wasRefused) => {
         sessionStorage.removeItem(TOKEN);
+        // Notes hold personal data: none is left for whoever sits down next.
+        clearDrafts(sessionStorage, []);
         setRefused(wasRefused);
         setToken(null);
       }}

@@ -37,19 +37,22 @@ export function AudioPanel({
   state,
   onRetry,
   onMute,
+  onPhone,
 }: {
   audio: BrowserAudio;
   state: AudioState;
   onRetry: () => void;
   onMute: (muted: boolean) => void;
+  /** Changes to the phone; none during a shift. */
+  onPhone: (() => void) | undefined;
 }) {
   const { t, n } = useSpeech();
   const up = state.phase === "up";
   const { roundTrip, loss } = useQuality(audio, up);
   const { stream } = audio;
   const tone = up ? "good" : state.phase === "failed" ? "bad" : "warn";
-  const figure = (value: number | undefined, digits = 0) =>
-    value === undefined ? "–" : n(value, digits);
+  const trip = roundTrip === undefined ? "–" : `${n(roundTrip)} ms`;
+  const lost = loss === undefined ? "–" : `${n(loss, 1)} %`;
   return (
     <Paper
       withBorder
@@ -67,13 +70,18 @@ export function AudioPanel({
       {stream && !state.muted && <Meter stream={stream} />}
       {up && (
         <span className="quiet small">
-          {t("audio.quality", { trip: figure(roundTrip), loss: figure(loss, 1) })}
+          {t("audio.quality", { trip, loss: lost })}
         </span>
       )}
       <span className="bar-space" />
       {state.silent && (
         <Button size="xs" color="orange.9" onClick={() => audio.hear()}>
           {t("audio.hear")}
+        </Button>
+      )}
+      {state.phase === "failed" && onPhone && (
+        <Button size="xs" variant="default" onClick={onPhone} data-testid="use-phone">
+          {t("voice.usePhone")}
         </Button>
       )}
       {state.phase === "failed" && state.fault !== "phones_only" && (

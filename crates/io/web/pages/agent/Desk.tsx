@@ -88,9 +88,11 @@ function useKeys(enabled: boolean, dialog: boolean, act: (action: Action) => voi
 export function Desk({
   session,
   onLeave,
+  onPhone,
 }: {
   session: Session;
   onLeave: (refused: boolean) => void;
+  onPhone: () => void;
 }) {
   const { t } = useSpeech();
   const { desk, link, audio, busy } = useView(session);
@@ -268,6 +270,7 @@ export function Desk({
             state={audio}
             onRetry={() => session.reopenAudio()}
             onMute={(muted) => session.audio.setMuted(muted)}
+            onPhone={status?.state === "logged_out" ? onPhone : undefined}
           />
         )}
         <Troubles troubles={desk.troubles} onDismiss={(key) => session.dismiss(key)} />

@@ -64,6 +64,11 @@ export function MicCheck({
           {t("mic.check")}
         </Button>
       )}
+      {asking && (
+        <Text size="sm" role="status" className="quiet">
+          {t("mic.asking")}
+        </Text>
+      )}
       {stream && (
         <>
           <NativeSelect

@@ -39,8 +39,8 @@ export function Troubles({
             data-code={code}
           >
             {ours && <p>{t(known as Key)}</p>}
-            {/* The node's words hold details, in English. */}
-            {message && !(ours && language === "en" && !detailed(message)) && (
+            {/* They hold details, in English. */}
+            {message && (
               <p className={ours ? "quiet small" : undefined} lang="en">
                 {ours && <span lang={language}>{t("trouble.words")} </span>}
                 {message}
@@ -53,9 +53,6 @@ export function Troubles({
   );
 }
 
-/** Whether a message says more than its code's page: limits and what was given. */
-const detailed = (message: string) => /\b(?:Given|known|limit is|It holds)\b/.test(message);
-
 /** The connection is gone: what that means, and when it is tried again. */
 export function LostBanner({ link, onRetry }: { link: LinkState; onRetry: () => void }) {
   const { t } = useSpeech();
@@ -67,7 +64,7 @@ export function LostBanner({ link, onRetry }: { link: LinkState; onRetry: () => 
   const seconds =
     link.state === "lost" ? Math.max(0, Math.ceil((link.retry_at - Date.now()) / 1000)) : 0;
   return (
-    <div className="lost" data-testid="lost">
+    <aside className="lost" aria-label={t("desk.link.lost")} data-testid="lost">
       <span role="alert">
         <Icon name="cut" /> <b>{t("desk.link.lost")}.</b> {t("desk.lost")}
       </span>
@@ -79,6 +76,6 @@ export function LostBanner({ link, onRetry }: { link: LinkState; onRetry: () => 
       <Button size="xs" variant="default" onClick={onRetry}>
         {t("desk.lost.now")}
       </Button>
-    </div>
+    </aside>
   );
 }

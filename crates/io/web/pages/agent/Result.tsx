@@ -42,14 +42,13 @@ function ChoiceButton({
       data-name={choice.name}
       aria-disabled={disabled || busy}
       aria-pressed={chosen}
+      aria-keyshortcuts={place < 9 ? String(place + 1) : undefined}
       onClick={() => {
         if (!disabled && !busy) onChoose();
       }}
     >
       {place < 9 && (
-        <Kbd size="sm" aria-label={t("result.digit", { digit: place + 1 })}>
-          {place + 1}
-        </Kbd>
+        <Kbd size="sm">{place + 1}</Kbd>
       )}
       <span className="choice-name">{choice.name}</span>
       <span className="choice-flags">

@@ -1,4 +1,4 @@
-import { Button, Group, Popover, Text, TextInput } from "@mantine/core";
+import { Button, Group, Popover, Text, TextInput, VisuallyHidden } from "@mantine/core";
 import { useState } from "react";
 import type { FormEvent } from "react";
 import { Icon, type IconName } from "../shared/icons";
@@ -203,9 +203,10 @@ export function StateStrip({
           </h2>
           <p>{t(words.hint)}</p>
         </div>
-        <time className="strip-timer" aria-label={t("desk.timer")} data-testid="timer">
-          {running(now - status.since)}
-        </time>
+        <span className="strip-timer">
+          <span data-testid="timer">{running(now - status.since)}</span>
+          <VisuallyHidden> {t("desk.timer")}</VisuallyHidden>
+        </span>
       </div>
       <div className="strip-side">
         <Group gap="xs" wrap="wrap" className="strip-buttons">

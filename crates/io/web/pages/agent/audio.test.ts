@@ -126,6 +126,8 @@ describe("BrowserAudio", () => {
     const one = audio();
     expect(await one.open("")).toBe(true);
     const peer = Peer.made[0];
+    // Asked again before packets flow: the offer stands.
+    expect([await one.open(""), Peer.made.length]).toEqual([true, 1]);
     expect(peer?.config).toEqual({ iceServers: [] });
     expect(peer?.preferred.map((c) => c.mimeType)).toEqual(["audio/PCMA"]);
     expect(asked).toEqual([{ type: "audio_offer", sdp: "offer" }]);
@@ -167,6 +169,30 @@ describe("BrowserAudio", () => {
     Peer.made[2]?.become("connected");
     await vi.advanceTimersByTimeAsync(60_000);
     expect(Peer.made.length).toBe(3);
+  });
+  it("offers again when the node says that it hears nothing", async () => {
+    const one = audio();
+    one.renew();
+    expect(Peer.made.length).toBe(0);
+    await one.open("");
+    Peer.made[0]?.become("connected");
+    one.renew();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([Peer.made.length, Peer.made[0]?.closed]).toEqual([2, true]);
+  });
+  it("offers again when the link went and came within an offer", async () => {
+    const one = audio();
+    let answer: (reply: Reply) => void = () => undefined;
+    reply = () => new Promise((done) => (answer = done));
+    const first = one.open("");
+    await vi.advanceTimersByTimeAsync(0);
+    one.pause();
+    const second = one.open("");
+    answer({ reply: 1, ok: true, sdp: "stale" });
+    expect([await first, await second]).toEqual([false, false]);
+    reply = () => Promise.resolve({ reply: 2, ok: true, sdp: "answer" });
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([Peer.made.length, Peer.made[1]?.remote]).toEqual([2, { type: "answer", sdp: "answer" }]);
   });
   it("waits for the link when it goes in the middle of an offer", async () => {
     reply = () => Promise.reject(new Unanswered("gone"));

@@ -153,20 +153,18 @@ export class BrowserAudio {
   open(device: string): Promise<boolean> {
     this.#device = device;
     this.#wanted = true;
-    if (this.#state.phase === "up") return Promise.resolve(true);
-    clearTimeout(this.#timer);
-    this.#opening ??= this.#build().finally(() => {
-      this.#opening = undefined;
-    });
-    return this.#opening;
+    // The node has answered already; the packets' way is found or being looked for.
+    if (this.#peer && !this.#opening) return Promise.resolve(true);
+    return this.#start();
   }
 
   /** The node says that it hears nothing any more: what looks up from here is not. */
   renew(): void {
-    if (!this.#wanted) return;
+    // What is being offered already comes after what the node speaks of.
+    if (!this.#wanted || this.#opening) return;
     this.#drop();
     this.#show({ phase: "connecting" });
-    void this.open(this.#device);
+    void this.#start();
   }
 
   /** The link is gone: the leg is left alone until the link is back. */
@@ -210,6 +208,14 @@ export class BrowserAudio {
     return looked.quality;
   }
 
+  #start(): Promise<boolean> {
+    clearTimeout(this.#timer);
+    this.#opening ??= this.#build().finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
   async #build(): Promise<boolean> {
     const fault = possible();
     if (fault) return this.#fail(fault);
@@ -238,7 +244,7 @@ export class BrowserAudio {
         type: "audio_offer",
         sdp: peer.localDescription?.sdp ?? "",
       });
-      if (peer !== this.#peer) return false;
+      if (peer !== this.#peer) return this.#overtaken();
       if (!reply.ok || reply.sdp === undefined) {
         const phones = PHONES_ONLY.includes(reply.error?.code ?? "");
         return this.#fail(phones ? "phones_only" : "refused", reply.error);
@@ -246,7 +252,7 @@ export class BrowserAudio {
       await peer.setRemoteDescription({ type: "answer", sdp: reply.sdp });
       return true;
     } catch (error) {
-      if (peer !== this.#peer) return false;
+      if (peer !== this.#peer) return this.#overtaken();
       if (error instanceof Unanswered) {
         // The link comes back by itself and opens audio again.
         this.pause();
@@ -254,6 +260,12 @@ export class BrowserAudio {
       }
       return this.#fail("refused", { code: "", message: String(error) });
     }
+  }
+
+  /** The link went and came while this offer was made: what it brought is of no use. */
+  #overtaken(): false {
+    if (this.#wanted && !this.#peer) this.#again();
+    return false;
   }
 
   /** The microphone, kept over every new connection so that it is asked for once. */
@@ -313,8 +325,7 @@ export class BrowserAudio {
     this.#wait = Math.min(this.#wait * 2, WAIT_MS.most);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      if (!this.#wanted || this.#state.phase === "up") return;
-      void this.open(this.#device);
+      if (this.#wanted && this.#state.phase !== "up") void this.#start();
     }, wait);
   }
 

@@ -96,6 +96,19 @@ describe("troubles", () => {
   });
 });
 
+describe("lost audio", () => {
+  it("is told until it is back, and keeps no one from logging out", () => {
+    let desk = play(
+      snapshot(null, status("ready")),
+      { type: "error", code: "DM3022", message: "" },
+      state(status("ready", { phone: "down" })),
+    );
+    expect([desk.troubles.length, offers(desk).log_out, offers(desk).log_in]).toEqual([1, true, false]);
+    desk = told(desk, state(status("ready")), 0);
+    expect(desk.troubles).toEqual([]);
+  });
+});
+
 describe("offers", () => {
   it("gives each state the commands that the node takes", () => {
     const of = (s: Status, c: Card | null = null) =>
@@ -107,6 +120,7 @@ describe("offers", () => {
     expect(of(status("logged_out", { phone: "ringing" }))).toEqual(["log_out"]);
     expect(of(status("paused"))).toEqual(["log_out", "ready", "pause"]);
     expect(of(status("ready"))).toEqual(["log_out", "pause"]);
+    expect(of(status("reserved"))).toEqual(["log_out", "pause", "later"]);
     expect(of(status("on_call"), card("a"))).toEqual([
       "log_out",
       "ready",

@@ -30,6 +30,9 @@ export interface Desk {
 
 export const empty: Desk = { troubles: [], told: 0 };
 
+/** The node's word for a browser's audio that went away; over once the phone is up again. */
+export const AUDIO_LOST = "DM3022";
+
 /** Troubles shown at a time; the oldest goes. */
 export const TROUBLES = 4;
 
@@ -64,6 +67,9 @@ export function told(desk: Desk, notice: Notice, now: number): Desk {
     }
     case "state": {
       const next: Desk = { ...desk, status: statusOf(notice) };
+      if (notice.phone === "up") {
+        next.troubles = desk.troubles.filter((t) => t.code !== AUDIO_LOST);
+      }
       // The card comes just before the state says ON CALL, so only leaving it counts.
       if (desk.call && desk.status && bound(desk.status.state) && !bound(notice.state)) {
         next.last = past(desk.call);
@@ -136,8 +142,10 @@ export function offers({ status, call }: Desk): Offers {
   const onShift = status !== undefined && state !== "logged_out";
   return {
     log_in: state === "logged_out" && phone === "down",
-    log_out: phone !== "down" && !(later && status?.next === "log_out"),
-    ready: state === "paused" || (later && status?.next !== "ready"),
+    // During a shift the phone is told as down while a browser's audio is gone.
+    log_out: (onShift || phone !== "down") && !(later && status?.next === "log_out"),
+    // A reserved agent is ready already.
+    ready: state === "paused" || (later && state !== "reserved" && status?.next !== "ready"),
     pause: onShift,
     hang_up: state === "on_call",
     recording_pause: state === "on_call" && call?.recording === "on",

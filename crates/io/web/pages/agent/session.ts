@@ -2,7 +2,7 @@
 // React, so that drawing twice never means connecting twice.
 
 import { BrowserAudio, type AudioState } from "./audio";
-import { dismissed, empty, told, troubled, wentWell, type Desk } from "./desk";
+import { AUDIO_LOST, dismissed, empty, told, troubled, wentWell, type Desk } from "./desk";
 import { clearDrafts } from "./draft";
 import { Link, Unanswered, type LinkState } from "./link";
 import type { Command, CommandError, CommandType, Notice } from "./protocol";
@@ -23,9 +23,6 @@ export interface View {
 
 /** Errors of the page itself, beside the node's codes. */
 export const PAGE_ERRORS = { unanswered: "page.unanswered", offline: "page.offline" } as const;
-
-/** The node's word for a browser's audio that went away. */
-const AUDIO_LOST = "DM3022";
 
 export class Session {
   #view: View;
