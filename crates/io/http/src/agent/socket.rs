@@ -10,6 +10,7 @@ use futures::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::{
@@ -161,8 +162,8 @@ async fn read(
         };
         heard = Instant::now();
         let reply = match frame {
-            Message::Text(text) => answer(text.as_bytes(), agent, &*backend).await,
-            Message::Binary(bytes) => answer(&bytes, agent, &*backend).await,
+            Message::Text(text) => taken(text.as_bytes(), agent, &*backend).await,
+            Message::Binary(bytes) => taken(&bytes, agent, &*backend).await,
             Message::Close(_) => return End::Left,
             Message::Ping(_) | Message::Pong(_) => continue,
         };
@@ -173,10 +174,24 @@ async fn read(
     }
 }
 
+/// A page's own ping: browsers do not show it the node's.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+enum Alive {
+    Ping { id: u64 },
+}
+
+/// The reply to a frame. A ping is answered here, whatever the engine does.
+async fn taken(frame: &[u8], agent: AgentId, backend: &dyn AgentBackend) -> Value {
+    match serde_json::from_slice(frame) {
+        Ok(Alive::Ping { id }) => json!({ "reply": id, "ok": true }),
+        Err(_) => answer(frame, agent, backend).await,
+    }
+}
+
 async fn answer(frame: &[u8], agent: AgentId, backend: &dyn AgentBackend) -> Value {
     let (id, command) = match parse(frame) {
-        Ok((id, Ok(Asked::Ping))) => return json!({ "reply": id, "ok": true }),
-        Ok((id, Ok(Asked::Command(command)))) => (id, command),
+        Ok((id, Ok(command))) => (id, command),
         Ok((id, Err(error))) => return refused(id, &error),
         Err(error) => return refused(Value::Null, &error),
     };
@@ -194,16 +209,7 @@ fn refused(id: Value, error: &CommandError) -> Value {
     })
 }
 
-/// What a frame asks for.
-#[derive(Debug, PartialEq)]
-enum Asked {
-    /// An answer, whatever the engine does: browsers do not show the node's own pings to a page.
-    Ping,
-    /// A button.
-    Command(AgentCommand),
-}
-
-type Parsed = (Value, Result<Asked, CommandError>);
+type Parsed = (Value, Result<AgentCommand, CommandError>);
 
 /// The frame's id (a number or a short text) and its command.
 fn parse(frame: &[u8]) -> Result<Parsed, CommandError> {
@@ -222,11 +228,8 @@ fn parse(frame: &[u8]) -> Result<Parsed, CommandError> {
             "the field id is missing; expected a number or a text of at most 64 bytes",
         ));
     }
-    if object.len() == 1 && object.get("type").is_some_and(|t| t == "ping") {
-        return Ok((id, Ok(Asked::Ping)));
-    }
     let command = serde_json::from_value(frame).map_err(AgentCommand::unreadable);
-    Ok((id, command.map(Asked::Command)))
+    Ok((id, command))
 }
 
 #[cfg(test)]
@@ -236,12 +239,7 @@ mod tests {
     #[test]
     fn frames_carry_an_id_and_a_command() {
         let (id, command) = parse(br#"{"id":7,"type":"ready"}"#).unwrap();
-        let ready = Asked::Command(AgentCommand::Ready);
-        assert_eq!((id, command), (json!(7), Ok(ready)));
-        let (id, asked) = parse(br#"{"id":8,"type":"ping"}"#).unwrap();
-        assert_eq!((id, asked), (json!(8), Ok(Asked::Ping)));
-        let (_, asked) = parse(br#"{"id":8,"type":"ping","force":1}"#).unwrap();
-        assert!(asked.is_err());
+        assert_eq!((id, command), (json!(7), Ok(AgentCommand::Ready)));
         let (id, command) = parse(br#"{"id":"a","type":"fly"}"#).unwrap();
         assert_eq!(id, json!("a"));
         assert!(command.unwrap_err().message.contains("fly"));
@@ -252,6 +250,22 @@ mod tests {
             br#"{"id":[],"type":"ready"}"#,
         ] {
             assert!(parse(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn pings_are_told_from_commands() {
+        let read = |text: &str| serde_json::from_str::<Alive>(text);
+        assert!(matches!(
+            read(r#"{"id":7,"type":"ping"}"#),
+            Ok(Alive::Ping { id: 7 })
+        ));
+        for other in [
+            r#"{"id":7,"type":"ready"}"#,
+            r#"{"id":7,"type":"ping","more":1}"#,
+            r#"{"type":"ping"}"#,
+        ] {
+            assert!(read(other).is_err(), "{other}");
         }
     }
 }
