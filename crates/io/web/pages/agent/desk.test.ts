@@ -93,6 +93,12 @@ describe("troubles", () => {
     expect(dismissed(desk, key).troubles.map((t) => t.code)).not.toContain("DM3008");
     expect(wentWell(desk, "hang_up").troubles.map((t) => t.code)).not.toContain("DM3008");
     expect(wentWell(desk, "ready")).toBe(desk);
+    // The next call begins without the refusals of the one before, but with the node's own word.
+    desk = troubled(troubled(empty, { code: "DM3008", message: "" }, "hang_up"), {
+      code: "DM3007",
+      message: "",
+    });
+    expect(told(desk, call("b"), 0).troubles.map((t) => t.code)).toEqual(["DM3007"]);
   });
 });
 

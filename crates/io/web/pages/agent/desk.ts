@@ -79,7 +79,8 @@ export function told(desk: Desk, notice: Notice, now: number): Desk {
     }
     case "call": {
       const { type: _, ...card } = notice;
-      return { ...desk, call: card };
+      // What was refused before is about another call.
+      return { ...desk, call: card, troubles: desk.troubles.filter((t) => !t.command) };
     }
     case "call_ended":
       if (desk.call?.attempt !== notice.attempt) return desk;
