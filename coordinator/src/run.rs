@@ -330,7 +330,8 @@ impl Coordinator {
             &readiness,
         );
         let desk: Arc<dyn AdminBackend> = Arc::new(coordinator.desk.clone());
-        let router = admin::router(desk, coordinator.desk.0.events.clone()).merge(pages::router());
+        let router = admin::router(desk, coordinator.desk.0.events.clone())
+            .merge(pages::router(pages::Page::Console));
         coordinator
             .tasks
             .spawn_fallible("http", http.serve(router, coordinator.shutdown.clone()));

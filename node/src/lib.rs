@@ -20,6 +20,7 @@ use agents::Desk;
 use anyhow::{Context, Result, bail};
 use audit::Audit;
 use consensus::Applied;
+use dialmesh_http::pages;
 use domain::{MemberRole, RegionId, Secret, SessionId, SipTransport};
 use engine::{Engine, EngineConfig, Side};
 use event::{Event, Events};
@@ -283,14 +284,12 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     });
     let http = listen::bind("the agents' API", config.http.listen).await?;
     println!(
-        "node {}: agents' API http://{}",
+        "node {}: agents' page and API http://{}",
         config.name,
         http.address()
     );
-    tasks.spawn_fallible(
-        "http",
-        http.serve(dialmesh_http::agent::router(desk), shutdown.clone()),
-    );
+    let router = dialmesh_http::agent::router(desk).merge(pages::router(pages::Page::Agent));
+    tasks.spawn_fallible("http", http.serve(router, shutdown.clone()));
     let monitoring = listen::bind("monitoring", config.monitoring.listen).await?;
     println!(
         "node {}: monitoring http://{}/metrics",

@@ -28,6 +28,7 @@ use crate::{
     carrier::{CarrierHandle, CarrierStats, Habits},
     checker::DoNotDial,
     link::LinkHandle,
+    phone::PhoneHandle,
     population::{City, Population},
 };
 use anyhow::Context as _;
@@ -321,6 +322,8 @@ pub struct World {
     link: Option<LinkHandle>,
     campaign: String,
     desks: Vec<Desk>,
+    /// Phones of agents whom no program plays.
+    spare_phones: Vec<PhoneHandle>,
     agent_log: AgentLog,
     rtp: RtpThread,
     leads: Vec<String>,

@@ -158,6 +158,10 @@ async fn prepare(arguments: &DemoArgs, words: &'static Words) -> Result<World> {
 
     say(words.agents_step);
     world.seat_agents().await?;
+    let mut spare = Vec::new();
+    for city in 0..world.nodes().len() {
+        spare.push(world.spare_seat(city).await?);
+    }
     let file = world.folder().join("leads.csv");
     let leads = arguments.leads as usize;
     let population =
@@ -175,14 +179,18 @@ async fn prepare(arguments: &DemoArgs, words: &'static Words) -> Result<World> {
     world.start_campaign().await?;
     say(&format!("{}  {}/", words.console, world.api().base()));
     say(&format!("{}  {}", words.token, world.api().token()));
-    for node in world.nodes() {
+    for (node, account) in world.nodes().iter().zip(&spare) {
         say(&format!(
-            "{:<10} http://{}  metrics http://{}/metrics",
+            "{:<10} {} http://{}/  {} {}  metrics http://{}/metrics",
             node.name(),
+            words.agents_page,
             node.http(),
+            words.spare_agent,
+            account.token,
             node.monitoring()
         ));
     }
+    say(words.spare_hint);
     say(&format!("{}  {}", words.files, world.folder().display()));
     Ok(world)
 }

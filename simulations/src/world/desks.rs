@@ -82,6 +82,21 @@ impl World {
         })
     }
 
+    /// Makes the account of one more agent of a city, whom no program plays, and gives it a phone that
+    /// answers by itself: a person may work with it on the agents' page.
+    ///
+    /// # Errors
+    /// The API refuses the account, or the phone cannot be opened.
+    pub async fn spare_seat(&mut self, city: usize) -> anyhow::Result<Account> {
+        let number = self.config.agents_per_city + 1;
+        let account = self.open_account(city, number).await?;
+        let sip = self.nodes[city].agent_sip;
+        let phone = PhoneConfig::new(&account.login, &account.sip_password, sip);
+        let phone = Phone::start(phone, self.rtp.clone()).await?;
+        self.spare_phones.push(phone);
+        Ok(account)
+    }
+
     async fn seat(&self, city: usize, number: usize) -> anyhow::Result<Desk> {
         let node = &self.nodes[city];
         let account = self.open_account(city, number).await?;
@@ -157,11 +172,18 @@ impl World {
     /// Agents log out and phones go off.
     pub(super) async fn dismiss_agents(&mut self) {
         let desks = std::mem::take(&mut self.desks);
+        let spare = std::mem::take(&mut self.spare_phones);
         let leaving = desks.into_iter().map(|desk| async move {
             desk.agent.stop().await;
             desk.phone.stop().await;
         });
-        let all = futures::future::join_all(leaving);
+        let spare = spare
+            .into_iter()
+            .map(|phone| async move { phone.stop().await });
+        let all = futures::future::join(
+            futures::future::join_all(leaving),
+            futures::future::join_all(spare),
+        );
         // A node that is gone answers nobody's goodbye.
         tokio::time::timeout(Duration::from_secs(5), all).await.ok();
     }

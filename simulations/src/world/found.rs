@@ -102,6 +102,7 @@ pub(super) async fn build(
         link,
         campaign,
         desks: Vec::new(),
+        spare_phones: Vec::new(),
         agent_log,
         rtp: RtpThread::start("phones-rtp").context("starting the phones' RTP thread")?,
         leads: Vec::new(),

@@ -289,6 +289,9 @@ impl Attempt {
             attributes: self.lease.profile.attributes.clone(),
             campaign: campaign.id,
             campaign_name: campaign.name.clone(),
+            zones: (self.lease.zones.iter())
+                .filter_map(|zone| domain::zones::name(*zone).map(str::to_owned))
+                .collect(),
             dispositions: campaign
                 .dispositions
                 .iter()

@@ -63,6 +63,8 @@ pub struct CallCard {
     pub campaign: CampaignId,
     /// Its name.
     pub campaign_name: String,
+    /// IANA names of every time zone the number may lie in, for the person's local time.
+    pub zones: Vec<String>,
     /// What the agent may choose from.
     pub dispositions: Vec<DispositionChoice>,
     /// When the two were joined; milliseconds since 1970 as all times here.
@@ -161,6 +163,7 @@ mod tests {
             attributes: BTreeMap::from([("company".into(), "Engines".into())]),
             campaign: CampaignId(4),
             campaign_name: "spring".into(),
+            zones: vec!["America/Los_Angeles".into()],
             dispositions: vec![DispositionChoice {
                 name: "sale".into(),
                 flags: DispositionFlags {

@@ -37,9 +37,28 @@ pub fn file(path: &str) -> Option<&'static File> {
         .map(|at| &FILES[at])
 }
 
-/// Whether the pages were built before this crate was.
-pub fn is_built() -> bool {
-    file("index.html").is_some()
+/// A page for people. Each is served by one kind of member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The live mesh, by a coordinator.
+    Console,
+    /// An agent's desk, by the agent's node.
+    Agent,
+}
+
+impl Page {
+    /// The path of its document.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Console => "index.html",
+            Self::Agent => "agent.html",
+        }
+    }
+}
+
+/// Whether a page was built before this crate was.
+pub fn is_built(page: Page) -> bool {
+    file(page.file()).is_some()
 }
 
 impl File {
@@ -80,12 +99,15 @@ mod tests {
     }
 
     #[test]
-    fn a_built_console_holds_the_place_of_the_nonce() {
-        if let Some(index) = file("index.html") {
-            let text = std::str::from_utf8(index.bytes).unwrap();
+    fn a_built_page_holds_the_place_of_the_nonce() {
+        for page in [Page::Console, Page::Agent] {
+            let Some(document) = file(page.file()) else {
+                continue;
+            };
+            let text = std::str::from_utf8(document.bytes).unwrap();
             assert!(
                 text.contains(NONCE_PLACE),
-                "the page's styles would be refused"
+                "the styles of {page:?} would be refused"
             );
         }
     }

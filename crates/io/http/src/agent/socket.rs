@@ -10,6 +10,7 @@ use futures::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::{
@@ -161,8 +162,8 @@ async fn read(
         };
         heard = Instant::now();
         let reply = match frame {
-            Message::Text(text) => answer(text.as_bytes(), agent, &*backend).await,
-            Message::Binary(bytes) => answer(&bytes, agent, &*backend).await,
+            Message::Text(text) => taken(text.as_bytes(), agent, &*backend).await,
+            Message::Binary(bytes) => taken(&bytes, agent, &*backend).await,
             Message::Close(_) => return End::Left,
             Message::Ping(_) | Message::Pong(_) => continue,
         };
@@ -170,6 +171,21 @@ async fn read(
         if replies.try_send(reply).is_err() {
             return End::Slow;
         }
+    }
+}
+
+/// A page's own ping: browsers do not show it the node's.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+enum Alive {
+    Ping { id: u64 },
+}
+
+/// The reply to a frame. A ping is answered here, whatever the engine does.
+async fn taken(frame: &[u8], agent: AgentId, backend: &dyn AgentBackend) -> Value {
+    match serde_json::from_slice(frame) {
+        Ok(Alive::Ping { id }) => json!({ "reply": id, "ok": true }),
+        Err(_) => answer(frame, agent, backend).await,
     }
 }
 
@@ -234,6 +250,22 @@ mod tests {
             br#"{"id":[],"type":"ready"}"#,
         ] {
             assert!(parse(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn pings_are_told_from_commands() {
+        let read = |text: &str| serde_json::from_str::<Alive>(text);
+        assert!(matches!(
+            read(r#"{"id":7,"type":"ping"}"#),
+            Ok(Alive::Ping { id: 7 })
+        ));
+        for other in [
+            r#"{"id":7,"type":"ready"}"#,
+            r#"{"id":7,"type":"ping","more":1}"#,
+            r#"{"type":"ping"}"#,
+        ] {
+            assert!(read(other).is_err(), "{other}");
         }
     }
 }

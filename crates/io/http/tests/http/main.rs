@@ -5,8 +5,10 @@
 mod agent;
 mod auth;
 mod browser;
+mod chromium;
 mod clearance;
 mod consents;
+mod desk;
 mod dnc_lists;
 mod events;
 mod idempotency;

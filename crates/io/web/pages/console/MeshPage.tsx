@@ -5,7 +5,7 @@ import { Icon, type IconName } from "../shared/icons";
 import { useSpeech } from "../shared/language";
 import type { Link } from "../shared/sse";
 import { Campaigns } from "./Campaigns";
-import { Preferences, Wordmark } from "./Chrome";
+import { Preferences, Wordmark } from "../shared/Chrome";
 import { CityCard, STALE_MS } from "./CityCard";
 import { Sparkline } from "./Sparkline";
 import { HISTORY, useMesh, useNow, type Mesh } from "./useMesh";

@@ -3,7 +3,7 @@ import { useState } from "react";
 import type { FormEvent } from "react";
 import { fetchStatus, type Problem } from "../shared/api";
 import { useSpeech } from "../shared/language";
-import { Preferences, Wordmark } from "./Chrome";
+import { Preferences, Wordmark } from "../shared/Chrome";
 
 export function SignIn({
   refused,

@@ -23,25 +23,17 @@ import "@mantine/core/styles/ScrollArea.css";
 import "@mantine/core/styles/SegmentedControl.css";
 import "@mantine/core/styles/Table.css";
 import "@mantine/core/styles/Tooltip.css";
+import "../shared/base.css";
 import "./console.css";
 
-import { createTheme, MantineProvider } from "@mantine/core";
+import { MantineProvider } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { LanguageProvider } from "../shared/language";
+import { nonce, theme } from "../shared/theme";
 import { App } from "./App";
 
-const theme = createTheme({
-  primaryColor: "cyan",
-  primaryShade: { light: 9, dark: 6 },
-  defaultRadius: "md",
-  fontFamily:
-    'system-ui, -apple-system, "Segoe UI", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif',
-});
-
-// The server writes it into each response; without it the policy refuses the library's styles.
-const nonce = document.querySelector<HTMLElement>('meta[property="csp-nonce"]')?.nonce ?? "";
 const queries = new QueryClient();
 const root = document.getElementById("root");
 if (root) {

@@ -1,7 +1,7 @@
 import { ActionIcon, Group, SegmentedControl, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
-import { Icon } from "../shared/icons";
-import { useSpeech } from "../shared/language";
-import type { Language } from "../shared/words";
+import { Icon } from "./icons";
+import { useSpeech } from "./language";
+import type { Language } from "./words";
 
 export function Wordmark() {
   return (
