@@ -4,6 +4,7 @@ use crate::{
     DirectoryChange, EngineConfig, Input, Observed, Output, PhoneAddress, Rejected, Side,
     TimerName,
     bases::Bases,
+    browsers::Browsers,
     callers::Ways,
     facts::{DirectoryCopy, Facts},
     hopper::Hoppers,
@@ -43,6 +44,7 @@ pub struct Engine {
     pub(crate) agent_ua: sip::Endpoint,
     pub(crate) ports: PortPool,
     pub(crate) legs: Legs,
+    pub(crate) browsers: Browsers,
     pub(crate) hoppers: Hoppers,
     pub(crate) paces: BTreeMap<CampaignId, Pace>,
     pub(crate) ways: Ways,
@@ -110,6 +112,7 @@ impl Engine {
             calls: CallCenter::new(),
             facts: Facts::default(),
             legs: Legs::default(),
+            browsers: Browsers::default(),
             hoppers: Hoppers::default(),
             paces: BTreeMap::new(),
             ways: Ways::new(),
@@ -251,6 +254,11 @@ impl Engine {
                     },
                 )?;
             }
+            Input::BrowserOffered { agent, browser } => {
+                self.browser_offered(now, agent, browser)?;
+            }
+            Input::BrowserClosed(agent) => self.browser_closed(now, agent),
+            Input::Browser(event) => self.browser_event(now, event),
             Input::ScreenAttached(agent) => {
                 self.ask_calls(now, call::Input::ScreenAttached { agent })?;
             }
@@ -293,6 +301,7 @@ impl Engine {
                 TimerName::Escrow => self.look_at_escrow(now),
                 TimerName::Record(attempt) => self.give_up_figures(attempt),
                 TimerName::Unheard(attempt) => self.unheard(now, attempt),
+                TimerName::AudioBack(agent) => self.audio_stayed_away(now, agent),
                 TimerName::Permit | TimerName::Trunks | TimerName::Agents | TimerName::Calls => {}
             }
         }
@@ -476,6 +485,7 @@ impl Engine {
         }
         self.restore_phone(now, &login);
         self.tell_calls(now, call::Input::Account(account));
+        self.forget_browser(id);
         self.drain_ua(now, Side::Agents);
     }
 
@@ -491,6 +501,7 @@ impl Engine {
             enabled: false,
         };
         self.tell_calls(now, call::Input::Account(account));
+        self.forget_browser(agent);
         self.drain_ua(now, Side::Agents);
     }
 
