@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use call::{AgentCommand, AgentError, AgentNotice, CommandError};
 use dialmesh_http::{agent::AgentBackend, limits::AGENT_QUEUE};
 use domain::AgentId;
+use media_io::BrowserGate;
 use member::Member;
 use service::spawn::Tasks;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub(crate) struct Desk {
     pub(crate) member: Member,
     pub(crate) events: Events,
     pub(crate) tasks: Tasks,
+    /// Where browsers' offers are answered; none where the node takes none.
+    pub(crate) browsers: Option<BrowserGate>,
 }
 
 #[async_trait]
@@ -63,5 +66,30 @@ impl AgentBackend for Desk {
             // The engine's thread is gone, or the disk is stuck: the button may have been taken.
             Ok(Err(_)) | Err(_) => Err(AgentError::Slow.plain()),
         }
+    }
+
+    async fn audio_offer(&self, agent: AgentId, sdp: String) -> Result<String, CommandError> {
+        let gate = (self.browsers.as_ref()).ok_or_else(|| AgentError::NoBrowserAudio.plain())?;
+        let (arrival, answer) = gate.answer(&sdp).map_err(|why| {
+            tracing::info!(%agent, %why, "a browser's offer of audio was refused");
+            AgentError::AudioOffer.with(format_args!("The given one: {why}"))
+        })?;
+        let (reply, taken) = oneshot::channel();
+        self.events
+            .put(Event::AudioOffer {
+                agent,
+                arrival: Box::new(arrival),
+                reply,
+            })
+            .await;
+        match tokio::time::timeout(ANSWER, taken).await {
+            Ok(Ok(result)) => result.map(|()| answer),
+            Ok(Err(_)) | Err(_) => Err(AgentError::Slow.plain()),
+        }
+    }
+
+    async fn audio_close(&self, agent: AgentId) -> Result<(), CommandError> {
+        self.events.put(Event::AudioClose(agent)).await;
+        Ok(())
     }
 }

@@ -117,6 +117,23 @@ pub struct MediaConfig {
     pub advertise: Option<IpAddr>,
     /// First and last UDP port, `"20000-23999"`: even ones carry RTP, odd ones RTCP.
     pub ports: String,
+    /// The UDP address for agents' audio in browsers (WebRTC); without it agents need SIP phones.
+    #[serde(default)]
+    pub webrtc_listen: Option<SocketAddr>,
+    /// The address that browsers are told; the bound one where absent. Where a router translates, the
+    /// one outside.
+    #[serde(default)]
+    pub webrtc_advertise: Option<SocketAddr>,
+}
+
+impl MediaConfig {
+    /// Browsers' audio, where it is asked for.
+    pub fn browsers(&self) -> Option<media_io::BrowserConfig> {
+        Some(media_io::BrowserConfig {
+            listen: self.webrtc_listen?,
+            advertise: self.webrtc_advertise,
+        })
+    }
 }
 
 /// Sound files.
@@ -208,6 +225,24 @@ impl NodeConfig {
                 remedy,
             ));
         }
+        let told = self.media.webrtc_advertise.or(self.media.webrtc_listen);
+        if let Some(told) = told
+            && (told.ip().is_unspecified()
+                || self.media.webrtc_advertise.is_some_and(|a| a.port() == 0))
+        {
+            return Err(refuse(
+                "media.webrtc_advertise",
+                told.to_string(),
+                "give the address and port that browsers reach this node by, as \"203.0.113.7:3478\"",
+            ));
+        }
+        if self.media.webrtc_advertise.is_some() && self.media.webrtc_listen.is_none() {
+            return Err(refuse(
+                "media.webrtc_listen",
+                "nothing".to_owned(),
+                "give the UDP address to bind for browsers' audio, or leave webrtc_advertise out",
+            ));
+        }
         self.protocol.check(path)?;
         self.place.check(path)?;
         if let Some(tls) = &self.sip.tls {
@@ -295,6 +330,16 @@ mod tests {
                 "[mesh]",
                 "[protocol]\nsession_ttl = \"1s\"\n[mesh]",
                 ["protocol.session_ttl", "5s"],
+            ),
+            (
+                "ports = \"28000-29999\"",
+                "ports = \"28000-29999\"\nwebrtc_listen = \"0.0.0.0:3478\"",
+                ["media.webrtc_advertise", "reach this node by"],
+            ),
+            (
+                "ports = \"28000-29999\"",
+                "ports = \"28000-29999\"\nwebrtc_advertise = \"203.0.113.7:3478\"",
+                ["media.webrtc_listen", "bind for browsers"],
             ),
             (
                 "[mesh]",

@@ -6,7 +6,8 @@ use domain::{
     SessionId, status::NodeStatus,
 };
 use engine::{DirectoryChange, Side};
-use media::MediaEvent;
+use media::{BrowserEvent, MediaEvent};
+use media_io::Arrival;
 use permit::base::BaseLookup;
 use std::{
     sync::{
@@ -31,6 +32,15 @@ pub(crate) enum Event {
     },
     /// From the relay.
     Media(MediaEvent),
+    /// From the relay, of a browser.
+    Browser(BrowserEvent),
+    /// An agent's page offered audio, and was answered: this is the session.
+    AudioOffer {
+        agent: AgentId,
+        arrival: Box<Arrival>,
+        reply: oneshot::Sender<Result<(), CommandError>>,
+    },
+    AudioClose(AgentId),
     /// An entry of the directory was applied here.
     Directory {
         index: u64,

@@ -226,6 +226,10 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         "node {}: SIP trunks {trunks}, agents' phones {agents}",
         config.name
     );
+    if let Some(address) = shell.relay.browser_address() {
+        println!("node {}: browsers' audio {address}", config.name);
+    }
+    let browsers = shell.relay.browsers().cloned();
     let engine_thread = std::thread::Builder::new()
         .name("engine".into())
         .spawn(move || shell::run(shell, &queue))
@@ -281,6 +285,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         member: member.clone(),
         events: events.clone(),
         tasks: tasks.clone(),
+        browsers,
     });
     let http = listen::bind("the agents' API", config.http.listen).await?;
     println!(
@@ -489,10 +494,16 @@ fn start_engine(
     exchange.silent_after = Duration::from_secs(60);
     let relay_seed = entropy::seed()?;
     let heard = events.clone();
-    let relay = media_io::Relay::start(
-        media_io::RelayConfig::new(config.media.address, exchange, prompts, relay_seed),
-        Box::new(move |event| heard.offer(Event::Media(event))),
-    )?;
+    let sink = Box::new(move |event| heard.offer(Event::Media(event)));
+    let relayed = media_io::RelayConfig::new(config.media.address, exchange, prompts, relay_seed);
+    let relay = match config.media.browsers() {
+        Some(browsers) => {
+            let told = events.clone();
+            let told = Box::new(move |event| told.offer(Event::Browser(event)));
+            media_io::Relay::start_with_browsers(relayed, sink, browsers, told)?
+        }
+        None => media_io::Relay::start(relayed, sink)?,
+    };
     let trunk_address = trunks.bound()[0].address;
     let trunk_tls = sip_tls.map(|tls| {
         let bound = trunks.bound()[2].address;

@@ -6,12 +6,13 @@ use crate::{
     journal::{Owed, Telling},
     observe,
 };
-use call::{AgentNotice, CommandError, PersistToken, RequestId};
+use call::{AgentError, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentId, CampaignId, ClockVerdict, DncEntry, Instant, MemberId, Now, RegionId, SessionId,
 };
 use engine::{DirectoryChange, Engine, Entry, Input, Output, Side};
-use media_io::RelayHandle;
+use media::{BrowserCommand, BrowserId};
+use media_io::{Arrival, BeginError, RelayHandle};
 use permit::EscrowQuestion;
 use service::{clock, health::Pulse};
 use sip_transport::{SipSockets, Tls, TransportEvent};
@@ -75,6 +76,8 @@ struct Running {
     screens: BTreeMap<AgentId, Vec<mpsc::Sender<AgentNotice>>>,
     replies: BTreeMap<u64, oneshot::Sender<Result<(), CommandError>>>,
     requests: u64,
+    /// Browsers' sessions begun.
+    browsers: u64,
     drained: Option<oneshot::Sender<()>>,
     settled: Option<oneshot::Sender<()>>,
     /// Opt-outs of an earlier run that the directory may not have yet: they bind this engine.
@@ -90,6 +93,7 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         screens: BTreeMap::new(),
         replies: BTreeMap::new(),
         requests: 0,
+        browsers: 0,
         drained: None,
         settled: None,
         opt_outs: Vec::new(),
@@ -166,6 +170,17 @@ impl Running {
         match event {
             Event::Sip { side, event } => self.sip(now, side, event),
             Event::Media(event) => self.input(now, Input::Media(event)),
+            Event::Browser(event) => self.input(now, Input::Browser(event)),
+            Event::AudioOffer {
+                agent,
+                arrival,
+                reply,
+            } => {
+                let taken = self.begin_audio(now, agent, *arrival);
+                // A page that went away needs no answer; its session ends by its own limit.
+                drop(reply.send(taken));
+            }
+            Event::AudioClose(agent) => self.input(now, Input::BrowserClosed(agent)),
             Event::Directory { index, changes } => {
                 self.name_carriers(&changes);
                 self.input(now, Input::Directory { index, changes });
@@ -341,6 +356,40 @@ impl Running {
         self.drain();
     }
 
+    /// Gives an agent's session to the relay and tells the engine, in this order: what the engine then
+    /// says of it finds it there.
+    fn begin_audio(
+        &mut self,
+        now: Now,
+        agent: AgentId,
+        arrival: Arrival,
+    ) -> Result<(), CommandError> {
+        self.browsers += 1;
+        let browser = BrowserId(self.browsers);
+        (self.shell.relay.begin_browser(browser, arrival)).map_err(|error| {
+            tracing::warn!(%agent, %error, "a browser's audio was not taken");
+            match error {
+                BeginError::Full => AgentError::AudioFull.plain(),
+                BeginError::Send(_) => AgentError::Slow.plain(),
+            }
+        })?;
+        let offered = Input::BrowserOffered { agent, browser };
+        let taken = self.shell.engine.handle(now, offered);
+        self.drain();
+        taken.map_err(|refused| {
+            tracing::debug!(%refused, "the engine did not take an input");
+            self.command_browser(BrowserCommand::End { browser });
+            AgentError::UnknownAgent.plain()
+        })
+    }
+
+    fn command_browser(&self, command: BrowserCommand) {
+        if let Err(error) = self.shell.relay.send_browser(command) {
+            tracing::error!(%error, ?command, "the relay did not take a command");
+            metrics::counter!("dialmesh_relay_commands_lost_total").increment(1);
+        }
+    }
+
     fn detach(&mut self, now: Now, agent: AgentId) {
         let Some(open) = self.screens.get_mut(&agent) else {
             return;
@@ -460,6 +509,7 @@ impl Running {
                     metrics::counter!("dialmesh_relay_commands_lost_total").increment(1);
                 }
             }
+            Output::Browser(command) => self.command_browser(command),
             Output::KeepAlive {
                 region,
                 session,

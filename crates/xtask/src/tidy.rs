@@ -112,7 +112,7 @@ const CORE_FORBIDDEN: [&str; 9] = [
 ];
 
 /// Libraries that one place alone may name, and that place.
-const FENCES: [(&str, &str, &str); 6] = [
+const FENCES: [(&str, &str, &str); 7] = [
     (
         "rsip::",
         "crates/core/sip/src/message",
@@ -126,6 +126,11 @@ const FENCES: [(&str, &str, &str); 6] = [
         "stores stand behind one trait",
     ),
     ("raft_engine::", "crates/io/storage/", "the journal is one"),
+    (
+        "str0m::",
+        "crates/io/media-io/",
+        "its interface changes every few weeks",
+    ),
     (
         "stateright::",
         "simulations/model/",

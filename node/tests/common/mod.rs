@@ -229,7 +229,8 @@ impl City {
             "name = \"{name}\"\ndata_dir = \"{}\"\n[mesh]\nlisten = \"127.0.0.1:{mesh}\"\n\
              [http]\nlisten = \"127.0.0.1:{http}\"\n[monitoring]\nlisten = \"127.0.0.1:0\"\n\
              [sip]\ntrunk_listen = \"127.0.0.1:{trunks}\"\nagent_listen = \"127.0.0.1:{agents}\"\n\
-             [media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n[log]\nlevel = \"warn\"\n",
+             [media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\
+             webrtc_listen = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n",
             dir.display()
         );
         fs::write(&path, text).unwrap();
@@ -274,16 +275,22 @@ pub(crate) struct Screen {
 
 impl Screen {
     pub(crate) async fn open(http: u16, token: &Secret) -> Self {
+        let open = Self::try_open(http, token).await;
+        open.expect("the node knows the agent")
+    }
+
+    /// None when the node does not know the agent yet.
+    pub(crate) async fn try_open(http: u16, token: &Secret) -> Option<Self> {
         let url = format!("ws://127.0.0.1:{http}/agent/v1/socket");
         let mut request = url.into_client_request().unwrap();
         let bearer = format!("Bearer {}", token.expose()).parse().unwrap();
         request.headers_mut().insert("Authorization", bearer);
-        let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-        Self {
+        let (socket, _) = tokio_tungstenite::connect_async(request).await.ok()?;
+        Some(Self {
             socket,
             heard: Vec::new(),
             pressed: 0,
-        }
+        })
     }
 
     async fn next(&mut self) -> Value {
@@ -298,7 +305,13 @@ impl Screen {
     }
 
     /// Presses a button, which must be taken.
-    pub(crate) async fn press(&mut self, mut button: Value) {
+    pub(crate) async fn press(&mut self, button: Value) {
+        let word = self.ask(button.clone()).await;
+        assert_eq!(word["ok"], json!(true), "{button}: {word}");
+    }
+
+    /// Sends a command; the node's reply to it.
+    pub(crate) async fn ask(&mut self, mut button: Value) -> Value {
         self.pressed += 1;
         button["id"] = json!(self.pressed);
         self.socket
@@ -308,8 +321,7 @@ impl Screen {
         loop {
             let word = self.next().await;
             if word["reply"] == json!(self.pressed) {
-                assert_eq!(word["ok"], json!(true), "{button}: {word}");
-                return;
+                return word;
             }
             self.heard.push(word);
         }

@@ -120,6 +120,9 @@ pub(crate) struct Agent {
     pub(crate) phone: Phone,
     /// While the phone is not down.
     pub(crate) leg: Option<LegId>,
+    /// Whether the phone that is up can be heard: false while a browser's audio is gone. No call comes
+    /// meanwhile.
+    pub(crate) audio: bool,
     /// Whether a screen is open.
     pub(crate) screen: bool,
     /// The line, call or wrap-up the agent is bound to.
@@ -140,6 +143,7 @@ impl Agent {
             idle_since: now.monotonic,
             phone: Phone::Down,
             leg: None,
+            audio: true,
             screen: false,
             attempt: None,
             after: None,
@@ -176,7 +180,7 @@ impl Agent {
             state: self.state(),
             since: self.since,
             deadline: self.deadline,
-            phone: self.phone,
+            phone: if self.audio { self.phone } else { Phone::Down },
             next: self.after.as_ref().map(|after| after.name().to_owned()),
         }
     }

@@ -84,13 +84,25 @@ codes! {
         "Give a short word such as break, lunch or training.";
     /// The message is not an agent command.
     Unreadable = "DM3016", "The message is not an agent command.",
-        "Send JSON with the field type: log_in, log_out, ready, pause, hang_up or dispose, and only the fields it knows.";
+        "Send JSON with the field type: log_in, log_out, ready, pause, hang_up, dispose, audio_offer or audio_close, and only the fields it knows.";
     /// No screen was open for longer than the grace time.
     ScreenGone = "DM3017", "The agent's page was closed: no more calls are given.",
         "Press Ready to go on.";
     /// The engine's thread did not answer.
     Slow = "DM3018", "The node did not answer in time.",
         "Look at the state on the screen before pressing again: the button may have been taken. Should it last, tell an administrator.";
+    /// The node takes no audio from browsers.
+    NoBrowserAudio = "DM3019", "This node takes no audio from browsers.",
+        "Use a SIP phone, or ask an administrator to set webrtc_listen in the node's [media].";
+    /// A browser's offer cannot be taken.
+    AudioOffer = "DM3020", "The offer of audio cannot be taken.",
+        "Offer one audio track that sends and receives, with PCMU or PCMA, by DTLS-SRTP, and nothing beside it.";
+    /// The node carries as many browsers' audio as it may.
+    AudioFull = "DM3021", "The node carries as many browsers' audio as it may.",
+        "Close the pages of agents who are gone, or add a node to the city.";
+    /// The browser's audio went away during the shift.
+    AudioLost = "DM3022", "The browser's audio was lost: nobody hears the agent now.",
+        "Offer audio again (reload the page) within 20 seconds, or the shift ends.";
 }
 
 impl AgentError {

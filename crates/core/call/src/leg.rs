@@ -120,4 +120,9 @@ pub enum LegEvent {
     },
     /// A prompt was played to its end.
     Played,
+    /// An agent's answered leg has no audio for now: a browser whose page is loaded anew, or whose
+    /// network is gone. [`LegEvent::Restored`] or [`LegEvent::HungUp`] follows.
+    Interrupted,
+    /// It has audio again.
+    Restored,
 }

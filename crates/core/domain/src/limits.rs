@@ -239,3 +239,13 @@ pub const DNC_LIFTS: usize = 100_000;
 /// How long an answered call waits at most for a listener's word on who answered: the listener's own
 /// limit and a second of slack. What is not told by then counts as a person.
 pub const ANSWERING: Duration = Duration::from_secs(9);
+/// Browsers whose audio one node carries at a time, connecting ones too.
+pub const BROWSERS: usize = NODE_AGENTS;
+/// Bytes of a browser's SDP.
+pub const BROWSER_SDP_BYTES: usize = 12 * 1024;
+/// Addresses that one browser may send from at a time; the oldest goes.
+pub const BROWSER_ADDRESSES: usize = 8;
+/// How long a browser may take from its offer until audio can flow.
+pub const BROWSER_CONNECT: Duration = Duration::from_secs(20);
+/// How long an agent's browser may be without audio during a shift, until another offer.
+pub const BROWSER_BACK: Duration = Duration::from_secs(20);

@@ -4,7 +4,7 @@
 use crate::{
     Engine, Entry, Observed, Output, Side, TimerName,
     health::{DOUBT, PATIENCE},
-    legs::{Leg, Owner, Progress},
+    legs::{Leg, Line, Owner, Progress},
 };
 use bytes::Bytes;
 use call::{DialFacts, Failure, LocalCause};
@@ -80,8 +80,10 @@ impl Engine {
                 attempt,
                 trunk: placed.trunk.id,
             },
-            call: placed.call,
-            local: placed.local,
+            line: Line::Sip {
+                call: placed.call,
+                local: placed.local,
+            },
             listened,
             heard: true,
             answered: false,
@@ -111,7 +113,10 @@ impl Engine {
         if progress.rang || progress.before.is_some() || !self.calls.may_dial_again(attempt) {
             return false;
         }
-        let (failed, port) = (trunk, found.local.address.port());
+        let Some(port) = found.local().map(|local| local.address.port()) else {
+            return false;
+        };
+        let failed = trunk;
         let Some(number) = self.calls.lease(attempt).map(|lease| lease.number) else {
             return false;
         };

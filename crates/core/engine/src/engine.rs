@@ -4,6 +4,7 @@ use crate::{
     DirectoryChange, EngineConfig, Input, Observed, Output, PhoneAddress, Rejected, Side,
     TimerName,
     bases::Bases,
+    browsers::Browsers,
     callers::Ways,
     facts::{DirectoryCopy, Facts},
     hopper::Hoppers,
@@ -43,6 +44,7 @@ pub struct Engine {
     pub(crate) agent_ua: sip::Endpoint,
     pub(crate) ports: PortPool,
     pub(crate) legs: Legs,
+    pub(crate) browsers: Browsers,
     pub(crate) hoppers: Hoppers,
     pub(crate) paces: BTreeMap<CampaignId, Pace>,
     pub(crate) ways: Ways,
@@ -111,6 +113,7 @@ impl Engine {
             calls: CallCenter::new(),
             facts: Facts::default(),
             legs: Legs::default(),
+            browsers: Browsers::default(),
             hoppers: Hoppers::default(),
             paces: BTreeMap::new(),
             ways: Ways::new(),
@@ -252,6 +255,11 @@ impl Engine {
                     },
                 )?;
             }
+            Input::BrowserOffered { agent, browser } => {
+                self.browser_offered(now, agent, browser)?;
+            }
+            Input::BrowserClosed(agent) => self.browser_closed(now, agent),
+            Input::Browser(event) => self.browser_event(now, event),
             Input::ScreenAttached(agent) => {
                 self.ask_calls(now, call::Input::ScreenAttached { agent })?;
             }
@@ -294,6 +302,7 @@ impl Engine {
                 TimerName::Escrow => self.look_at_escrow(now),
                 TimerName::Record(attempt) => self.give_up_figures(attempt),
                 TimerName::Unheard(attempt) => self.unheard(now, attempt),
+                TimerName::AudioBack(agent) => self.audio_stayed_away(now, agent),
                 TimerName::Permit | TimerName::Trunks | TimerName::Agents | TimerName::Calls => {}
             }
         }
@@ -477,6 +486,7 @@ impl Engine {
         }
         self.restore_phone(now, &login);
         self.tell_calls(now, call::Input::Account(account));
+        self.forget_browser(id);
         self.drain_ua(now, Side::Agents);
     }
 
@@ -492,6 +502,7 @@ impl Engine {
             enabled: false,
         };
         self.tell_calls(now, call::Input::Account(account));
+        self.forget_browser(agent);
         self.drain_ua(now, Side::Agents);
     }
 

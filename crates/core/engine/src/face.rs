@@ -9,7 +9,7 @@ use domain::{
     Instant, LeadId, LeasedLead, MemberId, PhoneNumber, RegionId, SessionId, Trunk, TrunkId,
     TrunkManner, WallTime, status::TrunkTrouble,
 };
-use media::{MediaCommand, MediaEvent};
+use media::{BrowserCommand, BrowserEvent, BrowserId, MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -189,6 +189,17 @@ pub enum Input<'a> {
         /// What.
         command: AgentCommand,
     },
+    /// An agent's page offered audio, and the relay took it. It takes the place of the agent's other one.
+    BrowserOffered {
+        /// Who.
+        agent: AgentId,
+        /// Its name, chosen by the shell.
+        browser: BrowserId,
+    },
+    /// An agent's page closed its audio; fine when it had none.
+    BrowserClosed(AgentId),
+    /// The relay said something of a browser.
+    Browser(BrowserEvent),
     /// A screen of the agent opened.
     ScreenAttached(AgentId),
     /// The agent's last screen closed.
@@ -294,6 +305,8 @@ pub enum Output {
     },
     /// For the relay.
     Media(MediaCommand),
+    /// For the relay's browsers, in one order with [`Output::Media`].
+    Browser(BrowserCommand),
     /// Ask the region group's leader to confirm the session, now.
     KeepAlive {
         /// The region.
@@ -422,6 +435,8 @@ pub enum TimerName {
     Record(AttemptId),
     /// An INVITE that no word came for.
     Unheard(AttemptId),
+    /// An agent's browser that must come back.
+    AudioBack(AgentId),
     /// Of the trunks' user agent.
     Trunks,
     /// Of the agents' user agent.

@@ -1,4 +1,4 @@
-//! The legs of a node: which SIP call and which media port belong to which leg.
+//! The legs of a node: which SIP call or browser and which media port belong to which leg.
 
 use domain::{AgentId, AttemptId, Instant, LegId, LegStats, TrunkId};
 use std::collections::BTreeMap;
@@ -10,6 +10,18 @@ pub(crate) enum Owner {
     Person { attempt: AttemptId, trunk: TrunkId },
     /// An agent's phone.
     Agent(AgentId),
+}
+
+/// By what a leg is held.
+#[derive(Debug)]
+pub(crate) enum Line {
+    /// A SIP call, and our side of its session.
+    Sip {
+        call: sip::CallHandle,
+        local: sip::sdp::LocalMedia,
+    },
+    /// The browser of the leg's agent.
+    Browser,
 }
 
 /// How far a person's leg came, as its trunk tells.
@@ -31,8 +43,7 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 pub(crate) struct Leg {
     pub(crate) owner: Owner,
-    pub(crate) call: sip::CallHandle,
-    pub(crate) local: sip::sdp::LocalMedia,
+    pub(crate) line: Line,
     /// The relay was told to listen to who answers.
     pub(crate) listened: bool,
     /// The call center may still hear of it.
@@ -43,6 +54,24 @@ pub(crate) struct Leg {
     /// The relay was told to close it.
     pub(crate) closing: bool,
     pub(crate) progress: Progress,
+}
+
+impl Leg {
+    /// Its SIP call, when that is what it is held by.
+    pub(crate) fn call(&self) -> Option<sip::CallHandle> {
+        match &self.line {
+            Line::Sip { call, .. } => Some(*call),
+            Line::Browser => None,
+        }
+    }
+
+    /// Our side of its SIP session.
+    pub(crate) fn local(&self) -> Option<&sip::sdp::LocalMedia> {
+        match &self.line {
+            Line::Sip { local, .. } => Some(local),
+            Line::Browser => None,
+        }
+    }
 }
 
 /// All legs.
@@ -59,15 +88,16 @@ pub(crate) struct Legs {
 
 impl Legs {
     pub(crate) fn insert(&mut self, id: LegId, leg: Leg) {
-        match leg.owner {
+        let calls = match leg.owner {
             Owner::Person { trunk, attempt } => {
                 self.persons.insert(attempt, id);
                 *self.channels.entry(trunk).or_default() += 1;
-                self.trunk_calls.insert(leg.call, id);
+                &mut self.trunk_calls
             }
-            Owner::Agent(_) => {
-                self.agent_calls.insert(leg.call, id);
-            }
+            Owner::Agent(_) => &mut self.agent_calls,
+        };
+        if let Some(call) = leg.call() {
+            calls.insert(call, id);
         }
         self.legs.insert(id, leg);
     }
@@ -111,9 +141,11 @@ impl Legs {
         else {
             return;
         };
-        self.trunk_calls.remove(&leg.call);
+        if let Some(before) = leg.call() {
+            self.trunk_calls.remove(&before);
+        }
         self.trunk_calls.insert(call, id);
-        (leg.call, leg.local, leg.progress) = (call, local, progress);
+        (leg.line, leg.progress) = (Line::Sip { call, local }, progress);
         leg.owner = Owner::Person { attempt, trunk };
         if let Some(channels) = self.channels.get_mut(&before) {
             *channels = channels.saturating_sub(1);
@@ -127,17 +159,18 @@ impl Legs {
             return;
         };
         leg.ended = true;
-        match leg.owner {
+        let calls = match leg.owner {
             Owner::Person { trunk, attempt } => {
                 self.persons.remove(&attempt);
-                self.trunk_calls.remove(&leg.call);
                 if let Some(channels) = self.channels.get_mut(&trunk) {
                     *channels = channels.saturating_sub(1);
                 }
+                &mut self.trunk_calls
             }
-            Owner::Agent(_) => {
-                self.agent_calls.remove(&leg.call);
-            }
+            Owner::Agent(_) => &mut self.agent_calls,
+        };
+        if let Some(call) = leg.call() {
+            calls.remove(&call);
         }
     }
 

@@ -9,6 +9,7 @@
 //! order: a [`Output::Note`] or [`Output::Persist`] is written before anything after it leaves.
 
 mod bases;
+mod browsers;
 mod callers;
 mod clearance;
 mod dialing;

@@ -2,7 +2,7 @@
 
 use crate::{
     Engine, Output, Side,
-    legs::{Leg, Owner, Progress},
+    legs::{Leg, Line, Owner, Progress},
 };
 use bytes::Bytes;
 use call::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
@@ -184,7 +184,7 @@ impl Engine {
         self.candidates_stale = true;
     }
 
-    /// Calls an agent's registered phone for the shift.
+    /// Begins the shift's leg: the agent's browser when its audio is offered, else the registered phone.
     fn dial_agent(&mut self, now: Now, leg: LegId, agent: AgentId) {
         let lost = LegEvent::Failed(Failure {
             local: Some(LocalCause::Unreachable),
@@ -194,6 +194,9 @@ impl Engine {
             return self.tell_leg(now, leg, lost);
         };
         let login = account.login.clone();
+        if self.has_browser(agent) {
+            return self.dial_browser(now, leg, agent);
+        }
         let Some((flow, contact)) = (self.agent_ua.binding(&login))
             .map(|b| (b.flow, String::from_utf8_lossy(&b.contact).into_owned()))
         else {
@@ -233,8 +236,7 @@ impl Engine {
                     leg,
                     Leg {
                         owner: Owner::Agent(agent),
-                        call,
-                        local,
+                        line: Line::Sip { call, local },
                         listened: false,
                         heard: true,
                         answered: false,
@@ -262,8 +264,12 @@ impl Engine {
     }
 
     fn cancel_leg(&mut self, now: Now, leg: LegId) {
-        let Some((side, call)) = self.legs.get(leg).filter(|l| !l.ended).map(side_and_call) else {
+        let Some(found) = self.legs.get(leg).filter(|l| !l.ended) else {
             return;
+        };
+        let Some((side, call)) = side_and_call(found) else {
+            // The call center let go of it already.
+            return self.hang_up(now, leg);
         };
         // Refused means that its final event is out already: the call center hears it from there.
         let _gone = self.ua(side).cancel(now, call, None).is_err();
@@ -275,10 +281,15 @@ impl Engine {
             return;
         };
         found.heard = false;
-        let (ended, (side, call)) = (found.ended, side_and_call(found));
-        if !ended {
-            let _gone = self.ua(side).bye(now, call, Some(16)).is_err();
-            self.drain_ua(now, side);
+        let (ended, owner, call) = (found.ended, found.owner, side_and_call(found));
+        match (call, owner) {
+            _ if ended => {}
+            (Some((side, call)), _) => {
+                let _gone = self.ua(side).bye(now, call, Some(16)).is_err();
+                self.drain_ua(now, side);
+            }
+            (None, Owner::Agent(agent)) => self.end_browser_leg(agent, leg),
+            (None, Owner::Person { .. }) => {}
         }
         self.close_leg(leg);
     }
@@ -286,14 +297,14 @@ impl Engine {
     /// No INVITE datagram of the attempt leaves any more.
     pub(crate) fn stop_retransmissions(&mut self, attempt: AttemptId) {
         if let Some(leg) = self.legs.of_attempt(attempt)
-            && let Some(call) = self.legs.get(leg).filter(|l| !l.ended).map(|l| l.call)
+            && let Some(call) = (self.legs.get(leg).filter(|l| !l.ended)).and_then(Leg::call)
         {
             let _gone = self.trunk_ua.stop_retransmissions(call).is_err();
         }
     }
 
     /// Tells the relay, once, that a leg is over.
-    fn close_leg(&mut self, leg: LegId) {
+    pub(crate) fn close_leg(&mut self, leg: LegId) {
         if let Some(found) = self.legs.get_mut(leg)
             && !found.closing
         {
@@ -463,7 +474,7 @@ impl Engine {
         };
         // What cannot be read is the answer's to refuse.
         if !body.is_empty()
-            && let Ok(mut agreed) = found.local.read_answer(body)
+            && let Some(Ok(mut agreed)) = found.local().map(|local| local.read_answer(body))
         {
             agreed.direction = Direction::Inactive;
             self.set_remote(leg, &agreed, false);
@@ -481,7 +492,9 @@ impl Engine {
         found.answered = true;
         let symmetric = matches!(found.owner, Owner::Agent(_));
         let listened = found.listened;
-        let agreed = found.local.read_answer(body);
+        let Some(agreed) = found.local().map(|local| local.read_answer(body)) else {
+            return;
+        };
         self.trunk_answered(now, leg);
         match agreed {
             Ok(agreed) => {
@@ -606,9 +619,14 @@ impl Engine {
         let Some(found) = self.legs.get(leg).filter(|l| l.answered && !l.ended) else {
             return;
         };
-        let (side, call) = side_and_call(found);
-        let _gone = self.ua(side).bye(now, call, Some(31)).is_err();
-        self.drain_ua(now, side);
+        match (side_and_call(found), found.owner) {
+            (Some((side, call)), _) => {
+                let _gone = self.ua(side).bye(now, call, Some(31)).is_err();
+                self.drain_ua(now, side);
+            }
+            (None, Owner::Agent(agent)) => self.audio_stayed_away(now, agent),
+            (None, Owner::Person { .. }) => {}
+        }
     }
 
     pub(crate) fn media(&mut self, command: MediaCommand) {
@@ -623,12 +641,13 @@ impl Engine {
     }
 }
 
-fn side_and_call(leg: &Leg) -> (Side, CallHandle) {
+/// A leg's SIP call, when that is what it is held by.
+fn side_and_call(leg: &Leg) -> Option<(Side, CallHandle)> {
     let side = match leg.owner {
         Owner::Person { .. } => Side::Trunks,
         Owner::Agent(_) => Side::Agents,
     };
-    (side, leg.call)
+    Some((side, leg.call()?))
 }
 
 /// A number as the user part of a URI, in full: it goes to the carrier. `#` has no place there as it is

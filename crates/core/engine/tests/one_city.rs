@@ -343,6 +343,8 @@ impl World {
                     self.engine.handle(self.now, Input::Media(event)).unwrap();
                 }
                 Output::Media(command) => self.media.push(command),
+                // Its agents have SIP phones.
+                Output::Browser(command) => panic!("{command:?}"),
                 Output::Observed(_) => {}
                 Output::KeepAlive {
                     region,

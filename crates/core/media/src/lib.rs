@@ -3,6 +3,7 @@
 //!
 //! `media-io` drives an exchange from real sockets; a simulator can drive one from memory.
 
+pub mod browser;
 pub mod command;
 pub mod dtmf;
 pub mod exchange;
@@ -17,6 +18,7 @@ pub mod source;
 pub mod tones;
 pub mod wav;
 
+pub use browser::{BROWSER_EVENT, BrowserCommand, BrowserEnd, BrowserEvent, BrowserId};
 pub use command::{BridgeStats, LegDetail, MediaCommand, MediaEvent, PeerReport, Rejected};
 pub use exchange::{
     Exchange, ExchangeConfig, Listening, Onward, Refusal, Tapped, TimerName, Traffic, Transmit,

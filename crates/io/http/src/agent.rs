@@ -5,6 +5,9 @@
 //! `{"reply": 7, "ok": false, "error": {"code": …, "message": …}}`; between them come notices
 //! ([`call::AgentNotice`], tagged by `type`), first of all a snapshot. Scripts may send the same
 //! commands by `POST /agent/v1/commands`.
+//!
+//! Two more commands are the socket's alone: `audio_offer` with the browser's `sdp`, answered with the
+//! node's `sdp`, and `audio_close`.
 
 mod socket;
 mod ticket;
@@ -46,6 +49,12 @@ pub trait AgentBackend: Send + Sync + 'static {
 
     /// Does what a button asks. `Ok` when the engine has taken it.
     async fn command(&self, agent: AgentId, command: AgentCommand) -> Result<(), CommandError>;
+
+    /// Takes a browser's offer of audio, in place of the agent's other one; answers with SDP.
+    async fn audio_offer(&self, agent: AgentId, sdp: String) -> Result<String, CommandError>;
+
+    /// Ends the agent's audio in a browser. Fine when there is none.
+    async fn audio_close(&self, agent: AgentId) -> Result<(), CommandError>;
 }
 
 #[derive(Clone)]

@@ -10,7 +10,10 @@
 //! One thread serves a node: 200 bridged calls take a few hundredths of a core, and any two legs
 //! must be able to meet. Several relays on disjoint port ranges may run in one process, but a
 //! bridge never spans two of them.
+//!
+//! Agents' browsers join by WebRTC ([`BrowserConfig`]): one more socket, sessions in front of legs.
 
+mod browser;
 mod clock;
 mod ears;
 mod measure;
@@ -20,6 +23,7 @@ mod sockets;
 mod syscalls;
 mod worker;
 
+pub use browser::{Arrival, BeginError, BrowserConfig, BrowserGate, BrowserSink, OfferError};
 pub use clock::now;
 pub use prompts::{PromptFileError, load_prompts};
 pub use relay::{Relay, RelayConfig, RelayHandle, SendError, StartError};

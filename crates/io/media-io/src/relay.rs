@@ -1,7 +1,7 @@
 //! Starting, commanding and stopping a relay.
 
 use domain::limits;
-use media::{ExchangeConfig, MediaCommand, MediaEvent, Prompts, Seed};
+use media::{BrowserCommand, BrowserId, ExchangeConfig, MediaCommand, MediaEvent, Prompts, Seed};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
@@ -16,10 +16,16 @@ use std::{
 };
 
 use crate::{
+    browser::{
+        Arrival, BeginError, BrowserConfig, BrowserGate, BrowserOrder, BrowserSink, Browsers,
+    },
     sockets,
     syscalls::{Poller, Wake},
-    worker::{self, Worker},
+    worker::{self, Order, Worker},
 };
+
+/// Bytes of the browsers' socket's receive buffer: one socket for all of them. The system may give less.
+const BROWSERS_BUFFER: usize = 4 * 1024 * 1024;
 
 /// What a relay needs to know.
 #[derive(Clone, Debug)]
@@ -75,6 +81,25 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The browsers' port cannot be bound.
+    #[error(
+        "the UDP port {addr} for browsers' audio cannot be bound; choose a free one of this machine"
+    )]
+    BindBrowsers {
+        /// Which.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Browsers need an address to send to.
+    #[error("browsers cannot send to {addr}; give the address that they reach this node by")]
+    BrowserAddress {
+        /// What they would be told.
+        addr: SocketAddr,
+    },
+    /// No certificate for DTLS.
+    #[error("the certificate for browsers' audio cannot be made")]
+    Certificate,
     /// Epoll, eventfd or the thread.
     #[error("the system refused the RTP relay its {what}")]
     System {
@@ -125,6 +150,27 @@ impl Relay {
     /// # Errors
     /// When a port cannot be bound or the system refuses a descriptor or the thread.
     pub fn start(config: RelayConfig, sink: Sink) -> Result<RelayHandle, StartError> {
+        Self::start_all(config, sink, None)
+    }
+
+    /// The same, and browsers' audio beside it. `told` is to `sink` as it stands for browsers' events.
+    ///
+    /// # Errors
+    /// As [`Relay::start`], and when the browsers' port cannot be bound or their address not be used.
+    pub fn start_with_browsers(
+        config: RelayConfig,
+        sink: Sink,
+        browsers: BrowserConfig,
+        told: BrowserSink,
+    ) -> Result<RelayHandle, StartError> {
+        Self::start_all(config, sink, Some((browsers, told)))
+    }
+
+    fn start_all(
+        config: RelayConfig,
+        sink: Sink,
+        browsers: Option<(BrowserConfig, BrowserSink)>,
+    ) -> Result<RelayHandle, StartError> {
         let system = |what| move |source| StartError::System { what, source };
         let pairs = sockets::bind_all(config.bind, config.exchange.ports, config.receive_buffer)?;
         let shared = Arc::new(Shared {
@@ -147,25 +193,62 @@ impl Relay {
                     .map_err(system("place in the epoll set"))?;
             }
         }
+        let browsers = match browsers {
+            Some((browsers, told)) => Some(open_browsers(browsers, told, pairs.len())?),
+            None => None,
+        };
+        let gate = browsers.as_ref().map(|(_, gate, _)| gate.clone());
+        let address = browsers.as_ref().map(|(_, _, address)| *address);
+        if let Some((browsers, ..)) = &browsers {
+            poller
+                .add(browsers.socket().as_fd(), worker::BROWSERS)
+                .map_err(system("place in the epoll set"))?;
+        }
+        let browsers = browsers.map(|(browsers, ..)| browsers);
         let (commands, queue) = sync_channel(limits::RELAY_COMMANDS);
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("rtp-relay".to_owned())
-            .spawn(move || Worker::new(config, pairs, poller, queue, theirs, sink).run())
+            .spawn(move || {
+                Worker::new(config, pairs, poller, queue, theirs, sink, browsers).run();
+            })
             .map_err(system("thread"))?;
         Ok(RelayHandle {
             commands,
             shared,
             thread: Some(thread),
+            gate,
+            address,
         })
     }
 }
 
+/// The browsers' sessions, their gate, and the bound address.
+fn open_browsers(
+    config: BrowserConfig,
+    told: BrowserSink,
+    places: usize,
+) -> Result<(Browsers, BrowserGate, SocketAddr), StartError> {
+    let addr = config.listen;
+    let bind = |source| StartError::BindBrowsers { addr, source };
+    let socket = sockets::bind(addr, BROWSERS_BUFFER).map_err(bind)?;
+    let bound = socket.local_addr().map_err(bind)?;
+    let addr = config.advertise.unwrap_or(bound);
+    if addr.ip().is_unspecified() || addr.ip().is_multicast() || addr.port() == 0 {
+        return Err(StartError::BrowserAddress { addr });
+    }
+    let gate = BrowserGate::new(addr).ok_or(StartError::Certificate)?;
+    let browsers = Browsers::new(socket, addr, gate.clone(), told, places);
+    Ok((browsers, gate, bound))
+}
+
 /// A running relay. Dropping it stops the thread and closes the ports.
 pub struct RelayHandle {
-    commands: SyncSender<MediaCommand>,
+    commands: SyncSender<Order>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    gate: Option<BrowserGate>,
+    address: Option<SocketAddr>,
 }
 
 impl fmt::Debug for RelayHandle {
@@ -183,12 +266,51 @@ impl RelayHandle {
     /// # Errors
     /// When [`limits::RELAY_COMMANDS`] wait already, or the relay stopped.
     pub fn send(&self, command: MediaCommand) -> Result<(), SendError> {
-        self.commands
-            .try_send(command)
-            .map_err(|error| match error {
-                TrySendError::Full(_) => SendError::Busy,
-                TrySendError::Disconnected(_) => SendError::Stopped,
-            })?;
+        self.queue(Order::Media(command))
+    }
+
+    /// Queues a command of browsers' audio, in one order with the others. Without browsers it is
+    /// nobody's.
+    ///
+    /// # Errors
+    /// As [`RelayHandle::send`].
+    pub fn send_browser(&self, command: BrowserCommand) -> Result<(), SendError> {
+        self.queue(Order::Browser(BrowserOrder::Command(command)))
+    }
+
+    /// Where offers are answered; none on a relay without browsers.
+    pub fn browsers(&self) -> Option<&BrowserGate> {
+        self.gate.as_ref()
+    }
+
+    /// The bound address of browsers' audio.
+    pub fn browser_address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Begins the session of an answered offer. From then on it is told of, once up and once down.
+    ///
+    /// # Errors
+    /// When [`limits::BROWSERS`] are there already, or the relay does not take it.
+    pub fn begin_browser(&self, id: BrowserId, arrival: Arrival) -> Result<(), BeginError> {
+        let Some(gate) = &self.gate else {
+            return Err(BeginError::Send(SendError::Stopped));
+        };
+        if !gate.take_place() {
+            return Err(BeginError::Full);
+        }
+        let order = Order::Browser(BrowserOrder::Begin(id, Box::new(arrival)));
+        self.queue(order).map_err(|error| {
+            gate.give_place_back();
+            BeginError::Send(error)
+        })
+    }
+
+    fn queue(&self, order: Order) -> Result<(), SendError> {
+        self.commands.try_send(order).map_err(|error| match error {
+            TrySendError::Full(_) => SendError::Busy,
+            TrySendError::Disconnected(_) => SendError::Stopped,
+        })?;
         if !self.shared.called.swap(true, Ordering::AcqRel) {
             self.shared.wake.notify();
         }

@@ -40,7 +40,8 @@ pub(crate) fn bind_all(
         .collect()
 }
 
-fn bind(addr: SocketAddr, receive_buffer: usize) -> io::Result<UdpSocket> {
+/// A UDP socket as the relay's are: not waiting, marked, with room for `receive_buffer` bytes.
+pub(crate) fn bind(addr: SocketAddr, receive_buffer: usize) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     socket.set_recv_buffer_size(receive_buffer)?;

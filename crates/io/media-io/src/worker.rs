@@ -11,6 +11,7 @@ use std::{
 };
 
 use crate::{
+    browser::{BrowserOrder, Browsers, NOWHERE, Wire},
     clock::now,
     ears::Ears,
     measure::Measures,
@@ -21,6 +22,17 @@ use crate::{
 
 /// The wake descriptor's token.
 pub(crate) const WAKE: u64 = u64::MAX;
+
+/// The token of the browsers' socket.
+pub(crate) const BROWSERS: u64 = u64::MAX - 1;
+
+/// What waits for the relay's thread.
+pub(crate) enum Order {
+    /// Of a leg.
+    Media(MediaCommand),
+    /// Of a browser's audio.
+    Browser(BrowserOrder),
+}
 
 /// The token of the RTP socket at `place`.
 pub(crate) fn rtp_token(place: usize) -> u64 {
@@ -43,7 +55,7 @@ pub(crate) struct Worker {
     /// What the kernel had dropped at each RTP socket when its leg began.
     drops: Vec<u64>,
     poller: Poller,
-    queue: Receiver<MediaCommand>,
+    queue: Receiver<Order>,
     shared: Arc<Shared>,
     sink: Sink,
     coalesce: Duration,
@@ -53,6 +65,9 @@ pub(crate) struct Worker {
     /// An event that the sink had no room for.
     waiting: Option<MediaEvent>,
     ears: Ears,
+    browsers: Option<Browsers>,
+    /// Events of browsers that their sink had no room for.
+    browsers_wait: bool,
 }
 
 impl Worker {
@@ -60,9 +75,10 @@ impl Worker {
         config: RelayConfig,
         pairs: Vec<Pair>,
         poller: Poller,
-        queue: Receiver<MediaCommand>,
+        queue: Receiver<Order>,
         shared: Arc<Shared>,
         sink: Sink,
+        browsers: Option<Browsers>,
     ) -> Self {
         Self {
             exchange: Exchange::new(config.exchange, config.prompts, config.seed),
@@ -78,6 +94,8 @@ impl Worker {
             measures: Measures::new(),
             waiting: None,
             ears: Ears::default(),
+            browsers,
+            browsers_wait: false,
         }
     }
 
@@ -105,6 +123,9 @@ impl Worker {
             self.offer_events();
             self.follow_commands(now);
             self.speak(now);
+            if let Some((browsers, mut wire)) = self.browsers(now) {
+                browsers.handle_timeouts(&mut wire);
+            }
             self.ears.look(now.monotonic, &mut self.exchange);
             self.offer_events();
             if now.monotonic >= tell_at {
@@ -119,6 +140,10 @@ impl Worker {
                 thread::sleep(self.coalesce);
             }
         }
+        let now = now();
+        if let Some((browsers, mut wire)) = self.browsers(now) {
+            browsers.farewell_all(&mut wire);
+        }
         self.tell();
     }
 
@@ -128,10 +153,23 @@ impl Worker {
         if let Some((due, _)) = self.exchange.poll_timeout() {
             patience = patience.min(due.since(now.monotonic));
         }
-        if self.waiting.is_some() {
+        if let Some(due) = self.browsers.as_ref().and_then(Browsers::patience) {
+            patience = patience.min(due);
+        }
+        if self.waiting.is_some() || self.browsers_wait {
             patience = patience.min(OFFER_AGAIN);
         }
         patience
+    }
+
+    /// The browsers, and what they need of the rest.
+    fn browsers(&mut self, now: Now) -> Option<(&mut Browsers, Wire<'_>)> {
+        let wire = Wire {
+            now,
+            exchange: &mut self.exchange,
+            pairs: &self.pairs,
+        };
+        Some((self.browsers.as_mut()?, wire))
     }
 
     /// Reads one ready descriptor; returns how many datagrams it had.
@@ -139,6 +177,9 @@ impl Worker {
         if token == WAKE {
             self.shared.wake.clear();
             return 0;
+        }
+        if token == BROWSERS {
+            return self.read_browsers(now);
         }
         let place = (token / 2) as usize;
         let pair = &self.pairs[place];
@@ -151,6 +192,8 @@ impl Worker {
         let mut onwards: [Option<Onward>; BATCH] = [const { None }; BATCH];
         for (n, onward) in onwards.iter_mut().enumerate().take(count) {
             match self.datagrams.datagram(n) {
+                // What a browser's leg takes comes from its session, never from a network.
+                (Some(from), _) if from == NOWHERE => self.exchange.receive_oversized(place),
                 (Some(from), Some(bytes)) if rtcp => {
                     self.exchange.receive_rtcp(now, place, from, bytes);
                 }
@@ -164,12 +207,45 @@ impl Worker {
                 _ => self.exchange.receive_oversized(place),
             }
         }
-        self.pass_on(&onwards);
+        self.pass_on(now, &onwards);
+        count
+    }
+
+    fn read_browsers(&mut self, now: Now) -> usize {
+        let Some(browsers) = &mut self.browsers else {
+            return 0;
+        };
+        let Ok(count) = self.datagrams.receive(browsers.socket().as_fd()) else {
+            return 0;
+        };
+        let mut wire = Wire {
+            now,
+            exchange: &mut self.exchange,
+            pairs: &self.pairs,
+        };
+        browsers.receive(&mut wire, &mut self.datagrams, count);
         count
     }
 
     /// Sends the packets of one read. They all go to one leg: no command comes between.
-    fn pass_on(&mut self, onwards: &[Option<Onward>; BATCH]) {
+    fn pass_on(&mut self, now: Now, onwards: &[Option<Onward>; BATCH]) {
+        if let Some(browsers) = &mut self.browsers
+            && let Some(first) = onwards.iter().flatten().next()
+            && browsers.speaks_for(first.place)
+        {
+            let mut wire = Wire {
+                now,
+                exchange: &mut self.exchange,
+                pairs: &self.pairs,
+            };
+            for (n, onward) in onwards.iter().enumerate() {
+                if let Some(onward) = onward {
+                    let bytes = self.datagrams.bytes(n, onward.bytes.clone());
+                    browsers.send(&mut wire, onward.place, bytes);
+                }
+            }
+            return;
+        }
         let several = onwards.iter().flatten().nth(1).is_some();
         let mut taken = 0;
         if several && let Some(first) = onwards.iter().flatten().next() {
@@ -200,8 +276,15 @@ impl Worker {
             return;
         }
         self.shared.called.store(false, Ordering::Release);
-        while let Ok(command) = self.queue.try_recv() {
-            self.follow(now, command);
+        while let Ok(order) = self.queue.try_recv() {
+            match order {
+                Order::Media(command) => self.follow(now, command),
+                Order::Browser(order) => {
+                    if let Some((browsers, mut wire)) = self.browsers(now) {
+                        browsers.follow(&mut wire, order);
+                    }
+                }
+            }
             self.offer_events();
             if self.waiting.is_some() {
                 // The rest waits until the sink has room.
@@ -216,6 +299,9 @@ impl Worker {
         if let (MediaCommand::Close { .. } | MediaCommand::Snapshot { .. }, Some(place)) =
             (command, self.exchange.place_of(leg))
         {
+            if let (MediaCommand::Close { .. }, Some(browsers)) = (command, &mut self.browsers) {
+                browsers.release(place);
+            }
             let dropped = self.dropped(place).saturating_sub(self.drops[place]);
             self.exchange.overflowed(place, dropped);
         }
@@ -244,6 +330,17 @@ impl Worker {
         self.exchange.handle_timeout(now);
         let mut buffer = [0; TRANSMIT_BYTES];
         while let Some(transmit) = self.exchange.poll_transmit(&mut buffer) {
+            if let Some(browsers) = &mut self.browsers
+                && browsers.speaks_for(transmit.place)
+            {
+                let mut wire = Wire {
+                    now,
+                    exchange: &mut self.exchange,
+                    pairs: &self.pairs,
+                };
+                browsers.send(&mut wire, transmit.place, &buffer[..transmit.len]);
+                continue;
+            }
             let pair = &self.pairs[transmit.place];
             let socket = if transmit.rtcp { &pair.rtcp } else { &pair.rtp };
             let to: SocketAddr = transmit.to;
@@ -254,6 +351,9 @@ impl Worker {
     }
 
     fn offer_events(&mut self) {
+        if let Some(browsers) = &mut self.browsers {
+            self.browsers_wait = !browsers.offer_events();
+        }
         if let Some(event) = self.waiting.take() {
             self.offer(event);
         }
@@ -271,6 +371,9 @@ impl Worker {
     }
 
     fn tell(&mut self) {
+        if let Some(browsers) = &mut self.browsers {
+            browsers.tell();
+        }
         let cpu = syscalls::thread_cpu();
         self.shared
             .cpu

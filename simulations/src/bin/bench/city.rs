@@ -480,6 +480,8 @@ impl Running {
                 }
             }
             Output::Media(command) => self.media(command),
+            // Its agents have SIP phones.
+            Output::Browser(_) => self.counts.fail("a browser's command"),
             Output::KeepAlive {
                 region,
                 session,

@@ -257,6 +257,9 @@ impl World {
                 5..=8 => LegEvent::Answered,
                 _ => LegEvent::Failed(self.failure()),
             },
+            _ if is_agent && self.random.permille(300) => {
+                self.pick(&[LegEvent::Interrupted, LegEvent::Restored])
+            }
             // Agents' phones are lost seldom.
             _ if is_agent && !self.random.permille(100) => return,
             _ => match self.random.below(10) {

@@ -213,6 +213,8 @@ impl CallCenter {
                 self.message_over(now, id);
                 Ok(())
             }
+            // Said of agents' legs only.
+            LegEvent::Interrupted | LegEvent::Restored => Ok(()),
         }
     }
 
@@ -358,6 +360,9 @@ impl CallCenter {
     /// A ready agent takes who has waited longest: a person first, else a line without its agent.
     pub(super) fn offer(&mut self, now: Now, agent: AgentId) {
         let ready = self.agent(agent);
+        if !ready.audio {
+            return;
+        }
         let campaign = |id: &AttemptId| self.attempt(*id).campaign.id;
         let serves = |(_, id): &&(domain::Instant, AttemptId)| ready.serves(campaign(id));
         if let Some((_, id)) = self.persons.iter().find(serves).copied() {

@@ -317,7 +317,7 @@ impl CallCenter {
 
     fn index(&mut self, id: AgentId) {
         let agent = self.agents.get(&id).expect("agents are never forgotten");
-        if agent.duty == Duty::Ready {
+        if agent.duty == Duty::Ready && agent.audio {
             let line = if agent.screen {
                 &mut self.ready
             } else {

@@ -119,9 +119,45 @@ impl CallCenter {
                 self.leave(now, id, false);
                 self.tell_error(id, AgentError::PhoneLost.plain());
             }
+            (LegEvent::Interrupted, Phone::Up) => self.audio_lost(now, id),
+            (LegEvent::Restored, Phone::Up) => self.audio_back(now, id),
             // Ringing, keys and repeated answers change nothing.
             _ => {}
         }
+    }
+
+    /// The agent cannot be heard for now. A call goes on, in silence; no other comes, and a line kept
+    /// for the agent goes to another.
+    fn audio_lost(&mut self, now: Now, id: AgentId) {
+        if !self.set_audio(id, false) {
+            return;
+        }
+        let agent = self.agent(id);
+        if agent.duty == Duty::Reserved {
+            let line = agent.attempt.expect("a reserved agent is kept for a line");
+            self.release(now, line);
+            self.orphan(now, line);
+        }
+        self.tell_error(id, AgentError::AudioLost.plain());
+        self.tell_state(id);
+    }
+
+    fn audio_back(&mut self, now: Now, id: AgentId) {
+        if !self.set_audio(id, true) {
+            return;
+        }
+        self.tell_state(id);
+        if self.agent(id).duty == Duty::Ready {
+            self.offer(now, id);
+        }
+    }
+
+    /// True when it changed.
+    fn set_audio(&mut self, id: AgentId, audio: bool) -> bool {
+        self.unindex(id);
+        let before = std::mem::replace(&mut self.agent_mut(id).audio, audio);
+        self.index(id);
+        before != audio
     }
 
     /// The phone was not answered at log-in.
@@ -137,6 +173,7 @@ impl CallCenter {
     fn phone_down(&mut self, id: AgentId) {
         self.disarm_agent(id, AgentTimer::Phone);
         self.phone(id, PhoneEvent::Ended);
+        self.agent_mut(id).audio = true;
         self.on_shift -= 1;
         if let Some(leg) = self.agent_mut(id).leg.take() {
             self.legs.remove(&leg);

@@ -184,7 +184,11 @@ impl CallCenter {
                 agent.phone != crate::Phone::Up,
                 "{id}: {agent:?}"
             );
-            let ready = agent.duty == Duty::Ready;
+            assert!(
+                agent.audio || agent.phone == crate::Phone::Up,
+                "{id}: {agent:?}"
+            );
+            let ready = agent.duty == Duty::Ready && agent.audio;
             let within = |line: &crate::ready::Waiting| line.contains(*id, agent.idle_since);
             assert_eq!(within(&self.ready), ready && agent.screen, "{id}");
             assert_eq!(within(&self.unseen), ready && !agent.screen, "{id}");

@@ -18,7 +18,7 @@ use std::{
 };
 
 use crate::{
-    command::{BridgeStats, MediaCommand, MediaEvent, Rejected},
+    command::{BridgeStats, MediaCommand, MediaEvent, PeerReport, Rejected},
     ports::{Port, PortRange},
     prompt::{PromptId, Prompts},
     rtp::Outgoing,
@@ -198,6 +198,11 @@ impl Exchange {
         self.places.get(&leg).copied()
     }
 
+    /// The leg that is open at a place.
+    pub fn leg_at(&self, place: usize) -> Option<LegId> {
+        Some(self.legs.get(place)?.as_ref()?.id)
+    }
+
     /// The system would not take `count` packets for the leg at `place`.
     pub fn unsent(&mut self, place: usize, count: u64) {
         self.traffic.unsent += count;
@@ -214,6 +219,13 @@ impl Exchange {
         if let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) {
             self.traffic.overflowed += count.saturating_sub(leg.overflowed);
             leg.overflowed = count;
+        }
+    }
+
+    /// What the peer of the leg at `place` says of what it hears, where its RTCP is not ours to read.
+    pub fn peer_reports(&mut self, place: usize, report: PeerReport) {
+        if let Some(leg) = self.legs.get_mut(place).and_then(Option::as_mut) {
+            leg.peer = Some(report);
         }
     }
 

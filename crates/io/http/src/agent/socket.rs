@@ -190,13 +190,19 @@ async fn taken(frame: &[u8], agent: AgentId, backend: &dyn AgentBackend) -> Valu
 }
 
 async fn answer(frame: &[u8], agent: AgentId, backend: &dyn AgentBackend) -> Value {
-    let (id, command) = match parse(frame) {
-        Ok((id, Ok(command))) => (id, command),
+    let (id, asked) = match parse(frame) {
+        Ok((id, Ok(asked))) => (id, asked),
         Ok((id, Err(error))) => return refused(id, &error),
         Err(error) => return refused(Value::Null, &error),
     };
-    match backend.command(agent, command).await {
-        Ok(()) => json!({ "reply": id, "ok": true }),
+    let done = match asked {
+        Asked::Command(command) => backend.command(agent, command).await.map(|()| None),
+        Asked::Audio(Audio::AudioOffer { sdp }) => backend.audio_offer(agent, sdp).await.map(Some),
+        Asked::Audio(Audio::AudioClose {}) => backend.audio_close(agent).await.map(|()| None),
+    };
+    match done {
+        Ok(None) => json!({ "reply": id, "ok": true }),
+        Ok(Some(sdp)) => json!({ "reply": id, "ok": true, "sdp": sdp }),
         Err(error) => refused(id, &error),
     }
 }
@@ -209,7 +215,22 @@ fn refused(id: Value, error: &CommandError) -> Value {
     })
 }
 
-type Parsed = (Value, Result<AgentCommand, CommandError>);
+/// What a frame asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Command(AgentCommand),
+    Audio(Audio),
+}
+
+/// The commands of a browser's audio. Not the call center's: the node's relay answers them.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+enum Audio {
+    AudioOffer { sdp: String },
+    AudioClose {},
+}
+
+type Parsed = (Value, Result<Asked, CommandError>);
 
 /// The frame's id (a number or a short text) and its command.
 fn parse(frame: &[u8]) -> Result<Parsed, CommandError> {
@@ -228,8 +249,14 @@ fn parse(frame: &[u8]) -> Result<Parsed, CommandError> {
             "the field id is missing; expected a number or a text of at most 64 bytes",
         ));
     }
-    let command = serde_json::from_value(frame).map_err(AgentCommand::unreadable);
-    Ok((id, command))
+    let audio = (frame.get("type").and_then(Value::as_str))
+        .is_some_and(|kind| matches!(kind, "audio_offer" | "audio_close"));
+    let asked = if audio {
+        serde_json::from_value(frame).map(Asked::Audio)
+    } else {
+        serde_json::from_value(frame).map(Asked::Command)
+    };
+    Ok((id, asked.map_err(AgentCommand::unreadable)))
 }
 
 #[cfg(test)]
@@ -237,9 +264,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn audio_has_commands_of_its_own() {
+        let (_, asked) = parse(br#"{"id":7,"type":"audio_offer","sdp":"v=0"}"#).unwrap();
+        let sdp = "v=0".to_owned();
+        assert_eq!(asked, Ok(Asked::Audio(Audio::AudioOffer { sdp })));
+        let (_, asked) = parse(br#"{"id":8,"type":"audio_close"}"#).unwrap();
+        assert_eq!(asked, Ok(Asked::Audio(Audio::AudioClose {})));
+        for bad in [
+            &br#"{"id":7,"type":"audio_offer"}"#[..],
+            br#"{"id":7,"type":"audio_offer","sdp":7}"#,
+            br#"{"id":7,"type":"audio_offer","sdp":"","more":1}"#,
+            br#"{"id":7,"type":"audio_close","sdp":""}"#,
+        ] {
+            let (id, asked) = parse(bad).unwrap();
+            assert_eq!((id, asked.unwrap_err().code.as_str()), (json!(7), "DM3016"));
+        }
+    }
+
+    #[test]
     fn frames_carry_an_id_and_a_command() {
-        let (id, command) = parse(br#"{"id":7,"type":"ready"}"#).unwrap();
-        assert_eq!((id, command), (json!(7), Ok(AgentCommand::Ready)));
+        let (id, asked) = parse(br#"{"id":7,"type":"ready"}"#).unwrap();
+        let ready = Asked::Command(AgentCommand::Ready);
+        assert_eq!((id, asked), (json!(7), Ok(ready)));
         let (id, command) = parse(br#"{"id":"a","type":"fly"}"#).unwrap();
         assert_eq!(id, json!("a"));
         assert!(command.unwrap_err().message.contains("fly"));

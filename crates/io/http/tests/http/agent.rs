@@ -58,6 +58,17 @@ impl AgentBackend for Node {
         self.commands.lock().unwrap().push((agent, command));
         Ok(())
     }
+
+    async fn audio_offer(&self, agent: AgentId, sdp: String) -> Result<String, CommandError> {
+        match sdp.strip_prefix("v=0") {
+            Some(rest) => Ok(format!("v=0 for {agent}, {} bytes", rest.len())),
+            None => Err(AgentError::AudioOffer.with("It is not SDP")),
+        }
+    }
+
+    async fn audio_close(&self, _: AgentId) -> Result<(), CommandError> {
+        Ok(())
+    }
 }
 
 async fn serve() -> (SocketAddr, Arc<Node>) {
@@ -112,6 +123,43 @@ async fn http(
     let (head, body) = reply.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, serde_json::from_str(body).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn audio_is_offered_answered_and_closed_over_the_socket() {
+    let (address, node) = serve().await;
+    let mut screen = attach(address).await;
+    let longest =
+        format!("v=0{}\r\n", "a".repeat(59)) + &format!("{}\r\n", "b".repeat(62)).repeat(191);
+    assert_eq!(longest.len(), domain::limits::BROWSER_SDP_BYTES);
+    for (id, sdp) in [
+        (1, "v=0\r\n".to_owned()),
+        // The longest that is read: its line ends are two bytes more each in JSON, and it fits a frame.
+        (2, longest),
+        (3, "hello".to_owned()),
+    ] {
+        let frame = json!({ "id": id, "type": "audio_offer", "sdp": sdp });
+        screen.send(Message::text(frame.to_string())).await.unwrap();
+        let reply = read(&mut screen).await;
+        assert_eq!(reply["reply"], id, "{reply}");
+        if id < 3 {
+            let answer = format!("v=0 for {}, {} bytes", AgentId(7), sdp.len() - 3);
+            assert_eq!(
+                (&reply["ok"], &reply["sdp"]),
+                (&json!(true), &json!(answer))
+            );
+        } else {
+            assert_eq!(reply["error"]["code"], "DM3020", "{reply}");
+        }
+    }
+    let close = json!({ "id": 4, "type": "audio_close" });
+    screen.send(Message::text(close.to_string())).await.unwrap();
+    assert_eq!(read(&mut screen).await, json!({ "reply": 4, "ok": true }));
+    assert!(node.commands.lock().unwrap().is_empty());
+    // Only there: who posts a command has no connection that the audio could end with.
+    let offer = r#"{"type":"audio_offer","sdp":"v=0"}"#;
+    let (status, _) = http(address, "POST", "/agent/v1/commands", "dmag_good", offer).await;
+    assert_eq!(status, 422);
 }
 
 #[tokio::test]

@@ -122,6 +122,15 @@ impl AgentBackend for Node {
         Ok(receiver)
     }
 
+    /// A node that phones alone can be used with.
+    async fn audio_offer(&self, _: AgentId, _: String) -> Result<String, CommandError> {
+        Err(AgentError::NoBrowserAudio.plain())
+    }
+
+    async fn audio_close(&self, _: AgentId) -> Result<(), CommandError> {
+        Err(AgentError::NoBrowserAudio.plain())
+    }
+
     async fn command(&self, _: AgentId, command: AgentCommand) -> Result<(), CommandError> {
         let mut shift = self.0.lock();
         shift.commands.push(command.clone());

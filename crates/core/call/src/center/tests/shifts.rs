@@ -171,3 +171,46 @@ fn agents_take_calls_of_their_campaigns_only() {
     let view = floor.view(&one);
     assert_eq!((view.lines_elsewhere, view.elsewhere), (1, vec![two.id]));
 }
+
+#[test]
+fn audio_that_comes_back_keeps_the_call() {
+    let mut floor = Floor::new();
+    let campaign = ratio();
+    floor.ready(ANN);
+    floor.dial(1, &campaign);
+    floor.event(LegId(1), LegEvent::Answered);
+    assert_eq!(floor.state(ANN), AgentState::OnCall);
+    let leg = floor.center.agent_leg_of(ANN).unwrap();
+    floor.event(leg, LegEvent::Interrupted);
+    assert!(floor.legs().is_empty(), "the bridge stays");
+    assert_eq!(floor.center.agent_status(ANN).unwrap().phone, Phone::Down);
+    assert!(floor.out.iter().any(|o| matches!(
+        o,
+        Output::Notice { notice: AgentNotice::Error { code, .. }, .. } if code == "DM3022"
+    )));
+    floor.event(leg, LegEvent::Restored);
+    assert_eq!(floor.center.agent_status(ANN).unwrap().phone, Phone::Up);
+    assert_eq!(floor.state(ANN), AgentState::OnCall);
+}
+
+#[test]
+fn who_cannot_be_heard_gets_no_call() {
+    let mut floor = Floor::new();
+    let campaign = ratio();
+    floor.ready(ANN);
+    let leg = floor.center.agent_leg_of(ANN).unwrap();
+    floor.event(leg, LegEvent::Interrupted);
+    assert_eq!(floor.view(&campaign).ready, 0);
+    // Not even by pressing Ready.
+    assert_eq!(floor.press(ANN, AgentCommand::Ready), Some(Ok(())));
+    floor.put(Input::ScreenAttached { agent: ANN }).unwrap();
+    assert_eq!(floor.view(&campaign).ready, 0);
+    floor.event(leg, LegEvent::Restored);
+    assert_eq!(floor.view(&campaign).ready, 1);
+    assert_eq!(floor.state(ANN), AgentState::Ready);
+    // Gone for good, it is a phone that hung up.
+    floor.event(leg, LegEvent::Interrupted);
+    floor.event(leg, LegEvent::HungUp { by_peer: true });
+    assert_eq!(floor.state(ANN), AgentState::LoggedOut);
+    assert_eq!(floor.press(ANN, AgentCommand::LogIn), Some(Ok(())));
+}

@@ -1,0 +1,159 @@
+//! A real browser against the real node: Chromium's WebRTC, its microphone a file with a tone.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it should be"
+)]
+
+#[path = "common/chromium.rs"]
+mod browser;
+#[allow(dead_code, reason = "other tests use the rest")]
+mod common;
+#[path = "common/floor.rs"]
+mod floor;
+
+use browser::Chromium;
+use floor::{Floor, agents_tone, persons_tones};
+use serde_json::{Value, json};
+use std::{path::Path, time::Duration};
+
+/// The page's part in a real browser: a connection as the agent's page makes it.
+const CONNECT: &str = r#"(async () => {
+    const headers = { authorization: 'Bearer dmag_test' };
+    const got = await fetch('/agent/v1/tickets', { method: 'POST', headers });
+    const { ticket } = await got.json();
+    const socket = new WebSocket(`ws://${location.host}/agent/v1/socket?ticket=${ticket}`);
+    await new Promise((done, failed) => { socket.onopen = done; socket.onerror = failed; });
+    const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+    const microphone = await navigator.mediaDevices.getUserMedia({ audio: raw });
+    const pc = new RTCPeerConnection({ iceServers: [] });
+    const sender = pc.addTransceiver(microphone.getAudioTracks()[0], { direction: 'sendrecv' });
+    const codecs = RTCRtpReceiver.getCapabilities('audio').codecs;
+    sender.setCodecPreferences(codecs.filter(c => /PCMU|PCMA|telephone-event/i.test(c.mimeType)));
+    const stream = new Promise(done => { pc.ontrack = e => done(e.streams[0] || new MediaStream([e.track])); });
+    await pc.setLocalDescription(await pc.createOffer());
+    const reply = new Promise(done => {
+        socket.onmessage = frame => {
+            const word = JSON.parse(frame.data);
+            if (word.reply === 1) done(word);
+        };
+    });
+    socket.send(JSON.stringify({ id: 1, type: 'audio_offer', sdp: pc.localDescription.sdp }));
+    const answer = await reply;
+    if (!answer.ok) return JSON.stringify(answer);
+    await pc.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
+    const sound = new Audio();
+    sound.srcObject = await stream;
+    await sound.play();
+    for (let n = 0; n < 200 && pc.connectionState !== 'connected'; n++) {
+        await new Promise(done => setTimeout(done, 50));
+    }
+    const ears = new AudioContext();
+    await ears.resume();
+    const analyser = ears.createAnalyser();
+    analyser.fftSize = 8192;
+    ears.createMediaStreamSource(sound.srcObject).connect(analyser);
+    window.desk = { pc, sender, sound, ears, analyser };
+    return pc.connectionState;
+})()"#;
+/// What it hears and has received.
+const LISTEN: &str = r#"(async () => {
+    const { pc, ears, analyser } = window.desk;
+    const levels = new Float32Array(analyser.frequencyBinCount);
+    analyser.getFloatFrequencyData(levels);
+    let most = 1;
+    for (let n = 1; n < levels.length; n++) if (levels[n] > levels[most]) most = n;
+    const seen = { hertz: most * ears.sampleRate / analyser.fftSize, db: levels[most] };
+    for (const [, one] of await pc.getStats()) {
+        if (one.type === 'inbound-rtp') {
+            seen.received = one.packetsReceived;
+            seen.lost = one.packetsLost;
+            seen.level = one.audioLevel;
+        }
+        if (one.type === 'outbound-rtp') seen.sent = one.packetsSent;
+    }
+    return seen;
+})()"#;
+
+/// One second of a tone, 48 kHz, 16 bits: Chromium plays it around and around.
+fn microphone(path: &Path, hertz: u32) {
+    let samples: Vec<u8> = (0..48_000_u32)
+        .flat_map(|n| {
+            let turn = f64::from(n * hertz % 48_000) / 48_000.0;
+            let sample = (std::f64::consts::TAU * turn).sin() * 8_000.0;
+            (sample as i16).to_le_bytes()
+        })
+        .collect();
+    let length = samples.len() as u32;
+    let mut wav = Vec::new();
+    wav.extend(b"RIFF");
+    wav.extend((36 + length).to_le_bytes());
+    wav.extend(b"WAVEfmt ");
+    wav.extend(16_u32.to_le_bytes());
+    wav.extend([1, 0, 1, 0]);
+    wav.extend(48_000_u32.to_le_bytes());
+    wav.extend(96_000_u32.to_le_bytes());
+    wav.extend([2, 0, 16, 0]);
+    wav.extend(b"data");
+    wav.extend(length.to_le_bytes());
+    wav.extend(samples);
+    std::fs::write(path, wav).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_talks_from_chromium() {
+    let mut floor = Floor::new().await;
+    let tones = persons_tones();
+    let agent = agents_tone();
+    let tone = floor.folder.path().join("microphone.wav");
+    microphone(&tone, agent);
+    let Some(mut page) = Chromium::start(&tone).await else {
+        eprintln!("SKIPPED: there is no Chromium here; `cargo xtask setup` installs it");
+        return;
+    };
+    // Any page of the node: what counts is that its origin may use the microphone.
+    let url = format!("http://127.0.0.1:{}/agent/v1/nothing", floor.city.http);
+    page.open(&url).await;
+    floor.screen.sit(Duration::from_millis(10)).await;
+    assert_eq!(page.evaluate(CONNECT).await, "connected");
+    floor.screen.press(json!({"type": "log_in"})).await;
+    (floor.screen)
+        .wait("the browser is the shift's leg", |n| n["phone"] == "up")
+        .await;
+    floor.screen.press(json!({"type": "ready"})).await;
+    floor.dial().await;
+    (floor.screen)
+        .wait("a person is on the line", |n| n["type"] == "call")
+        .await;
+    let clear = |seen: &Value| {
+        let hertz = seen["hertz"].as_f64().unwrap_or_default();
+        let received = seen["received"].as_u64().unwrap_or_default();
+        tones.iter().any(|tone| (hertz - tone).abs() < 15.0)
+            && seen["level"].as_f64().is_some_and(|level| level > 0.01)
+            && received >= 100
+            && seen["lost"]
+                .as_i64()
+                .is_some_and(|lost| lost * 50 < received as i64)
+    };
+    let mut seen = Value::Null;
+    for _ in 0..60 {
+        floor.screen.sit(Duration::from_millis(250)).await;
+        seen = page.evaluate(LISTEN).await;
+        if clear(&seen) {
+            break;
+        }
+    }
+    assert!(clear(&seen), "{tones:?} Hz: {seen}");
+    floor.screen.sit(Duration::from_secs(2)).await;
+    floor.screen.press(json!({"type": "hang_up"})).await;
+    (floor.screen)
+        .wait("wrap-up", |n| n["state"] == "wrap_up")
+        .await;
+    // The page goes: its audio is closed, and the node need not wait to know it.
+    page.evaluate("window.desk.pc.close()").await;
+    (floor.screen)
+        .wait("the agent is told", |n| n["code"] == "DM3022")
+        .await;
+    let audio = floor.what_the_person_heard().await;
+    assert!(audio.heard.contains(&agent), "{agent} Hz: {audio:?}");
+}
