@@ -11,6 +11,7 @@ mod journal;
 mod observe;
 mod outbox;
 mod phones;
+mod recordings;
 mod shell;
 mod wishes;
 
@@ -215,7 +216,14 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     let numbers = keys.hash_keys(permit::audit::NUMBERS).pop();
     let (id, key) = numbers.context("there is no data key")?;
     let chain = (head, NumberKey::new(id.to_string(), *key));
-    let started = start_engine(&config, &member, &readiness, &events, kept, region, chain)?;
+    let recorded = recordings::start(&config, member.id(), &events)?;
+    recordings::serve(&member, &recorded.folder);
+    tasks.spawn("recordings", recordings::keep(recorded.folder));
+    let writer = recorded.writer;
+    let taping = (recorded.recordings, recorded.tapes);
+    let started = start_engine(
+        &config, &member, &readiness, &events, kept, region, chain, taping,
+    )?;
     let (shell, wishes) = started;
     let (trunks, agents) = (
         shell.trunks.bound()[0].address,
@@ -310,6 +318,13 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     events.put(Event::Stop).await;
     if engine_thread.join().is_err() {
         tracing::error!("the engine's thread panicked");
+    }
+    // The relay went with it: what was recorded is written to its end.
+    if tokio::task::spawn_blocking(move || writer.join())
+        .await
+        .is_err()
+    {
+        tracing::error!("recordings may lack their end");
     }
     // The engine is gone: nothing can be dialed under them any more.
     if settled {
@@ -420,6 +435,7 @@ fn start_engine(
     kept: Kept,
     region: RegionId,
     (audit, audit_numbers): (permit::audit::Head, NumberKey),
+    (recordings, tapes): (recordings::Recordings, media_io::Tapes),
 ) -> Result<Started> {
     let seed = entropy::seed()?;
     let sockets = |side: Side, address: SocketAddr| {
@@ -471,9 +487,10 @@ fn start_engine(
     exchange.silent_after = Duration::from_secs(60);
     let relay_seed = entropy::seed()?;
     let heard = events.clone();
-    let relay = media_io::Relay::start(
+    let relay = media_io::Relay::start_recording(
         media_io::RelayConfig::new(config.media.address, exchange, prompts, relay_seed),
         Box::new(move |event| heard.offer(Event::Media(event))),
+        Some(tapes),
     )?;
     let trunk_address = trunks.bound()[0].address;
     let engine = Engine::new(
@@ -500,6 +517,7 @@ fn start_engine(
         agents,
         relay,
         kept,
+        recordings,
         events: events.clone(),
         wishes,
         member: member.clone(),

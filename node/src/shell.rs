@@ -5,6 +5,7 @@ use crate::{
     event::{Event, Events},
     journal::{Owed, Telling},
     observe,
+    recordings::Recordings,
 };
 use call::{AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
@@ -55,6 +56,7 @@ pub(crate) struct Shell {
     pub(crate) agents: SipSockets,
     pub(crate) relay: RelayHandle,
     pub(crate) kept: Kept,
+    pub(crate) recordings: Recordings,
     pub(crate) events: Events,
     pub(crate) wishes: mpsc::Sender<Wish>,
     pub(crate) member: member::Member,
@@ -279,6 +281,9 @@ impl Running {
             Event::DncBaseHere(base) => self.input(now, Input::DncBaseHere(base)),
             Event::DncBaseGone(id) => self.input(now, Input::DncBaseGone(id)),
             Event::Shown(times) => self.input(now, Input::Shown(times)),
+            Event::Recorded(attempt, recording) => {
+                self.input(now, Input::Recorded(attempt, recording));
+            }
             Event::Phones(phones) => self.input(now, Input::Phones(phones)),
             Event::Stop => {}
         }
@@ -435,6 +440,7 @@ impl Running {
                     metrics::counter!("dialmesh_relay_commands_lost_total").increment(1);
                 }
             }
+            Output::Record(order) => self.shell.recordings.order(&order),
             Output::KeepAlive {
                 region,
                 session,

@@ -84,13 +84,16 @@ codes! {
         "Give a short word such as break, lunch or training.";
     /// The message is not an agent command.
     Unreadable = "DM3016", "The message is not an agent command.",
-        "Send JSON with the field type: log_in, log_out, ready, pause, hang_up or dispose, and only the fields it knows.";
+        "Send JSON with the field type: log_in, log_out, ready, pause, hang_up, dispose, recording_pause or recording_resume, and only the fields it knows.";
     /// No screen was open for longer than the grace time.
     ScreenGone = "DM3017", "The agent's page was closed: no more calls are given.",
         "Press Ready to go on.";
     /// The engine's thread did not answer.
     Slow = "DM3018", "The node did not answer in time.",
         "Look at the state on the screen before pressing again: the button may have been taken. Should it last, tell an administrator.";
+    /// The call is not being recorded.
+    NotRecorded = "DM3019", "The call is not recorded.",
+        "A recording can be paused while a recorded call is joined; whether it is, the call's card says.";
 }
 
 impl AgentError {

@@ -22,6 +22,7 @@ mod learning;
 mod legs;
 mod lines;
 mod phones;
+mod recordings;
 mod records;
 mod signalling;
 mod status;
@@ -32,3 +33,4 @@ pub use face::{
     TimerName,
 };
 pub use facts::DirectoryCopy;
+pub use recordings::RecordingOrder;

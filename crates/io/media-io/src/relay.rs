@@ -18,6 +18,7 @@ use std::{
 use crate::{
     sockets,
     syscalls::{Poller, Wake},
+    tapes::Tapes,
     worker::{self, Worker},
 };
 
@@ -125,6 +126,19 @@ impl Relay {
     /// # Errors
     /// When a port cannot be bound or the system refuses a descriptor or the thread.
     pub fn start(config: RelayConfig, sink: Sink) -> Result<RelayHandle, StartError> {
+        Self::start_recording(config, sink, None)
+    }
+
+    /// As [`Relay::start`]; what is said in recorded bridges goes to whoever reads `tapes`. Without
+    /// them nothing is recorded.
+    ///
+    /// # Errors
+    /// As [`Relay::start`].
+    pub fn start_recording(
+        config: RelayConfig,
+        sink: Sink,
+        tapes: Option<Tapes>,
+    ) -> Result<RelayHandle, StartError> {
         let system = |what| move |source| StartError::System { what, source };
         let pairs = sockets::bind_all(config.bind, config.exchange.ports, config.receive_buffer)?;
         let shared = Arc::new(Shared {
@@ -151,7 +165,7 @@ impl Relay {
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("rtp-relay".to_owned())
-            .spawn(move || Worker::new(config, pairs, poller, queue, theirs, sink).run())
+            .spawn(move || Worker::new(config, pairs, poller, queue, theirs, sink, tapes).run())
             .map_err(system("thread"))?;
         Ok(RelayHandle {
             commands,

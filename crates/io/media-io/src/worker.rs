@@ -17,6 +17,7 @@ use crate::{
     relay::{RelayConfig, Shared, Sink},
     sockets::Pair,
     syscalls::{self, BATCH, Datagrams, Poller},
+    tapes::Tapes,
 };
 
 /// The wake descriptor's token.
@@ -53,6 +54,7 @@ pub(crate) struct Worker {
     /// An event that the sink had no room for.
     waiting: Option<MediaEvent>,
     ears: Ears,
+    tapes: Option<Tapes>,
 }
 
 impl Worker {
@@ -63,6 +65,7 @@ impl Worker {
         queue: Receiver<MediaCommand>,
         shared: Arc<Shared>,
         sink: Sink,
+        tapes: Option<Tapes>,
     ) -> Self {
         Self {
             exchange: Exchange::new(config.exchange, config.prompts, config.seed),
@@ -78,6 +81,7 @@ impl Worker {
             measures: Measures::new(),
             waiting: None,
             ears: Ears::default(),
+            tapes,
         }
     }
 
@@ -104,6 +108,9 @@ impl Worker {
             }
             self.offer_events();
             self.follow_commands(now);
+            if let Some(tapes) = &mut self.tapes {
+                tapes.look(now.monotonic, &mut self.exchange);
+            }
             self.speak(now);
             self.ears.look(now.monotonic, &mut self.exchange);
             self.offer_events();
@@ -130,6 +137,9 @@ impl Worker {
         }
         if self.waiting.is_some() {
             patience = patience.min(OFFER_AGAIN);
+        }
+        if let Some(soon) = self.tapes.as_ref().and_then(Tapes::patience) {
+            patience = patience.min(soon);
         }
         patience
     }
@@ -159,6 +169,11 @@ impl Worker {
                     if let Some(tapped) = self.exchange.tapped() {
                         let exchange = &mut self.exchange;
                         self.ears.hear(now.monotonic, exchange, &tapped, bytes);
+                    }
+                    if let Some(tapes) = &mut self.tapes
+                        && let Some(taped) = self.exchange.taped()
+                    {
+                        tapes.hear(now.monotonic, &taped, bytes);
                     }
                 }
                 _ => self.exchange.receive_oversized(place),

@@ -13,6 +13,7 @@ mod idempotency;
 mod imports;
 mod memory;
 mod openapi;
+mod recordings;
 mod resources;
 
 use axum::{
