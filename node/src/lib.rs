@@ -207,23 +207,21 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     let anchor = (member.directory()).read(|directory| directory.audit_head(member.id()));
     let anchor = anchor.map(|(sequence, hash)| permit::audit::Head { sequence, hash });
     let (audit, head, shown) = Audit::open(&config.data_dir, member.id(), anchor, clock::wall())?;
+    let recorded = recordings::start(&config, member.id(), &events)?;
+    recordings::serve(&member, &recorded.folder);
+    tasks.spawn("recordings", recordings::keep(recorded.folder));
+    let writer = recorded.writer;
     let kept = Kept {
         audit: audit.clone(),
         attempts: Arc::clone(&attempts),
         outbox: Arc::clone(&outbox),
         phones: phones.clone(),
+        recordings: recorded.recordings,
     };
     let numbers = keys.hash_keys(permit::audit::NUMBERS).pop();
     let (id, key) = numbers.context("there is no data key")?;
-    let chain = (head, NumberKey::new(id.to_string(), *key));
-    let recorded = recordings::start(&config, member.id(), &events)?;
-    recordings::serve(&member, &recorded.folder);
-    tasks.spawn("recordings", recordings::keep(recorded.folder));
-    let writer = recorded.writer;
-    let taping = (recorded.recordings, recorded.tapes);
-    let started = start_engine(
-        &config, &member, &readiness, &events, kept, region, chain, taping,
-    )?;
+    let chain = (head, NumberKey::new(id.to_string(), *key), recorded.tapes);
+    let started = start_engine(&config, &member, &readiness, &events, kept, region, chain)?;
     let (shell, wishes) = started;
     let (trunks, agents) = (
         shell.trunks.bound()[0].address,
@@ -423,6 +421,7 @@ struct Kept {
     attempts: Arc<Attempts>,
     outbox: Arc<Outbox>,
     phones: Phones,
+    recordings: recordings::Recordings,
 }
 
 type Started = (Shell, mpsc::Receiver<shell::Wish>);
@@ -434,8 +433,7 @@ fn start_engine(
     events: &Events,
     kept: Kept,
     region: RegionId,
-    (audit, audit_numbers): (permit::audit::Head, NumberKey),
-    (recordings, tapes): (recordings::Recordings, media_io::Tapes),
+    (audit, audit_numbers, tapes): (permit::audit::Head, NumberKey, media_io::Tapes),
 ) -> Result<Started> {
     let seed = entropy::seed()?;
     let sockets = |side: Side, address: SocketAddr| {
@@ -517,7 +515,6 @@ fn start_engine(
         agents,
         relay,
         kept,
-        recordings,
         events: events.clone(),
         wishes,
         member: member.clone(),

@@ -5,7 +5,6 @@ use crate::{
     event::{Event, Events},
     journal::{Owed, Telling},
     observe,
-    recordings::Recordings,
 };
 use call::{AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
@@ -56,7 +55,6 @@ pub(crate) struct Shell {
     pub(crate) agents: SipSockets,
     pub(crate) relay: RelayHandle,
     pub(crate) kept: Kept,
-    pub(crate) recordings: Recordings,
     pub(crate) events: Events,
     pub(crate) wishes: mpsc::Sender<Wish>,
     pub(crate) member: member::Member,
@@ -440,7 +438,7 @@ impl Running {
                     metrics::counter!("dialmesh_relay_commands_lost_total").increment(1);
                 }
             }
-            Output::Record(order) => self.shell.recordings.order(&order),
+            Output::Record(order) => self.shell.kept.recordings.order(&order),
             Output::KeepAlive {
                 region,
                 session,

@@ -56,7 +56,10 @@ pub(crate) enum Verb {
     )]
     Verify(Verify),
     /// The key that recordings are made with.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh recording key create\n  dialmesh recording key show"
+    )]
     Key(Key),
 }
 
