@@ -25,6 +25,8 @@ const WAIT: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often the disk's room is looked at.
 const ROOM_EVERY: Duration = Duration::from_secs(1);
+/// A recording that did not begin within this time never will.
+const ORDER_LIFE: Duration = Duration::from_secs(60);
 /// Finished files that may wait to be synced.
 const SYNCS: usize = 1_024;
 
@@ -39,7 +41,7 @@ pub struct Order {
 
 /// Recordings that are about to begin: said here before the relay is told. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Orders(Arc<Mutex<BTreeMap<AttemptId, Order>>>);
+pub struct Orders(Arc<Mutex<BTreeMap<AttemptId, (Order, Instant)>>>);
 
 impl Orders {
     /// A recording will begin. False when too many wait already.
@@ -47,13 +49,19 @@ impl Orders {
         let mut orders = self.0.lock();
         let room = orders.len() < limits::RECORDINGS_OPEN;
         if room {
-            orders.insert(order.head.attempt, order);
+            let now = media_io::now().monotonic;
+            orders.insert(order.head.attempt, (order, now));
         }
         room
     }
 
     fn take(&self, attempt: AttemptId) -> Option<Order> {
-        self.0.lock().remove(&attempt)
+        self.0.lock().remove(&attempt).map(|(order, _)| order)
+    }
+
+    /// Those whose bridge came to nothing go.
+    fn forget(&self, now: Instant) {
+        (self.0.lock()).retain(|_, (_, put)| now.since(*put) < ORDER_LIFE);
     }
 }
 
@@ -254,6 +262,7 @@ impl Writer {
             return;
         }
         self.looked = self.now;
+        self.orders.forget(media_io::now().monotonic);
         for open in self.open.values_mut() {
             open.write(self.now, &mut self.chunk, &self.folder);
         }
