@@ -8,7 +8,7 @@ use crate::{
     nodes::Nodes,
     notes::Notes,
     operations::Operations,
-    people, records,
+    people, recordings, records,
     records::Records,
     stats, status, trunks,
     voters::{self, Reports},
@@ -16,7 +16,7 @@ use crate::{
 use async_trait::async_trait;
 use consensus::{Committed, Group, ProposeError};
 use dialmesh_http::{
-    admin::{AdminBackend, Answer, ByteStream, CampaignAction, RecordStream},
+    admin::{AdminBackend, Answer, ByteStream, CampaignAction, RecordStream, RecordingAudio},
     auth::{Caller, Principal},
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
@@ -27,8 +27,9 @@ use dialmesh_http::{
         DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove, HomesPlan,
         HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
         LeadFilter, Member as MemberView, Operation, Page, PageQuery, PatternRemoval,
-        PatternRequest, Region, RegionPolicy, RegionRequest, Status, TokenIssued, Trunk,
-        TrunkPatch, TrunkRequest, VoterSettings,
+        PatternRequest, Recording, RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey,
+        Region, RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
+        VoterSettings,
     },
     events::Events,
     problem::{BackendError, FieldError},
@@ -61,6 +62,7 @@ const EFFECTIVE_MORE: Duration = Duration::from_secs(5);
 pub(crate) struct Backend {
     pub(crate) member: Member,
     pub(crate) records: Records,
+    pub(crate) recording_keys: recordings::Keys,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) operations: Arc<Operations>,
     pub(crate) notes: Arc<Notes>,
@@ -620,6 +622,25 @@ impl AdminBackend for Desk {
     ) -> Answer<RecordStream> {
         audit(by, "call_records", &format!("revealed={revealed}"));
         Ok(records::export(&self.0, filter))
+    }
+
+    async fn recordings(&self, filter: RecordingFilter) -> Answer<Page<Recording>> {
+        recordings::list(&self.0, filter).await
+    }
+    async fn recording(&self, call: AttemptId) -> Answer<RecordingDetail> {
+        recordings::show(&self.0, call).await
+    }
+    async fn check_recording(&self, by: &Caller, call: AttemptId) -> Answer<RecordingCheck> {
+        recordings::check(&self.0, by, call).await
+    }
+    async fn recording_audio(&self, by: &Caller, call: AttemptId) -> Answer<RecordingAudio> {
+        recordings::audio(&self.0, by, call).await
+    }
+    async fn recording_key(&self) -> Answer<RecordingKey> {
+        recordings::key(&self.0)
+    }
+    async fn create_recording_key(&self, by: &Caller) -> Answer<RecordingKey> {
+        recordings::create_key(&self.0, by).await
     }
 }
 

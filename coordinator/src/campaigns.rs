@@ -5,9 +5,9 @@ use dialmesh_http::{
     admin::{Answer, CampaignAction},
     auth::Caller,
     dto::{Campaign, CampaignSettings, Page, PageQuery},
-    problem::BackendError,
+    problem::{BackendError, FieldError},
 };
-use domain::{AnsweringMachines, CampaignId, CampaignState};
+use domain::{AnsweringMachines, CampaignId, CampaignState, Recording};
 use ledger::{Change, DirectoryReply};
 
 pub(crate) fn list(backend: &Backend, query: &PageQuery) -> Answer<Page<Campaign>> {
@@ -28,6 +28,7 @@ fn shown(directory: &ledger::Directory, campaign: &domain::Campaign) -> Campaign
     let mut shown = Campaign::from(campaign);
     shown.settings.requires_consent = directory.requires_consent(campaign.id);
     shown.settings.answering_machines = directory.answering_machines(campaign.id).into();
+    shown.settings.recording = directory.recording(campaign.id).into();
     shown
 }
 
@@ -55,6 +56,38 @@ async fn set_answering_machines(
     Ok(())
 }
 
+/// Says which calls of a campaign are recorded, where that changes.
+async fn set_recording(
+    backend: &Backend,
+    campaign: CampaignId,
+    recording: Recording,
+) -> Answer<()> {
+    let known = (backend.member.directory()).read(|d| d.recording(campaign));
+    if known != recording {
+        let change = Change::SetRecording {
+            campaign,
+            recording,
+        };
+        backend.change(change).await?;
+    }
+    Ok(())
+}
+
+/// Nothing can be recorded without a key: said before anything is made or changed.
+fn check_recording(backend: &Backend, settings: &CampaignSettings) -> Answer<()> {
+    let recording = Recording::from(settings.recording);
+    let key = (backend.member.directory()).read(ledger::Directory::recording_key);
+    if recording != Recording::Off && key.is_none() {
+        let why = "needs a recording key, and the mesh has none; make it with `dialmesh recording \
+                   key create`";
+        return Err(BackendError::Invalid(vec![FieldError::new(
+            "/recording",
+            why,
+        )]));
+    }
+    Ok(())
+}
+
 async fn change(backend: &Backend, change: Change) -> Answer<Campaign> {
     match backend.change(change).await?.reply {
         DirectoryReply::Campaign { id, .. } => show(backend, id),
@@ -76,6 +109,7 @@ pub(crate) async fn create(
     settings: CampaignSettings,
 ) -> Answer<Campaign> {
     audit(by, "create_campaign", &settings.name);
+    check_recording(backend, &settings)?;
     let campaign = settings.to_domain(CampaignId(0), CampaignState::Draft, 0);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     let created = change(backend, Change::CreateCampaign { campaign }).await?;
@@ -85,6 +119,8 @@ pub(crate) async fn create(
     let machines = settings.answering_machines.into();
     let said = set_answering_machines(backend, created.id, machines).await;
     said.map_err(|error| half_made(created.id, "answering_machines", &error))?;
+    let said = set_recording(backend, created.id, settings.recording.into()).await;
+    said.map_err(|error| half_made(created.id, "recording", &error))?;
     show(backend, created.id)
 }
 
@@ -97,6 +133,7 @@ pub(crate) async fn update(
 ) -> Answer<Campaign> {
     let known = show(backend, id)?;
     audit(by, "update_campaign", &format!("{id} version {version}"));
+    check_recording(backend, &settings)?;
     let campaign = settings.to_domain(id, known.state, version);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     if known.version != version {
@@ -117,6 +154,7 @@ pub(crate) async fn update(
         require_consent(backend, id, false).await?;
     }
     set_answering_machines(backend, id, settings.answering_machines.into()).await?;
+    set_recording(backend, id, settings.recording.into()).await?;
     show(backend, id)
 }
 

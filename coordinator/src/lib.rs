@@ -23,6 +23,7 @@ mod nodes;
 mod notes;
 mod operations;
 mod people;
+mod recordings;
 mod records;
 mod run;
 mod stats;

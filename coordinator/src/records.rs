@@ -57,7 +57,7 @@ fn read(value: &[u8]) -> Result<CallRecord, String> {
         Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|e| e.to_string()),
         // What was added since are the last fields, and absent.
         Some((&version, body)) if (2..VERSION).contains(&version) => {
-            let missing = &[0; 3][..usize::from(VERSION - version)];
+            let missing = &[0; 4][..usize::from(VERSION - version)];
             postcard::from_bytes(&[body, missing].concat()).map_err(|e| e.to_string())
         }
         Some((version, _)) => Err(format!("version {version} of a record is not {VERSION}")),
@@ -249,6 +249,7 @@ fn unknown(lost: LostAttempt, now: WallTime) -> CallRecord {
         consent: None,
         note: String::new(),
         listened: None,
+        recording: None,
     }
 }
 
@@ -288,6 +289,15 @@ fn read_cursor(text: &str) -> Answer<RecordCursor> {
 }
 
 pub(crate) async fn list(backend: &Backend, filter: CallFilter) -> Answer<Page<Call>> {
+    search(backend, filter, |record| Some(Call::from(record))).await
+}
+
+/// What `take` makes of the records that pass, newest first.
+pub(crate) async fn search<T>(
+    backend: &Backend,
+    filter: CallFilter,
+    take: impl Fn(&CallRecord) -> Option<T>,
+) -> Answer<Page<T>> {
     let (limit, span) = (filter.page().limit(), span(&filter));
     let mut cursor = filter.cursor.as_deref().map(read_cursor).transpose()?;
     let (mut calls, mut looked_at) = (Vec::new(), 0);
@@ -300,7 +310,7 @@ pub(crate) async fn list(backend: &Backend, filter: CallFilter) -> Answer<Page<C
             let record = read(&stored.value).map_err(damaged)?;
             looked_at += 1;
             if filter.passes(&record) {
-                calls.push(Call::from(&record));
+                calls.extend(take(&record));
             }
             if calls.len() == limit || looked_at == LOOKED_AT {
                 let here = RecordCursor {
@@ -452,7 +462,7 @@ pub(crate) mod tests {
         let mut plain = vec![1, 2];
         for record in &batch {
             let value = stored(record).value;
-            plain.extend(&value[1..value.len() - 1]);
+            plain.extend(&value[1..value.len() - 2]);
         }
         let plain = Bytes::from(plain);
         let reply = records.receive(MemberId(2), plain).await.unwrap();
@@ -461,8 +471,8 @@ pub(crate) mod tests {
         assert_eq!((kept.consent, kept.attempt), (consent, record(1).attempt));
         // Each of its own version: an earlier one lacks the last field, a later one is refused.
         let mut earlier = stored(&record(3)).value;
-        assert_eq!((earlier[0], earlier.pop()), (5, Some(0)));
-        earlier[0] = 4;
+        assert_eq!((earlier[0], earlier.pop()), (6, Some(0)));
+        earlier[0] = 5;
         let shipment = |one: &[u8]| -> Bytes {
             let all = vec![one.to_vec(), stored(&record(4)).value];
             postcard::to_extend(&all, vec![2]).unwrap().into()

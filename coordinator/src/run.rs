@@ -10,6 +10,7 @@ use crate::{
     nodes::Nodes,
     notes::Notes,
     operations::Operations,
+    recordings,
     records::Records,
     voters,
 };
@@ -256,6 +257,8 @@ impl Coordinator {
         let notes = Arc::new(Notes::open(dir)?);
         let records = Records::open(&dir.join("records.redb"), &keys, events.clone()).await?;
         let operations = Arc::new(Operations::open(dir, &keys, events.clone())?);
+        let recording_keys =
+            recordings::Keys::open(dir, &keys).context("the recording keys cannot be opened")?;
         let lists = Lists::open(dir, &keys, &config.do_not_call)
             .context("the do-not-call lists cannot be opened")?;
         let authority = Authority::new(MeshCa::open(dir)?, Arc::clone(&notes));
@@ -287,6 +290,7 @@ impl Coordinator {
         let backend = Arc::new(Backend {
             member: member.clone(),
             records,
+            recording_keys,
             nodes: Arc::new(Nodes::default()),
             operations,
             notes,

@@ -1,6 +1,7 @@
 //! A node's configuration: parsed and validated whole before any port is bound.
 
 use domain::limits;
+use recordings::FolderLimits;
 use serde::Deserialize;
 use service::{
     config::{ConfigError, Layers, duration},
@@ -35,6 +36,9 @@ pub struct NodeConfig {
     /// Sound files.
     #[serde(default)]
     pub prompts: PromptsConfig,
+    /// Recordings of calls.
+    #[serde(default)]
+    pub recordings: RecordingsConfig,
     /// Times of the mesh protocol.
     #[serde(default)]
     pub protocol: ProtocolConfig,
@@ -146,6 +150,61 @@ pub struct PromptsConfig {
     pub safe_harbour: Option<PathBuf>,
 }
 
+/// Recordings of calls.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingsConfig {
+    /// Where they lie; `recordings` in the data folder where absent. Another disk than the journal's
+    /// is a good place.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// For how long they are kept: whole files are deleted when their day is so long over.
+    #[serde(default = "default_keep", with = "duration")]
+    pub keep: Duration,
+    /// No recording begins while the folder holds so many GiB; only the disk is a bound where absent.
+    #[serde(default)]
+    pub limit_gib: Option<u32>,
+    /// Recordings end while the disk has fewer GiB left: the node's journal needs them.
+    #[serde(default = "default_leave_free")]
+    pub leave_free_gib: u32,
+}
+
+impl Default for RecordingsConfig {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            keep: default_keep(),
+            limit_gib: None,
+            leave_free_gib: default_leave_free(),
+        }
+    }
+}
+
+impl RecordingsConfig {
+    /// The folder and its bounds.
+    pub fn limits(&self, data_dir: &Path) -> (PathBuf, FolderLimits) {
+        let folder = self.folder.clone();
+        let gib = |n: u32| u64::from(n) << 30;
+        let limits = FolderLimits {
+            keep: self.keep,
+            bytes: self.limit_gib.map(gib),
+            leave_free: gib(self.leave_free_gib),
+        };
+        (
+            folder.unwrap_or_else(|| data_dir.join("recordings")),
+            limits,
+        )
+    }
+}
+
+fn default_keep() -> Duration {
+    FolderLimits::default().keep
+}
+
+fn default_leave_free() -> u32 {
+    2
+}
+
 fn default_drain() -> Duration {
     Duration::from_secs(600)
 }
@@ -187,6 +246,9 @@ impl NodeConfig {
         }
         if let Some(prompt) = &mut config.prompts.safe_harbour {
             *prompt = folder.join(&*prompt);
+        }
+        if let Some(recordings) = &mut config.recordings.folder {
+            *recordings = folder.join(&*recordings);
         }
         config.validate(path)?;
         Ok(config)
@@ -241,6 +303,15 @@ impl NodeConfig {
                 "media.webrtc_listen",
                 "nothing".to_owned(),
                 "give the UDP address to bind for browsers' audio, or leave webrtc_advertise out",
+            ));
+        }
+        let keep =
+            Duration::from_secs(86_400)..=Duration::from_secs(86_400 * limits::RECORDING_DAYS);
+        if !keep.contains(&self.recordings.keep) {
+            return Err(refuse(
+                "recordings.keep",
+                format!("{:?}", self.recordings.keep),
+                "give 1d to 3660d, as \"180d\"",
             ));
         }
         self.protocol.check(path)?;
@@ -340,6 +411,11 @@ mod tests {
                 "ports = \"28000-29999\"",
                 "ports = \"28000-29999\"\nwebrtc_advertise = \"203.0.113.7:3478\"",
                 ["media.webrtc_listen", "bind for browsers"],
+            ),
+            (
+                "[mesh]",
+                "[recordings]\nkeep = \"23h\"\n[mesh]",
+                ["recordings.keep", "1d to 3660d"],
             ),
             (
                 "[mesh]",

@@ -35,6 +35,8 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         dnc_ages: facts.dnc_ages.clone(),
         clearance: facts.clearance.clone(),
         answering: facts.answering.clone(),
+        recordings: facts.recordings.clone(),
+        recording_key: facts.recording_key,
         manners: facts.manners.clone(),
     }))
 }
@@ -52,6 +54,8 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::DncBase(id) => DirectoryChange::DncBase(id),
         Fact::DncAges(ages) => DirectoryChange::DncAges(ages),
         Fact::Clearance(facts) => DirectoryChange::Clearance(facts),
+        Fact::Recording(campaign, recording) => DirectoryChange::Recording(campaign, recording),
+        Fact::RecordingKey(key) => DirectoryChange::RecordingKey(key),
         Fact::Answering(campaign, machines) => DirectoryChange::Answering(campaign, machines),
         Fact::Mesh(_) | Fact::Member(_) | Fact::Region(_) | Fact::HomeRules(_) | Fact::List(_) => {
             return None;

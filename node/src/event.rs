@@ -2,8 +2,8 @@
 
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken};
 use domain::{
-    AgentId, CampaignId, DncBaseId, DncEntry, EscrowGrant, Instant, LeasedLead, RegionId,
-    SessionId, status::NodeStatus,
+    AgentId, AttemptId, CallRecording, CampaignId, DncBaseId, DncEntry, EscrowGrant, Instant,
+    LeasedLead, RegionId, SessionId, status::NodeStatus,
 };
 use engine::{DirectoryChange, Side};
 use media::{BrowserEvent, MediaEvent};
@@ -94,6 +94,8 @@ pub(crate) enum Event {
     /// The sender is told when the directory has back what it granted.
     SharesSettled(oneshot::Sender<()>),
     Backlog(usize),
+    /// What became of a recording.
+    Recorded(AttemptId, CallRecording),
     Status(oneshot::Sender<NodeStatus>),
     /// Regions of other cities whose leads are dialed too.
     Helped(Vec<RegionId>),

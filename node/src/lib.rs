@@ -11,6 +11,7 @@ mod journal;
 mod observe;
 mod outbox;
 mod phones;
+mod recordings;
 mod shell;
 mod wishes;
 
@@ -207,15 +208,20 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     let anchor = (member.directory()).read(|directory| directory.audit_head(member.id()));
     let anchor = anchor.map(|(sequence, hash)| permit::audit::Head { sequence, hash });
     let (audit, head, shown) = Audit::open(&config.data_dir, member.id(), anchor, clock::wall())?;
+    let recorded = recordings::start(&config, member.id(), &events)?;
+    recordings::serve(&member, &recorded.folder);
+    tasks.spawn("recordings", recordings::keep(recorded.folder));
+    let writer = recorded.writer;
     let kept = Kept {
         audit: audit.clone(),
         attempts: Arc::clone(&attempts),
         outbox: Arc::clone(&outbox),
         phones: phones.clone(),
+        recordings: recorded.recordings,
     };
     let numbers = keys.hash_keys(permit::audit::NUMBERS).pop();
     let (id, key) = numbers.context("there is no data key")?;
-    let chain = (head, NumberKey::new(id.to_string(), *key));
+    let chain = (head, NumberKey::new(id.to_string(), *key), recorded.tapes);
     let started = start_engine(&config, &member, &readiness, &events, kept, region, chain)?;
     let (shell, wishes) = started;
     let (trunks, agents) = (
@@ -314,6 +320,13 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     events.put(Event::Stop).await;
     if engine_thread.join().is_err() {
         tracing::error!("the engine's thread panicked");
+    }
+    // The relay went with it: what was recorded is written to its end.
+    if tokio::task::spawn_blocking(move || writer.join())
+        .await
+        .is_err()
+    {
+        tracing::error!("recordings may lack their end");
     }
     // The engine is gone: nothing can be dialed under them any more.
     if settled {
@@ -424,6 +437,7 @@ struct Kept {
     attempts: Arc<Attempts>,
     outbox: Arc<Outbox>,
     phones: Phones,
+    recordings: recordings::Recordings,
 }
 
 type Started = (Shell, mpsc::Receiver<shell::Wish>);
@@ -435,7 +449,7 @@ fn start_engine(
     events: &Events,
     kept: Kept,
     region: RegionId,
-    (audit, audit_numbers): (permit::audit::Head, NumberKey),
+    (audit, audit_numbers, tapes): (permit::audit::Head, NumberKey, media_io::Tapes),
 ) -> Result<Started> {
     let seed = entropy::seed()?;
     let sip_tls = config.sip.tls.as_ref();
@@ -496,14 +510,12 @@ fn start_engine(
     let heard = events.clone();
     let sink = Box::new(move |event| heard.offer(Event::Media(event)));
     let relayed = media_io::RelayConfig::new(config.media.address, exchange, prompts, relay_seed);
-    let relay = match config.media.browsers() {
-        Some(browsers) => {
-            let told = events.clone();
-            let told = Box::new(move |event| told.offer(Event::Browser(event)));
-            media_io::Relay::start_with_browsers(relayed, sink, browsers, told)?
-        }
-        None => media_io::Relay::start(relayed, sink)?,
-    };
+    let browsers = config.media.browsers().map(|browsers| {
+        let told = events.clone();
+        let told: media_io::BrowserSink = Box::new(move |event| told.offer(Event::Browser(event)));
+        (browsers, told)
+    });
+    let relay = media_io::Relay::start_with(relayed, sink, browsers, Some(tapes))?;
     let trunk_address = trunks.bound()[0].address;
     let trunk_tls = sip_tls.map(|tls| {
         let bound = trunks.bound()[2].address;

@@ -40,6 +40,26 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
             "Answers that were listened to, by campaign and who answered.",
         ),
         (
+            "dialmesh_recordings_total",
+            "Recordings of calls that ended, by how: whole, disk, folder_full, refused.",
+        ),
+        (
+            "dialmesh_recordings_missed_packets_total",
+            "Packets that came and are not in their recording.",
+        ),
+        (
+            "dialmesh_recordings_deleted_total",
+            "Recordings that were deleted because their time was over.",
+        ),
+        (
+            "dialmesh_recordings_open",
+            "Recordings that are being written.",
+        ),
+        (
+            "dialmesh_recordings_bytes",
+            "Bytes of the recordings' folder.",
+        ),
+        (
             "dialmesh_attempts_closed_total",
             "Attempts that ended, by campaign and disposition.",
         ),

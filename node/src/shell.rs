@@ -298,6 +298,9 @@ impl Running {
             Event::DncBaseHere(base) => self.input(now, Input::DncBaseHere(base)),
             Event::DncBaseGone(id) => self.input(now, Input::DncBaseGone(id)),
             Event::Shown(times) => self.input(now, Input::Shown(times)),
+            Event::Recorded(attempt, recording) => {
+                self.input(now, Input::Recorded(attempt, recording));
+            }
             Event::Phones(phones) => self.input(now, Input::Phones(phones)),
             Event::Stop => {}
         }
@@ -510,6 +513,7 @@ impl Running {
                 }
             }
             Output::Browser(command) => self.command_browser(command),
+            Output::Record(order) => self.shell.kept.recordings.order(&order),
             Output::KeepAlive {
                 region,
                 session,

@@ -19,8 +19,8 @@ use clap_complete::Shell;
 use session::Session;
 use std::{io, process::ExitCode};
 use verbs::{
-    agent, audit, call, campaign, config, consent, dnc, explain, freeze, key, lead, number, region,
-    status, token, top, trunk,
+    agent, audit, call, campaign, config, consent, dnc, explain, freeze, key, lead, number,
+    recording, region, status, token, top, trunk,
 };
 
 #[global_allocator]
@@ -143,6 +143,12 @@ enum Noun {
         after_help = "Examples:\n  dialmesh cdr export --campaign autumn --file autumn.csv"
     )]
     Cdr(call::Records),
+    /// Recordings of calls: search, get, verify, and the key that they are made with.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  dialmesh recording key create\n  dialmesh recording search --campaign autumn --since 1d\n  dialmesh recording get att_0001000000000000000c00000000 --file call.wav"
+    )]
+    Recording(recording::Verb),
     /// Why calls were permitted, and that nobody changed it since.
     #[command(
         subcommand,
@@ -232,6 +238,7 @@ async fn ask(noun: Noun, session: &Session) -> Result<()> {
         Noun::Agent(verb) => agent::run(verb, session).await,
         Noun::Call(verb) => call::run(verb, session).await,
         Noun::Cdr(verb) => call::records(verb, session).await,
+        Noun::Recording(verb) => recording::run(verb, session).await,
         Noun::Audit(verb) => audit::run(verb, session).await,
         other => anyhow::bail!("{other:?} does not speak to the admin API"),
     }

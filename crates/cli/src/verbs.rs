@@ -18,6 +18,7 @@ pub(crate) mod key;
 pub(crate) mod lead;
 pub(crate) mod member;
 pub(crate) mod number;
+pub(crate) mod recording;
 pub(crate) mod region;
 pub(crate) mod status;
 pub(crate) mod token;

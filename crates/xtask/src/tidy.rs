@@ -54,6 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("sip-transport", &["domain", "sip"]),
     ("media-io", &["domain", "media", "answering"]),
+    ("recordings", &["domain", "media", "media-io", "storage"]),
     ("web", &[]),
     ("service", &["domain", "sansio"]),
     ("dialmesh-http", &["domain", "call", "web", "service"]),

@@ -74,9 +74,9 @@ fn proofs_have_a_bound_and_the_newest_come_first() {
 #[test]
 fn what_the_version_before_wrote_is_read() {
     let mut bytes = encode(&run(4, "now")).to_vec();
-    bytes[0] = 4;
+    bytes[0] = 5;
     let mut reading = Reading::default();
-    reading.take(1, &bytes).expect("version 4");
+    reading.take(1, &bytes).expect("version 5");
     assert_eq!(reading.runs, [(Incarnation(4), "now".to_owned())]);
     bytes[0] = 1;
     assert!(reading.take(2, &bytes).is_err());
@@ -122,6 +122,7 @@ fn dialing(n: u64) -> Kept {
         permission: None,
         note: String::new(),
         listened: None,
+        recording: None,
     })))
 }
 
@@ -204,6 +205,7 @@ fn record() -> CallRecord {
         dnc_base: None,
         consent: None,
         listened: None,
+        recording: None,
     }
 }
 
@@ -222,7 +224,7 @@ fn records_of_the_versions_before_lack_their_last_fields() {
         }),
     ] {
         // Each version added one field, none here, at the end of the record at the end of the entry.
-        for (version, missing) in [(VERSION, 0), (4, 1), (3, 2), (2, 3)] {
+        for (version, missing) in [(VERSION, 0), (5, 1), (4, 2), (3, 3), (2, 4)] {
             let mut bytes = encode(&kept).to_vec();
             bytes.truncate(bytes.len() - missing);
             bytes[0] = version;

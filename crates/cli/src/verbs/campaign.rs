@@ -123,6 +123,9 @@ struct Flags {
     /// before an agent is given, and machines and fax are hung up on.
     #[arg(long, value_parser = ["off", "hang_up"])]
     answering_machines: Option<String>,
+    /// Which calls to record (off when not given): with all each joined call is. Needs a recording key.
+    #[arg(long, value_parser = ["off", "all"])]
+    recording: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -339,6 +342,7 @@ fn merged(args: Flags, known: Option<u16>, mut fields: Fields) -> Result<Fields>
     fields.put("attempts_max", args.attempts)?;
     fields.put("requires_consent", args.requires_consent)?;
     fields.put("answering_machines", args.answering_machines)?;
+    fields.put("recording", args.recording)?;
     let all = args
         .attempts
         .or(known)

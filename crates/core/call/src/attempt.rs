@@ -3,7 +3,7 @@
 use crate::{
     end::AttemptEnd,
     leg::Failure,
-    notice::{CallCard, CallEnd, DispositionChoice},
+    notice::{CallCard, CallEnd, DispositionChoice, RecordingState},
 };
 use domain::{
     AgentId, AttemptId, CallOutcome, Campaign, CampaignId, ConsentUsed, Disposition,
@@ -261,6 +261,8 @@ pub(crate) struct Attempt {
     pub(crate) agent: Option<AgentId>,
     pub(crate) verdict: Option<Verdict>,
     pub(crate) failure: Option<Failure>,
+    /// How its recording stands, while it is joined.
+    pub(crate) recording: Option<RecordingState>,
 }
 
 impl Attempt {
@@ -307,6 +309,7 @@ impl Attempt {
                 .as_ref()
                 .filter(|verdict| verdict.kept)
                 .map(|verdict| self.name_of(verdict.code)),
+            recording: self.recording,
         }
     }
 

@@ -32,6 +32,10 @@ pub enum AgentCommand {
         /// A promised callback.
         callback_at: Option<WallTime>,
     },
+    /// Record nothing of the call for now: a card's number is about to be said.
+    RecordingPause,
+    /// Record the call again.
+    RecordingResume,
 }
 
 /// The strict reading of [`AgentCommand`]: variants without fields are written as empty structs,
@@ -54,6 +58,8 @@ enum Text {
         #[serde(default, deserialize_with = "optional_time")]
         callback_at: Option<WallTime>,
     },
+    RecordingPause {},
+    RecordingResume {},
 }
 
 impl From<Text> for AgentCommand {
@@ -73,6 +79,8 @@ impl From<Text> for AgentCommand {
                 note,
                 callback_at,
             },
+            Text::RecordingPause {} => Self::RecordingPause,
+            Text::RecordingResume {} => Self::RecordingResume,
         }
     }
 }
@@ -189,6 +197,10 @@ mod tests {
     #[test]
     fn commands_read_and_write() {
         assert_eq!(read(r#"{"type":"log_in"}"#), Ok(AgentCommand::LogIn));
+        let pause = read(r#"{"type":"recording_pause"}"#);
+        assert_eq!(pause, Ok(AgentCommand::RecordingPause));
+        let resume = read(r#"{"type":"recording_resume"}"#);
+        assert_eq!(resume, Ok(AgentCommand::RecordingResume));
         assert_eq!(
             read(r#"{"type":"pause","code":"lunch"}"#),
             Ok(AgentCommand::Pause {

@@ -126,6 +126,7 @@ impl AttemptEnd {
                 early,
                 answered: self.who,
             }),
+            recording: None,
         })
     }
 }

@@ -84,7 +84,7 @@ codes! {
         "Give a short word such as break, lunch or training.";
     /// The message is not an agent command.
     Unreadable = "DM3016", "The message is not an agent command.",
-        "Send JSON with the field type: log_in, log_out, ready, pause, hang_up, dispose, audio_offer or audio_close, and only the fields it knows.";
+        "Send JSON with the field type: log_in, log_out, ready, pause, hang_up, dispose, recording_pause, recording_resume, audio_offer or audio_close, and only the fields it knows.";
     /// No screen was open for longer than the grace time.
     ScreenGone = "DM3017", "The agent's page was closed: no more calls are given.",
         "Press Ready to go on.";
@@ -103,6 +103,9 @@ codes! {
     /// The browser's audio went away during the shift.
     AudioLost = "DM3022", "The browser's audio was lost: nobody hears the agent now.",
         "Offer audio again (reload the page) within 20 seconds, or the shift ends.";
+    /// The call is not being recorded.
+    NotRecorded = "DM3023", "The call is not recorded.",
+        "A recording can be paused while a recorded call is joined; whether it is, the call's card says.";
 }
 
 impl AgentError {

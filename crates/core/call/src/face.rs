@@ -76,6 +76,11 @@ pub enum Input {
         /// Who.
         who: WhoAnswered,
     },
+    /// What is said in an attempt's bridge is recorded from here on.
+    RecordingBegan {
+        /// Which.
+        attempt: AttemptId,
+    },
     /// Give an attempt up unless it was answered.
     CancelAttempt {
         /// Which.

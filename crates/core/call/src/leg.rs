@@ -61,6 +61,13 @@ pub enum LegCommand {
         /// The agent's leg.
         b: LegId,
     },
+    /// Record nothing of a recorded bridge for now, or everything again.
+    PauseRecording {
+        /// The person's leg.
+        leg: LegId,
+        /// For now.
+        paused: bool,
+    },
     /// Play a prompt; [`LegEvent::Played`] tells its end.
     Play {
         /// The leg.

@@ -33,7 +33,9 @@ pub use face::{
     TimerName,
 };
 pub use leg::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
-pub use notice::{AgentNotice, AgentStatus, CallCard, CallEnd, DispositionChoice, EndedBy, Phone};
+pub use notice::{
+    AgentNotice, AgentStatus, CallCard, CallEnd, DispositionChoice, EndedBy, Phone, RecordingState,
+};
 
 /// Agents' legs are numbered by [`CallCenter`] from here up; the engine numbers all others below.
 pub const AGENT_LEGS: u64 = 1 << 63;

@@ -46,6 +46,16 @@ pub struct DispositionChoice {
     pub flags: DispositionFlags,
 }
 
+/// How the recording of a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordingState {
+    /// What is said is recorded.
+    On,
+    /// Nothing is recorded for now.
+    Paused,
+}
+
 /// Who the agent is speaking with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallCard {
@@ -73,6 +83,9 @@ pub struct CallCard {
     pub ended: Option<CallEnd>,
     /// The disposition, once it is set and kept.
     pub disposition: Option<String>,
+    /// Whether the call is recorded, while it lasts; absent where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingState>,
 }
 
 /// The end of a call's audio.
@@ -115,6 +128,13 @@ pub enum AgentNotice {
         attempt: AttemptId,
         /// By whom.
         by: EndedBy,
+    },
+    /// The call's recording began, was paused, or goes on.
+    Recording {
+        /// Of which call.
+        attempt: AttemptId,
+        /// How it stands.
+        recording: RecordingState,
     },
     /// The call has its disposition, durably.
     Disposed {
@@ -174,6 +194,7 @@ mod tests {
             bridged_at: Some(WallTime::from_millis(1_795_300_000_000)),
             ended: None,
             disposition: None,
+            recording: Some(RecordingState::On),
         };
         let notices = [
             AgentNotice::State(AgentStatus {
@@ -183,6 +204,10 @@ mod tests {
                 ..status.clone()
             }),
             AgentNotice::Call(Box::new(card.clone())),
+            AgentNotice::Recording {
+                attempt,
+                recording: RecordingState::Paused,
+            },
             AgentNotice::CallEnded {
                 attempt,
                 by: EndedBy::Callee,

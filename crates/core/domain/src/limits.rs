@@ -249,3 +249,18 @@ pub const BROWSER_ADDRESSES: usize = 8;
 pub const BROWSER_CONNECT: Duration = Duration::from_secs(20);
 /// How long an agent's browser may be without audio during a shift, until another offer.
 pub const BROWSER_BACK: Duration = Duration::from_secs(20);
+/// Recordings that one node writes at a time; calls beyond are not recorded, which their records say.
+pub const RECORDINGS_OPEN: usize = 4_096;
+/// The longest recording; what is said after it is not in it. Longer than any call may be.
+pub const RECORDING: Duration = Duration::from_secs(5 * 3600);
+/// Pauses of one recording that are marked each for itself; later ones are marked as one with the last.
+pub const RECORDING_PAUSES: usize = 256;
+/// Batches of packets that may wait for the thread that writes recordings, 64 KiB each: some 8 s of 200
+/// calls. What does not fit is not recorded, and counted.
+pub const RECORDING_BATCHES: usize = 512;
+/// Bytes of a recording's file that one answer brings over the mesh.
+pub const RECORDING_PIECE_BYTES: usize = 1024 * 1024;
+/// Keys that recordings were made with, as one coordinator keeps them.
+pub const RECORDING_KEYS: usize = 64;
+/// Days of recordings that a node keeps at most: one folder each.
+pub const RECORDING_DAYS: u64 = 3_660;

@@ -1,8 +1,8 @@
 //! Call records: what is kept of each attempt.
 
 use crate::{
-    AgentId, AttemptId, CampaignId, ConsentUsed, Disposition, DncBaseId, LeadId, ListId, Listened,
-    MemberId, PhoneNumber, RegionId, SessionId, TrunkId, WallTime, ZoneId,
+    AgentId, AttemptId, CallRecording, CampaignId, ConsentUsed, Disposition, DncBaseId, LeadId,
+    ListId, Listened, MemberId, PhoneNumber, RegionId, SessionId, TrunkId, WallTime, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,7 @@ pub struct Permission {
 }
 
 /// Version of a call record's bytes, wherever they lie or travel.
-pub const RECORD_VERSION: u8 = 5;
+pub const RECORD_VERSION: u8 = 6;
 
 /// One attempt from lease to end. Written once, when the attempt is closed. Fields are added at its
 /// end only, with a new [`RECORD_VERSION`].
@@ -129,6 +129,8 @@ pub struct CallRecord {
     pub consent: Option<ConsentUsed>,
     /// What was heard by listening; none where the campaign did not ask for it. Since version 5.
     pub listened: Option<Listened>,
+    /// The call's recording; none where the campaign did not ask for one. Since version 6.
+    pub recording: Option<CallRecording>,
 }
 
 #[cfg(test)]

@@ -285,6 +285,7 @@ impl Engine {
             consent: facts.consent,
             note: String::new(),
             listened: None,
+            recording: None,
         }
     }
 

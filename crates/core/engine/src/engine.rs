@@ -15,8 +15,8 @@ use crate::{
 };
 use call::CallCenter;
 use domain::{
-    AttemptId, CampaignId, Instant, LegId, LegStats, Now, PhoneNumber, RegionId, SipTransport,
-    TrunkId, WallTime, answering::Verdict,
+    AttemptId, CallRecording, CampaignId, Instant, LegId, LegStats, Now, PhoneNumber, RegionId,
+    SipTransport, TrunkId, WallTime, answering::Verdict,
 };
 use media::PortPool;
 use numbering::CallerIdFacts;
@@ -64,6 +64,8 @@ pub struct Engine {
     /// What early media of live attempts was, where somebody listens.
     pub(crate) early_media: BTreeMap<AttemptId, Verdict>,
     pub(crate) endings: BTreeMap<AttemptId, Ending>,
+    /// Recordings of attempts that are not closed, with what became of them once that is told.
+    pub(crate) recordings: BTreeMap<AttemptId, Option<CallRecording>>,
     pub(crate) bases: Bases,
     pub(crate) timers: Timers<TimerName>,
     /// When pacing last looked.
@@ -127,6 +129,7 @@ impl Engine {
             bridge_figures: BTreeMap::new(),
             early_media: BTreeMap::new(),
             endings: BTreeMap::new(),
+            recordings: BTreeMap::new(),
             bases: Bases::default(),
             timers: Timers::default(),
             paced: None,
@@ -287,6 +290,7 @@ impl Engine {
             Input::EscrowAnswered { sequence, grants } => {
                 self.escrow_answered(now, sequence, &grants);
             }
+            Input::Recorded(attempt, recording) => self.recorded(attempt, recording),
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::Drain => self.begin_drain(now),
             Input::Helped(regions) => self.helped = regions,
@@ -416,6 +420,10 @@ impl Engine {
             DirectoryChange::Answering(campaign, machines) => {
                 self.facts.set_answering(campaign, machines);
             }
+            DirectoryChange::Recording(campaign, recording) => {
+                self.facts.set_recording(campaign, recording);
+            }
+            DirectoryChange::RecordingKey(key) => self.facts.recording_key = Some(key),
             DirectoryChange::Reset(copy) => self.reset(now, index, *copy),
         }
     }
@@ -432,7 +440,10 @@ impl Engine {
             clearance,
             answering,
             manners,
+            recordings,
+            recording_key,
         } = copy;
+        self.facts.reset_recordings(recordings, recording_key);
         self.facts.reset_answering(answering);
         self.facts.set_manners(manners);
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())

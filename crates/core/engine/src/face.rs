@@ -1,13 +1,13 @@
 //! What goes into [`crate::Engine`] and what comes out.
 
-use crate::facts::DirectoryCopy;
+use crate::{facts::DirectoryCopy, recordings::RecordingOrder};
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
-    AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallerId,
-    Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry, DncListAge, DncScope, EscrowGrant,
-    Instant, LeadId, LeasedLead, MemberId, PhoneNumber, RegionId, SessionId, Trunk, TrunkId,
-    TrunkManner, WallTime, status::TrunkTrouble,
+    AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallRecording,
+    CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry, DncListAge, DncScope,
+    EscrowGrant, Instant, LeadId, LeasedLead, MemberId, PhoneNumber, Recording, RecordingKey,
+    RegionId, SessionId, Trunk, TrunkId, TrunkManner, WallTime, status::TrunkTrouble,
 };
 use media::{BrowserCommand, BrowserEvent, BrowserId, MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
@@ -90,6 +90,10 @@ pub enum DirectoryChange {
     Clearance(Vec<ClearanceFact>),
     /// What a campaign does about answering machines, from its next attempts on.
     Answering(CampaignId, AnsweringMachines),
+    /// Which calls of a campaign are recorded, from its next joined ones on.
+    Recording(CampaignId, Recording),
+    /// The key that recordings are made with from here on.
+    RecordingKey(RecordingKey),
     /// Everything, after a start or a snapshot.
     Reset(Box<DirectoryCopy>),
 }
@@ -237,6 +241,8 @@ pub enum Input<'a> {
         /// What it grants.
         grants: Vec<EscrowGrant>,
     },
+    /// What became of an attempt's recording.
+    Recorded(AttemptId, CallRecording),
     /// So many outcomes and records wait to be shipped.
     Backlog(usize),
     /// No new attempts from here on; leads not dialed are given back.
@@ -307,6 +313,9 @@ pub enum Output {
     Media(MediaCommand),
     /// For the relay's browsers, in one order with [`Output::Media`].
     Browser(BrowserCommand),
+    /// Whoever writes recordings is told of one before the relay is; answered by
+    /// [`Input::Recorded`].
+    Record(Box<RecordingOrder>),
     /// Ask the region group's leader to confirm the session, now.
     KeepAlive {
         /// The region.

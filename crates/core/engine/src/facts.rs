@@ -3,7 +3,8 @@
 use call::Account;
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, ClearanceFact,
-    DncBaseId, DncEntry, DncListAge, MemberId, PhoneNumber, Trunk, TrunkId, TrunkManner, limits,
+    DncBaseId, DncEntry, DncListAge, MemberId, PhoneNumber, Recording, RecordingKey, Trunk,
+    TrunkId, TrunkManner, limits,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -30,6 +31,10 @@ pub struct DirectoryCopy {
     pub answering: Vec<(CampaignId, AnsweringMachines)>,
     /// How trunks are used, where it is not the default.
     pub manners: Vec<(TrunkId, TrunkManner)>,
+    /// Which calls of campaigns are recorded, of those that have any recorded.
+    pub recordings: Vec<(CampaignId, Recording)>,
+    /// The key that recordings are made with.
+    pub recording_key: Option<RecordingKey>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.
@@ -42,6 +47,8 @@ pub(crate) struct Facts {
     pub(crate) agents: BTreeMap<AgentId, AgentAccount>,
     pub(crate) logins: BTreeMap<String, AgentId>,
     answering: BTreeMap<CampaignId, AnsweringMachines>,
+    recordings: BTreeMap<CampaignId, Recording>,
+    pub(crate) recording_key: Option<RecordingKey>,
 }
 
 impl Facts {
@@ -72,6 +79,29 @@ impl Facts {
     /// What all campaigns do about them; those that are not named do nothing.
     pub(crate) fn reset_answering(&mut self, all: Vec<(CampaignId, AnsweringMachines)>) {
         self.answering = all.into_iter().collect();
+    }
+
+    /// Which calls of a campaign are recorded.
+    pub(crate) fn recording(&self, campaign: CampaignId) -> Recording {
+        self.recordings.get(&campaign).copied().unwrap_or_default()
+    }
+
+    /// Takes in which calls of a campaign are recorded.
+    pub(crate) fn set_recording(&mut self, campaign: CampaignId, recording: Recording) {
+        match recording {
+            Recording::Off => self.recordings.remove(&campaign),
+            Recording::All => self.recordings.insert(campaign, recording),
+        };
+    }
+
+    /// Takes in which calls of all campaigns are recorded, and with which key.
+    pub(crate) fn reset_recordings(
+        &mut self,
+        all: Vec<(CampaignId, Recording)>,
+        key: Option<RecordingKey>,
+    ) {
+        self.recordings = all.into_iter().collect();
+        self.recording_key = key;
     }
 
     /// How a trunk is used.

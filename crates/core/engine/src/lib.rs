@@ -23,6 +23,7 @@ mod learning;
 mod legs;
 mod lines;
 mod phones;
+mod recordings;
 mod records;
 mod signalling;
 mod status;
@@ -33,3 +34,4 @@ pub use face::{
     TimerName,
 };
 pub use facts::DirectoryCopy;
+pub use recordings::RecordingOrder;

@@ -3,8 +3,8 @@
 use crate::{Engine, Entry, Observed, Output, TimerName};
 use call::AttemptEnd;
 use domain::{
-    AttemptId, CallOutcome, DncEntry, DncScope, DncSource, LeasedLead, LegId, LegStats, Now,
-    PhoneNumber,
+    AttemptId, CallOutcome, CallRecord, DncEntry, DncScope, DncSource, LeasedLead, LegId, LegStats,
+    Now, PhoneNumber,
 };
 use std::time::Duration;
 
@@ -16,10 +16,13 @@ const FIGURES_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) struct Ending {
     end: Box<AttemptEnd>,
     carrier_leg: Option<LegStats>,
+    /// The relay still has the leg, whose figures come at its end.
+    open: bool,
 }
 
 impl Engine {
-    /// An attempt has its disposition. Its record waits for the leg's figures, if a leg is open.
+    /// An attempt has its disposition. Its record waits for the leg's figures, if a leg is open, and for
+    /// what became of its recording, if it has one.
     pub(crate) fn closed(&mut self, now: Now, end: Box<AttemptEnd>) {
         let attempt = end.lease.attempt;
         self.count_closed(&end);
@@ -35,12 +38,13 @@ impl Engine {
             post_dial_delay: delay,
         });
         self.grants.remove(&attempt);
-        let waits = self.legs.is_open(end.leg);
+        let open = self.legs.is_open(end.leg);
         let ending = Ending {
             carrier_leg: self.legs.figures(end.leg),
             end,
+            open,
         };
-        if waits {
+        if open || self.recording_untold(attempt) {
             self.timers
                 .arm(TimerName::Record(attempt), now.monotonic + FIGURES_LIMIT);
             self.endings.insert(attempt, ending);
@@ -51,15 +55,26 @@ impl Engine {
 
     /// The relay told a leg's figures.
     pub(crate) fn figures(&mut self, leg: LegId, attempt: AttemptId, stats: LegStats) {
-        if let Some(mut ending) = self.endings.remove(&attempt) {
+        if let Some(ending) = self.endings.get_mut(&attempt) {
             debug_assert_eq!(ending.end.leg, leg);
-            self.timers.disarm(&TimerName::Record(attempt));
-            ending.carrier_leg = Some(stats);
-            self.write_ending(ending);
+            (ending.carrier_leg, ending.open) = (Some(stats), false);
+            self.settle_ending(attempt);
         }
     }
 
-    /// The relay's figures did not come.
+    /// Writes what waited, once nothing is waited for any more.
+    pub(crate) fn settle_ending(&mut self, attempt: AttemptId) {
+        let waits = self.recording_untold(attempt);
+        if let Some(ending) = self.endings.get(&attempt)
+            && !ending.open
+            && !waits
+        {
+            self.timers.disarm(&TimerName::Record(attempt));
+            self.give_up_figures(attempt);
+        }
+    }
+
+    /// What is waited for does not come any more.
     pub(crate) fn give_up_figures(&mut self, attempt: AttemptId) {
         if let Some(ending) = self.endings.remove(&attempt) {
             self.write_ending(ending);
@@ -70,6 +85,7 @@ impl Engine {
         let Ending {
             mut end,
             carrier_leg,
+            ..
         } = ending;
         let attempt = end.lease.attempt;
         let agent_leg = self.bridge_figures.remove(&attempt);
@@ -80,8 +96,13 @@ impl Engine {
             // Redial gaps count from the last datagram that really left.
             facts.invited_at = facts.invited_at.max(last);
         }
+        let recording = self.take_recording(attempt);
         let record = end
             .record(self.config.member, carrier_leg, agent_leg, early)
+            .map(|record| CallRecord {
+                recording,
+                ..record
+            })
             .map(Box::new);
         let entry = Entry::Closed {
             session: end.lease.session,

@@ -39,7 +39,13 @@ impl Engine {
             } => self.dial_agent(now, leg, agent),
             LegCommand::Cancel { leg } => self.cancel_leg(now, leg),
             LegCommand::HangUp { leg } => self.hang_up(now, leg),
-            LegCommand::Bridge { a, b } => self.media(MediaCommand::Bridge { a, b }),
+            LegCommand::Bridge { a, b } => {
+                self.media(MediaCommand::Bridge { a, b });
+                self.begin_recording(now, a, b);
+            }
+            LegCommand::PauseRecording { leg, paused } => {
+                self.media(MediaCommand::PauseRecording { leg, paused });
+            }
             LegCommand::Unbridge { a, b } => {
                 if self.legs.is_open(a) && self.legs.is_open(b) {
                     self.media(MediaCommand::Unbridge { a, b });

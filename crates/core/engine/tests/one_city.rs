@@ -98,6 +98,8 @@ struct World {
     phones: BTreeMap<String, Option<PhoneAddress>>,
     /// What the relay was told, but for ends of legs.
     media: Vec<MediaCommand>,
+    /// What is to be recorded.
+    orders: Vec<engine::RecordingOrder>,
 }
 
 fn flow(local: &str, remote: &str) -> Flow {
@@ -212,6 +214,7 @@ impl World {
             abandoned: Vec::new(),
             phones: BTreeMap::new(),
             media: Vec::new(),
+            orders: Vec::new(),
         };
         world.input(Input::Directory {
             index: 5,
@@ -382,6 +385,7 @@ impl World {
                 Output::Notice { notice, .. } => self.notices.push(notice),
                 Output::Reply { result, .. } => assert!(result.is_ok(), "{result:?}"),
                 Output::Applied(index) => self.applied = index,
+                Output::Record(order) => self.orders.push(*order),
                 Output::Phone { login, phone } => _ = self.phones.insert(login, phone),
             }
         }
@@ -583,6 +587,8 @@ fn directory() -> DirectoryCopy {
         dnc_ages: Vec::new(),
         clearance: Vec::new(),
         answering: Vec::new(),
+        recordings: Vec::new(),
+        recording_key: None,
         manners: Vec::new(),
     }
 }
@@ -642,6 +648,112 @@ fn an_answered_person_is_bridged_and_disposed() {
         ),
         (1, 1, 1)
     );
+}
+
+/// A world that records each joined call, with one that is joined: its attempt.
+fn joined_and_recorded(key: Option<domain::RecordingKey>) -> (World, AttemptId) {
+    let mut world = World::new();
+    let mut changes = vec![DirectoryChange::Recording(CAMPAIGN, domain::Recording::All)];
+    changes.extend(key.map(DirectoryChange::RecordingKey));
+    world.input(Input::Directory { index: 6, changes });
+    world.shift();
+    let attempt = world.lease(&["8000"])[0];
+    world.run(Duration::from_secs(1));
+    (world, attempt)
+}
+
+fn recording_key() -> domain::RecordingKey {
+    domain::RecordingKey {
+        id: domain::RecordingKeyId(1),
+        public: [9; 32],
+        created_at: WallTime::EPOCH,
+    }
+}
+
+/// Hangs up and disposes at once; the call's record, if it is written within a moment.
+fn over(world: &mut World, attempt: AttemptId) -> Option<domain::CallRecord> {
+    world.press(AgentCommand::HangUp);
+    world.press(AgentCommand::Dispose {
+        disposition: "sale".into(),
+        note: String::new(),
+        callback_at: None,
+    });
+    world.run(Duration::from_millis(500));
+    world
+        .closed
+        .get(&attempt)
+        .and_then(|(_, record)| record.clone())
+}
+
+#[test]
+fn a_joined_call_is_recorded_paused_and_its_record_waits_for_what_became_of_it() {
+    let (mut world, attempt) = joined_and_recorded(Some(recording_key()));
+    let [order] = world.orders[..] else {
+        panic!("{:?}", world.orders);
+    };
+    assert_eq!((order.attempt, order.key), (attempt, recording_key()));
+    let bridged = world
+        .media
+        .iter()
+        .position(|c| matches!(c, MediaCommand::Bridge { .. }));
+    let record = MediaCommand::Record {
+        recording: attempt,
+        agent: domain::LegId(call::AGENT_LEGS),
+        person: domain::LegId(1),
+    };
+    let recorded = world.media.iter().position(|command| *command == record);
+    assert!(bridged.is_some() && bridged < recorded, "{:?}", world.media);
+    world.press(AgentCommand::RecordingPause);
+    world.press(AgentCommand::RecordingPause);
+    world.press(AgentCommand::RecordingResume);
+    let pauses: Vec<bool> = (world.media.iter())
+        .filter_map(|command| match command {
+            MediaCommand::PauseRecording { paused, .. } => Some(*paused),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pauses, [true, false]);
+    let states: Vec<_> = (world.notices.iter())
+        .filter_map(|notice| match notice {
+            AgentNotice::Recording { recording, .. } => Some(*recording),
+            _ => None,
+        })
+        .collect();
+    use call::RecordingState::{On, Paused};
+    assert_eq!(states, [On, Paused, On]);
+    assert_eq!(over(&mut world, attempt), None, "the file has no end yet");
+    let told = domain::CallRecording {
+        length_ms: 1_234,
+        hash: Some([3; 32]),
+        ..domain::CallRecording::only(domain::RecordingEnd::Whole)
+    };
+    world.input(Input::Recorded(attempt, told));
+    let record = world.closed[&attempt].1.as_ref().unwrap();
+    assert_eq!(record.recording, Some(told));
+    assert_eq!(record.carrier_leg.unwrap().received, 7);
+    assert_eq!(world.engine.live(), 0);
+}
+
+#[test]
+fn a_recording_that_nobody_tells_of_holds_no_record_back_for_long() {
+    let (mut world, attempt) = joined_and_recorded(Some(recording_key()));
+    assert_eq!(over(&mut world, attempt), None);
+    world.run(Duration::from_secs(2));
+    let end = |world: &World| {
+        world.closed[&attempt]
+            .1
+            .as_ref()
+            .unwrap()
+            .recording
+            .map(|r| r.end)
+    };
+    assert_eq!(end(&world), Some(domain::RecordingEnd::Untold));
+    // Without a key nothing is recorded, and the record says so at once.
+    let (mut world, attempt) = joined_and_recorded(None);
+    assert!(world.orders.is_empty());
+    let record = over(&mut world, attempt).expect("nothing is waited for");
+    let refused = domain::RecordingEnd::Refused;
+    assert_eq!(record.recording.map(|r| r.end), Some(refused));
 }
 
 /// A world that listens to who answers, with one answered call: its attempt and leg.

@@ -15,6 +15,7 @@ mod fleet;
 mod homes;
 mod layout;
 mod people;
+mod recordings;
 mod trunks;
 mod words;
 mod work;
@@ -47,7 +48,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 7,
+    version: 8,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -122,6 +123,8 @@ pub struct Directory {
     answering: BTreeMap<CampaignId, AnsweringMachines>,
     /// How trunks are used. Since version 7; read as the default from earlier ones.
     manners: trunks::MannerBook,
+    /// Which calls are recorded, and with which key. Since version 8; read as none from earlier ones.
+    recordings: recordings::RecordingBook,
 }
 
 impl Directory {
@@ -343,6 +346,8 @@ impl Directory {
             manners: (self.manners.all())
                 .map(|(id, manner)| (id, manner.clone()))
                 .collect(),
+            recordings: self.recordings.all().collect(),
+            recording_key: self.recording_key(),
         }
     }
 
@@ -446,6 +451,11 @@ impl Directory {
             } => self.change_scoped_patterns(scope, add, &remove, &reason, facts),
             Change::ChangeLifts { add, remove } => self.change_lifts(add, &remove, facts),
             Change::StageDncBaseOfLists { base, parts } => self.stage_base_of_lists(base, &parts),
+            Change::SetRecording {
+                campaign,
+                recording,
+            } => self.set_recording(campaign, recording, facts),
+            Change::SetRecordingKey { key } => self.set_recording_key(key, facts),
             Change::SetAnsweringMachines { campaign, machines } => {
                 self.set_answering_machines(campaign, machines, facts)
             }
@@ -525,10 +535,12 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // Which calls are recorded.
+        let eight = &recordings::RecordingBook::EMPTY[..];
         // How trunks are used.
-        let seven = &trunks::MannerBook::EMPTY[..];
+        let seven = [&trunks::MannerBook::EMPTY[..], eight].concat();
         // What campaigns do about answering machines.
-        let six = [&[0][..], seven].concat();
+        let six = [&[0][..], &seven].concat();
         // Withdrawn consents and how far consents were looked at, the history of bases, home maps, lists
         // that are pulled, patterns of scopes and lifts.
         let five = [
@@ -548,7 +560,8 @@ impl Replicated for Directory {
             Some(3) => later,
             Some(4) => five,
             Some(5) => six,
-            Some(6) => seven.to_vec(),
+            Some(6) => seven,
+            Some(7) => eight.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

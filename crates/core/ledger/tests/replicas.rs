@@ -655,15 +655,16 @@ fn directory_snapshots_keep_their_bytes() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v7.bin", &bytes);
+    golden("directory-v8.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 6] = [
+    let earlier: [&[u8]; 7] = [
         include_bytes!("../testdata/directory-v1.bin"),
         include_bytes!("../testdata/directory-v2.bin"),
         include_bytes!("../testdata/directory-v3.bin"),
         include_bytes!("../testdata/directory-v4.bin"),
         include_bytes!("../testdata/directory-v5.bin"),
         include_bytes!("../testdata/directory-v6.bin"),
+        include_bytes!("../testdata/directory-v7.bin"),
     ];
     for bytes in earlier {
         let earlier = Directory::restore(bytes).expect("versions before are read");
@@ -769,10 +770,15 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
     let context = ApplyContext { index, wall: at };
     directory.apply(context, listen.into(), &mut Vec::new());
     let bytes = directory.snapshot();
-    golden("directory-v7-clearance.bin", &bytes);
+    golden("directory-v8-clearance.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier = include_bytes!("../testdata/directory-v6-clearance.bin");
-    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
+    let earlier: [&[u8]; 2] = [
+        include_bytes!("../testdata/directory-v6-clearance.bin"),
+        include_bytes!("../testdata/directory-v7-clearance.bin"),
+    ];
+    for bytes in earlier {
+        assert!(Directory::restore(bytes).expect("versions before are read") == directory);
+    }
 }
 
 #[test]
@@ -857,11 +863,12 @@ fn lists_keep_their_bytes_in_snapshots() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v7-lists.bin", &bytes);
+    golden("directory-v8-lists.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 2] = [
+    let earlier: [&[u8]; 3] = [
         include_bytes!("../testdata/directory-v5-lists.bin"),
         include_bytes!("../testdata/directory-v6-lists.bin"),
+        include_bytes!("../testdata/directory-v7-lists.bin"),
     ];
     for bytes in earlier {
         assert!(Directory::restore(bytes).expect("versions before are read") == directory);
@@ -878,7 +885,7 @@ fn lists_keep_their_bytes_in_snapshots() {
 }
 
 #[test]
-fn how_trunks_are_used_keeps_its_bytes_in_snapshots() {
+fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
     let member = |name: &str| NewMember {
         name: name.into(),
         mesh_address: "192.0.2.1:7000".into(),
@@ -944,7 +951,32 @@ fn how_trunks_are_used_keeps_its_bytes_in_snapshots() {
         let reply = directory.apply(context, change.into(), &mut Vec::new());
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
+    let earlier = include_bytes!("../testdata/directory-v7-trunks.bin");
+    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
+    // And what came with version 8: which calls are recorded.
+    let key = RecordingKey {
+        id: RecordingKeyId(0x1234),
+        public: [9; 32],
+        created_at: WallTime::from_millis(NOON),
+    };
+    let recorded = [
+        Change::CreateCampaign {
+            campaign: Box::new(campaign(0, 60)),
+        },
+        Change::SetRecordingKey { key },
+        Change::SetRecording {
+            campaign: CAMPAIGN,
+            recording: Recording::All,
+        },
+    ];
+    for change in recorded {
+        let wall = WallTime::from_millis(NOON);
+        let index = directory.applied() + 1;
+        let context = ApplyContext { index, wall };
+        let reply = directory.apply(context, change.into(), &mut Vec::new());
+        assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
+    }
     let bytes = directory.snapshot();
-    golden("directory-v7-trunks.bin", &bytes);
+    golden("directory-v8-recordings.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
 }

@@ -1,6 +1,6 @@
 //! What an engine tells a relay, and what it hears from it.
 
-use domain::{Codec, LegId, LegStats, answering::Heard};
+use domain::{AttemptId, Codec, LegId, LegStats, answering::Heard};
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{ports::Port, prompt::PromptId};
@@ -75,6 +75,22 @@ pub enum MediaCommand {
         /// Whether it was answered: what comes from here on is whoever answered.
         answered: bool,
     },
+    /// What two bridged legs say is recorded, until they part.
+    Record {
+        /// Of which call.
+        recording: AttemptId,
+        /// The agent's leg.
+        agent: LegId,
+        /// The person's leg.
+        person: LegId,
+    },
+    /// Nothing is recorded of a recorded bridge for now, or everything again.
+    PauseRecording {
+        /// A leg of the bridge.
+        leg: LegId,
+        /// For now.
+        paused: bool,
+    },
     /// How the leg is doing; answered by [`MediaEvent::Snapshot`].
     Snapshot {
         /// The leg.
@@ -97,9 +113,11 @@ impl MediaCommand {
             | Self::Play { leg, .. }
             | Self::StopPlay { leg }
             | Self::Listen { leg, .. }
+            | Self::PauseRecording { leg, .. }
             | Self::Snapshot { leg }
             | Self::Close { leg } => *leg,
             Self::Bridge { a, .. } | Self::Unbridge { a, .. } => *a,
+            Self::Record { person, .. } => *person,
         }
     }
 }
@@ -240,6 +258,12 @@ pub enum Rejected {
     /// The two legs are not in one bridge.
     #[error("the legs are not bridged with each other")]
     NotBridged,
+    /// The bridge is recorded already.
+    #[error("the bridge is recorded already")]
+    Recorded,
+    /// The leg is in no bridge that is recorded.
+    #[error("the leg is in no bridge that is recorded")]
+    NotRecorded,
     /// No such prompt.
     #[error("there is no prompt of that id")]
     UnknownPrompt,

@@ -106,12 +106,19 @@ pub fn encode(codec: Codec, sample: i16) -> u8 {
     }
 }
 
+/// What stands for each code of one law in the other; none when they are the same.
+pub(crate) fn crossing(from: Codec, to: Codec) -> Option<&'static [u8; 256]> {
+    match (from, to) {
+        (Codec::Pcma, Codec::Pcmu) => Some(&A_TO_MU),
+        (Codec::Pcmu, Codec::Pcma) => Some(&MU_TO_A),
+        _ => None,
+    }
+}
+
 /// Rewrites `payload` from one law to the other in place; nothing when they are the same.
 pub fn transcode(from: Codec, to: Codec, payload: &mut [u8]) {
-    let table = match (from, to) {
-        (Codec::Pcma, Codec::Pcmu) => &A_TO_MU,
-        (Codec::Pcmu, Codec::Pcma) => &MU_TO_A,
-        _ => return,
+    let Some(table) = crossing(from, to) else {
+        return;
     };
     for code in payload {
         *code = table[usize::from(*code)];

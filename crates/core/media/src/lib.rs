@@ -12,6 +12,7 @@ pub mod listen;
 pub mod ports;
 pub mod prompt;
 pub mod reception;
+pub mod recorder;
 pub mod rtcp;
 pub mod rtp;
 pub mod source;
@@ -21,11 +22,13 @@ pub mod wav;
 pub use browser::{BROWSER_EVENT, BrowserCommand, BrowserEnd, BrowserEvent, BrowserId};
 pub use command::{BridgeStats, LegDetail, MediaCommand, MediaEvent, PeerReport, Rejected};
 pub use exchange::{
-    Exchange, ExchangeConfig, Listening, Onward, Refusal, Tapped, TimerName, Traffic, Transmit,
+    Exchange, ExchangeConfig, Listening, Onward, RecordingMark, Refusal, Taped, Tapped, TimerName,
+    Traffic, Transmit,
 };
 pub use listen::Timeline;
 pub use ports::{DRAIN, Port, PortPool, PortRange, PortRangeError};
 pub use prompt::{Prompt, PromptError, PromptId, Prompts};
+pub use recorder::{Channel, Recorder, SideFacts, Sound};
 
 /// Where an exchange's SSRCs come from; drawn by the shell.
 pub use sansio::Seed;

@@ -465,6 +465,7 @@ mod tests {
             rule_pack: "china 2026-11-21".into(),
             dnc_index: 12,
             listened: None,
+            recording: None,
             dnc_base: None,
             consent: None,
             permission: Some(Permission {

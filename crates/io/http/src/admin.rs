@@ -11,12 +11,14 @@ mod homes;
 mod leads;
 mod mesh;
 mod people;
+mod recordings;
 mod records;
 mod stream;
 mod trunks;
 mod voters;
 
 pub use backend::{AdminBackend, Answer, ByteStream, CampaignAction, RecordStream};
+pub use recordings::{RecordingAudio, SoundStream};
 
 use crate::{
     auth::{self, Routes},
@@ -112,6 +114,11 @@ fn api() -> OpenApiRouter<AdminState> {
         .routes(routes!(records::list))
         .routes(routes!(records::show))
         .routes(routes!(records::export))
+        .routes(routes!(recordings::list))
+        .routes(routes!(recordings::show))
+        .routes(routes!(recordings::check))
+        .routes(routes!(recordings::audio))
+        .routes(routes!(recordings::key, recordings::create_key))
         .routes(routes!(stream::events));
     OpenApiRouter::with_openapi(description()).nest("/api/v1", v1)
 }

@@ -13,6 +13,7 @@ mod mesh;
 mod operation;
 mod page;
 mod people;
+mod recording;
 mod status;
 mod time;
 mod trunk;
@@ -51,6 +52,10 @@ pub use page::{Page, PageQuery};
 pub use people::{
     Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
     TokenIssued,
+};
+pub use recording::{
+    RecordedCalls, Recording, RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey,
+    RecordingPause, hex,
 };
 pub use status::{
     Abandonment, AgentCounts, CallCounts, CityMode, CityStatus, GroupMember, GroupStatus, Status,

@@ -108,6 +108,10 @@ codes! {
     EventsGone = "DM2308", GONE, "The events after Last-Event-ID are no longer kept.",
         "Connect again without Last-Event-ID and read the objects anew.";
 
+    /// The range is behind the end.
+    Range = "DM2309", RANGE_NOT_SATISFIABLE, "Nothing of that range is there.",
+        "Ask for a range within the bytes that Content-Range names.";
+
     /// No quorum: nothing can be decided.
     NoQuorum = "DM2401", SERVICE_UNAVAILABLE, "The mesh has no quorum: nothing was changed.",
         "See which members are unreachable (dialmesh status), bring them back and send the request again.";

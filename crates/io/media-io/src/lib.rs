@@ -5,7 +5,8 @@
 //! socket with one `recvmmsg`, the exchange edits the packets in place, and they leave from the
 //! other leg's socket, several at a time with one `sendmmsg`. Nothing is allocated and no lock
 //! is taken on a packet's way; metrics are added up and told once a second. Packets of a leg that is
-//! listened to are decoded for an `answering::Listener` as well.
+//! listened to are decoded for an `answering::Listener` as well; those of a recorded bridge are copied
+//! into a batch for whoever writes recordings ([`tapes`]).
 //!
 //! One thread serves a node: 200 bridged calls take a few hundredths of a core, and any two legs
 //! must be able to meet. Several relays on disjoint port ranges may run in one process, but a
@@ -21,9 +22,11 @@ mod prompts;
 mod relay;
 mod sockets;
 mod syscalls;
+mod tapes;
 mod worker;
 
 pub use browser::{Arrival, BeginError, BrowserConfig, BrowserGate, BrowserSink, OfferError};
 pub use clock::now;
 pub use prompts::{PromptFileError, load_prompts};
 pub use relay::{Relay, RelayConfig, RelayHandle, SendError, StartError};
+pub use tapes::{RelayGone, TapeBatch, TapeEntry, TapeReader, Tapes, tapes};

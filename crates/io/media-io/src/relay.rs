@@ -21,6 +21,7 @@ use crate::{
     },
     sockets,
     syscalls::{Poller, Wake},
+    tapes::Tapes,
     worker::{self, Order, Worker},
 };
 
@@ -150,7 +151,7 @@ impl Relay {
     /// # Errors
     /// When a port cannot be bound or the system refuses a descriptor or the thread.
     pub fn start(config: RelayConfig, sink: Sink) -> Result<RelayHandle, StartError> {
-        Self::start_all(config, sink, None)
+        Self::start_with(config, sink, None, None)
     }
 
     /// The same, and browsers' audio beside it. `told` is to `sink` as it stands for browsers' events.
@@ -163,13 +164,31 @@ impl Relay {
         browsers: BrowserConfig,
         told: BrowserSink,
     ) -> Result<RelayHandle, StartError> {
-        Self::start_all(config, sink, Some((browsers, told)))
+        Self::start_with(config, sink, Some((browsers, told)), None)
     }
 
-    fn start_all(
+    /// As [`Relay::start`]; what is said in recorded bridges goes to whoever reads `tapes`. Without
+    /// them nothing is recorded.
+    ///
+    /// # Errors
+    /// As [`Relay::start`].
+    pub fn start_recording(
+        config: RelayConfig,
+        sink: Sink,
+        tapes: Option<Tapes>,
+    ) -> Result<RelayHandle, StartError> {
+        Self::start_with(config, sink, None, tapes)
+    }
+
+    /// All of it: [`Relay::start_with_browsers`] and [`Relay::start_recording`].
+    ///
+    /// # Errors
+    /// As those.
+    pub fn start_with(
         config: RelayConfig,
         sink: Sink,
         browsers: Option<(BrowserConfig, BrowserSink)>,
+        tapes: Option<Tapes>,
     ) -> Result<RelayHandle, StartError> {
         let system = |what| move |source| StartError::System { what, source };
         let pairs = sockets::bind_all(config.bind, config.exchange.ports, config.receive_buffer)?;
@@ -210,7 +229,7 @@ impl Relay {
         let thread = thread::Builder::new()
             .name("rtp-relay".to_owned())
             .spawn(move || {
-                Worker::new(config, pairs, poller, queue, theirs, sink, browsers).run();
+                Worker::new(config, pairs, poller, queue, theirs, sink, browsers, tapes).run();
             })
             .map_err(system("thread"))?;
         Ok(RelayHandle {

@@ -18,6 +18,7 @@ use crate::{
     relay::{RelayConfig, Shared, Sink},
     sockets::Pair,
     syscalls::{self, BATCH, Datagrams, Poller},
+    tapes::Tapes,
 };
 
 /// The wake descriptor's token.
@@ -68,6 +69,7 @@ pub(crate) struct Worker {
     browsers: Option<Browsers>,
     /// Events of browsers that their sink had no room for.
     browsers_wait: bool,
+    tapes: Option<Tapes>,
 }
 
 impl Worker {
@@ -79,6 +81,7 @@ impl Worker {
         shared: Arc<Shared>,
         sink: Sink,
         browsers: Option<Browsers>,
+        tapes: Option<Tapes>,
     ) -> Self {
         Self {
             exchange: Exchange::new(config.exchange, config.prompts, config.seed),
@@ -96,6 +99,7 @@ impl Worker {
             ears: Ears::default(),
             browsers,
             browsers_wait: false,
+            tapes,
         }
     }
 
@@ -122,6 +126,9 @@ impl Worker {
             }
             self.offer_events();
             self.follow_commands(now);
+            if let Some(tapes) = &mut self.tapes {
+                tapes.look(now.monotonic, &mut self.exchange);
+            }
             self.speak(now);
             if let Some((browsers, mut wire)) = self.browsers(now) {
                 browsers.handle_timeouts(&mut wire);
@@ -158,6 +165,9 @@ impl Worker {
         }
         if self.waiting.is_some() || self.browsers_wait {
             patience = patience.min(OFFER_AGAIN);
+        }
+        if let Some(soon) = self.tapes.as_ref().and_then(Tapes::patience) {
+            patience = patience.min(soon);
         }
         patience
     }
@@ -202,6 +212,11 @@ impl Worker {
                     if let Some(tapped) = self.exchange.tapped() {
                         let exchange = &mut self.exchange;
                         self.ears.hear(now.monotonic, exchange, &tapped, bytes);
+                    }
+                    if let Some(tapes) = &mut self.tapes
+                        && let Some(taped) = self.exchange.taped()
+                    {
+                        tapes.hear(now.monotonic, &taped, bytes);
                     }
                 }
                 _ => self.exchange.receive_oversized(place),

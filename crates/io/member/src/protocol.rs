@@ -1,7 +1,7 @@
 //! What members ask each other beside Raft: one service each, postcard bodies behind a version.
 
 use bytes::Bytes;
-use domain::{CallRecord, DncBaseId, RECORD_VERSION, RegionId, SessionId};
+use domain::{AttemptId, CallRecord, DncBaseId, RECORD_VERSION, RegionId, SessionId, WallTime};
 use mesh::{ServiceError, ServiceId};
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -37,8 +37,34 @@ pub(crate) const CLOCK: ServiceId = ServiceId::new(47, "clock");
 pub(crate) const ROUND_TRIPS: ServiceId = ServiceId::new(48, "round_trips");
 /// Anybody asks a group's leader about its voters: a group's id to [`crate::VotersReport`].
 pub(crate) const VOTERS: ServiceId = ServiceId::new(49, "voters");
-/// Error code of a do-not-call base that is not here.
+/// A coordinator asks a node for the length of a recording's file: [`RecordingOf`] to bytes (`u64`).
+pub const RECORDING_SIZE: ServiceId = ServiceId::new(50, "recording_size");
+/// A coordinator asks for a piece of one: [`RecordingPiece`] to its bytes as they are.
+pub const RECORDING_PIECE: ServiceId = ServiceId::new(51, "recording_piece");
+/// Error code of a do-not-call base or recording that is not here.
 pub const NOT_HERE: u16 = 3;
+/// Error code of what only a coordinator may ask.
+pub const NOT_FOR_YOU: u16 = 4;
+
+/// Names a recording at its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingOf {
+    /// The call.
+    pub attempt: AttemptId,
+    /// When it was joined with its agent.
+    pub began_at: WallTime,
+}
+
+/// A piece of a recording's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingPiece {
+    /// Of which.
+    pub of: RecordingOf,
+    /// From there.
+    pub offset: u64,
+    /// At most so many bytes, and at most [`domain::limits::RECORDING_PIECE_BYTES`].
+    pub bytes: u32,
+}
 
 /// What the receiver of a do-not-call base needs first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +138,8 @@ const RECORDS_VERSION: u8 = 2;
 /// Of which version the records in a shipment of version 1 are, and how many fields they have.
 const PLAIN_RECORDS: u8 = 4;
 const PLAIN_FIELDS: usize = 31;
+/// Fields that were added since.
+const LATER_FIELDS: usize = 2;
 /// Error code of a body that cannot be read.
 const UNREADABLE: u16 = 1;
 /// Error code for a node that trusts its copy of do-not-call for another time than the leader waits.
@@ -189,7 +217,7 @@ pub fn decode_records(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ServiceError> {
     }
 }
 
-/// A record as version 4 has it: without the last field.
+/// A record as version 4 has it: without the last two fields.
 struct Plain(CallRecord);
 
 impl<'de> Deserialize<'de> for Plain {
@@ -213,7 +241,7 @@ impl<'de> Deserialize<'de> for Plain {
     }
 }
 
-/// A record's fields, and a last one that is absent.
+/// A record's fields, and the last ones that are absent.
 struct Longer<A> {
     fields: A,
     read: usize,
@@ -229,7 +257,9 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Longer<A> {
         self.read += 1;
         match self.read {
             n if n <= PLAIN_FIELDS => self.fields.next_element_seed(seed),
-            n if n == PLAIN_FIELDS + 1 => seed.deserialize(().into_deserializer()).map(Some),
+            n if n <= PLAIN_FIELDS + LATER_FIELDS => {
+                seed.deserialize(().into_deserializer()).map(Some)
+            }
             _ => Ok(None),
         }
     }

@@ -9,6 +9,8 @@
 //!   [`IncomingDncBase`] receives it, [`DncBaseSwap`] replaces it while it is asked.
 //! - [`DataKeys`]: the member's data key, with which all of these are sealed but the do-not-call
 //!   base; [`SealedWriter`], [`SealedFile`] for files of other crates.
+//! - [`RecordingWriter`], [`SealedRecording`]: recordings of calls, which their writer cannot read;
+//!   [`RecordingKeys`]: who can.
 //! - [`DataDirLock`], [`ProcessEpoch`]: one process a directory, and which run of it this is.
 //!
 //! **Crash rules.** Bytes given to `write` survive the death of the process; bytes that a returned
@@ -22,6 +24,7 @@ mod dnc_base;
 mod files;
 mod journal;
 mod key_value;
+mod recording;
 mod records;
 mod redb_view;
 mod seal;
@@ -44,6 +47,12 @@ pub use journal::{
 };
 pub use key_value::{KeyValue, KeyValueError, OpenedView, ViewBatch, ViewEntry, ViewState};
 pub use raft_engine::env as engine_files;
+pub use recording::{
+    OpenRecording, RECORDING_CHUNK, RECORDING_FOOTER, RECORDING_HEAD_MAX, RECORDING_SUFFIX,
+    RecordedSide, RecordingError, RecordingFooter, RecordingHead, RecordingKeyError, RecordingKeys,
+    RecordingPrivateKey, RecordingSum, RecordingTail, RecordingWriter, SealedRecording,
+    content_hash,
+};
 pub use records::{Record, RecordCursor, RecordError, RecordOrder, RecordPage, RecordStore};
 pub use redb_view::RedbView;
 pub use seal::{

@@ -69,6 +69,8 @@ pub enum SealedKind {
     Rejects = 5,
     /// With what a do-not-call list is asked for.
     ListSource = 6,
+    /// Private halves of recording keys.
+    RecordingKeys = 7,
 }
 
 impl SealedKind {
@@ -80,6 +82,7 @@ impl SealedKind {
             Self::Records => b"dialmesh seal 1 records",
             Self::Rejects => b"dialmesh seal 1 rejects",
             Self::ListSource => b"dialmesh seal 1 list source",
+            Self::RecordingKeys => b"dialmesh seal 1 recording keys",
         }
     }
 
@@ -91,6 +94,7 @@ impl SealedKind {
             Self::Records => "the record",
             Self::Rejects => "the file of rejects",
             Self::ListSource => "the file of what a list is asked with",
+            Self::RecordingKeys => "the file of recording keys",
         }
     }
 }
@@ -199,7 +203,7 @@ impl DataKey {
     }
 }
 
-fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // As with the certificates' keys: without randomness nothing may be written.
     aws_lc_rs::rand::fill(&mut bytes).expect("the system's random bytes never run out");

@@ -5,17 +5,18 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, PersistToken, Phone, RequestId};
 use domain::{
-    AgentAccount, AgentDisposition, AgentId, AgentState, AttemptId, CallOutcome, CallerId,
-    CallerIdCaps, Campaign, CampaignId, CampaignState, Codec, DialLevel, Disposition,
+    AgentAccount, AgentDisposition, AgentId, AgentState, AttemptId, CallOutcome, CallRecording,
+    CallerId, CallerIdCaps, Campaign, CampaignId, CampaignState, Codec, DialLevel, Disposition,
     DispositionCode, DispositionFlags, Instant, LeadId, LeadProfile, LeasedLead, LegId, ListId,
-    MemberId, Now, NumberFormat, PacingMode, RegionId, Secret, SessionId, SipTransport, Trunk,
-    TrunkId, WallTime,
+    MemberId, Now, NumberFormat, PacingMode, Recording, RegionId, Secret, SessionId, SipTransport,
+    Trunk, TrunkId, WallTime,
 };
 use engine::{
     DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Observed, Output, Side,
 };
 use media::{MediaCommand, MediaEvent};
-use media_io::{Relay, RelayConfig, RelayHandle};
+use media_io::{Relay, RelayConfig, RelayHandle, Tapes};
+use recordings::{Folder, FolderLimits, Order, Orders, Writer};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use sansio::Seed;
 use sip_transport::{Limits, Listener, SipSockets, TransportEvent};
@@ -30,7 +31,10 @@ use std::{
     },
     time::Duration,
 };
-use storage::{DataKeys, Durability, Journal, JournalOptions, JournalStream};
+use storage::{
+    DataKeys, Durability, Journal, JournalOptions, JournalStream, RecordingHead,
+    RecordingPrivateKey,
+};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const MEMBER: MemberId = MemberId(2);
@@ -61,6 +65,8 @@ pub(crate) struct Plan {
     pub(crate) calls_per_second: u32,
     /// From answer to the carrier's BYE.
     pub(crate) talk_ms: u32,
+    /// Each call is recorded, sealed, to a temporary folder.
+    pub(crate) record: bool,
 }
 
 impl Plan {
@@ -133,6 +139,7 @@ enum Event {
     Media(MediaEvent),
     Persisted(PersistToken),
     Press(AgentId, AgentCommand),
+    Recorded(AttemptId, CallRecording),
     Campaign(Box<Campaign>),
     Stop,
 }
@@ -161,7 +168,13 @@ impl City {
         let agents = sockets(Side::Agents, plan.at(2)).context("the agents' sockets")?;
         let ports = media::PortRange::new(RTP_PORTS.0, RTP_PORTS.1)?;
         let heard = events.clone();
-        let relay = Relay::start(
+        let folder = tempfile::tempdir().context("a folder for journal and recordings")?;
+        let orders = Orders::default();
+        let tapes = match plan.record {
+            true => Some(recorder(folder.path(), &orders, &events)?),
+            false => None,
+        };
+        let relay = Relay::start_recording(
             RelayConfig::new(
                 LOOPBACK,
                 media::ExchangeConfig::new(ports),
@@ -169,8 +182,8 @@ impl City {
                 Seed::from_u64(2),
             ),
             Box::new(move |event| offer(&heard, Event::Media(event))),
+            tapes,
         )?;
-        let folder = tempfile::tempdir().context("a folder for the journal")?;
         let keys = DataKeys::ephemeral();
         let journal = Journal::open(
             &folder.path().join("journal"),
@@ -213,6 +226,7 @@ impl City {
             unsent: VecDeque::new(),
             leads: plan.leads,
             given: 0,
+            orders,
         };
         running.take_directory(plan);
         let thread = std::thread::Builder::new()
@@ -278,6 +292,23 @@ impl Drop for City {
     }
 }
 
+/// The thread that writes recordings, as the node has it; it ends with the relay.
+fn recorder(
+    folder: &std::path::Path,
+    orders: &Orders,
+    events: &SyncSender<Event>,
+) -> anyhow::Result<Tapes> {
+    let (tapes, reader) = media_io::tapes();
+    let path = folder.join("recordings");
+    let folder = Folder::open(path, FolderLimits::default())?;
+    let told = events.clone();
+    let tell = move |attempt, recording| {
+        let _full = !offer(&told, Event::Recorded(attempt, recording));
+    };
+    Writer::start(folder, orders.clone(), reader, tell)?;
+    Ok(tapes)
+}
+
 fn offer(events: &SyncSender<Event>, event: Event) -> bool {
     !matches!(events.try_send(event), Err(TrySendError::Full(_)))
 }
@@ -309,6 +340,7 @@ struct Running {
     unsent: VecDeque<(Side, sip::Flow, Bytes)>,
     leads: u64,
     given: u64,
+    orders: Orders,
 }
 
 impl Running {
@@ -380,6 +412,9 @@ impl Running {
             }
             Event::Media(event) => self.input(Input::Media(event)),
             Event::Persisted(token) => self.input(Input::Persisted(token)),
+            Event::Recorded(attempt, recording) => {
+                self.input(Input::Recorded(attempt, recording));
+            }
             Event::Press(agent, command) => {
                 if command == AgentCommand::LogIn {
                     self.input(Input::ScreenAttached(agent));
@@ -458,6 +493,22 @@ impl Running {
     fn output(&mut self, output: Output) {
         match output {
             Output::Note(_) | Output::Audit(_) | Output::Applied(_) | Output::Phone { .. } => {}
+            Output::Record(order) => {
+                let head = RecordingHead {
+                    attempt: order.attempt,
+                    region: order.region,
+                    node: MEMBER,
+                    campaign: order.campaign,
+                    agent: Some(order.agent),
+                    codec: Codec::Pcma,
+                    began_at: order.began_at,
+                    key: order.key.id,
+                };
+                let key = order.key;
+                if !self.orders.put(Order { head, key }) {
+                    self.counts.fail("recording not ordered");
+                }
+            }
             // One line for each ready agent: the bench's campaign needs no share of a budget.
             Output::AskEscrow(_) => {}
             Output::Persist { token, entry } => self.persist(token, entry),
@@ -724,6 +775,11 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         dnc_ages: Vec::new(),
         clearance: Vec::new(),
         answering: Vec::new(),
+        recordings: match plan.record {
+            true => vec![(CAMPAIGN, Recording::All)],
+            false => Vec::new(),
+        },
+        recording_key: (plan.record).then(|| RecordingPrivateKey::draw(now().wall).public()),
         manners: Vec::new(),
     }
 }

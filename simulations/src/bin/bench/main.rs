@@ -71,6 +71,9 @@ struct Arguments {
     /// Bridged calls (media).
     #[arg(long, default_value_t = 200)]
     calls: u32,
+    /// Record each call, sealed, to a temporary folder (media); then the same without, to compare.
+    #[arg(long)]
+    record: bool,
     /// Agents on shift (signalling, whole); each call occupies one for about 0.3 s.
     #[arg(long, default_value_t = 200)]
     agents: u32,
@@ -171,6 +174,7 @@ fn signalling(arguments: &Arguments) -> anyhow::Result<bool> {
         // so that its steady rate is some 5 % below.
         calls_per_second: arguments.rate + arguments.rate / 10,
         talk_ms: arguments.talk_ms,
+        record: false,
     };
     let (city, phones) = staffed(&plan)?;
     let carrier = Carrier::start(&plan)?;
@@ -239,13 +243,23 @@ fn signalling(arguments: &Arguments) -> anyhow::Result<bool> {
     Ok(good)
 }
 
+/// With recording, and the same without beside it.
 fn media(arguments: &Arguments) -> anyhow::Result<bool> {
+    if !arguments.record {
+        return measured_media(arguments, false);
+    }
+    let without = measured_media(arguments, false)?;
+    Ok(measured_media(arguments, true)? && without)
+}
+
+fn measured_media(arguments: &Arguments, record: bool) -> anyhow::Result<bool> {
     let plan = Plan {
         port: arguments.port,
         agents: arguments.calls,
         leads: u64::from(arguments.calls),
         calls_per_second: 50,
         talk_ms: 3_600_000,
+        record,
     };
     let (city, phones) = staffed(&plan)?;
     let carrier = Carrier::start(&plan)?;
@@ -271,7 +285,12 @@ fn media(arguments: &Arguments) -> anyhow::Result<bool> {
     let per_call_second = node.as_secs_f64() * 1000.0 / (span * all as f64);
     let lost = heard.sent - heard.received.min(heard.sent);
     println!(
-        "media: {all} bridged G.711 calls with RTP both ways, one node (engine, SIP sockets, relay, journal)"
+        "media: {all} bridged G.711 calls with RTP both ways, {}, one node (engine, SIP sockets, relay, journal)",
+        if record {
+            "recorded and sealed"
+        } else {
+            "not recorded"
+        }
     );
     println!(
         "  bridged at the end            {live}, failures {} {}",

@@ -83,6 +83,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         leads: 0,
         calls_per_second: arguments.rate + arguments.rate / 10,
         talk_ms: arguments.talk_ms,
+        record: false,
     };
     let mut world = World::build(world(arguments, &plan)?, |step| eprintln!("{step}")).await?;
     let seconds = arguments.seconds + WARM_UP.as_secs() + 10;

@@ -525,6 +525,12 @@ impl World {
             LegCommand::Unbridge { a, b } => {
                 assert_eq!(self.bridged.remove(&a), Some(b));
             }
+            LegCommand::PauseRecording { leg, .. } => {
+                assert!(
+                    self.bridged.contains_key(&leg),
+                    "paused where nobody speaks"
+                );
+            }
             LegCommand::Play { leg, .. } | LegCommand::StopPlay { leg } => {
                 assert_eq!(self.legs[&leg], Outside::Up);
             }

@@ -74,6 +74,7 @@ impl CallCenter {
             agent: None,
             verdict: None,
             failure: None,
+            recording: None,
         };
         self.attempts.insert(id, attempt);
         self.legs.insert(leg, Party::Person(id));

@@ -2,6 +2,7 @@
 
 mod lines;
 mod persons;
+mod recording;
 mod shifts;
 mod view;
 mod wrap_up;
@@ -111,6 +112,7 @@ impl CallCenter {
             Input::NotDialed { attempt } => self.not_dialed(now, attempt),
             Input::Leg { leg, event } => self.leg_event(now, leg, event),
             Input::Screened { attempt, who } => self.screened(now, attempt, who),
+            Input::RecordingBegan { attempt } => self.recording_began(attempt),
             Input::CancelAttempt { attempt, reason } => self.cancel_attempt(now, attempt, reason),
             Input::Campaign(campaign) => {
                 self.campaign_changed(now, &campaign);

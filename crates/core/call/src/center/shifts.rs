@@ -51,6 +51,8 @@ impl CallCenter {
                 AgentCommand::Ready => self.wants_calls(now, agent),
                 AgentCommand::Pause { code } => self.wants_pause(now, agent, code),
                 AgentCommand::HangUp => self.agent_hangs_up(now, agent),
+                AgentCommand::RecordingPause => self.pause_recording(agent, true),
+                AgentCommand::RecordingResume => self.pause_recording(agent, false),
                 AgentCommand::Dispose {
                     disposition,
                     note,

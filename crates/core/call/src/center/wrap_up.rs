@@ -32,6 +32,7 @@ impl CallCenter {
     pub(super) fn end_audio(&mut self, now: Now, id: AttemptId, by: EndedBy, hang_up: bool) {
         self.disarm(id, AttemptTimer::Talk);
         self.mark_ended(now, id, by);
+        self.attempt_mut(id).recording = None;
         let attempt = self.attempt(id);
         let (leg, limit) = (attempt.leg, attempt.campaign.wrap_up_limit);
         let undisposed = attempt.verdict.is_none();

@@ -123,7 +123,7 @@ fn token(hash: u8, role: MemberRole, region: Option<RegionId>) -> Change {
     }
 }
 
-fn campaign(name: &str) -> Campaign {
+pub(super) fn campaign(name: &str) -> Campaign {
     Campaign {
         id: CampaignId(0),
         name: name.into(),

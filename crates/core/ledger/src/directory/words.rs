@@ -12,7 +12,7 @@ use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, CampaignState,
     ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
     EscrowGrant, Freeze, HomeRule, ListId, Member, MemberId, MemberRole, PhoneNumber, Prefix,
-    Region, RegionId, Target, Trunk, TrunkId, TrunkManner, WallTime,
+    Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId, TrunkManner, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -495,6 +495,18 @@ pub enum Change {
         /// How it is used.
         manner: Box<TrunkManner>,
     },
+    /// Says which calls of a campaign are recorded, from its next joined ones on.
+    SetRecording {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// Which calls. Refused while there is no key.
+        recording: Recording,
+    },
+    /// Recordings are made with this key from here on. Those made before keep theirs.
+    SetRecordingKey {
+        /// Its public half.
+        key: RecordingKey,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -680,6 +692,10 @@ pub enum Fact {
     DncAges(Vec<DncListAge>),
     /// What a campaign does about answering machines.
     Answering(CampaignId, AnsweringMachines),
+    /// Which calls of a campaign are recorded.
+    Recording(CampaignId, Recording),
+    /// The key that recordings are made with.
+    RecordingKey(RecordingKey),
 }
 
 /// Everything a node's engine starts from.
@@ -717,6 +733,10 @@ pub struct DirectoryFacts {
     pub answering: Vec<(CampaignId, AnsweringMachines)>,
     /// How trunks are used, where it is not the default.
     pub manners: Vec<(TrunkId, TrunkManner)>,
+    /// Which calls of campaigns are recorded, of those that have any recorded.
+    pub recordings: Vec<(CampaignId, Recording)>,
+    /// The key that recordings are made with.
+    pub recording_key: Option<RecordingKey>,
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

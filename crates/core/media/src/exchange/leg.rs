@@ -1,6 +1,6 @@
 //! One leg of the exchange.
 
-use domain::{Codec, Instant, LegId, LegStats};
+use domain::{AttemptId, Codec, Instant, LegId, LegStats};
 use std::net::SocketAddr;
 
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     ports::Port,
     prompt::PromptId,
     reception::Reception,
+    recorder::Channel,
     rtp::Outgoing,
     source::SourceLock,
 };
@@ -32,6 +33,16 @@ pub(super) struct Bridged {
     pub(super) first: bool,
     /// How things stood when it began.
     pub(super) since: LegStats,
+    /// What is recorded of this leg.
+    pub(super) tape: Option<Tape>,
+}
+
+/// How a bridged leg is recorded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tape {
+    pub(super) recording: AttemptId,
+    pub(super) channel: Channel,
+    pub(super) paused: bool,
 }
 
 /// The prompt that a leg hears.

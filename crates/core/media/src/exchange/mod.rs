@@ -7,6 +7,7 @@
 
 mod leg;
 mod packets;
+mod taping;
 mod ticks;
 
 use domain::{Instant, LegId, Now, answering::Heard};
@@ -27,6 +28,7 @@ use crate::{
 pub use leg::Listening;
 use leg::{Bridged, Leg, Playing, Remote};
 pub use packets::{Onward, Refusal, Tapped, Traffic};
+pub use taping::{RecordingMark, Taped};
 pub use ticks::{TRANSMIT_BYTES, TimerName, Transmit};
 
 /// How an exchange behaves.
@@ -77,6 +79,9 @@ pub struct Exchange {
     traffic: Traffic,
     /// What the last packet brought to whoever listens.
     tapped: Option<Tapped>,
+    /// What the last packet brought to a recording.
+    taped: Option<Taped>,
+    marks: VecDeque<RecordingMark>,
 }
 
 impl Exchange {
@@ -96,6 +101,8 @@ impl Exchange {
             ticks: ticks::Ticks::default(),
             traffic: Traffic::default(),
             tapped: None,
+            taped: None,
+            marks: VecDeque::new(),
             config,
         }
     }
@@ -122,6 +129,12 @@ impl Exchange {
                 }
                 Ok(())
             }
+            MediaCommand::Record {
+                recording,
+                agent,
+                person,
+            } => self.record(recording, agent, person),
+            MediaCommand::PauseRecording { leg, paused } => self.pause_recording(leg, paused),
             MediaCommand::Play {
                 leg,
                 prompt,
@@ -320,6 +333,7 @@ impl Exchange {
                 with,
                 first: place == first,
                 since: leg.stats(),
+                tape: None,
             });
         }
         Ok(())
@@ -330,6 +344,10 @@ impl Exchange {
         let Some(bridged) = self.leg_mut(place).bridged.take() else {
             return;
         };
+        let ended = bridged
+            .tape
+            .map(|tape| RecordingMark::Ended(tape.recording));
+        self.marks.extend(ended);
         let (mine, id) = {
             let leg = self.leg_mut(place);
             leg.outgoing.break_off();

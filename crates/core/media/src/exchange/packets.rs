@@ -3,7 +3,7 @@
 use domain::{Codec, Instant, Now, limits};
 use std::{net::SocketAddr, ops::Range};
 
-use super::{Exchange, leg::Leg};
+use super::{Exchange, Taped, leg::Leg};
 use crate::{
     command::{MediaEvent, PeerReport},
     g711,
@@ -119,7 +119,7 @@ impl Exchange {
             self.receive_rtcp(now, place, from, packet);
             return None;
         }
-        self.tapped = None;
+        (self.tapped, self.taped) = (None, None);
         match self.accept(now.monotonic, place, from, packet) {
             Err(refusal) => {
                 self.refuse(place, refusal);
@@ -212,6 +212,19 @@ impl Exchange {
                 payload: payload.clone(),
             });
         }
+        if let Kind::Audio(codec) = kind
+            && let Some(tape) = leg.bridged.and_then(|bridged| bridged.tape)
+            && !tape.paused
+        {
+            self.taped = Some(Taped {
+                recording: tape.recording,
+                channel: tape.channel,
+                codec,
+                stream,
+                timestamp: header.timestamp,
+                payload: payload.clone(),
+            });
+        }
         Ok(leg.bridged.map(|bridged| Accepted {
             header,
             payload,
@@ -243,6 +256,9 @@ impl Exchange {
                 Kind::Audio(_) if payload.is_empty() => None,
                 Kind::Audio(codec) => {
                     g711::transcode(codec, remote.codec, &mut packet[payload.clone()]);
+                    if let Some(taped) = &mut self.taped {
+                        taped.codec = remote.codec;
+                    }
                     Some(g711::payload_type(remote.codec))
                 }
                 Kind::Event => remote.telephone_event,

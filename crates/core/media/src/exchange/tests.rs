@@ -7,6 +7,8 @@ use crate::{
 };
 use domain::{Codec, LegStats, WallTime, limits};
 
+mod taping;
+
 const A: LegId = LegId(1);
 const B: LegId = LegId(2);
 const EVENT: u8 = 101;

@@ -1,5 +1,6 @@
 //! What the admin API needs from the process behind it.
 
+use super::RecordingAudio;
 use crate::{
     auth::{Caller, Principal},
     dto::{
@@ -10,9 +11,9 @@ use crate::{
         DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern, DncRemoval,
         DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove, HomesPlan,
         HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
-        LeadFilter, Member, Operation, Page, PageQuery, PatternRemoval, PatternRequest, Region,
-        RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
-        VoterSettings,
+        LeadFilter, Member, Operation, Page, PageQuery, PatternRemoval, PatternRequest, Recording,
+        RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey, Region, RegionPolicy,
+        RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
     },
     problem::{BackendError, BodyError},
 };
@@ -335,4 +336,17 @@ pub trait AdminBackend: Send + Sync + 'static {
         filter: CallFilter,
         revealed: bool,
     ) -> Answer<RecordStream>;
+
+    /// Recordings, newest first.
+    async fn recordings(&self, filter: RecordingFilter) -> Answer<Page<Recording>>;
+    /// One recording, with what its file says.
+    async fn recording(&self, call: AttemptId) -> Answer<RecordingDetail>;
+    /// Reads all of a recording.
+    async fn check_recording(&self, by: &Caller, call: AttemptId) -> Answer<RecordingCheck>;
+    /// A recording's sound.
+    async fn recording_audio(&self, by: &Caller, call: AttemptId) -> Answer<RecordingAudio>;
+    /// The key that recordings are made with.
+    async fn recording_key(&self) -> Answer<RecordingKey>;
+    /// Makes a key that recordings are made with from here on.
+    async fn create_recording_key(&self, by: &Caller) -> Answer<RecordingKey>;
 }

@@ -1,6 +1,6 @@
 //! Calls and call records.
 
-use super::{PageQuery, Timestamp};
+use super::{PageQuery, Recording, Timestamp};
 use domain::{
     AgentId, AttemptId, CallRecord, CampaignId, LeadId, LegStats, ListId, MemberId, RegionId,
     SessionId, TrunkId, WhoAnswered,
@@ -114,6 +114,9 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "ringback")]
     pub early_media: Option<String>,
+    /// Its recording; none where it was not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
 }
 
 /// Who answered, and how that was found.
@@ -218,6 +221,7 @@ impl From<&CallRecord> for Call {
             permission: CallPermission::of(record),
             answered_by: listened.and_then(|l| l.answered.as_ref()).map(Into::into),
             early_media: listened.and_then(|l| Some(l.early?.name().to_owned())),
+            recording: Recording::of(record),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Campaigns.
 
-use super::{Abandonment, Checks, Timestamp, Validate};
+use super::{Abandonment, Checks, RecordedCalls, Timestamp, Validate};
 use crate::problem::FieldError;
 use domain::{
     CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, MemberId,
@@ -151,6 +151,9 @@ pub struct CampaignSettings {
     /// campaigns that call companies: who answers at length is taken for a recording.
     #[serde(default)]
     pub answering_machines: AnsweringMachines,
+    /// Which calls are recorded, from the next joined ones on. Needs a recording key.
+    #[serde(default)]
+    pub recording: RecordedCalls,
 }
 
 mod defaults {
@@ -236,6 +239,7 @@ impl CampaignSettings {
             any_city_caller_id: true,
             requires_consent: false,
             answering_machines: AnsweringMachines::Off,
+            recording: RecordedCalls::Off,
         }
     }
 
@@ -366,6 +370,7 @@ impl From<&domain::Campaign> for CampaignSettings {
             // Kept beside the campaign: whoever shows it knows.
             requires_consent: false,
             answering_machines: AnsweringMachines::Off,
+            recording: RecordedCalls::Off,
         }
     }
 }

@@ -41,6 +41,7 @@ fn filled(path: &str) -> String {
         .or(kind("/agents/", "agent_00000001"))
         .or(kind("/leads/", "lead_0001000000000009"))
         .or(kind("/calls/", "att_0001"))
+        .or(kind("/recordings/", "att_0001"))
         .unwrap_or("one".to_owned());
     path.replace("{id}", &id).replace("{number}", "14155550199")
 }

@@ -15,6 +15,7 @@ mod idempotency;
 mod imports;
 mod memory;
 mod openapi;
+mod recordings;
 mod resources;
 
 use axum::{

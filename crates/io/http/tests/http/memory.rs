@@ -1,8 +1,9 @@
 //! A backend in memory: no mesh, no disk, just the rules that the API shows.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use dialmesh_http::{
-    admin::{AdminBackend, Answer, ByteStream, CampaignAction, RecordStream},
+    admin::{AdminBackend, Answer, ByteStream, CampaignAction, RecordStream, RecordingAudio},
     auth::{Caller, Principal, Role, hash_token},
     dto::*,
     problem::{BackendError, FieldError},
@@ -49,6 +50,7 @@ pub(crate) struct State {
     /// Who did what.
     pub(crate) audit: Vec<(String, String)>,
     pub(crate) cities: Vec<CityStatus>,
+    pub(crate) recording_key: Option<RecordingKey>,
 }
 
 fn running(kind: &str) -> Operation {
@@ -188,6 +190,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         dnc_index: 12,
         permission: None,
         listened: None,
+        recording: None,
         dnc_base: None,
         consent: None,
         note: "=cmd()".to_owned(),
@@ -1095,5 +1098,67 @@ impl AdminBackend for Memory {
             .cloned()
             .collect();
         Ok(stream::iter(records.into_iter().map(Ok)).boxed())
+    }
+
+    async fn recordings(&self, filter: RecordingFilter) -> Answer<Page<Recording>> {
+        let (calls, state) = (filter.calls(), self.state());
+        let all = (state.records.iter()).filter(|r| calls.passes(r));
+        let all = all.filter_map(|r| Some((r.attempt.to_string(), Recording::of(r)?)));
+        Ok(paged(all, &filter.page()))
+    }
+    async fn recording(&self, call: AttemptId) -> Answer<RecordingDetail> {
+        let state = self.state();
+        let found = state.records.iter().find(|r| r.attempt == call);
+        let recording = found.and_then(Recording::of);
+        Ok(RecordingDetail {
+            recording: recording.ok_or_else(|| missing("recording", call))?,
+            complete: true,
+            sound_ms: 1_000,
+            codec: "pcmu".to_owned(),
+            key: "rkey_0000000000000001".to_owned(),
+            pauses: Vec::new(),
+            agent_peaks: vec![1],
+            person_peaks: vec![2],
+        })
+    }
+    async fn check_recording(&self, by: &Caller, call: AttemptId) -> Answer<RecordingCheck> {
+        self.recording(call).await?;
+        let mut state = self.state();
+        (state.audit).push((by.principal.name.clone(), "check_recording".to_owned()));
+        Ok(RecordingCheck {
+            sound: true,
+            complete: true,
+            seconds: 1,
+            trouble: String::new(),
+        })
+    }
+    async fn recording_audio(&self, by: &Caller, call: AttemptId) -> Answer<RecordingAudio> {
+        self.recording(call).await?;
+        let mut state = self.state();
+        (state.audit).push((by.principal.name.clone(), "hear_recording".to_owned()));
+        let sound: Vec<u8> = (0..=99).collect();
+        Ok(RecordingAudio {
+            bytes: 100,
+            tag: "tag".to_owned(),
+            part: Box::new(move |range| {
+                let part = sound[range.start as usize..range.end as usize].to_vec();
+                stream::iter([Ok(Bytes::from(part))]).boxed()
+            }),
+        })
+    }
+    async fn recording_key(&self) -> Answer<RecordingKey> {
+        let key = self.state().recording_key.clone();
+        key.ok_or_else(|| missing("recording key", "in use"))
+    }
+    async fn create_recording_key(&self, by: &Caller) -> Answer<RecordingKey> {
+        let mut state = self.change(by, "create_recording_key")?;
+        let key = RecordingKey {
+            id: "rkey_0000000000000001".to_owned(),
+            public: "00".repeat(32),
+            created_at: TIME.into(),
+            held_here: true,
+        };
+        state.recording_key = Some(key.clone());
+        Ok(key)
     }
 }
