@@ -244,7 +244,10 @@ impl Writer {
                         tracing::error!(%attempt, %error, "a call is not recorded: its file cannot be made");
                         Sink::Ended(RecordingEnd::Disk, 0, 0)
                     },
-                    |writer| Sink::Writing(Box::new(writer)),
+                    |writer| {
+                        self.folder.grew(writer.bytes());
+                        Sink::Writing(Box::new(writer))
+                    },
                 ),
         };
         let open = Open {
