@@ -51,8 +51,6 @@ defects! {
     GoesOnAfterFailedSync, "goes-on-after-failed-sync", [Kept, Equal, Linear, OneLeader, Alive, Settles];
     /// Log: what a run before left is read from memory, whether or not it is on the disk.
     JournalUnsettled, "journal-unsettled", [Kept, Equal, Linear, OneLeader, Alive, Settles];
-    /// Snapshots: what a run before left is taken for durable.
-    SnapshotsUnsettled, "snapshots-unsettled", [Alive, Kept, Equal, Linear, Settles];
     /// Machine: state depends on the order of a hash map.
     HashOrder, "hash-order", [Equal];
     /// Machine: a replica takes its own calendar for the entry's.

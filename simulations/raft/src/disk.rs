@@ -96,8 +96,6 @@ pub(crate) struct Quirks {
     pub(crate) names_unsynced: bool,
     /// A failed sync is told as done.
     pub(crate) swallows_failed_sync: bool,
-    /// What an earlier run left in a snapshot's file is read as it is shown.
-    pub(crate) snapshots_unsettled: bool,
 }
 
 /// Faults that were to come.
@@ -194,17 +192,13 @@ impl State {
         Ok(())
     }
 
-    /// A sync of folders, or its failure.
+    /// A sync of folders, or its failure: what they should name may come to the disk later.
     fn sync_names(&mut self) -> io::Result<()> {
-        if !self.syncs() {
-            // What is named in memory may or may not come to the disk.
-            let random = self.random.as_mut().expect("given with the failure");
-            self.namings.retain(|_| random.permille(500));
-            if !self.quirks.swallows_failed_sync {
-                return Err(sync_failed());
-            }
+        if self.syncs() {
+            self.commit_names();
+        } else if !self.quirks.swallows_failed_sync {
+            return Err(sync_failed());
         }
-        self.commit_names();
         Ok(())
     }
 
@@ -690,9 +684,6 @@ impl Files for Disk {
     fn settle(&self, path: &Path) -> io::Result<()> {
         self.operate(|state| {
             let file = state.find(path)?;
-            if state.quirks.snapshots_unsettled {
-                return Ok(());
-            }
             state.settle(file)
         })
     }

@@ -91,7 +91,6 @@ impl World {
                 content_unsynced: options.has(Defect::SnapshotUnsynced),
                 names_unsynced: options.has(Defect::SnapshotNameUnsynced),
                 swallows_failed_sync: options.has(Defect::GoesOnAfterFailedSync),
-                snapshots_unsettled: options.has(Defect::SnapshotsUnsettled),
             };
             let folder = folder.join(n.to_string());
             std::fs::create_dir(&folder).expect("the folder is new and ours");

@@ -336,7 +336,11 @@ mod tests {
         platform::NativeFiles,
     };
     use openraft::vote::RaftLeaderId;
-    use std::fs::{self, File};
+    use parking_lot::Mutex;
+    use std::{
+        fs::{self, File},
+        sync::Arc,
+    };
 
     fn meta(index: u64) -> SnapshotMeta {
         let leader = openraft::impls::leader_id_adv::LeaderId::new(3, 1).to_committed();
@@ -482,6 +486,77 @@ mod tests {
         fs::write(&path, &sealed[..28 + PIECE + 16]).unwrap();
         let error = snapshots.read(&path).unwrap_err().to_string();
         assert!(error.contains("cut off"), "{error}");
+    }
+
+    /// The operating system's files, and which of them were settled, which folders synced.
+    #[derive(Clone, Debug, Default)]
+    struct Watched(Arc<Mutex<Vec<PathBuf>>>);
+
+    impl Files for Watched {
+        type File = File;
+
+        fn make_dir(&self, dir: &Path) -> io::Result<()> {
+            NativeFiles.make_dir(dir)
+        }
+        fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+            NativeFiles.list(dir)
+        }
+        fn open(&self, path: &Path) -> io::Result<File> {
+            let settled = self.0.lock().iter().any(|of| of == path);
+            assert!(settled, "{} is read before it is settled", path.display());
+            NativeFiles.open(path)
+        }
+        fn create(&self, path: &Path) -> io::Result<File> {
+            NativeFiles.create(path)
+        }
+        fn edit(&self, path: &Path) -> io::Result<File> {
+            NativeFiles.edit(path)
+        }
+        fn cut(&self, file: &mut File, length: u64) -> io::Result<()> {
+            NativeFiles.cut(file, length)
+        }
+        fn length(&self, path: &Path) -> io::Result<u64> {
+            NativeFiles.length(path)
+        }
+        fn sync(&self, file: &mut File) -> io::Result<()> {
+            NativeFiles.sync(file)
+        }
+        fn settle(&self, path: &Path) -> io::Result<()> {
+            self.0.lock().push(path.into());
+            NativeFiles.settle(path)
+        }
+        fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+            self.0.lock().push(dir.into());
+            NativeFiles.sync_dir(dir)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            NativeFiles.rename(from, to)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            NativeFiles.remove(path)
+        }
+    }
+
+    #[test]
+    fn what_a_run_left_is_on_the_disk_before_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = DataKeys::ephemeral();
+        let before = open(dir.path(), &keys).unwrap();
+        before.write(meta(5), b"five").unwrap();
+        let whole = 2 * PIECE as u64;
+        let piece = vec![7; PIECE];
+        before.take_part(&[9; 32], whole, (0, &piece)).unwrap();
+        let files = Watched::default();
+        let group = GroupId::Directory;
+        let snapshots = SnapshotDir::open(files.clone(), dir.path(), group, &keys).unwrap();
+        assert_eq!(snapshots.newest().unwrap().unwrap().meta, meta(5));
+        let seen = files.0.lock();
+        let left = files.list(dir.path()).unwrap();
+        assert_eq!(left.len(), 2);
+        for path in left {
+            assert!(seen.contains(&path), "{}", path.display());
+        }
+        assert_eq!(seen.last().map(PathBuf::as_path), Some(dir.path()));
     }
 
     #[test]
