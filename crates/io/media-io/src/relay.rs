@@ -229,7 +229,8 @@ impl Relay {
         let thread = thread::Builder::new()
             .name("rtp-relay".to_owned())
             .spawn(move || {
-                Worker::new(config, pairs, poller, queue, theirs, sink, browsers, tapes).run();
+                let beside = (browsers, tapes);
+                Worker::new(config, pairs, poller, queue, theirs, sink, beside).run();
             })
             .map_err(system("thread"))?;
         Ok(RelayHandle {

@@ -80,8 +80,7 @@ impl Worker {
         queue: Receiver<Order>,
         shared: Arc<Shared>,
         sink: Sink,
-        browsers: Option<Browsers>,
-        tapes: Option<Tapes>,
+        (browsers, tapes): (Option<Browsers>, Option<Tapes>),
     ) -> Self {
         Self {
             exchange: Exchange::new(config.exchange, config.prompts, config.seed),
@@ -178,6 +177,7 @@ impl Worker {
             now,
             exchange: &mut self.exchange,
             pairs: &self.pairs,
+            tapes: self.tapes.as_mut(),
         };
         Some((self.browsers.as_mut()?, wire))
     }
@@ -237,6 +237,7 @@ impl Worker {
             now,
             exchange: &mut self.exchange,
             pairs: &self.pairs,
+            tapes: self.tapes.as_mut(),
         };
         browsers.receive(&mut wire, &mut self.datagrams, count);
         count
@@ -252,6 +253,7 @@ impl Worker {
                 now,
                 exchange: &mut self.exchange,
                 pairs: &self.pairs,
+                tapes: self.tapes.as_mut(),
             };
             for (n, onward) in onwards.iter().enumerate() {
                 if let Some(onward) = onward {
@@ -352,6 +354,7 @@ impl Worker {
                     now,
                     exchange: &mut self.exchange,
                     pairs: &self.pairs,
+                    tapes: self.tapes.as_mut(),
                 };
                 browsers.send(&mut wire, transmit.place, &buffer[..transmit.len]);
                 continue;

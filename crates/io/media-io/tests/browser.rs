@@ -7,16 +7,18 @@
 mod client;
 
 use client::{Act, Browser, Offered};
-use domain::{Codec, LegId, limits};
+use domain::{AttemptId, Codec, LegId, RegionId, limits};
 use media::{
-    BROWSER_EVENT, BrowserCommand, BrowserEnd, BrowserEvent, BrowserId, ExchangeConfig,
+    BROWSER_EVENT, BrowserCommand, BrowserEnd, BrowserEvent, BrowserId, Channel, ExchangeConfig,
     MediaCommand, MediaEvent, PortRange, Prompts, Seed,
     dtmf::{self, Event},
     g711,
     rtp::Header,
     tones::{self, Goertzel},
 };
-use media_io::{BrowserConfig, Relay, RelayConfig, RelayHandle, StartError};
+use media_io::{
+    BrowserConfig, Relay, RelayConfig, RelayHandle, StartError, TapeEntry, TapeReader, tapes,
+};
 use std::{
     net::{SocketAddr, UdpSocket},
     sync::{
@@ -38,6 +40,7 @@ struct House {
     relay: RelayHandle,
     events: Receiver<MediaEvent>,
     browsers: Receiver<BrowserEvent>,
+    recorded: TapeReader,
     range: PortRange,
 }
 
@@ -53,14 +56,16 @@ fn house() -> House {
         let config = RelayConfig::new(ip, ExchangeConfig::new(range), Prompts::default(), seed);
         let (sender, events) = channel();
         let (told, browsers) = channel();
-        let started = Relay::start_with_browsers(
+        let listen = BrowserConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            advertise: None,
+        };
+        let (tapes, recorded) = tapes();
+        let started = Relay::start_with(
             config,
             Box::new(move |event| sender.send(event).is_ok()),
-            BrowserConfig {
-                listen: "127.0.0.1:0".parse().unwrap(),
-                advertise: None,
-            },
-            Box::new(move |event| told.send(event).is_ok()),
+            Some((listen, Box::new(move |event| told.send(event).is_ok()))),
+            Some(tapes),
         );
         match started {
             Ok(relay) => {
@@ -68,6 +73,7 @@ fn house() -> House {
                     relay,
                     events,
                     browsers,
+                    recorded,
                     range,
                 };
             }
@@ -270,6 +276,39 @@ fn both_hear_each_other_whatever_their_law() {
         let (stats, _) = house.snapshot(AGENT);
         assert!(stats.received > 50 && stats.sent > 50, "{stats:?}");
         assert_eq!((stats.lost, stats.refused), (0, 0), "{stats:?}");
+    }
+}
+
+#[test]
+fn both_sides_of_a_browsers_call_are_recorded() {
+    let house = house();
+    let (browser, mut person) = house.call(Codec::Pcma, Codec::Pcmu);
+    house.send(MediaCommand::Record {
+        recording: AttemptId::new(RegionId(1), 2, 3),
+        agent: AGENT,
+        person: PERSON,
+    });
+    browser.act(Act::Speak(Some(LOW)));
+    person.talk(HIGH, Duration::from_millis(1_500));
+    let mut sides = [Vec::new(), Vec::new()];
+    while let Some(batch) = house.recorded.next(Duration::from_millis(200)).unwrap() {
+        for entry in batch.entries() {
+            if let TapeEntry::Sound(_, sound) = entry {
+                let side = &mut sides[usize::from(sound.channel == Channel::Person)];
+                let decode = |code: &u8| g711::decode(sound.codec, *code);
+                side.extend(sound.payload.iter().map(decode));
+            }
+        }
+        house.recorded.give_back(batch);
+        // The browser speaks on; what counts is there.
+        if sides.iter().all(|side| side.len() >= 8_000) {
+            break;
+        }
+    }
+    for (side, tone) in sides.iter().zip([LOW, HIGH]) {
+        let old = side.len().saturating_sub(4_000);
+        let share = Goertzel::share_of(tone, side[old..].iter().copied());
+        assert!(share > 0.8, "{tone} Hz: {share} of {} samples", side.len());
     }
 }
 

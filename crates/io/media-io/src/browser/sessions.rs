@@ -25,7 +25,7 @@ use super::{
     measure::{Measures, Stray},
     stun,
 };
-use crate::{sockets::Pair, syscalls::Datagrams};
+use crate::{sockets::Pair, syscalls::Datagrams, tapes::Tapes};
 
 /// Where a browser's leg says that its peer is. Packets go from session to leg within the thread; no
 /// network carries this address (RFC 6666), and a datagram that claims it is refused.
@@ -46,6 +46,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) now: Now,
     pub(crate) exchange: &'a mut Exchange,
     pub(crate) pairs: &'a [Pair],
+    /// Where recorded bridges are written; what a browser says in them goes there as any leg's does.
+    pub(crate) tapes: Option<&'a mut Tapes>,
 }
 
 struct Session {
@@ -469,10 +471,13 @@ impl Browsers {
         let Some(len) = session.plain(packet, &mut bytes) else {
             return;
         };
-        let Some(onward) = (wire.exchange).receive(wire.now, place, NOWHERE, &mut bytes[..len])
-        else {
-            return;
-        };
+        let onward = (wire.exchange).receive(wire.now, place, NOWHERE, &mut bytes[..len]);
+        if let Some(tapes) = &mut wire.tapes
+            && let Some(taped) = wire.exchange.taped()
+        {
+            tapes.hear(wire.now.monotonic, &taped, &bytes);
+        }
+        let Some(onward) = onward else { return };
         let bytes = &bytes[onward.bytes];
         if self.speaks_for(onward.place) {
             self.send(wire, onward.place, bytes);
@@ -615,6 +620,7 @@ mod tests {
             now: crate::clock::now(),
             exchange: &mut exchange,
             pairs: &[],
+            tapes: None,
         };
         for id in [1, 2] {
             assert!(browsers.gate.take_place());
