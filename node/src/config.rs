@@ -403,13 +403,13 @@ mod tests {
                 ["protocol.session_ttl", "5s"],
             ),
             (
-                "ports = \"28000-29999\"",
-                "ports = \"28000-29999\"\nwebrtc_listen = \"0.0.0.0:3478\"",
+                "webrtc_listen = \"127.0.0.1:7764\"",
+                "webrtc_listen = \"0.0.0.0:3478\"",
                 ["media.webrtc_advertise", "reach this node by"],
             ),
             (
-                "ports = \"28000-29999\"",
-                "ports = \"28000-29999\"\nwebrtc_advertise = \"203.0.113.7:3478\"",
+                "webrtc_listen = \"127.0.0.1:7764\"",
+                "webrtc_advertise = \"203.0.113.7:3478\"",
                 ["media.webrtc_listen", "bind for browsers"],
             ),
             (

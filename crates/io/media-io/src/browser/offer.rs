@@ -128,7 +128,7 @@ impl Maker {
 
     /// The session that answers an offer, and the answer. Takes some 0.3 ms.
     pub(super) fn answer(&self, sdp: &str) -> Result<(Arrival, String), OfferError> {
-        judge(sdp)?;
+        let liked = judge(sdp)?;
         let unreadable = |why: &dyn fmt::Display| {
             OfferError::Unreadable(why.to_string().chars().take(REASON).collect())
         };
@@ -142,7 +142,7 @@ impl Maker {
             .accept_offer(offer)
             .map_err(|error| unreadable(&error))?
             .to_sdp_string();
-        let agreed = Agreed::read(&answer).ok_or(OfferError::NoCodec)?;
+        let agreed = Agreed::read(&answer, liked).ok_or(OfferError::NoCodec)?;
         let ufrag = rtc.direct_api().local_ice_credentials().ufrag;
         let arrival = Arrival {
             rtc,
@@ -156,8 +156,9 @@ impl Maker {
 }
 
 /// Refuses what we do not take, with what to do about it; the library would answer some of it with a
-/// line that is switched off, and the agent would wonder about the silence.
-fn judge(sdp: &str) -> Result<(), OfferError> {
+/// line that is switched off, and the agent would wonder about the silence. The codec that the browser
+/// likes better.
+fn judge(sdp: &str) -> Result<Codec, OfferError> {
     let most = limits::BROWSER_SDP_BYTES;
     if sdp.len() > most {
         let given = sdp.len();
@@ -176,9 +177,7 @@ fn judge(sdp: &str) -> Result<(), OfferError> {
     }
     let media = audio.ok_or(OfferError::NoAudio)?;
     // Both have numbers of their own (RFC 3551, table 4); browsers use them.
-    if !media.split(' ').skip(3).any(|pt| matches!(pt, "0" | "8")) {
-        return Err(OfferError::NoCodec);
-    }
+    let liked = (media.split(' ').skip(3).find_map(g711)).ok_or(OfferError::NoCodec)?;
     let attribute = |name: &str| sdp.lines().any(|line| line.starts_with(name));
     if !attribute("a=fingerprint:") {
         return Err(OfferError::NoFingerprint);
@@ -188,7 +187,15 @@ fn judge(sdp: &str) -> Result<(), OfferError> {
             return Err(OfferError::OneWay(way.to_owned()));
         }
     }
-    Ok(())
+    Ok(liked)
+}
+
+fn g711(payload_type: &str) -> Option<Codec> {
+    match payload_type {
+        "0" => Some(Codec::Pcmu),
+        "8" => Some(Codec::Pcma),
+        _ => None,
+    }
 }
 
 /// The offer without the browser's candidates: it is the browser that sends checks (we are ICE-lite),
@@ -212,18 +219,17 @@ struct Agreed<'a> {
 }
 
 impl<'a> Agreed<'a> {
-    fn read(answer: &'a str) -> Option<Self> {
+    /// Of the codecs in the answer the one that the browser likes better: the library writes them in an
+    /// order of its own.
+    fn read(answer: &'a str, liked: Codec) -> Option<Self> {
         let line = |prefix: &str| answer.lines().find_map(|line| line.strip_prefix(prefix));
         let mut media = line("m=audio ")?.split(' ');
         if media.next() == Some("0") {
             return None;
         }
         let types: Vec<&str> = media.skip(1).collect();
-        let codec = types.iter().find_map(|pt| match *pt {
-            "0" => Some(Codec::Pcmu),
-            "8" => Some(Codec::Pcma),
-            _ => None,
-        })?;
+        let codecs = || types.iter().filter_map(|pt| g711(pt));
+        let codec = (codecs().find(|codec| *codec == liked)).or_else(|| codecs().next())?;
         let event = types.iter().find(|pt| {
             let map = line(&format!("a=rtpmap:{pt} "));
             map.is_some_and(|map| map.eq_ignore_ascii_case("telephone-event/8000"))
