@@ -119,9 +119,11 @@ impl Worker {
                 }
             };
             let now = now();
-            let mut packets = 0;
+            let (mut packets, mut full) = (0, more);
             for n in 0..ready {
-                packets += self.read(now, self.poller.token(n));
+                let count = self.read(now, self.poller.token(n));
+                packets += count;
+                full |= count == BATCH;
             }
             self.offer_events();
             self.follow_commands(now);
@@ -139,10 +141,11 @@ impl Worker {
                 self.tell();
             }
             // Rest only where wakes follow one another closely: where packets come seldom,
-            // resting gains nothing.
+            // resting gains nothing. And not while more waits than was read: all browsers send to
+            // one socket.
             let close = now.monotonic.since(woke_at) < self.coalesce * 2;
             woke_at = now.monotonic;
-            if close && packets > 0 && !more {
+            if close && packets > 0 && !full {
                 thread::sleep(self.coalesce);
             }
         }
