@@ -9,6 +9,7 @@
 //! Offers are read and answered where they come in ([`BrowserGate`]), not on the relay's thread.
 
 mod measure;
+mod numbers;
 mod offer;
 mod sessions;
 mod stun;

@@ -23,6 +23,7 @@ use str0m::{
 use super::{
     Arrival, BrowserGate, BrowserOrder, BrowserSink,
     measure::{Measures, Stray},
+    numbers::Numbers,
     stun,
 };
 use crate::{sockets::Pair, syscalls::Datagrams, tapes::Tapes};
@@ -67,8 +68,7 @@ struct Session {
     sources: Vec<SocketAddr>,
     /// When it is looked at without a datagram.
     armed: Option<Instant>,
-    /// The newest sequence number sent, extended: SRTP counts the wraps.
-    sequence: Option<u64>,
+    numbers: Numbers,
     over: Option<BrowserEnd>,
 }
 
@@ -200,7 +200,7 @@ impl Browsers {
             place: None,
             sources: Vec::new(),
             armed: None,
-            sequence: None,
+            numbers: Numbers::default(),
             over: None,
         }));
         self.with(wire, slot, |_, _, _| {});
@@ -219,6 +219,7 @@ impl Browsers {
             return;
         };
         let before = session.place.replace(place);
+        session.numbers.another_leg();
         let (codec, event) = (session.codec, session.event.map(|_| BROWSER_EVENT));
         if let Some(before) = before.filter(|before| *before != place) {
             self.voices[before] = Voice::Browser(None);
@@ -524,11 +525,11 @@ impl Session {
             },
             law => law,
         };
-        let Some(sequence) = extend(self.sequence, header.sequence) else {
+        let now = Instant::now();
+        let numbers = self.numbers.of(header.sequence, header.timestamp, now);
+        let Some((sequence, timestamp)) = numbers else {
             return;
         };
-        self.sequence = self.sequence.max(Some(sequence));
-        let now = Instant::now();
         let mut api = self.rtc.direct_api();
         let Some(stream) = api.stream_tx_by_mid(self.mid, None) else {
             return;
@@ -536,7 +537,7 @@ impl Session {
         let write = RtpWrite::new(
             payload_type.into(),
             sequence.into(),
-            header.timestamp,
+            timestamp,
             now,
             &packet[payload],
         );
@@ -545,20 +546,6 @@ impl Session {
             tracing::debug!(browser = %self.id, %error, "a browser's session broke");
             self.over = Some(BrowserEnd::Failed);
         }
-    }
-}
-
-/// The sequence number nearest to the newest one; the first begins within the first round. None for
-/// one from before that.
-fn extend(newest: Option<u64>, sequence: u16) -> Option<u64> {
-    let Some(newest) = newest else {
-        return Some(u64::from(sequence));
-    };
-    let ahead = sequence.wrapping_sub(newest as u16);
-    if ahead < 0x8000 {
-        Some(newest + u64::from(ahead))
-    } else {
-        newest.checked_sub(u64::from(ahead.wrapping_neg()))
     }
 }
 
@@ -653,16 +640,5 @@ mod tests {
         assert!(browsers.by_source.is_empty() && browsers.by_ufrag.is_empty());
         assert!(browsers.by_id.is_empty() && browsers.timers.is_empty());
         assert_eq!(browsers.free.len(), 2);
-    }
-
-    #[test]
-    fn sequence_numbers_go_on_past_their_end() {
-        assert_eq!(extend(None, 65_535), Some(65_535));
-        assert_eq!(extend(Some(65_535), 0), Some(65_536));
-        assert_eq!(extend(Some(65_536), 65_535), Some(65_535));
-        assert_eq!(extend(Some(65_536), 1), Some(65_537));
-        assert_eq!(extend(Some(70_000), 70_000_u64 as u16), Some(70_000));
-        // A late packet of a stream that has only just begun.
-        assert_eq!(extend(Some(1), 65_535), None);
     }
 }
