@@ -41,8 +41,8 @@ pub struct RelayConfig {
     /// Where SSRCs and the like come from.
     pub seed: Seed,
     /// When wakes follow one another closely, the thread rests so long between two: more packets
-    /// a wake, and so much more delay. Zero never rests. Of 200 calls the default takes two fifths of the
-    /// relay's CPU away and adds 3 ms of delay at the 99th percentile
+    /// a wake, and so much more delay. Zero never rests. Of 200 calls the default takes a third of the
+    /// relay's CPU away and adds some 3 ms of delay at the 99th percentile
     /// (`cargo bench -p media-io --bench relay -- --coalesce-us 2000`, and with 0 beside it).
     pub coalesce: Duration,
     /// Bytes of a socket's receive buffer; the kernel charges some 750 for a packet, so 64 KiB
