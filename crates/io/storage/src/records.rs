@@ -198,7 +198,8 @@ impl RecordStore {
     }
 
     /// Adds records, all or none, durably. Those whose key is known already are left as they
-    /// are. Returns how many were new.
+    /// are. Returns how many were new. A disk that is full or broken ends the process, as
+    /// everywhere in this store.
     ///
     /// # Errors
     /// [`RecordError`]; nothing was added.
@@ -326,10 +327,29 @@ impl RecordStore {
     }
 
     fn run<T>(&self, work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, RecordError> {
-        work().map_err(|e| RecordError {
+        let error = match work() {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        if let redb::Error::Io(_) | redb::Error::PreviousIo = error {
+            self.fatal(&error);
+        }
+        Err(RecordError {
             path: self.path.clone(),
-            what: e.to_string(),
+            what: error.to_string(),
         })
+    }
+
+    /// Ends the process: the database takes nothing any more until it is opened again, and nobody
+    /// knows how much of the last write is on the disk. The next start finds out.
+    fn fatal(&self, why: &redb::Error) -> ! {
+        tracing::error!(
+            path = %self.path.display(),
+            %why,
+            "call records cannot be written or read; this process stops so that no promise is broken. \
+             Check the disk (space, errors in the kernel log), then start it again"
+        );
+        std::process::abort()
     }
 }
 
@@ -363,6 +383,52 @@ mod tests {
         assert_eq!(store.len().unwrap(), 3);
         assert_eq!(store.get(b"a").unwrap(), Some(record("a", 5)));
         assert_eq!(store.get(b"x").unwrap(), None);
+    }
+
+    /// In a process of its own, which may write no file beyond four megabytes.
+    #[test]
+    fn a_full_disk_ends_the_process_and_what_was_kept_is_there() {
+        const FOLDER: &str = "RECORDS_UNTIL_FULL";
+        const TEST: &str = "a_full_disk_ends_the_process_and_what_was_kept_is_there";
+        let keys = DataKeys::fixed(&[[1; 32]]);
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            let folder = PathBuf::from(folder);
+            let store = RecordStore::open(&folder.join("records.redb"), &keys).unwrap();
+            for n in 0..100_000 {
+                let mut record = record(&format!("k{n:06}"), n);
+                record.value.resize(20_000, 7);
+                // The first failure ends this process: nobody sees an error here.
+                store.append(std::slice::from_ref(&record)).unwrap();
+                fs::write(folder.join("kept"), n.to_string()).unwrap();
+            }
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let program = std::env::current_exe().unwrap();
+        // Without the signal a write beyond the limit fails as on a full disk.
+        let script = "ulimit -f 8192; ulimit -c 0; trap '' XFSZ; exec \"$0\" \"$@\"";
+        let ended = std::process::Command::new("sh")
+            .args(["-c", script])
+            .arg(&program)
+            .args([TEST, "--nocapture"])
+            .env(FOLDER, dir.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(ended.signal(), Some(6), "it was aborted: {ended}");
+        let kept: i64 = (fs::read_to_string(dir.path().join("kept")).unwrap())
+            .parse()
+            .unwrap();
+        assert!(kept > 10, "{kept}");
+        let store = RecordStore::open(&dir.path().join("records.redb"), &keys).unwrap();
+        let there = store.len().unwrap();
+        assert!(
+            [kept as u64 + 1, kept as u64 + 2].contains(&there),
+            "{there}, told {kept}"
+        );
+        assert_eq!(store.append(&[record("more", 1)]).unwrap(), 1);
     }
 
     #[test]
