@@ -93,6 +93,7 @@ impl CoordinatorConfig {
         }
         config.protocol.check(path)?;
         config.place.check(path)?;
+        config.mesh.check(path)?;
         Ok(config)
     }
 }

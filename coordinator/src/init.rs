@@ -160,6 +160,16 @@ async fn found(
         }
         other => bail!("the directory answered {other:?} to its founding"),
     }
+    // A new mesh is at once what its founder understands.
+    let version = config.mesh.version();
+    propose(
+        member,
+        Change::Understand {
+            id: FOUNDER,
+            version,
+        },
+    )
+    .await?;
     let admin_token = service::entropy::secret(people::API_TOKEN)?;
     let token = Change::AddApiToken {
         hash: people::hash(&admin_token),

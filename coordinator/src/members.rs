@@ -30,6 +30,7 @@ fn view(backend: &Backend, directory: &Directory, member: &domain::Member) -> Me
             .place(member.id)
             .and_then(|p| p.legal_domain.clone()),
         draining: directory.is_draining(member.id),
+        understands: directory.understands(member.id).0,
         ..Member::new(member, reachable)
     }
 }

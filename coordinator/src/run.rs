@@ -468,6 +468,8 @@ impl Coordinator {
         };
         let placed = backend.member.clone().tell_place(place);
         self.until_shutdown("place", placed);
+        let version = backend.member.clone().tell_version(config.mesh.version());
+        self.until_shutdown("mesh_version", version);
         let mesh_address = advertised(config, self.addresses.mesh);
         let http_address = http_url(self.addresses.http, mesh_address);
         let recovering = Arc::clone(&backend);

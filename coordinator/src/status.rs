@@ -22,6 +22,9 @@ struct Directory {
     trunks: Vec<Trunk>,
     running: u32,
     packs: Vec<String>,
+    version: u16,
+    newest: u16,
+    holding_back: Vec<String>,
 }
 
 pub(crate) fn status(backend: &Backend) -> Status {
@@ -38,6 +41,9 @@ pub(crate) fn status(backend: &Backend) -> Status {
             trunks: d.trunks().cloned().collect(),
             running: u32::try_from(running().count()).unwrap_or(u32::MAX),
             packs: running().map(|c| c.rule_pack.clone()).collect(),
+            version: d.mesh_version().0,
+            newest: d.newest_version().0,
+            holding_back: d.holding_back().map(|m| m.name.clone()).collect(),
         }
     });
     let packs = directory
@@ -73,6 +79,9 @@ pub(crate) fn status(backend: &Backend) -> Status {
         as_of: now.into(),
         member: backend.member.id(),
         version: service::build::VERSION.to_owned(),
+        mesh_version: directory.version,
+        newest_version: directory.newest,
+        holding_back: directory.holding_back,
         campaigns_running: directory.running,
         cities,
         groups,

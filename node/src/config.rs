@@ -316,6 +316,7 @@ impl NodeConfig {
         }
         self.protocol.check(path)?;
         self.place.check(path)?;
+        self.mesh.check(path)?;
         if let Some(tls) = &self.sip.tls {
             let mut taken = vec![self.sip.trunk_listen, self.sip.agent_listen];
             for (key, listen) in [

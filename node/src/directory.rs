@@ -57,9 +57,12 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::Recording(campaign, recording) => DirectoryChange::Recording(campaign, recording),
         Fact::RecordingKey(key) => DirectoryChange::RecordingKey(key),
         Fact::Answering(campaign, machines) => DirectoryChange::Answering(campaign, machines),
-        Fact::Mesh(_) | Fact::Member(_) | Fact::Region(_) | Fact::HomeRules(_) | Fact::List(_) => {
-            return None;
-        }
+        Fact::Mesh(_)
+        | Fact::Member(_)
+        | Fact::Region(_)
+        | Fact::HomeRules(_)
+        | Fact::List(_)
+        | Fact::MeshVersion(_) => return None,
     })
 }
 

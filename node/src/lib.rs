@@ -201,6 +201,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         legal_domain: config.place.legal_domain.clone(),
     };
     tasks.spawn("place", member.clone().tell_place(place));
+    let version = member.clone().tell_version(config.mesh.version());
+    tasks.spawn("mesh_version", version);
 
     let readiness = Readiness::new();
     let (view, known) = phones::open(&config.data_dir, &keys, clock::wall())?;

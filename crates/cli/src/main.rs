@@ -258,8 +258,8 @@ fn version(session: &Session) -> Result<()> {
             output::one(form, &serde_json::to_value(built)?)
         }
         _ => output::lines(&[format!(
-            "dialmesh {} ({}, {})",
-            built.version, built.commit, built.profile
+            "dialmesh {} ({}, {}), understands mesh version {}",
+            built.version, built.commit, built.profile, built.understands
         )]),
     }
 }

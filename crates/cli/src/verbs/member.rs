@@ -20,6 +20,7 @@ pub(crate) async fn ls(session: &Session) -> Result<()> {
         ("reachable", "/reachable"),
         ("draining", "/draining"),
         ("failure domain", "/failure_domain"),
+        ("understands", "/understands"),
         ("mesh", "/mesh_address"),
         ("http", "/http_address"),
         ("joined", "/joined_at"),

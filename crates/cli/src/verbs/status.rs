@@ -69,6 +69,20 @@ pub(crate) fn picture(status: &Status, members: &BTreeMap<String, String>) -> Ve
         ),
         String::new(),
     ];
+    if status.newest_version > status.mesh_version {
+        let upgrade = format!(
+            "an upgrade is under way: the mesh is at version {} until {} understand{} {}",
+            status.mesh_version,
+            status.holding_back.join(", "),
+            if status.holding_back.len() == 1 {
+                "s"
+            } else {
+                ""
+            },
+            status.newest_version,
+        );
+        lines.splice(1..1, [upgrade]);
+    }
     let headings = [
         "CITY",
         "REGION",

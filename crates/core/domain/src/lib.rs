@@ -16,6 +16,7 @@ pub mod lead;
 pub mod limits;
 pub mod manner;
 pub mod mesh_clock;
+pub mod mesh_version;
 pub mod phone;
 pub mod prefix;
 pub mod profile;
@@ -47,6 +48,7 @@ pub use id::{
 pub use lead::{CallOutcome, LeadProfile, LeasedLead, NewLead};
 pub use manner::{IdentityHeader, NumberShape, NumberShapeError, Privacy, Redirects, TrunkManner};
 pub use mesh_clock::{ClockVerdict, MeshClock};
+pub use mesh_version::MeshVersion;
 pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
 pub use prefix::{Prefix, PrefixError, PrefixMap};
 pub use profile::{PROFILES, TrunkProfile};

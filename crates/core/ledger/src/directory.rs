@@ -16,6 +16,7 @@ mod homes;
 mod layout;
 mod people;
 mod recordings;
+mod releases;
 mod trunks;
 mod words;
 mod work;
@@ -38,8 +39,8 @@ use crate::{
 };
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, DncBaseId, DncEntry,
-    DncScope, DncSource, HomeRule, ListId, Member, MemberId, PhoneNumber, Region, RegionId,
-    SharedMap, Trunk, TrunkId, WallTime,
+    DncScope, DncSource, HomeRule, ListId, Member, MemberId, MeshVersion, PhoneNumber, Region,
+    RegionId, SharedMap, Trunk, TrunkId, WallTime,
 };
 use sansio::{ApplyContext, Replicated, RestoreError};
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 8,
+    version: 9,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -125,6 +126,8 @@ pub struct Directory {
     manners: trunks::MannerBook,
     /// Which calls are recorded, and with which key. Since version 8; read as none from earlier ones.
     recordings: recordings::RecordingBook,
+    /// What members understand. Since version 9; read as the base from earlier ones.
+    releases: releases::ReleaseBook,
 }
 
 impl Directory {
@@ -357,6 +360,7 @@ impl Directory {
         facts: &mut Vec<Fact>,
         dnc: &mut Vec<DirectoryEvent>,
     ) -> Result<DirectoryReply, Rejection> {
+        self.not_yet(&change)?;
         match change {
             Change::Found { mesh, member } => self.found(mesh, member, facts),
             Change::AddJoinToken {
@@ -462,6 +466,7 @@ impl Directory {
             Change::SetTrunkAndManner { trunk, manner } => {
                 self.set_trunk_and_manner(trunk, *manner, facts)
             }
+            Change::Understand { id, version } => self.understand(id, version, facts),
         }
     }
 }
@@ -482,6 +487,15 @@ impl Replicated for Directory {
     type Command = DirectoryCommand;
     type Reply = DirectoryReply;
     type Event = DirectoryEvent;
+
+    fn since(command: &DirectoryCommand) -> MeshVersion {
+        command.change.since()
+    }
+
+    fn too_new(&self, command: &DirectoryCommand) -> Option<DirectoryReply> {
+        let why = self.not_yet(&command.change).err()?;
+        Some(DirectoryReply::Rejected(why))
+    }
 
     fn apply(
         &mut self,
@@ -535,8 +549,10 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // What members understand.
+        let nine = &releases::ReleaseBook::EMPTY[..];
         // Which calls are recorded.
-        let eight = &recordings::RecordingBook::EMPTY[..];
+        let eight = &[&recordings::RecordingBook::EMPTY[..], nine].concat()[..];
         // How trunks are used.
         let seven = [&trunks::MannerBook::EMPTY[..], eight].concat();
         // What campaigns do about answering machines.
@@ -562,6 +578,7 @@ impl Replicated for Directory {
             Some(5) => six,
             Some(6) => seven,
             Some(7) => eight.to_vec(),
+            Some(8) => nine.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

@@ -42,7 +42,7 @@ pub use words::*;
 use book::{Book, LeadSlot, NONE};
 use domain::{
     Campaign, CampaignId, Clearance, DncBaseId, DncScope, Incarnation, LeadId, LeasedLead, ListId,
-    MemberId, PhoneNumber, RegionId, SessionId, SharedMap, WallTime,
+    MemberId, MeshVersion, PhoneNumber, RegionId, SessionId, SharedMap, WallTime,
 };
 use sansio::{ApplyContext, Replicated, RestoreError};
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,8 @@ pub struct RegionLedger {
     imports: BTreeMap<ListId, ImportState>,
     /// Leads that come from other regions or go there.
     moves: moves::Moves,
+    /// What may be written, by the directory. Only rises.
+    version: MeshVersion,
     lead_limit: usize,
 }
 
@@ -136,6 +138,7 @@ impl RegionLedger {
             doubts: BTreeSet::new(),
             imports: BTreeMap::new(),
             moves: moves::Moves::default(),
+            version: MeshVersion::BASE,
             lead_limit: domain::limits::REGION_LEADS,
         }
     }
@@ -305,6 +308,9 @@ impl RegionLedger {
         self.applied = context.index;
         self.book.advance(context.wall);
         self.pass_endings();
+        if let Err(refusal) = self.not_yet(&command) {
+            return RegionReply::Refused(refusal);
+        }
         let result = match command {
             RegionCommand::Import {
                 list,
@@ -377,6 +383,7 @@ impl RegionLedger {
             } => self.export_leads(version, to, batch, &numbers),
             RegionCommand::ImportMoved { batch } => self.import_moved(batch),
             RegionCommand::ForgetMoved { to, batch, taken } => self.forget_moved(to, batch, taken),
+            RegionCommand::MeshVersion { version } => self.take_version(version),
         };
         result.unwrap_or_else(RegionReply::Refused)
     }
@@ -386,6 +393,15 @@ impl Replicated for RegionLedger {
     type Command = RegionCommand;
     type Reply = RegionReply;
     type Event = RegionEvent;
+
+    fn since(command: &RegionCommand) -> MeshVersion {
+        command.since()
+    }
+
+    fn too_new(&self, command: &RegionCommand) -> Option<RegionReply> {
+        let why = self.not_yet(command).err()?;
+        Some(RegionReply::Refused(why))
+    }
 
     fn apply(
         &mut self,

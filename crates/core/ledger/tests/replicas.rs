@@ -563,12 +563,13 @@ fn region_snapshots_keep_their_bytes() {
         Step::Claim(1, 1),
     ];
     let (bytes, _) = run(&steps, |_| false, true);
-    golden("region-v4.bin", &bytes);
+    golden("region-v5.bin", &bytes);
     let ledger = RegionLedger::restore(&bytes).unwrap();
-    let earlier: [&[u8]; 3] = [
+    let earlier: [&[u8]; 4] = [
         include_bytes!("../testdata/region-v1.bin"),
         include_bytes!("../testdata/region-v2.bin"),
         include_bytes!("../testdata/region-v3.bin"),
+        include_bytes!("../testdata/region-v4.bin"),
     ];
     for bytes in earlier {
         let earlier = RegionLedger::restore(bytes).expect("versions before are read");
@@ -655,9 +656,9 @@ fn directory_snapshots_keep_their_bytes() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v8.bin", &bytes);
+    golden("directory-v9.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 7] = [
+    let earlier: [&[u8]; 8] = [
         include_bytes!("../testdata/directory-v1.bin"),
         include_bytes!("../testdata/directory-v2.bin"),
         include_bytes!("../testdata/directory-v3.bin"),
@@ -665,6 +666,7 @@ fn directory_snapshots_keep_their_bytes() {
         include_bytes!("../testdata/directory-v5.bin"),
         include_bytes!("../testdata/directory-v6.bin"),
         include_bytes!("../testdata/directory-v7.bin"),
+        include_bytes!("../testdata/directory-v8.bin"),
     ];
     for bytes in earlier {
         let earlier = Directory::restore(bytes).expect("versions before are read");
@@ -748,10 +750,15 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
     }
     assert!(catch_up(&directory, &region).is_empty());
     let bytes = region.snapshot();
-    golden("region-v4-clearance.bin", &bytes);
+    golden("region-v5-clearance.bin", &bytes);
     assert!(RegionLedger::restore(&bytes).unwrap() == region);
-    let earlier = RegionLedger::restore(include_bytes!("../testdata/region-v3-clearance.bin"));
-    assert!(earlier.expect("versions before are read") == region);
+    let earlier: [&[u8]; 2] = [
+        include_bytes!("../testdata/region-v3-clearance.bin"),
+        include_bytes!("../testdata/region-v4-clearance.bin"),
+    ];
+    for bytes in earlier {
+        assert!(RegionLedger::restore(bytes).expect("versions before are read") == region);
+    }
     let withdraw = Change::ChangeConsents {
         add: Vec::new(),
         withdraw: vec![(number(3), Some(CAMPAIGN)), (number(4), None)],
@@ -770,11 +777,12 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
     let context = ApplyContext { index, wall: at };
     directory.apply(context, listen.into(), &mut Vec::new());
     let bytes = directory.snapshot();
-    golden("directory-v8-clearance.bin", &bytes);
+    golden("directory-v9-clearance.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 2] = [
+    let earlier: [&[u8]; 3] = [
         include_bytes!("../testdata/directory-v6-clearance.bin"),
         include_bytes!("../testdata/directory-v7-clearance.bin"),
+        include_bytes!("../testdata/directory-v8-clearance.bin"),
     ];
     for bytes in earlier {
         assert!(Directory::restore(bytes).expect("versions before are read") == directory);
@@ -863,12 +871,13 @@ fn lists_keep_their_bytes_in_snapshots() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v8-lists.bin", &bytes);
+    golden("directory-v9-lists.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 3] = [
+    let earlier: [&[u8]; 4] = [
         include_bytes!("../testdata/directory-v5-lists.bin"),
         include_bytes!("../testdata/directory-v6-lists.bin"),
         include_bytes!("../testdata/directory-v7-lists.bin"),
+        include_bytes!("../testdata/directory-v8-lists.bin"),
     ];
     for bytes in earlier {
         assert!(Directory::restore(bytes).expect("versions before are read") == directory);
@@ -880,8 +889,10 @@ fn lists_keep_their_bytes_in_snapshots() {
     }
     assert!(catch_up(&directory, &region).is_empty());
     let bytes = region.snapshot();
-    golden("region-v4-scopes.bin", &bytes);
+    golden("region-v5-scopes.bin", &bytes);
     assert!(RegionLedger::restore(&bytes).unwrap() == region);
+    let earlier = include_bytes!("../testdata/region-v4-scopes.bin");
+    assert!(RegionLedger::restore(earlier).expect("the version before is read") == region);
 }
 
 #[test]
@@ -976,7 +987,27 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
         let reply = directory.apply(context, change.into(), &mut Vec::new());
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
+    let earlier = include_bytes!("../testdata/directory-v8-recordings.bin");
+    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
+    // And with version 9: what members understand.
+    for id in [MemberId(1), MemberId(2)] {
+        let version = MeshVersion(2);
+        let index = directory.applied() + 1;
+        let wall = WallTime::from_millis(NOON);
+        let context = ApplyContext { index, wall };
+        let change = Change::Understand { id, version };
+        let reply = directory.apply(context, change.into(), &mut Vec::new());
+        assert_eq!(reply, DirectoryReply::Done);
+    }
     let bytes = directory.snapshot();
-    golden("directory-v8-recordings.bin", &bytes);
+    golden("directory-v9-releases.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
+    let mut region = RegionLedger::new(REGION);
+    for (index, command) in (1..).zip(catch_up(&directory, &region)) {
+        let wall = WallTime::from_millis(NOON);
+        region.apply(ApplyContext { index, wall }, command, &mut Vec::new());
+    }
+    assert_eq!(region.mesh_version(), MeshVersion(2));
+    golden("region-v5-releases.bin", &region.snapshot());
+    assert!(RegionLedger::restore(&region.snapshot()).unwrap() == region);
 }

@@ -1,6 +1,6 @@
 //! The face of a replicated state machine, as `consensus` drives it.
 
-use domain::WallTime;
+use domain::{MeshVersion, WallTime};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
 
@@ -32,6 +32,19 @@ pub trait Replicated: Send + Sync + Sized + 'static {
     type Reply: Serialize + DeserializeOwned + Clone + fmt::Debug + Send + Sync + 'static;
     /// What local listeners are told as entries apply (do-not-call entries, campaigns ...).
     type Event: Clone + fmt::Debug + Send + Sync + 'static;
+
+    /// The version of the mesh that all members must understand before a command is written.
+    fn since(command: &Self::Command) -> MeshVersion {
+        let _ = command;
+        MeshVersion::BASE
+    }
+
+    /// What a proposer is answered at once, where some member may not be able to read the command:
+    /// then nothing is written. Once a command may be written it always may.
+    fn too_new(&self, command: &Self::Command) -> Option<Self::Reply> {
+        let _ = command;
+        None
+    }
 
     /// Applies one committed command. Appends what listeners should hear to `events`.
     fn apply(

@@ -8,7 +8,7 @@ use crate::{
     protocol::code,
 };
 use bytes::Bytes;
-use domain::limits::RPC_BYTES;
+use domain::{MeshVersion, limits::RPC_BYTES};
 use mesh::{RpcError, ServiceError};
 use sansio::Replicated;
 use std::time::Duration;
@@ -180,6 +180,13 @@ impl<M: Replicated, P: Platform> Group<M, P> {
         again_when_unknown: bool,
     ) -> Result<Committed<M::Reply>, ProposeError> {
         let group = self.id();
+        if M::since(command) > MeshVersion::BASE {
+            // This member's copy may be behind: then it refuses what could be written by now.
+            if let Some(reply) = self.read(|machine| machine.too_new(command)) {
+                let index = self.applied_index();
+                return Ok(Committed { index, reply });
+            }
+        }
         let bytes =
             Bytes::from(
                 postcard::to_stdvec(command).map_err(|e| ProposeError::Refused {

@@ -13,6 +13,7 @@ mod member;
 mod place;
 mod protocol;
 mod region;
+mod releases;
 mod voters;
 
 pub use ask::{AskError, KeepAlive};

@@ -222,6 +222,18 @@ impl Member {
                 }),
                 _ => None,
             };
+            let version = match &event {
+                DirectoryEvent::Changed { facts, .. } => facts.iter().find_map(|fact| match fact {
+                    Fact::MeshVersion(version) => Some(*version),
+                    _ => None,
+                }),
+                _ => None,
+            };
+            if let Some(version) = version
+                && !region.propose(RegionCommand::MeshVersion { version }).await
+            {
+                return false;
+            }
             if let Some(base) = base {
                 let command = RegionCommand::DncBase {
                     directory_index: applied.index,

@@ -1,5 +1,6 @@
 //! What was built.
 
+use domain::MeshVersion;
 use serde::Serialize;
 
 /// The release of the workspace.
@@ -14,6 +15,8 @@ pub struct BuildInfo {
     pub commit: &'static str,
     /// `debug` or `release`.
     pub profile: &'static str,
+    /// Up to which version it understands what other members write.
+    pub understands: MeshVersion,
 }
 
 /// What this process was built from.
@@ -29,5 +32,6 @@ pub const fn info() -> BuildInfo {
         } else {
             "release"
         },
+        understands: MeshVersion::NEWEST,
     }
 }

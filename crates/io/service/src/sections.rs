@@ -1,7 +1,7 @@
 //! Sections that every member's configuration has, and the error for a value out of its bounds.
 
 use crate::config::duration;
-use domain::limits;
+use domain::{MeshVersion, limits};
 use serde::Deserialize;
 use std::{
     ffi::OsString,
@@ -23,6 +23,35 @@ pub struct MeshConfig {
     /// Where other members reach it; the bound address where absent.
     #[serde(default)]
     pub advertise: Option<SocketAddr>,
+    /// Acts as a release that understands no later version than this one, so that the mesh stays at
+    /// it and the members may go back to the release before; the newest where absent.
+    #[serde(default)]
+    pub hold_version: Option<MeshVersion>,
+}
+
+impl MeshConfig {
+    /// What this member says that it understands.
+    pub fn version(&self) -> MeshVersion {
+        self.hold_version.unwrap_or(MeshVersion::NEWEST)
+    }
+
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// The first value out of them; `path` is the file to name.
+    pub fn check(&self, path: &Path) -> Result<(), OutOfBounds> {
+        match self.hold_version {
+            Some(v) if !(MeshVersion::BASE..=MeshVersion::NEWEST).contains(&v) => {
+                Err(OutOfBounds {
+                    file: path.display().to_string(),
+                    key: "mesh.hold_version",
+                    value: v.to_string(),
+                    remedy: "give a version that this release understands (`dialmesh version`), or leave it out",
+                })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// `/metrics`, `/livez`, `/readyz`.

@@ -229,6 +229,7 @@ impl Directory {
         member.removed = true;
         facts.push(Fact::Member(member.clone()));
         self.layout.forget(id);
+        self.forget_release(id, facts);
         Ok(DirectoryReply::Done)
     }
 

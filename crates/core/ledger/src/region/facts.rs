@@ -5,7 +5,7 @@ use super::{
     RegionReply, book::Blocked,
 };
 use crate::directory::Directory;
-use domain::{Campaign, Clearance, DncBaseId, DncScope, limits};
+use domain::{Campaign, Clearance, DncBaseId, DncScope, MeshVersion, limits};
 
 impl RegionLedger {
     pub(super) fn facts(
@@ -80,6 +80,30 @@ impl RegionLedger {
         }
         events.push(RegionEvent::FactsTaken { directory_index });
         Ok(RegionReply::FactsTaken { directory_index })
+    }
+
+    pub(super) fn take_version(
+        &mut self,
+        version: MeshVersion,
+    ) -> Result<RegionReply, RegionRefusal> {
+        self.version = self.version.max(version);
+        Ok(RegionReply::FactsTaken {
+            directory_index: self.facts_index,
+        })
+    }
+
+    /// What may be written, as the region knows it.
+    pub const fn mesh_version(&self) -> MeshVersion {
+        self.version
+    }
+
+    /// Why a command may not be written yet.
+    pub(super) fn not_yet(&self, command: &RegionCommand) -> Result<(), RegionRefusal> {
+        let (now, wanted) = (self.version, command.since());
+        if wanted <= now {
+            return Ok(());
+        }
+        Err(RegionRefusal::NotYet { now, wanted })
     }
 
     fn concerns_us(&self, scope: DncScope) -> bool {
@@ -174,5 +198,11 @@ pub fn catch_up(directory: &Directory, region: &RegionLedger) -> Vec<RegionComma
         directory_index,
         facts: facts.to_vec(),
     });
-    (use_base.into_iter().chain(cleared)).chain(facts).collect()
+    // First, since what follows may need it.
+    let version = directory.mesh_version();
+    let version = (version > region.version).then_some(RegionCommand::MeshVersion { version });
+    (version.into_iter().chain(use_base))
+        .chain(cleared)
+        .chain(facts)
+        .collect()
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::envelope::Envelope;
 use domain::{
     Campaign, CampaignId, Clearance, DncBaseId, DncScope, Incarnation, ListId, MemberId,
-    PhoneNumber, RegionId, SessionId, SharedMap,
+    MeshVersion, PhoneNumber, RegionId, SessionId, SharedMap,
 };
 use sansio::RestoreError;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, time::Duration};
 const ENVELOPE: Envelope = Envelope {
     what: "region ledger",
     kind: b'R',
-    version: 4,
+    version: 5,
 };
 
 /// What is not kept: indexes and counts, which follow from the rest.
@@ -48,6 +48,8 @@ type Rest = (
     Clearance,
     // Since version 4, and read as none from earlier ones.
     Moves,
+    // Since version 5, and read as the base from earlier ones.
+    MeshVersion,
 );
 
 /// What to keep of a ledger as it is now.
@@ -71,6 +73,7 @@ fn saved(ledger: &RegionLedger) -> Saved {
             ledger.base,
             ledger.clearance.clone(),
             ledger.moves.clone(),
+            ledger.version,
         ),
     }
 }
@@ -88,11 +91,14 @@ pub(super) fn freeze(ledger: &RegionLedger) -> Box<dyn FnOnce() -> Vec<u8> + Sen
 pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
     // What each later version added, as it is encoded when there is none of it.
     // The clearance grew by two parts with version 4, as the moves behind it came.
-    let moves = Moves::EMPTY.len();
+    // What may be written: the base.
+    let five = &[1][..];
+    let four = [&Moves::EMPTY[..], five].concat();
     let missing = match bytes.get(1) {
-        Some(1) => vec![0; 8 + moves],
-        Some(2) => vec![0; 7 + moves],
-        Some(3) => [&[0; 2][..], &Moves::EMPTY].concat(),
+        Some(1) => [&[0; 8][..], &four].concat(),
+        Some(2) => [&[0; 7][..], &four].concat(),
+        Some(3) => [&[0; 2][..], &four].concat(),
+        Some(4) => five.to_vec(),
         _ => Vec::new(),
     };
     let version = match missing[..] {
@@ -129,6 +135,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
         ledger.base,
         ledger.clearance,
         ledger.moves,
+        ledger.version,
     ) = saved.rest;
     ledger.check_moves().map_err(fail)?;
     ledger.endings = super::clearance::endings(&ledger.clearance, ledger.clock());

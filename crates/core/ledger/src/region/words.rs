@@ -1,10 +1,11 @@
 //! What is said to a region's ledger, and what it answers.
 
 use super::moves::{MoveRefusal, MovedBatch, MovedCounts};
+use crate::directory::since_entry;
 use domain::{
     AttemptId, CallOutcome, Campaign, CampaignId, ClearanceFact, Disposition, DncBaseId, DncEntry,
-    DncScope, Incarnation, LeadId, LeadProfile, LeasedLead, ListId, MemberId, NewLead, PhoneNumber,
-    RegionId, SessionId, WallTime,
+    DncScope, Incarnation, LeadId, LeadProfile, LeasedLead, ListId, MemberId, MeshVersion, NewLead,
+    PhoneNumber, RegionId, SessionId, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -205,6 +206,24 @@ pub enum RegionCommand {
         /// What that region says it took; none when it could not, and the leads stay here.
         taken: Option<MovedCounts>,
     },
+    /// Says what all members understand, by the directory.
+    MeshVersion {
+        /// A lower one than is known changes nothing.
+        version: MeshVersion,
+    },
+}
+
+impl RegionCommand {
+    /// The version of the mesh that all must understand before this is written, as
+    /// [`crate::Change::since`] says of changes of the directory.
+    pub fn since(&self) -> MeshVersion {
+        let facts: &[DncFact] = match self {
+            Self::Facts(facts) => &facts.dnc_added,
+            _ => &[],
+        };
+        let entries = facts.iter().map(|fact| since_entry(&fact.entry));
+        entries.max().unwrap_or_default()
+    }
 }
 
 /// What became of one imported row.
@@ -411,6 +430,14 @@ pub enum RegionRefusal {
     /// A move between regions.
     #[error("{0}")]
     Move(MoveRefusal),
+    /// Not every member could read it.
+    #[error("the mesh is at version {now}, and this needs {wanted}; upgrade all members first")]
+    NotYet {
+        /// What the region knows.
+        now: MeshVersion,
+        /// What the command needs.
+        wanted: MeshVersion,
+    },
 }
 
 /// The ledger's answer.

@@ -203,6 +203,7 @@ pub(super) const fn source_name(source: domain::DncSource) -> &'static str {
         domain::DncSource::Agent => "agent",
         domain::DncSource::Person => "person",
         domain::DncSource::Registry => "registry",
+        domain::DncSource::CallBack => "call_back",
     }
 }
 

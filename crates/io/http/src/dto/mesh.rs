@@ -193,6 +193,9 @@ pub struct Member {
     /// Whether it is to be left alone: it leads nothing, and votes only where nobody else can.
     #[serde(default)]
     pub draining: bool,
+    /// Up to which version it understands what members write for each other.
+    #[serde(default)]
+    pub understands: u16,
 }
 
 impl Member {
@@ -211,6 +214,7 @@ impl Member {
             failure_domain: member.name.clone(),
             legal_domain: None,
             draining: false,
+            understands: domain::MeshVersion::BASE.0,
         }
     }
 }

@@ -200,6 +200,15 @@ pub struct Status {
     pub member: MemberId,
     /// Its release.
     pub version: String,
+    /// The version that every member understands: what they may write for each other.
+    #[serde(default)]
+    pub mesh_version: u16,
+    /// The highest that any member understands. Above `mesh_version` an upgrade is under way.
+    #[serde(default)]
+    pub newest_version: u16,
+    /// Names of the members that keep the mesh from the highest.
+    #[serde(default)]
+    pub holding_back: Vec<String>,
     /// Campaigns that are running.
     pub campaigns_running: u32,
     /// The cities, by name.

@@ -223,6 +223,9 @@ impl AdminBackend for Memory {
             as_of: TIME.into(),
             member: MemberId(1),
             version: "0.1.0".to_owned(),
+            mesh_version: 1,
+            newest_version: 1,
+            holding_back: Vec::new(),
             campaigns_running: 1,
             cities: self.state().cities.clone(),
             groups: vec![

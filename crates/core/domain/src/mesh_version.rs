@@ -1,0 +1,34 @@
+//! What every member of a mesh understands.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A version of what members write for each other: commands, and snapshots that a new member is sent.
+///
+/// Each release understands all versions up to one. The mesh is at the highest that every member
+/// understands, and never goes back: so members are upgraded one by one, and nothing is written that
+/// one of them could not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MeshVersion(pub u16);
+
+impl MeshVersion {
+    /// Where each mesh begins, and what a member is taken to understand that never said anything.
+    pub const BASE: Self = Self(1);
+    /// The highest that this release understands.
+    pub const NEWEST: Self = Self::CALL_BACKS;
+    /// Do-not-call entries may say that a person called back.
+    pub const CALL_BACKS: Self = Self(2);
+}
+
+impl Default for MeshVersion {
+    fn default() -> Self {
+        Self::BASE
+    }
+}
+
+impl fmt::Display for MeshVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,207 @@
+//! Up to which version members understand each other, so that they are upgraded one by one.
+
+use super::{Change, Directory, DirectoryReply, Fact, Rejection};
+use domain::{Member, MemberId, MeshVersion};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+type Done = Result<DirectoryReply, Rejection>;
+
+/// What members said that they understand, and what follows for all. Since version 9.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct ReleaseBook {
+    /// What may be written. Only rises.
+    version: MeshVersion,
+    understood: BTreeMap<MemberId, MeshVersion>,
+}
+
+impl ReleaseBook {
+    /// An empty one as it is encoded: what earlier versions lack at their end.
+    pub(super) const EMPTY: [u8; 2] = [1, 0];
+}
+
+impl Directory {
+    /// What may be written: the highest version that every member understands, or understood once.
+    pub const fn mesh_version(&self) -> MeshVersion {
+        self.releases.version
+    }
+
+    /// Up to which version a member understands, by its own word; the base where it never said.
+    pub fn understands(&self, id: MemberId) -> MeshVersion {
+        let said = self.releases.understood.get(&id).copied();
+        said.unwrap_or_default()
+    }
+
+    /// The highest version that any member understands: where the mesh will be once all do.
+    pub fn newest_version(&self) -> MeshVersion {
+        let living = self.members().filter(|m| !m.removed);
+        let most = living.map(|m| self.understands(m.id)).max();
+        most.unwrap_or_default().max(self.mesh_version())
+    }
+
+    /// Members that keep the mesh from [`Directory::newest_version`].
+    pub fn holding_back(&self) -> impl Iterator<Item = &Member> {
+        let newest = self.newest_version();
+        (self.members()).filter(move |m| !m.removed && self.understands(m.id) < newest)
+    }
+
+    /// Why a change may not be written yet.
+    pub(super) fn not_yet(&self, change: &Change) -> Result<(), Rejection> {
+        let (now, wanted) = (self.mesh_version(), change.since());
+        if wanted <= now {
+            return Ok(());
+        }
+        let waits = (self.members().filter(|m| !m.removed))
+            .filter(|m| self.understands(m.id) < wanted)
+            .map(|m| m.name.as_str())
+            .take(3)
+            .collect::<Vec<_>>();
+        let whom = match waits[..] {
+            [] => "members that have not yet said what they understand".to_owned(),
+            _ => waits.join(", "),
+        };
+        let why = format!(
+            "is {now}, and this needs {wanted}; upgrade {whom} first (`dialmesh member list`)"
+        );
+        Err(Rejection::new("mesh.version", why))
+    }
+
+    pub(super) fn understand(
+        &mut self,
+        id: MemberId,
+        version: MeshVersion,
+        facts: &mut Vec<Fact>,
+    ) -> Done {
+        self.living_member(id)?;
+        let now = self.mesh_version();
+        if version < now {
+            let why = format!("of the mesh is {now}, and {id} understands {version} at most");
+            return Err(Rejection::new("mesh.version", why));
+        }
+        self.releases.understood.insert(id, version);
+        self.raise_version(facts);
+        Ok(DirectoryReply::Done)
+    }
+
+    /// A member that is gone holds nobody back.
+    pub(super) fn forget_release(&mut self, id: MemberId, facts: &mut Vec<Fact>) {
+        self.releases.understood.remove(&id);
+        self.raise_version(facts);
+    }
+
+    fn raise_version(&mut self, facts: &mut Vec<Fact>) {
+        let all = (self.members().filter(|m| !m.removed))
+            .map(|m| self.understands(m.id))
+            .min();
+        if let Some(version) = all.filter(|all| *all > self.mesh_version()) {
+            self.releases.version = version;
+            facts.push(Fact::MeshVersion(version));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::{DirectoryCommand, DirectoryEvent, MeshId, NewMember};
+    use domain::{MemberRole, WallTime};
+    use sansio::{ApplyContext, Replicated};
+
+    const HUB: MemberId = MemberId(1);
+    const SPARE: MemberId = MemberId(2);
+
+    fn apply(directory: &mut Directory, change: Change) -> (DirectoryReply, Vec<Fact>) {
+        let context = ApplyContext {
+            index: directory.applied() + 1,
+            wall: WallTime::from_millis(1_800_000_000_000),
+        };
+        let command = crate::envelope::by_wire(&DirectoryCommand::from(change));
+        let mut events = Vec::new();
+        let reply = directory.apply(context, command, &mut events);
+        let facts = events.into_iter().flat_map(|event| match event {
+            DirectoryEvent::Changed { facts, .. } => facts,
+            _ => Vec::new(),
+        });
+        (reply, facts.collect())
+    }
+
+    fn new(name: &str) -> NewMember {
+        NewMember {
+            name: name.into(),
+            mesh_address: "192.0.2.1:1".into(),
+            http_address: "http://192.0.2.1:2".into(),
+        }
+    }
+
+    fn two() -> Directory {
+        let mut directory = Directory::default();
+        let changes = [
+            Change::Found {
+                mesh: MeshId(7),
+                member: new("hub"),
+            },
+            Change::AddJoinToken {
+                hash: [1; 32],
+                role: MemberRole::Coordinator,
+                region: None,
+                expires_at: WallTime::from_millis(1_800_000_001_000),
+            },
+            Change::Join {
+                hash: [1; 32],
+                member: new("spare"),
+            },
+        ];
+        for change in changes {
+            let (reply, _) = apply(&mut directory, change);
+            assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
+        }
+        directory
+    }
+
+    fn understand(id: MemberId, version: u16) -> Change {
+        Change::Understand {
+            id,
+            version: MeshVersion(version),
+        }
+    }
+
+    #[test]
+    fn an_empty_book_is_what_earlier_versions_lack() {
+        let bytes = postcard::to_stdvec(&ReleaseBook::default()).unwrap();
+        assert_eq!(bytes, ReleaseBook::EMPTY);
+    }
+
+    #[test]
+    fn the_mesh_rises_with_the_last_member_and_never_falls() {
+        let mut directory = two();
+        assert_eq!(directory.mesh_version(), MeshVersion(1));
+        let (reply, facts) = apply(&mut directory, understand(HUB, 3));
+        assert_eq!((reply, facts), (DirectoryReply::Done, Vec::new()));
+        assert_eq!(directory.newest_version(), MeshVersion(3));
+        let behind: Vec<_> = directory.holding_back().map(|m| m.id).collect();
+        assert_eq!(behind, [SPARE]);
+        // Taken back as long as nothing was written that it could not read.
+        apply(&mut directory, understand(HUB, 1));
+        apply(&mut directory, understand(HUB, 3));
+        let (_, facts) = apply(&mut directory, understand(SPARE, 2));
+        assert_eq!(facts, [Fact::MeshVersion(MeshVersion(2))]);
+        let DirectoryReply::Rejected(why) = apply(&mut directory, understand(HUB, 1)).0 else {
+            panic!("it was taken");
+        };
+        let want = "mesh.version: of the mesh is 2, and mem_00000001 understands 1 at most";
+        assert_eq!(why.to_string(), want);
+        assert_eq!(directory.mesh_version(), MeshVersion(2));
+        let restored = Directory::restore(&directory.snapshot()).unwrap();
+        assert!(restored == directory);
+    }
+
+    #[test]
+    fn who_is_removed_holds_nobody_back() {
+        let mut directory = two();
+        apply(&mut directory, understand(HUB, 2));
+        let (_, facts) = apply(&mut directory, Change::RemoveMember { id: SPARE });
+        assert!(facts.contains(&Fact::MeshVersion(MeshVersion(2))));
+        let (reply, _) = apply(&mut directory, understand(SPARE, 2));
+        assert!(matches!(reply, DirectoryReply::Rejected(_)));
+    }
+}
