@@ -18,6 +18,7 @@ use anyhow::Context as _;
 use sansio::{Seed, Stream};
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,6 +30,10 @@ pub const PERMIT: Duration = Duration::from_secs(5);
 /// Somebody who did not answer rests this long.
 const REST: Duration = Duration::from_secs(20);
 const ATTEMPTS_MAX: u32 = 3;
+/// The mesh version at which all begin; they are upgraded one by one.
+const BEFORE: u16 = 1;
+/// How long a member may take to stop in order: its drain and what it owes.
+const STOPS: Duration = Duration::from_secs(15);
 /// Opt-outs on their way at a time.
 const ASKING: usize = 4;
 /// What a member that ended by itself said last.
@@ -63,6 +68,7 @@ pub fn world(binary: &Path, seed: u64, means: Means) -> WorldConfig {
     config.clocks = means.clocks.then(clock_library).and_then(Result::ok);
     config.session_ttl = PERMIT;
     config.freshness = PERMIT;
+    config.hold_version = Some(BEFORE);
     config.campaign = json!({
         "ring_limit_seconds": 15,
         "talk_limit_seconds": 60,
@@ -111,6 +117,8 @@ struct Run<'a, F> {
     asked: JoinSet<Asked>,
     /// Numbers whose opt-out nobody confirmed yet.
     owed: Vec<String>,
+    /// Who was upgraded.
+    upgraded: BTreeSet<String>,
 }
 
 /// Who asked to be left alone, how long that took, and what was answered, if anything in time.
@@ -134,10 +142,12 @@ pub async fn run(
         began: Instant::now(),
         asked: JoinSet::new(),
         owed: Vec::new(),
+        upgraded: BTreeSet::new(),
     };
     for fault in script {
         run.fault(fault).await?;
     }
+    run.upgrade_the_rest().await?;
     run.settle_owed().await?;
     if run.world.config().clocks.is_some() {
         (run.say)("          the calling window closes");
@@ -165,6 +175,7 @@ impl<F: FnMut(&str)> Run<'_, F> {
             Fault::CutOneWay { from, to, .. } => self.world.cut_one_way(from, to)?,
             Fault::FullDisk { member, .. } => self.world.fill_disk(member)?,
             Fault::Clock { member, ahead, .. } => self.world.set_clock(member, *ahead)?,
+            Fault::Upgrade { member } => self.upgrade(member).await?,
         }
         self.opt_out()?;
         tokio::time::sleep(
@@ -197,6 +208,7 @@ impl<F: FnMut(&str)> Run<'_, F> {
                 }
             }
             Fault::Clock { member, .. } => self.world.set_clock(member, 0)?,
+            Fault::Upgrade { .. } => {}
         }
         self.nobody_ended()?;
         self.all_dial(matches!(fault, Fault::Cut { .. })).await
@@ -229,6 +241,40 @@ impl<F: FnMut(&str)> Run<'_, F> {
         };
         (self.say)(&format!("          {member} serves after {start}"));
         self.outcome.restarts.push(start.took);
+        Ok(())
+    }
+
+    async fn upgrade(&mut self, member: &str) -> anyhow::Result<()> {
+        let start = self.world.upgrade(member, STOPS).await?;
+        (self.say)(&format!("          {member} serves after {start}"));
+        self.upgraded.insert(member.to_owned());
+        Ok(())
+    }
+
+    /// Whoever was not upgraded yet is now, one by one; then the mesh is at what all understand.
+    async fn upgrade_the_rest(&mut self) -> anyhow::Result<()> {
+        let at = |status: &serde_json::Value| (status["mesh_version"].as_u64(), status.clone());
+        for member in self.world.members() {
+            if self.upgraded.contains(&member) {
+                continue;
+            }
+            let (version, status) = at(&self.world.api().get("/status").await?);
+            anyhow::ensure!(
+                version == Some(u64::from(BEFORE)),
+                "{member} understands {BEFORE}, and the mesh is at another version: {status}"
+            );
+            self.fault(Fault::Upgrade { member }).await?;
+        }
+        let newest = u64::from(domain::MeshVersion::NEWEST.0);
+        let api = Arc::clone(self.world.api());
+        let all = async |_: &World| {
+            let status = api.get("/status").await;
+            status.is_ok_and(|status| at(&status).0 == Some(newest))
+        };
+        self.world
+            .until("all understand each other", BACK, all)
+            .await?;
+        (self.say)(&format!("          the mesh is at version {newest}"));
         Ok(())
     }
 

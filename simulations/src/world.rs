@@ -48,6 +48,8 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often conditions are looked at.
 const POLL: Duration = Duration::from_millis(200);
+/// `mesh.hold_version` by the environment.
+const HOLD_VERSION: &str = "DIALMESH_MESH__HOLD_VERSION";
 /// The coordinator's name among the members.
 pub const COORDINATOR: &str = "coordinator";
 
@@ -101,6 +103,9 @@ pub struct WorldConfig {
     pub small_disks: bool,
     /// The library by which members' calendars can be set ([`clock_library`]); none: true ones.
     pub clocks: Option<PathBuf>,
+    /// The mesh version that members are held at until each is upgraded ([`World::upgrade`]); none:
+    /// the newest from the beginning.
+    pub hold_version: Option<u16>,
     /// Session time to live of the mesh protocol, in whole seconds.
     pub session_ttl: Duration,
     /// Do-not-call freshness of the mesh protocol, in whole seconds.
@@ -138,6 +143,7 @@ impl WorldConfig {
             link: true,
             small_disks: false,
             clocks: None,
+            hold_version: None,
             session_ttl: Duration::from_secs(10),
             freshness: Duration::from_secs(10),
             log_level: "info".into(),

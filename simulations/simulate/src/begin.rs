@@ -60,6 +60,7 @@ impl World {
     /// Campaigns, leads, and the first of every event that repeats itself.
     pub(crate) fn begin(&mut self) -> Checked {
         self.members()?;
+        self.first_releases()?;
         for id in CAMPAIGNS {
             let campaign = Box::new(campaign(id, self.options.ring, self.options.talk));
             self.commit_directory(None, &change(Change::CreateCampaign { campaign }))?;

@@ -38,9 +38,10 @@ impl World {
         }
         let behind = index.saturating_sub(self.nodes[i].reached);
         if behind > 4 && self.chance(300) {
-            self.copy_replaced(i);
+            self.copy_replaced(i)?;
         }
         while self.nodes[i].reached < index {
+            self.node_can_read(i, self.nodes[i].reached + 1)?;
             let events = self.told[self.nodes[i].reached as usize].clone();
             self.nodes[i].reached += 1;
             for event in events {
@@ -62,7 +63,7 @@ impl World {
     }
 
     /// A node far behind is given the whole directory.
-    fn copy_replaced(&mut self, i: usize) {
+    fn copy_replaced(&mut self, i: usize) -> Checked {
         self.saw(Happening::CopyReset);
         let now = self.local(i);
         let facts = self.directory.witness.facts();
@@ -78,6 +79,7 @@ impl World {
         }
         self.require_base(i, facts.dnc_base, facts.index);
         self.forbid_where(i, |_| true);
+        Ok(())
     }
 
     fn node_hears(&mut self, i: usize, event: DirectoryEvent) {

@@ -162,6 +162,12 @@ defects! {
     ChannelsIgnored, "channels-ignored", "I11", [I11];
     /// I11: a node dials faster than its trunk allows.
     RateIgnored, "rate-ignored", "I11", [I11];
+    /// 6: what only this release knows is proposed while a member of the release before is there.
+    NewerUnasked, "newer-unasked", "6", [I10];
+    /// 6: a member whose way back is kept open says all that its release understands.
+    SaysWhatItReads, "says-what-it-reads", "6", [I10];
+    /// 6: the first member's word counts for all.
+    FirstSpeaksForAll, "first-speaks-for-all", "6", [I10];
     /// I12: the shell draws a delay from the process's own entropy.
     ForeignEntropy, "foreign-entropy", "I12", [I12];
 }
@@ -181,6 +187,14 @@ impl Defect {
                 | Self::LeftEarly
                 | Self::ImportsUnasked
                 | Self::ImportsNameNewMap
+        )
+    }
+
+    /// Whether only runs in which members are upgraded one by one can show it.
+    pub const fn is_about_upgrades(self) -> bool {
+        matches!(
+            self,
+            Self::NewerUnasked | Self::SaysWhatItReads | Self::FirstSpeaksForAll
         )
     }
 

@@ -110,7 +110,7 @@ impl World {
     }
 
     /// A voter's process starts again; a leader that was it leads no more.
-    fn restart_voter(&mut self, v: usize) -> Checked {
+    pub(crate) fn restart_voter(&mut self, v: usize) -> Checked {
         self.saw(Happening::VoterRestarts);
         for which in self.groups() {
             if self.leader(which) == Some(v) {
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// A node's process dies, or its whole machine.
-    fn crash(&mut self, i: usize, power: bool) -> Checked {
+    pub(crate) fn crash(&mut self, i: usize, power: bool) -> Checked {
         self.saw(if power {
             Happening::PowerLosses
         } else {
@@ -196,7 +196,7 @@ impl World {
     }
 
     /// A node stops in order: calls are ended, the hopper is given back, the session is closed.
-    fn stop_in_order(&mut self, i: usize) -> Checked {
+    pub(crate) fn stop_in_order(&mut self, i: usize) -> Checked {
         if !self.runs(i) {
             return Ok(());
         }

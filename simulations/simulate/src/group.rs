@@ -5,7 +5,7 @@ use crate::{
     trace::fold_of,
     violation::{Invariant, Violation},
 };
-use domain::WallTime;
+use domain::{MeshVersion, WallTime};
 use sansio::{ApplyContext, Replicated};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -47,6 +47,8 @@ pub(crate) struct Group<M: Replicated> {
     /// Always at the end of the log; what checkers look at.
     pub(crate) witness: M,
     replicas: Vec<(u64, M)>,
+    /// What each replica's release understands.
+    reads: Vec<MeshVersion>,
     /// Hashes of the witness's snapshots.
     sums: BTreeMap<u64, u64>,
     /// The voter that really leads.
@@ -70,10 +72,27 @@ impl<M: Replicated + PartialEq> Group<M> {
             log: Vec::new(),
             witness: new(),
             replicas: (0..voters).map(|_| (0, new())).collect(),
+            reads: vec![MeshVersion::NEWEST; voters],
             sums: BTreeMap::new(),
             leader: None,
             term: 0,
         }
+    }
+
+    /// Every replica's release understands this.
+    pub(crate) fn read_by(&mut self, version: MeshVersion) {
+        self.reads.fill(version);
+    }
+
+    /// One replica's release understands this from now on.
+    pub(crate) fn replica_reads(&mut self, voter: usize, version: MeshVersion) {
+        self.reads[voter] = version;
+    }
+
+    /// What one must understand to read an entry.
+    pub(crate) fn since(&self, index: u64) -> MeshVersion {
+        let entry = (index.checked_sub(1)).and_then(|place| self.log.get(place as usize));
+        entry.map_or(MeshVersion::BASE, |entry| M::since(&entry.command))
     }
 
     /// Index of the last entry.
@@ -131,6 +150,13 @@ impl<M: Replicated + PartialEq> Group<M> {
                 place = place.saturating_sub(1);
             }
             let entry = &self.log[place];
+            let since = M::since(&entry.command);
+            if since > self.reads[voter] {
+                return Err(Invariant::I10.broken(format!(
+                    "voter {voter} understands {} and was sent entry {index}, which needs {since}",
+                    self.reads[voter]
+                )));
+            }
             let wall = wrongs.calendar.unwrap_or(entry.wall);
             let context = ApplyContext { index, wall };
             let reply = machine.apply(context, entry.command.clone(), &mut events);

@@ -40,6 +40,7 @@ mod nodes;
 mod options;
 mod seen;
 mod trace;
+mod upgrades;
 mod violation;
 mod world;
 

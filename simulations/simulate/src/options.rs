@@ -82,6 +82,9 @@ pub struct Options {
     /// Regions, one or two; with two, leads move between them.
     #[serde(default = "one")]
     pub regions: usize,
+    /// Members begin with the release before and are upgraded one by one.
+    #[serde(default)]
+    pub upgrades: bool,
 }
 
 const fn one() -> usize {
@@ -145,6 +148,7 @@ impl Options {
             consents: random.permille(250),
             registers: on(&mut random),
             regions: if random.permille(250) { 2 } else { 1 },
+            upgrades: random.permille(200),
         }
     }
 
@@ -169,6 +173,7 @@ impl Options {
             consents: about_consent,
             registers: about_registers,
             regions: if defect.is_about_moves() { 2 } else { 1 },
+            upgrades: defect.is_about_upgrades(),
             dnc_every,
             ..self
         }

@@ -121,6 +121,10 @@ happenings! {
     DeniedCaps, "denied: caller ID's cap";
     ChannelsFull, "trunk full";
     RateFull, "trunk at its rate";
+    Upgrades, "members upgraded";
+    Downgrades, "members that went back to the release before";
+    NewerRefused, "changes refused until all members understand them";
+    NewerAsked, "changes asked for that the release before cannot read";
     DialableAtEnd, "leads dialable again at the end";
 }
 

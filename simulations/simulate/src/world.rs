@@ -12,6 +12,7 @@ use crate::{
     options::Options,
     seen::Happening,
     trace::{Keep, Trace, fold_of},
+    upgrades::Upgrades,
     violation::{Checked, Violation},
 };
 use domain::{
@@ -118,6 +119,8 @@ pub(crate) enum Event {
     Keeper,
     /// Home rules change, or somebody imports.
     HomesChange,
+    /// A member is upgraded, or goes back.
+    Upgrade,
     /// A region took what another sent it: the driver, whence, whither, and how much.
     Moved(usize, usize, usize, u64, Option<MovedCounts>),
 }
@@ -150,6 +153,7 @@ impl Event {
             Self::Slumber => [16, 0, 0],
             Self::Keeper => [17, 0, 0],
             Self::HomesChange => [18, 0, 0],
+            Self::Upgrade => [20, 0, 0],
             Self::Moved(i, from, to, batch, _) => [
                 19,
                 *i as u64 | (*from as u64) << 8 | (*to as u64) << 16,
@@ -209,6 +213,8 @@ pub(crate) struct World {
     pub(crate) files: Vec<Vec<Consent>>,
     /// Who moves leads and imports some.
     pub(crate) homes: Homes,
+    /// What release runs where.
+    pub(crate) upgrades: Upgrades,
     pub(crate) voters: Vec<Voter>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) checkers: Checkers,
@@ -259,6 +265,7 @@ impl World {
                 .map(|id| Group::new(options.voters, || RegionLedger::new(id)))
                 .collect(),
             homes: Homes::default(),
+            upgrades: Upgrades::default(),
             directory: Group::new(options.voters, Directory::default),
             told: Vec::new(),
             bases: BTreeMap::new(),
@@ -354,6 +361,7 @@ impl World {
                 self.keeper_looks();
                 Ok(())
             }
+            Event::Upgrade => self.upgrade(),
             Event::HomesChange => {
                 self.change_homes();
                 Ok(())
@@ -512,6 +520,7 @@ impl World {
     /// Everything is told and ended, replicas are equal, and what is due can be dialed again.
     fn settle(&mut self) -> Result<u64, Violation> {
         self.moves_settled()?;
+        self.upgrades_settled()?;
         self.checkers.disposition.settled(&self.regions)?;
         self.shares_settled()?;
         self.blocked_for_a_reason()?;

@@ -53,6 +53,11 @@ pub enum Fault {
         /// How long.
         span: Duration,
     },
+    /// Stopped in order and started again as a member that understands more than the mesh does yet.
+    Upgrade {
+        /// Whom.
+        member: String,
+    },
     /// Its calendar is wrong.
     Clock {
         /// Whose.
@@ -84,6 +89,7 @@ impl Fault {
             | Self::CutOneWay { span, .. }
             | Self::FullDisk { span, .. }
             | Self::Clock { span, .. } => *span,
+            Self::Upgrade { .. } => Duration::ZERO,
         }
     }
 }
@@ -101,6 +107,7 @@ impl fmt::Display for Fault {
             Self::CutOneWay { from, to, .. } => {
                 write!(f, "{from} not heard by {to} for {span:.1?}")
             }
+            Self::Upgrade { member } => write!(f, "{member} upgraded"),
             Self::FullDisk { member, .. } => write!(f, "{member}'s disk full for {span:.1?}"),
             Self::Clock { member, ahead, .. } => {
                 write!(f, "{member}'s clock {ahead:+} s for {span:.1?}")
@@ -140,9 +147,10 @@ pub fn kills(members: &[String], times: u32) -> Vec<Fault> {
         .collect()
 }
 
-const KINDS: u32 = 8;
+const KINDS: u32 = 9;
 const FULL_DISK: u32 = 6;
 const CLOCK: u32 = 7;
+const UPGRADE: u32 = 8;
 
 fn draw(kind: u32, draws: &mut Stream, members: &[String]) -> Fault {
     let mut millis =
@@ -182,6 +190,7 @@ fn draw(kind: u32, draws: &mut Stream, members: &[String]) -> Fault {
             member,
             span: short,
         },
+        UPGRADE => Fault::Upgrade { member },
         // Hours, to either side: enough to fall out of any window and past any rest.
         _ => Fault::Clock {
             member,
@@ -208,7 +217,7 @@ mod tests {
         assert_ne!(one, script(8, &members, all, length));
         assert!(one.len() >= KINDS as usize, "{one:?}");
         let kinds: std::collections::HashSet<_> = one.iter().map(std::mem::discriminant).collect();
-        assert_eq!(kinds.len(), 7);
+        assert_eq!(kinds.len(), 8);
         for fault in script(7, &members, Means::default(), length) {
             let beyond = matches!(fault, Fault::FullDisk { .. } | Fault::Clock { .. });
             assert!(!beyond, "{fault}");

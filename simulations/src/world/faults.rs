@@ -1,6 +1,6 @@
 //! What goes wrong on purpose, and the opt-outs that must hold through it.
 
-use super::{Api, COORDINATOR, PATIENCE, World, api, api::Start};
+use super::{Api, COORDINATOR, HOLD_VERSION, PATIENCE, World, api, api::Start};
 use anyhow::Context as _;
 use serde_json::json;
 use std::time::{Duration, Instant, SystemTime};
@@ -153,6 +153,28 @@ impl World {
             process.tail(20)
         );
         Ok(process.tail(200))
+    }
+
+    /// Upgrades a member as operators do: stopped in order, started again as what it is when nothing
+    /// holds it back, waited for.
+    ///
+    /// # Errors
+    /// There is no such member, or it does not end or begin well in time.
+    pub async fn upgrade(&mut self, member: &str, patience: Duration) -> anyhow::Result<Start> {
+        if self.is_city(member) {
+            self.stop(member, patience).await?;
+            let place = self.place(member)?;
+            self.nodes[place].process.take_away(HOLD_VERSION);
+            return self.restart(member).await;
+        }
+        let status = self.coordinator.stop(patience).await;
+        anyhow::ensure!(
+            status.is_some_and(|status| status.success()),
+            "{member} ended with {status:?}; it said:\n{}",
+            self.coordinator.tail(20)
+        );
+        self.coordinator.take_away(HOLD_VERSION);
+        self.restart_coordinator().await
     }
 
     /// Whether a city's node runs.

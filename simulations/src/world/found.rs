@@ -1,7 +1,8 @@
 //! Founds a mesh: files, processes, joining, and what an operator sets up before the first call.
 
 use super::{
-    Api, COORDINATOR, Folder, Node, PATIENCE, Process, Step, World, WorldCity, WorldConfig, api,
+    Api, COORDINATOR, Folder, HOLD_VERSION, Node, PATIENCE, Process, Step, World, WorldCity,
+    WorldConfig, api,
     files::{self, Addresses, Protocol},
     hardships::{SmallDisk, with_clock, write_clock},
     ports,
@@ -206,13 +207,14 @@ async fn start_coordinator(
     Process::new("coordinator init", &config.binary, &arguments, log.clone())
         // Contexts of the user's own are left alone.
         .with("XDG_CONFIG_HOME", &folder.to_string_lossy())
+        .held(config)
         .run(PATIENCE)
         .await?;
     let token = std::fs::read_to_string(&token)
         .with_context(|| format!("reading the admin token {}", token.display()))?;
     let arguments = ["coordinator", "run", "--config", &file_text];
     let process = Process::new("coordinator", &config.binary, &arguments, log);
-    let mut process = clocked(config, folder, COORDINATOR, process);
+    let mut process = clocked(config, folder, COORDINATOR, process).held(config);
     process.start()?;
     let ready = api::until_ready(at.monitoring, PATIENCE, || process.is_alive()).await;
     ready.with_context(|| format!("the coordinator; it said:\n{}", process.tail(20)))?;
@@ -224,6 +226,16 @@ fn clocked(config: &WorldConfig, folder: &Path, name: &str, process: Process) ->
     match &config.clocks {
         Some(library) => with_clock(process, library, &folder.join(format!("{name}.clock"))),
         None => process,
+    }
+}
+
+impl Process {
+    /// As a member whose way back to the release before is kept open, where the world has such.
+    fn held(self, config: &WorldConfig) -> Self {
+        match config.hold_version {
+            Some(version) => self.with(HOLD_VERSION, &version.to_string()),
+            None => self,
+        }
     }
 }
 
@@ -291,7 +303,7 @@ impl Joining<'_> {
         .await?;
         let arguments = ["node", "run", "--config", &file];
         let process = Process::new(&city.name, &config.binary, &arguments, log);
-        let mut process = clocked(config, folder, &city.name, process);
+        let mut process = clocked(config, folder, &city.name, process).held(config);
         process.start()?;
         Ok(Node {
             city: city.clone(),

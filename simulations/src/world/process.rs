@@ -43,6 +43,11 @@ impl Process {
         self
     }
 
+    /// Without an environment variable from its next start on.
+    pub fn take_away(&mut self, name: &str) {
+        self.environment.retain(|(n, _)| n != name);
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
