@@ -22,7 +22,7 @@ impl World {
         }
         let i = self.random.below(self.nodes.len() as u32) as usize;
         let v = self.random.below(self.voters.len() as u32) as usize;
-        match self.random.below(16) {
+        match self.random.below(17) {
             0..=2 if self.options.pauses => {
                 let most = if self.chance(500) {
                     3000
@@ -56,6 +56,7 @@ impl World {
                 self.checkers.attempts.calendar(off);
                 self.checkers.abandonment.calendar(off);
             }
+            16 if self.options.power_losses && self.chance(300) => self.lose_region(i)?,
             14 | 15 if self.options.stalls => {
                 self.nodes[i].stalled_until = self.now + self.millis(40_000);
             }
@@ -107,6 +108,26 @@ impl World {
             }
             self.after(lasts, Event::Heals(one, other));
         }
+    }
+
+    /// Every node of one region loses its power at once, for a while; a voter too, now and then.
+    fn lose_region(&mut self, one: usize) -> Checked {
+        self.saw(Happening::RegionsLost);
+        let region = self.nodes[one].region;
+        let dark = self.now + 5_000 + self.millis(120_000);
+        for i in 0..self.nodes.len() {
+            if self.nodes[i].region == region {
+                self.crash(i, true)?;
+                let node = &mut self.nodes[i];
+                node.down_until = node.down_until.max(dark);
+            }
+        }
+        if self.chance(300) {
+            let v = self.random.below(self.voters.len() as u32) as usize;
+            self.restart_voter(v)?;
+            self.voters[v].paused_until = dark;
+        }
+        Ok(())
     }
 
     /// A voter's process starts again; a leader that was it leads no more.

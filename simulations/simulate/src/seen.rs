@@ -35,6 +35,7 @@ happenings! {
     LongPauses, "pauses longer than T";
     Crashes, "crashes in the same boot";
     PowerLosses, "power losses";
+    RegionsLost, "regions whose nodes all lost their power at once";
     WritesLost, "journal writes lost";
     CleanStops, "stops in order";
     RestartsInDoubt, "restarts with attempts in doubt";

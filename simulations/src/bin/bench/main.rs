@@ -110,10 +110,14 @@ struct Arguments {
 }
 
 const WARM_UP: Duration = Duration::from_secs(3);
-/// Milliseconds of CPU that an answered call may cost.
-const CPU_CALL_MS: f64 = 1.0;
+/// Milliseconds of CPU that an answered call may cost, signalling alone.
+const CPU_CALL_MS: f64 = 0.15;
+/// The same through the shipped program, with coordinator, API and records.
+const CPU_WHOLE_CALL_MS: f64 = 1.0;
 /// Milliseconds of CPU that a second of a bridged call may cost.
-const CPU_CALL_SECOND_MS: f64 = 2.0;
+const CPU_CALL_SECOND_MS: f64 = 0.40;
+/// The same while the call is recorded and sealed.
+const CPU_RECORDED_CALL_SECOND_MS: f64 = 0.60;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() -> ExitCode {
@@ -317,9 +321,13 @@ fn measured_media(arguments: &Arguments, record: bool) -> anyhow::Result<bool> {
         "  load of the machine           {before} before, {after} after, {} cores",
         cores()
     );
-    let good = lost == 0 && live >= all && per_call_second <= CPU_CALL_SECOND_MS && heard.sent > 0;
+    let bar = match record {
+        true => CPU_RECORDED_CALL_SECOND_MS,
+        false => CPU_CALL_SECOND_MS,
+    };
+    let good = lost == 0 && live >= all && per_call_second <= bar && heard.sent > 0;
     println!(
-        "  bar: 0 lost, <= {CPU_CALL_SECOND_MS} ms a bridged call-second: {}",
+        "  bar: 0 lost, <= {bar:.2} ms a bridged call-second: {}",
         word(good)
     );
     drop((phones, carrier));

@@ -2,7 +2,7 @@
 //! node's API. What an installation would see, on one machine.
 
 use crate::{
-    Arguments, CPU_CALL_MS, WARM_UP,
+    Arguments, CPU_WHOLE_CALL_MS, WARM_UP,
     city::Plan,
     cores,
     cpu::{self, Clock, load},
@@ -174,9 +174,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let good = rate >= f64::from(arguments.rate)
         && failures == 0
         && refused == 0
-        && per_call <= CPU_CALL_MS;
+        && per_call <= CPU_WHOLE_CALL_MS;
     println!(
-        "  bar: >= {} calls/s, 0 failures, <= {CPU_CALL_MS} ms a call: {}",
+        "  bar: >= {} calls/s, 0 failures, <= {CPU_WHOLE_CALL_MS} ms a call: {}",
         arguments.rate,
         word(good)
     );
