@@ -39,6 +39,8 @@ pub enum DncSource {
     Person,
     /// A published registry.
     Registry,
+    /// A person who called one of our numbers back, by key.
+    CallBack,
 }
 
 /// One do-not-call entry as the directory keeps it.

@@ -173,6 +173,7 @@ impl World {
                 realm: "dialmesh".into(),
                 freshness: TTL,
                 safe_harbour: None,
+                call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MemberId(2)),
                 audit_numbers: permit::audit::NumberKey::new("test".into(), [7; 32]),
             },
@@ -348,7 +349,7 @@ impl World {
                 Output::Media(command) => self.media.push(command),
                 // Its agents have SIP phones.
                 Output::Browser(command) => panic!("{command:?}"),
-                Output::Observed(_) => {}
+                Output::Observed(_) | Output::Called { .. } => {}
                 Output::KeepAlive {
                     region,
                     session,

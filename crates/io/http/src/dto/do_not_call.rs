@@ -191,7 +191,7 @@ impl std::fmt::Debug for DncCheckQuery {
 pub struct DncEntry {
     /// Where it holds.
     pub scope: Scope,
-    /// Who asked: `admin`, `agent`, `person`, `registry`.
+    /// Who asked: `admin`, `agent`, `person`, `registry`, `call_back` (a person who called back).
     pub source: String,
     /// When it was asked.
     pub added_at: Timestamp,
@@ -203,6 +203,7 @@ pub(super) const fn source_name(source: domain::DncSource) -> &'static str {
         domain::DncSource::Agent => "agent",
         domain::DncSource::Person => "person",
         domain::DncSource::Registry => "registry",
+        domain::DncSource::CallBack => "call_back",
     }
 }
 
