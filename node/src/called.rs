@@ -114,7 +114,7 @@ pub(crate) fn open(
     }
     view.write(&over, 0)
         .context("persons called long ago cannot be taken out")?;
-    persons.sort_by_key(|person| person.at);
+    persons.sort_by_key(|person| (person.at, person.number));
     Ok((view, persons))
 }
 
@@ -170,5 +170,8 @@ mod tests {
         assert_eq!(numbers, [of(2), of(1), of(5)]);
         assert_eq!(persons[1], person(1, now));
         assert_eq!(view.scan(b"", None, 10).expect("read").len(), 3);
+        drop(view);
+        let clear = storage::in_clear(&dir.path().join("called"), &[of(1), of(5)], &[]);
+        assert_eq!(clear.expect("read"), []);
     }
 }

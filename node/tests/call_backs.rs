@@ -195,6 +195,8 @@ impl Floor {
             "-key", "person", PERSON, "-key", "called", OURS, "-key", "rtp_port", &port, &node,
         ];
         let folder = self.folder();
+        // What the call before said is not this one's.
+        std::fs::remove_file(folder.join("carrier-calls-back.messages")).ok();
         Sipp::start("carrier-calls-back", self.carrier_port, 1, &keys, folder)
     }
 

@@ -251,6 +251,7 @@ fn a_call_back_is_told_to_the_coordinator_and_to_no_region() {
             waited_ms: 0,
             end: domain::CallBackEnd::Unknown,
         }),
+        disposition: Disposition::Unknown,
         ..record()
     };
     let taken = Entry::Disposed(JournalEntry::Disposed {
