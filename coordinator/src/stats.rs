@@ -79,6 +79,7 @@ pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStat
             .map(|(state, n)| (state.to_owned(), n))
             .collect(),
         attempts: counts.attempts,
+        call_backs: counts.call_backs,
         dispositions: counts.dispositions,
         abandonment: Abandonment::new(told.answered, told.abandoned, budget(pack)),
         budget: shares(backend, &campaign, pack, &told),

@@ -12,6 +12,8 @@ const HOUR: i64 = 3_600;
 pub(crate) struct Counts {
     /// Attempts whose INVITE left, or may have left.
     pub(crate) attempts: u64,
+    /// Calls that persons made; not among the attempts.
+    pub(crate) call_backs: u64,
     /// By the name of the disposition.
     pub(crate) dispositions: BTreeMap<String, u64>,
     /// By hour since the epoch: live answers, and those that nobody took.
@@ -20,6 +22,11 @@ pub(crate) struct Counts {
 
 impl Counts {
     fn add(&mut self, record: &CallRecord) {
+        if record.call_back.is_some() {
+            // Nobody was dialed: neither an attempt nor an answer of the budget's.
+            self.call_backs += 1;
+            return;
+        }
         let lost = record.disposition == Disposition::Unknown;
         if record.invited_at.is_some() || lost {
             self.attempts += 1;
@@ -107,9 +114,19 @@ mod tests {
             record.disposition_name = disposition.name().to_owned();
             tally.add(&record);
         }
+        let mut called_back = record(7);
+        called_back.call_back = Some(domain::CallBack {
+            after: None,
+            withheld: false,
+            waited_ms: 0,
+            end: domain::CallBackEnd::GaveUp,
+        });
+        called_back.ended_at = WallTime::from_millis(100 * day);
+        called_back.answered_at = Some(called_back.ended_at);
+        tally.add(&called_back);
         let now = WallTime::from_millis(100 * day);
         let counts = tally.campaign(CampaignId(1));
-        assert_eq!(counts.attempts, 6);
+        assert_eq!((counts.attempts, counts.call_backs), (6, 1));
         assert_eq!(counts.dispositions["abandoned"], 2);
         assert_eq!(
             counts.answers(now, Duration::from_secs(30 * 86_400)),

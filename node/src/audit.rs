@@ -353,6 +353,7 @@ mod tests {
             dnc_index: 12,
             listened: None,
             recording: None,
+            call_back: None,
             dnc_base: None,
             consent: None,
             permission: Some(Permission {

@@ -36,6 +36,9 @@ pub struct NodeConfig {
     /// Sound files.
     #[serde(default)]
     pub prompts: PromptsConfig,
+    /// Persons who call back.
+    #[serde(default)]
+    pub call_backs: CallBacksConfig,
     /// Recordings of calls.
     #[serde(default)]
     pub recordings: RecordingsConfig,
@@ -148,6 +151,43 @@ pub struct PromptsConfig {
     /// which the node says in a warning when it starts.
     #[serde(default)]
     pub safe_harbour: Option<PathBuf>,
+    /// G.711 WAV played to a person who called back and whom no agent takes: who called, and that key 9
+    /// opts out. `safe_harbour` where absent.
+    #[serde(default)]
+    pub call_back: Option<PathBuf>,
+    /// G.711 WAV played around and around to a person who called back and waits for an agent; ringing as
+    /// in the country of the number that was called where absent.
+    #[serde(default)]
+    pub waiting: Option<PathBuf>,
+}
+
+/// Persons who call this node's caller IDs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallBacksConfig {
+    /// Whether they are answered; refused with 480 where not.
+    #[serde(default = "default_true")]
+    pub enabled: bool,
+    /// How long a person waits for an agent before the announcement.
+    #[serde(default = "default_call_back_wait", with = "duration")]
+    pub wait: Duration,
+}
+
+impl Default for CallBacksConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            wait: default_call_back_wait(),
+        }
+    }
+}
+
+fn default_true() -> bool {
+    true
+}
+
+fn default_call_back_wait() -> Duration {
+    engine::CallBackConfig::default().wait
 }
 
 /// Recordings of calls.
@@ -244,7 +284,13 @@ impl NodeConfig {
                 *file = folder.join(&*file);
             }
         }
-        if let Some(prompt) = &mut config.prompts.safe_harbour {
+        let prompts = &mut config.prompts;
+        let files = [
+            &mut prompts.safe_harbour,
+            &mut prompts.call_back,
+            &mut prompts.waiting,
+        ];
+        for prompt in files.into_iter().flatten() {
             *prompt = folder.join(&*prompt);
         }
         if let Some(recordings) = &mut config.recordings.folder {
@@ -303,6 +349,14 @@ impl NodeConfig {
                 "media.webrtc_listen",
                 "nothing".to_owned(),
                 "give the UDP address to bind for browsers' audio, or leave webrtc_advertise out",
+            ));
+        }
+        let wait = limits::CALL_BACK_WAIT_MIN..=limits::CALL_BACK_WAIT_MAX;
+        if !wait.contains(&self.call_backs.wait) {
+            return Err(refuse(
+                "call_backs.wait",
+                format!("{:?}", self.call_backs.wait),
+                "give 1s to 15m, as \"60s\"",
             ));
         }
         let keep =

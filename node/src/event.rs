@@ -115,6 +115,8 @@ pub(crate) enum Event {
     DncBaseGone(DncBaseId),
     /// Where phones were in an earlier run.
     Phones(Vec<engine::PhoneAddress>),
+    /// Whom earlier runs called.
+    Called(Vec<engine::CalledPerson>),
     Stop,
 }
 

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use storage::{Durability, Journal, JournalError, JournalStream, ProcessEpoch};
 
 /// Version of what is written.
-const VERSION: u8 = 6;
+const VERSION: u8 = 7;
 /// The stream's name.
 const STREAM: &str = "attempts";
 /// Bytes read at a time at start.
@@ -243,7 +243,7 @@ impl Reading {
             Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|e| bad(e.to_string()))?,
             // What was added since are the last fields of the record at the entry's end, and absent.
             Some((&version, body)) if (2..VERSION).contains(&version) => {
-                let missing = &[0; 4][..usize::from(VERSION - version)];
+                let missing = &[0; 5][..usize::from(VERSION - version)];
                 postcard::from_bytes(&[body, missing].concat()).map_err(|e| bad(e.to_string()))?
             }
             Some((version, _)) => return Err(bad(format!("version {version}"))),
@@ -321,6 +321,16 @@ impl Reading {
                     },
                 ));
             }
+            Entry::CalledBack(record) => {
+                self.open.remove(&record.attempt);
+                let owed = Owed {
+                    index,
+                    outcome: None,
+                    record: Some(record),
+                    opt_out: None,
+                };
+                self.owed.push((run, owed));
+            }
             Entry::OptOut(entry) => {
                 let owed = Owed {
                     index,
@@ -378,7 +388,7 @@ impl Reading {
         let mut many = BTreeMap::new();
         let open = self.open.values();
         for found in open.filter(|found| found.run == run && found.disposed.is_none()) {
-            if let Some(record) = &found.dialed {
+            if let Some(record) = found.dialed.as_ref().filter(|r| r.call_back.is_none()) {
                 *many.entry(record.campaign).or_default() += 1;
             }
         }
@@ -405,7 +415,8 @@ impl Reading {
             let (outcome, record) = found.end(attempt, now);
             owed.push(Owed {
                 index: found.index,
-                outcome: Some((telling(found.run), outcome)),
+                // No lead was leased for a call-back: no region knows of it.
+                outcome: (!attempt.is_call_back()).then(|| (telling(found.run), outcome)),
                 record,
                 opt_out: None,
             });
@@ -441,6 +452,9 @@ impl Found {
                 // The campaign's name for it is looked up when the record is shipped.
                 record.disposition_name = record.disposition.name().to_owned();
                 record.note.clone_from(note);
+                if let Some(call_back) = &mut record.call_back {
+                    call_back.end = domain::CallBackEnd::Taken;
+                }
                 record.ended_at = *disposed_at;
                 (entry.outcome(), Some(record))
             }

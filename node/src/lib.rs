@@ -3,6 +3,7 @@
 mod agents;
 mod audit;
 mod bases;
+mod called;
 pub mod config;
 mod directory;
 mod event;
@@ -11,6 +12,7 @@ mod journal;
 mod observe;
 mod outbox;
 mod phones;
+mod prompts;
 mod recordings;
 mod shell;
 mod wishes;
@@ -20,6 +22,7 @@ pub use config::{NodeConfig, NodeConfigError};
 use agents::Desk;
 use anyhow::{Context, Result, bail};
 use audit::Audit;
+use called::Called;
 use consensus::Applied;
 use dialmesh_http::pages;
 use domain::{MemberRole, RegionId, Secret, SessionId, SipTransport};
@@ -207,6 +210,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     let readiness = Readiness::new();
     let (view, known) = phones::open(&config.data_dir, &keys, clock::wall())?;
     let phones = Phones::new(&keys);
+    let (called_view, called_before) = called::open(&config.data_dir, &keys, clock::wall())?;
+    let called = Called::new(&keys);
     let anchor = (member.directory()).read(|directory| directory.audit_head(member.id()));
     let anchor = anchor.map(|(sequence, hash)| permit::audit::Head { sequence, hash });
     let (audit, head, shown) = Audit::open(&config.data_dir, member.id(), anchor, clock::wall())?;
@@ -219,6 +224,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         attempts: Arc::clone(&attempts),
         outbox: Arc::clone(&outbox),
         phones: phones.clone(),
+        called: called.clone(),
         recordings: recorded.recordings,
     };
     let numbers = keys.hash_keys(permit::audit::NUMBERS).pop();
@@ -255,6 +261,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     events.put(Event::OptOuts(outbox.opt_outs())).await;
     events.put(Event::Phones(known)).await;
     tasks.spawn("phones", phones.keep(view));
+    events.put(Event::Called(called_before)).await;
+    tasks.spawn("called", called.keep(called_view));
     let served = Wishes {
         member: member.clone(),
         events: events.clone(),
@@ -439,6 +447,7 @@ struct Kept {
     attempts: Arc<Attempts>,
     outbox: Arc<Outbox>,
     phones: Phones,
+    called: Called,
     recordings: recordings::Recordings,
 }
 
@@ -482,27 +491,11 @@ fn start_engine(
         sip_tls.and_then(|tls| tls.agent_listen),
     )?;
 
-    let mut prompts = media::Prompts::default();
-    let safe_harbour = match &config.prompts.safe_harbour {
-        Some(path) => {
-            let bytes = std::fs::read(path).with_context(|| {
-                format!("prompts.safe_harbour: {} cannot be read", path.display())
-            })?;
-            let prompt = media::Prompt::from_wav(&bytes).with_context(|| {
-                format!(
-                    "prompts.safe_harbour: {} cannot be played; give an 8 kHz G.711 or 16-bit WAV",
-                    path.display()
-                )
-            })?;
-            Some(prompts.insert("safe-harbour", prompt)?)
-        }
-        None => {
-            tracing::warn!(
-                "prompts.safe_harbour is not set: a person whom no agent takes hears nothing before the call ends"
-            );
-            None
-        }
-    };
+    let prompts::Loaded {
+        prompts,
+        safe_harbour,
+        call_backs,
+    } = prompts::load(&config.prompts, &config.call_backs)?;
     let (first, last) = config.rtp_ports();
     let ports = media::PortRange::new(first, last - last % 2)
         .with_context(|| format!("media.ports {:?}", config.media.ports))?;
@@ -536,6 +529,7 @@ fn start_engine(
             realm: config.sip.realm.clone(),
             freshness: config.protocol.freshness,
             safe_harbour,
+            call_backs,
             audit,
             audit_numbers,
         },

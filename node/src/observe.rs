@@ -23,6 +23,12 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0],
     )?;
     metrics.histogram(
+        "dialmesh_call_back_wait_seconds",
+        "How long a person who called back waited for an agent, for the announcement, or in vain.",
+        &["campaign", "end"],
+        &[0.1, 1.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0],
+    )?;
+    metrics.histogram(
         "dialmesh_answering_decision_seconds",
         "From the answer to the verdict on who answered, where somebody listened.",
         &["campaign"],
@@ -74,6 +80,18 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         (
             "dialmesh_abandoned_total",
             "Live answers that no agent took in time, by campaign.",
+        ),
+        (
+            "dialmesh_call_backs_total",
+            "Persons who called back, by campaign and how it ended: taken, gave_up, announced, opted_out.",
+        ),
+        (
+            "dialmesh_call_backs_waiting",
+            "Persons who called back and wait for an agent.",
+        ),
+        (
+            "dialmesh_call_backs_refused_total",
+            "Calls to this node's numbers that were not taken, by SIP status.",
         ),
         (
             "dialmesh_opt_outs_total",
@@ -175,6 +193,28 @@ pub(crate) fn observed(observed: &Observed) {
             .increment(1);
             metrics::histogram!("dialmesh_answering_decision_seconds", "campaign" => campaign)
                 .record(f64::from(who.took_ms) / 1000.0);
+        }
+        Observed::Call(Call::CallBack {
+            campaign,
+            end,
+            waited,
+        }) => {
+            let campaign = campaign.to_string();
+            metrics::counter!(
+                "dialmesh_call_backs_total", "campaign" => campaign.clone(), "end" => end.name()
+            )
+            .increment(1);
+            metrics::histogram!(
+                "dialmesh_call_back_wait_seconds", "campaign" => campaign, "end" => end.name()
+            )
+            .record(waited.as_secs_f64());
+        }
+        Observed::Call(Call::CallBacksWaiting { waiting }) => {
+            metrics::gauge!("dialmesh_call_backs_waiting").set(f64::from(*waiting));
+        }
+        Observed::CallBackRefused { status } => {
+            metrics::counter!("dialmesh_call_backs_refused_total", "status" => status.to_string())
+                .increment(1);
         }
         Observed::Call(Call::Attempt { .. } | Call::Agent { .. } | Call::StrayAnswer { .. }) => {}
         Observed::Closed {

@@ -376,7 +376,10 @@ impl Shipping {
     }
 
     async fn commit(&self, batch: &[(Key, DncEntry)]) -> bool {
-        let add = batch.iter().map(|(_, entry)| *entry).collect();
+        let version = self.member.directory().read(|d| d.mesh_version());
+        let add = (batch.iter())
+            .map(|(_, entry)| ledger::entry_for(version, *entry))
+            .collect();
         let change = Change::ChangeDnc {
             add,
             remove: Vec::new(),

@@ -302,6 +302,7 @@ impl Running {
                 self.input(now, Input::Recorded(attempt, recording));
             }
             Event::Phones(phones) => self.input(now, Input::Phones(phones)),
+            Event::Called(persons) => self.input(now, Input::Called(persons)),
             Event::Stop => {}
         }
     }
@@ -548,6 +549,7 @@ impl Running {
                 }
             }
             Output::Phone { login, phone } => self.shell.kept.phones.tell(login, phone),
+            Output::Called { person, gone } => self.shell.kept.called.tell(person, gone),
             Output::Applied(index) => self.wish(Wish::Applied(index)),
             Output::Observed(observed) => observe::observed(&observed),
         }
@@ -565,7 +567,8 @@ impl Running {
         if let Entry::Closed {
             record: Some(record),
             ..
-        } = &entry
+        }
+        | Entry::CalledBack(record) = &entry
         {
             observe::quality(record);
         }
@@ -578,6 +581,12 @@ impl Running {
                 index: 0,
                 outcome: Some((Telling::Report(*session), *outcome)),
                 record: record.clone(),
+                opt_out: None,
+            })),
+            Entry::CalledBack(record) => Some(Box::new(Owed {
+                index: 0,
+                outcome: None,
+                record: Some(record.clone()),
                 opt_out: None,
             })),
             Entry::OptOut(entry) => Some(Box::new(Owed {

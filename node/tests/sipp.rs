@@ -6,6 +6,7 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[allow(dead_code, reason = "other tests use the rest")]
 mod common;
 
 use common::{City, Founder, Screen, Sipp, free_port, without_sha256};

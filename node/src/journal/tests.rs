@@ -123,6 +123,7 @@ fn dialing(n: u64) -> Kept {
         note: String::new(),
         listened: None,
         recording: None,
+        call_back: None,
     })))
 }
 
@@ -206,6 +207,7 @@ fn record() -> CallRecord {
         consent: None,
         listened: None,
         recording: None,
+        call_back: None,
     }
 }
 
@@ -224,7 +226,7 @@ fn records_of_the_versions_before_lack_their_last_fields() {
         }),
     ] {
         // Each version added one field, none here, at the end of the record at the end of the entry.
-        for (version, missing) in [(VERSION, 0), (5, 1), (4, 2), (3, 3), (2, 4)] {
+        for (version, missing) in [(VERSION, 0), (6, 1), (5, 2), (4, 3), (3, 4), (2, 5)] {
             let mut bytes = encode(&kept).to_vec();
             bytes.truncate(bytes.len() - missing);
             bytes[0] = version;
@@ -236,4 +238,64 @@ fn records_of_the_versions_before_lack_their_last_fields() {
             assert_eq!(found, [&record], "version {version}");
         }
     }
+}
+
+#[test]
+fn a_call_back_is_told_to_the_coordinator_and_to_no_region() {
+    let at = WallTime::from_millis(1_795_300_000_000);
+    let call_back = |n| CallRecord {
+        attempt: AttemptId::call_back(RegionId(1), MemberId(2), at, n),
+        call_back: Some(domain::CallBack {
+            after: Some(attempt(1)),
+            withheld: false,
+            waited_ms: 0,
+            end: domain::CallBackEnd::Unknown,
+        }),
+        disposition: Disposition::Unknown,
+        ..record()
+    };
+    let taken = Entry::Disposed(JournalEntry::Disposed {
+        attempt: call_back(2).attempt,
+        lead: record().lead,
+        session: SessionId(0),
+        campaign: CAMPAIGN,
+        agent: Some(domain::AgentId(4)),
+        disposition: domain::DispositionCode(0),
+        note: "by phone".to_owned(),
+        callback_at: None,
+        invited_at: at,
+        disposed_at: at,
+    });
+    let mut ended = call_back(3);
+    ended.disposition = Disposition::NotTaken;
+    let entries = [
+        run(1, "now"),
+        Kept::Of(Entry::Dialing(Box::new(call_back(1)))),
+        Kept::Of(Entry::Dialing(Box::new(call_back(2)))),
+        Kept::Of(taken),
+        Kept::Of(Entry::Dialing(Box::new(call_back(3)))),
+        Kept::Of(Entry::CalledBack(Box::new(ended.clone()))),
+    ];
+    let reading = read(&entries);
+    // Whoever was on the line may have been anybody's but a budget's.
+    let proofs = reading.proofs(&epoch(false), "now");
+    assert_eq!(proofs[0].in_air, Vec::new());
+    let owed = reading.owed(&epoch(false), "now", at);
+    assert!(owed.iter().all(|owed| owed.outcome.is_none()), "{owed:?}");
+    let mut records: Vec<_> = owed.into_iter().filter_map(|owed| owed.record).collect();
+    records.sort_by_key(|record| record.attempt);
+    let ends: Vec<_> = (records.iter())
+        .map(|record| (record.disposition, record.call_back.unwrap().end))
+        .collect();
+    let (unknown, taken) = (domain::CallBackEnd::Unknown, domain::CallBackEnd::Taken);
+    let by_agent = Disposition::Agent(domain::DispositionCode(0));
+    assert_eq!(
+        ends,
+        [
+            (Disposition::Unknown, unknown),
+            (by_agent, taken),
+            (Disposition::NotTaken, unknown)
+        ]
+    );
+    assert_eq!(*records[2], ended);
 }

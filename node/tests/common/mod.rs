@@ -217,6 +217,7 @@ impl Founder {
 pub(crate) struct City {
     pub(crate) http: u16,
     pub(crate) agents: u16,
+    pub(crate) trunks: u16,
     thread: std::thread::JoinHandle<anyhow::Result<()>>,
 }
 
@@ -246,6 +247,7 @@ impl City {
         Self {
             http,
             agents,
+            trunks,
             thread,
         }
     }

@@ -220,6 +220,7 @@ impl City {
                 realm: "dialmesh".into(),
                 freshness: Duration::from_secs(30),
                 safe_harbour: None,
+                call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MEMBER),
                 audit_numbers: permit::audit::NumberKey::new("test".into(), [7; 32]),
             },

@@ -9,7 +9,7 @@ use crate::{
 };
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use dialmesh_http::dto::{AuditHead, Call, Timestamp};
+use dialmesh_http::dto::{AuditHead, Call, CallDirection, Timestamp};
 use domain::WallTime;
 use permit::audit::{Head, Line, NUMBERS, NumberKey, Verifier};
 use serde_json::{Value, json};
@@ -280,6 +280,13 @@ async fn why(call: &str, session: &Session) -> Result<()> {
     names::label(&client, &mut row, "node", names::MEMBER).await?;
     names::label(&client, &mut row, "region", names::REGION).await?;
     let label = |key: &str| output::plain(&row[0][key]);
+    if call.direction == CallDirection::Inbound {
+        return output::lines(&[format!(
+            "{}: the person called {}: nothing was dialed, so nothing had to be permitted",
+            call.id,
+            label("node")
+        )]);
+    }
     let Some(permission) = &call.permission else {
         return output::lines(&[format!(
             "{}: nothing is known of its permission: it was never dialed, or a crash of {} hid its end (its line is in the node's chain then)",

@@ -17,9 +17,9 @@ use std::path::PathBuf;
 /// Calls that have ended, and attempts that came to none.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// List calls, newest first; their numbers are masked.
+    /// List calls, newest first, those that persons made too; their numbers are masked.
     #[command(
-        after_help = "Examples:\n  dialmesh call ls --campaign autumn --limit 20\n  dialmesh call ls --node shenzhen --disposition no_answer --since 1h -o json"
+        after_help = "Examples:\n  dialmesh call ls --campaign autumn --limit 20\n  dialmesh call ls --node shenzhen --disposition no_answer --since 1h -o json\n  dialmesh call ls --direction inbound --since 1d"
     )]
     Ls(Box<Ls>),
     /// Show a call.
@@ -44,6 +44,9 @@ pub(crate) struct Ls {
     /// Only of this lead.
     #[arg(long)]
     lead: Option<String>,
+    /// Only outbound (we called) or inbound (a person called one of our numbers).
+    #[arg(long, value_parser = ["outbound", "inbound"])]
+    direction: Option<String>,
     /// Only with this disposition.
     #[arg(long)]
     disposition: Option<String>,
@@ -121,6 +124,7 @@ async fn ls(args: Ls, session: &Session, client: &Client) -> Result<()> {
         ("node", node),
         ("agent", agent),
         ("lead", args.lead),
+        ("direction", args.direction),
         ("disposition", args.disposition),
     ];
     let mut query: Vec<(&str, String)> = given
@@ -138,6 +142,7 @@ async fn ls(args: Ls, session: &Session, client: &Client) -> Result<()> {
     }
     let columns = [
         ("ended", "/ended_at"),
+        ("direction", "/direction"),
         ("number", "/number"),
         ("disposition", "/disposition"),
         ("sip", "/sip_status"),

@@ -1,9 +1,10 @@
 //! One attempt: from the lease to its one disposition.
 
 use crate::{
+    center::CallingBack,
     end::AttemptEnd,
     leg::Failure,
-    notice::{CallCard, CallEnd, DispositionChoice, RecordingState},
+    notice::{CallBackCard, CallCard, CallEnd, DispositionChoice, RecordingState, WITHHELD},
 };
 use domain::{
     AgentId, AttemptId, CallOutcome, Campaign, CampaignId, ConsentUsed, Disposition,
@@ -263,9 +264,43 @@ pub(crate) struct Attempt {
     pub(crate) failure: Option<Failure>,
     /// How its recording stands, while it is joined.
     pub(crate) recording: Option<RecordingState>,
+    /// Nobody was dialed: a person called us.
+    pub(crate) call_back: Option<CallingBack>,
 }
 
 impl Attempt {
+    /// One that is about to be dialed.
+    pub(crate) fn new(now: Now, lease: LeasedLead, campaign: Arc<Campaign>, leg: LegId) -> Self {
+        Self {
+            lease,
+            campaign,
+            leg,
+            state: AttemptState::Leased,
+            screening: None,
+            who: None,
+            began: now.monotonic,
+            dialed: None,
+            ringing: None,
+            answered: None,
+            queued: None,
+            bridged_at: None,
+            ended: None,
+            cancel: None,
+            message: false,
+            reserved: None,
+            agent: None,
+            verdict: None,
+            failure: None,
+            recording: None,
+            call_back: None,
+        }
+    }
+
+    /// Whether the person's number is not known.
+    pub(crate) fn withheld(&self) -> bool {
+        self.call_back.is_some_and(|calling| calling.wish.withheld)
+    }
+
     /// Dialed or about to be, not answered.
     pub(crate) fn unanswered(&self) -> bool {
         matches!(
@@ -286,7 +321,10 @@ impl Attempt {
         CallCard {
             attempt: self.lease.attempt,
             lead: self.lease.lead,
-            number: self.lease.number.to_string(),
+            number: match self.withheld() {
+                true => WITHHELD.to_owned(),
+                false => self.lease.number.to_string(),
+            },
             name: self.lease.profile.name.clone(),
             attributes: self.lease.profile.attributes.clone(),
             campaign: campaign.id,
@@ -310,6 +348,13 @@ impl Attempt {
                 .filter(|verdict| verdict.kept)
                 .map(|verdict| self.name_of(verdict.code)),
             recording: self.recording,
+            call_back: self.call_back.map(|calling| CallBackCard {
+                called: (self.dialed.as_ref())
+                    .and_then(|facts| facts.caller_id)
+                    .map_or_else(String::new, |number| number.to_string()),
+                waited_ms: calling.told().waited_ms,
+                yours: self.agent.is_some() && calling.wish.agent == self.agent,
+            }),
         }
     }
 
@@ -322,6 +367,7 @@ impl Attempt {
     pub(crate) fn end(self, now: Now, disposition: Disposition) -> AttemptEnd {
         let verdict = self.verdict;
         AttemptEnd {
+            call_back: self.call_back.map(|calling| calling.told()),
             disposition,
             dialed: self.dialed,
             ringing_at: self.ringing.map(|at| at.wall),

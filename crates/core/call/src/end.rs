@@ -6,8 +6,8 @@ use crate::{
     notice::EndedBy,
 };
 use domain::{
-    AgentId, CallOutcome, CallRecord, Campaign, Disposition, LeasedLead, LegId, LegStats, Listened,
-    MemberId, WallTime, WhoAnswered, answering::Verdict,
+    AgentId, CallBack, CallOutcome, CallRecord, Campaign, Disposition, LeasedLead, LegId, LegStats,
+    Listened, MemberId, WallTime, WhoAnswered, answering::Verdict,
 };
 use std::sync::Arc;
 
@@ -48,6 +48,8 @@ pub struct AttemptEnd {
     pub callback_at: Option<WallTime>,
     /// The agent's note.
     pub note: String,
+    /// That the person called us, and how it went.
+    pub call_back: Option<CallBack>,
 }
 
 impl AttemptEnd {
@@ -127,6 +129,7 @@ impl AttemptEnd {
                 answered: self.who,
             }),
             recording: None,
+            call_back: self.call_back,
         })
     }
 }

@@ -106,6 +106,12 @@ codes! {
     /// The call is not being recorded.
     NotRecorded = "DM3023", "The call is not recorded.",
         "A recording can be paused while a recorded call is joined; whether it is, the call's card says.";
+    /// A callback was promised in a call that the person made.
+    CallbackNotKept = "DM3024", "A callback cannot be promised in a call that the person made.",
+        "Leave out callback_at and write it into the note.";
+    /// An opt-out of a person whose number is not known.
+    NumberWithheld = "DM3025", "The person's number is withheld: it cannot be put on do-not-call.",
+        "Ask for the number and have it added (dialmesh dnc add), and choose another disposition.";
 }
 
 impl AgentError {

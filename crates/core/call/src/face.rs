@@ -10,8 +10,8 @@ use crate::{
     notice::AgentNotice,
 };
 use domain::{
-    AgentId, AttemptId, Campaign, CampaignId, DncSource, LeasedLead, LegId, PhoneNumber,
-    WhoAnswered,
+    AgentId, AttemptId, CallBackEnd, Campaign, CampaignId, DncSource, LeasedLead, LegId,
+    PhoneNumber, WhoAnswered,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -35,6 +35,19 @@ pub struct Account {
     pub enabled: bool,
 }
 
+/// How a person who calls back is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallBackWish {
+    /// The last attempt at the person, where one is known.
+    pub after: Option<AttemptId>,
+    /// Whether the person's number is withheld: then the lead has the number that was called.
+    pub withheld: bool,
+    /// The agent who spoke with the person last.
+    pub agent: Option<AgentId>,
+    /// How long the person waits for an agent.
+    pub wait: Duration,
+}
+
 /// One input.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -49,6 +62,19 @@ pub enum Input {
         /// How long a listener (AMD) may take to tell who answered; none where none listens: every
         /// answer is a person.
         screening: Option<Duration>,
+    },
+    /// A person called one of our numbers and was answered.
+    CalledBack {
+        /// The person as far as is known, and the call's own id.
+        lead: LeasedLead,
+        /// Whose agents take the call; in any state.
+        campaign: Arc<Campaign>,
+        /// A leg id not in use, below [`crate::AGENT_LEGS`].
+        leg: LegId,
+        /// For the record: when the INVITE came, which number was called, by which trunk.
+        facts: Box<DialFacts>,
+        /// How the person is served.
+        wish: CallBackWish,
     },
     /// The INVITE left; again when the next trunk is tried before anything rang.
     Dialed {
@@ -209,6 +235,20 @@ pub enum Observed {
         /// The campaign.
         campaign: CampaignId,
     },
+    /// A person who called back was joined with an agent, or has hung up or been hung up without one.
+    CallBack {
+        /// The campaign.
+        campaign: CampaignId,
+        /// How it went.
+        end: CallBackEnd,
+        /// After how long a wait.
+        waited: Duration,
+    },
+    /// So many persons who called back wait for an agent from now on.
+    CallBacksWaiting {
+        /// How many.
+        waiting: u32,
+    },
     /// A leg this machine had let go was answered after all, and hung up.
     StrayAnswer {
         /// Which.
@@ -231,7 +271,7 @@ pub enum AttemptTimer {
     Screening,
     /// A person waits for an agent.
     Answer,
-    /// The abandonment message is played.
+    /// The abandonment message, or a call-back's announcement, is played.
     Message,
     /// The talk limit.
     Talk,
@@ -266,6 +306,12 @@ pub enum Rejected {
         /// Which.
         attempt: AttemptId,
         /// [`domain::limits::NODE_ATTEMPTS`].
+        limit: usize,
+    },
+    /// As many persons who called back wait as may.
+    #[error("{limit} persons who called back wait, which is this node's limit")]
+    TooManyCallBacks {
+        /// [`domain::limits::CALL_BACKS_WAITING`].
         limit: usize,
     },
     /// The attempt runs already.

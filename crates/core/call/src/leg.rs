@@ -24,6 +24,12 @@ pub enum Callee {
 pub enum Prompt {
     /// The abandonment message: who called, and key 9 to opt out (16 CFR 310.4(b)(4)(iii)).
     SafeHarbour,
+    /// Music, or what stands for it, around and around until it is stopped: for who waits.
+    Waiting,
+    /// Who called, and key 9 to opt out: for a person who called back and whom nobody takes.
+    WhoCalled,
+    /// A short tone: the key was understood.
+    Confirmed,
 }
 
 /// What the engine is to do with a leg.

@@ -29,12 +29,13 @@ pub use command::AgentCommand;
 pub use end::AttemptEnd;
 pub use error::{AgentError, CommandError, ErrorPage};
 pub use face::{
-    Account, AgentTimer, AttemptTimer, Input, Observed, Output, PersistToken, Rejected, RequestId,
-    TimerName,
+    Account, AgentTimer, AttemptTimer, CallBackWish, Input, Observed, Output, PersistToken,
+    Rejected, RequestId, TimerName,
 };
 pub use leg::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
 pub use notice::{
-    AgentNotice, AgentStatus, CallCard, CallEnd, DispositionChoice, EndedBy, Phone, RecordingState,
+    AgentNotice, AgentStatus, CallBackCard, CallCard, CallEnd, DispositionChoice, EndedBy, Phone,
+    RecordingState, WITHHELD,
 };
 
 /// Agents' legs are numbered by [`CallCenter`] from here up; the engine numbers all others below.

@@ -56,6 +56,20 @@ pub enum RecordingState {
     Paused,
 }
 
+/// What stands in the place of a number that is withheld.
+pub const WITHHELD: &str = "withheld";
+
+/// That the person called us.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallBackCard {
+    /// The number of ours that was called, masked.
+    pub called: String,
+    /// How long the person waited, in milliseconds.
+    pub waited_ms: u32,
+    /// Whether this agent spoke with the person last.
+    pub yours: bool,
+}
+
 /// Who the agent is speaking with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallCard {
@@ -63,7 +77,7 @@ pub struct CallCard {
     pub attempt: AttemptId,
     /// The lead.
     pub lead: LeadId,
-    /// The number, masked.
+    /// The number, masked; `withheld` where a person who called back shows none.
     pub number: String,
     /// The person's name.
     pub name: String,
@@ -86,6 +100,9 @@ pub struct CallCard {
     /// Whether the call is recorded, while it lasts; absent where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingState>,
+    /// That the person called us; absent where we called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_back: Option<CallBackCard>,
 }
 
 /// The end of a call's audio.
@@ -195,6 +212,7 @@ mod tests {
             ended: None,
             disposition: None,
             recording: Some(RecordingState::On),
+            call_back: None,
         };
         let notices = [
             AgentNotice::State(AgentStatus {

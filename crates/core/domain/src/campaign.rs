@@ -117,10 +117,12 @@ pub enum Disposition {
     Unknown,
     /// Set by the agent, from the campaign's list.
     Agent(DispositionCode),
+    /// A person who called back spoke with nobody; how it went is in the record. Never an attempt's.
+    NotTaken,
 }
 
 impl Disposition {
-    /// Every system disposition, for tables and tests.
+    /// Every system disposition of attempts, for tables and tests.
     pub const SYSTEM: [Self; 13] = [
         Self::NoAnswer,
         Self::Busy,
@@ -154,6 +156,7 @@ impl Disposition {
             Self::Cancelled => "cancelled",
             Self::Unknown => "unknown",
             Self::Agent(_) => "agent",
+            Self::NotTaken => "not_taken",
         }
     }
 

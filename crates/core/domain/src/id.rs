@@ -1,6 +1,7 @@
 //! Ids: one newtype each. In text they carry a prefix and sort as their numbers do
 //! (`lead_0000000000000a1`); in binary they are plain integers.
 
+use crate::WallTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, str::FromStr};
 
@@ -136,6 +137,19 @@ impl AttemptId {
     pub const fn region(self) -> RegionId {
         RegionId((self.0 >> 96) as u16)
     }
+
+    /// A call-back: the `count`th that came to `node` in this run of it, at `at`. Where the index of a
+    /// log entry stands, its highest bit is set, which no log reaches.
+    pub const fn call_back(region: RegionId, node: MemberId, at: WallTime, count: u32) -> Self {
+        let at = at.as_millis() as u64 & 0x7ff_ffff_ffff;
+        let index = 1 << 63 | (node.0 as u64 & 0xf_ffff) << 43 | at;
+        Self::new(region, index, count)
+    }
+
+    /// Whether it is a call-back: nobody was dialed, no group reserved it.
+    pub const fn is_call_back(self) -> bool {
+        self.0 >> 95 & 1 == 1
+    }
 }
 
 #[cfg(test)]
@@ -152,6 +166,21 @@ mod tests {
         let attempt = AttemptId::new(RegionId(3), 77, 5);
         assert_eq!(attempt.region(), RegionId(3));
         assert_eq!(attempt.to_string().parse(), Ok(attempt));
+    }
+
+    #[test]
+    fn call_backs_stand_beside_attempts_and_meet_none() {
+        let at = WallTime::from_millis(1_795_300_000_000);
+        let one = |node, at, count| AttemptId::call_back(RegionId(3), MemberId(node), at, count);
+        let id = one(2, at, 1);
+        assert!(id.is_call_back());
+        assert_eq!(id.region(), RegionId(3));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.to_string().len(), "att_".len() + 28);
+        assert!(!AttemptId::new(RegionId(u16::MAX), u64::MAX >> 1, u32::MAX).is_call_back());
+        let later = at + std::time::Duration::from_millis(1);
+        let others = [one(2, at, 2), one(3, at, 1), one(2, later, 1)];
+        assert!(!others.contains(&id));
     }
 
     #[test]

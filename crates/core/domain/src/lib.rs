@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod answering;
+pub mod call_back;
 pub mod campaign;
 pub mod clearance;
 pub mod consent;
@@ -32,6 +33,7 @@ pub mod zones;
 
 pub use agent::{AgentAccount, AgentState, PauseCode};
 pub use answering::{AnsweringMachines, Listened, WhoAnswered};
+pub use call_back::{CallBack, CallBackEnd};
 pub use campaign::{
     AgentDisposition, Campaign, CampaignState, DialLevel, Disposition, DispositionCode,
     DispositionFlags, PacingMode, RetryRule,

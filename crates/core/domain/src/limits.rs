@@ -239,6 +239,16 @@ pub const DNC_LIFTS: usize = 100_000;
 /// How long an answered call waits at most for a listener's word on who answered: the listener's own
 /// limit and a second of slack. What is not told by then counts as a person.
 pub const ANSWERING: Duration = Duration::from_secs(9);
+/// Persons who called back and wait for an agent at one node; who calls beyond is told that it is busy.
+pub const CALL_BACKS_WAITING: usize = 500;
+/// Shortest time that a person who called back may be asked to wait for an agent.
+pub const CALL_BACK_WAIT_MIN: Duration = Duration::from_secs(1);
+/// Longest such time.
+pub const CALL_BACK_WAIT_MAX: Duration = Duration::from_secs(900);
+/// Persons whom a node called and remembers, for when they call back; who was called longest ago goes.
+pub const CALLED: usize = 100_000;
+/// Bytes of names and attributes that it remembers of them.
+pub const CALLED_BYTES: usize = 64 * 1024 * 1024;
 /// Browsers whose audio one node carries at a time, connecting ones too.
 pub const BROWSERS: usize = NODE_AGENTS;
 /// Bytes of a browser's SDP.

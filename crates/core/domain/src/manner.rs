@@ -94,6 +94,23 @@ impl Default for TrunkManner {
     }
 }
 
+impl TrunkManner {
+    /// Which numbers a text from the carrier may be, likeliest first: E.164 where it begins with `+`,
+    /// else as we write caller IDs, as we write called numbers, as the trunk says, as plain E.164.
+    pub fn read_numbers(&self, format: NumberFormat, text: &str) -> Vec<PhoneNumber> {
+        if text.starts_with('+') {
+            return text.parse().into_iter().collect();
+        }
+        let mut numbers = Vec::new();
+        let shapes = [self.shown.as_ref(), self.called.as_ref()];
+        let plain = [format.into(), NumberFormat::E164.into()];
+        for shape in shapes.into_iter().flatten().chain(&plain) {
+            numbers.extend(shape.read(text).filter(|read| !numbers.contains(read)));
+        }
+        numbers
+    }
+}
+
 /// What stands for the number in a [`NumberShape`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Body {
@@ -182,6 +199,26 @@ impl NumberShape {
             },
         };
         format!("{}{middle}{rest}", self.prefix)
+    }
+
+    /// The number that a text of this shape is, with its leading characters or without them: carriers
+    /// that want a technical prefix from us send none. None where it is no number so.
+    pub fn read(&self, text: &str) -> Option<PhoneNumber> {
+        let bare = text.strip_prefix(&self.prefix).unwrap_or(text);
+        let country = match self.body {
+            Body::E164 => return bare.parse().ok(),
+            Body::National(country) | Body::Dialed(country) => country,
+        };
+        let abroad = plan(country).map_or("00", |(_, abroad)| abroad);
+        if let Some(rest) = bare.strip_prefix(abroad) {
+            return rest.parse().ok();
+        }
+        let national = match self.body {
+            Body::Dialed(_) if country == 86 && is_mobile_of_china(bare) => bare,
+            Body::Dialed(_) => bare.strip_prefix(plan(country).map_or("", |(within, _)| within))?,
+            _ => bare,
+        };
+        format!("{country}{national}").parse().ok()
     }
 
     fn country(text: &str) -> Result<u16, NumberShapeError> {
@@ -295,6 +332,7 @@ mod tests {
         ] {
             let number = number.parse().expect("E.164");
             assert_eq!(shape(text).write(number), written, "{text}");
+            assert_eq!(shape(text).read(written), Some(number), "{text}");
             assert_eq!(shape(text).to_string(), text);
         }
         for (format, text) in [
@@ -327,6 +365,25 @@ mod tests {
             let error = text.parse::<NumberShape>().expect_err(text).to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_a_carrier_writes_is_read_in_every_way_that_it_may_mean() {
+        let manner = TrunkManner {
+            called: Some(shape("1234{e164}")),
+            shown: Some(shape("{national:86}")),
+            ..TrunkManner::default()
+        };
+        let read = |text: &str| -> Vec<String> {
+            let numbers = manner.read_numbers(NumberFormat::PlusE164, text);
+            numbers.into_iter().map(PhoneNumber::reveal).collect()
+        };
+        assert_eq!(read("+8675512345678"), ["+8675512345678"]);
+        assert_eq!(read("75512345678"), ["+8675512345678", "+75512345678"]);
+        assert_eq!(read("0014155550134"), ["+14155550134"]);
+        assert_eq!(read("anonymous"), [""; 0]);
+        assert_eq!(read("+anonymous"), [""; 0]);
+        assert_eq!(read(&"9".repeat(200)), [""; 0]);
     }
 
     #[test]

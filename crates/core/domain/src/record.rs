@@ -1,8 +1,9 @@
 //! Call records: what is kept of each attempt.
 
 use crate::{
-    AgentId, AttemptId, CallRecording, CampaignId, ConsentUsed, Disposition, DncBaseId, LeadId,
-    ListId, Listened, MemberId, PhoneNumber, RegionId, SessionId, TrunkId, WallTime, ZoneId,
+    AgentId, AttemptId, CallBack, CallRecording, CampaignId, ConsentUsed, Disposition, DncBaseId,
+    LeadId, ListId, Listened, MemberId, PhoneNumber, RegionId, SessionId, TrunkId, WallTime,
+    ZoneId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,10 +59,10 @@ pub struct Permission {
 }
 
 /// Version of a call record's bytes, wherever they lie or travel.
-pub const RECORD_VERSION: u8 = 6;
+pub const RECORD_VERSION: u8 = 7;
 
-/// One attempt from lease to end. Written once, when the attempt is closed. Fields are added at its
-/// end only, with a new [`RECORD_VERSION`].
+/// One attempt from lease to end, or one call-back from its INVITE to its end. Written once, when it
+/// is closed. Fields are added at its end only, with a new [`RECORD_VERSION`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRecord {
     /// The attempt; the record's key.
@@ -78,17 +79,17 @@ pub struct CallRecord {
     pub node: MemberId,
     /// The session whose lease allowed it.
     pub session: SessionId,
-    /// The called number.
+    /// The called number; of a call-back the person's, or the called one where that is withheld.
     pub number: PhoneNumber,
-    /// The number shown.
+    /// The number shown; of a call-back the one that was called.
     pub caller_id: Option<PhoneNumber>,
-    /// The trunk it left by.
+    /// The trunk it left by, or came by.
     pub trunk: Option<TrunkId>,
     /// Call-ID of the (last) INVITE, to match with the carrier's records.
     pub sip_call_id: String,
     /// The agent who took it.
     pub agent: Option<AgentId>,
-    /// When the last INVITE left.
+    /// When the last INVITE left, or a call-back's came.
     pub invited_at: Option<WallTime>,
     /// First 180 or 183.
     pub ringing_at: Option<WallTime>,
@@ -131,6 +132,8 @@ pub struct CallRecord {
     pub listened: Option<Listened>,
     /// The call's recording; none where the campaign did not ask for one. Since version 6.
     pub recording: Option<CallRecording>,
+    /// That a person called one of our numbers, and how it went; none for attempts. Since version 7.
+    pub call_back: Option<CallBack>,
 }
 
 #[cfg(test)]

@@ -101,6 +101,7 @@ impl Engine {
         for number in numbers {
             self.permit.caps_mut().remove(*number);
             self.facts.caller_ids.remove(number);
+            self.shown_for.remove(number);
         }
         self.refresh_candidates();
     }

@@ -247,7 +247,12 @@ impl Engine {
     }
 
     /// The record of an attempt whose end a crash would hide.
-    fn unknown_end(&self, now: Now, attempt: AttemptId, facts: &DialFacts) -> CallRecord {
+    pub(crate) fn unknown_end(
+        &self,
+        now: Now,
+        attempt: AttemptId,
+        facts: &DialFacts,
+    ) -> CallRecord {
         let lease = self
             .calls
             .lease(attempt)
@@ -286,6 +291,7 @@ impl Engine {
             note: String::new(),
             listened: None,
             recording: None,
+            call_back: None,
         }
     }
 

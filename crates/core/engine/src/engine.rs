@@ -5,6 +5,7 @@ use crate::{
     TimerName,
     bases::Bases,
     browsers::Browsers,
+    called::Called,
     callers::Ways,
     facts::{DirectoryCopy, Facts},
     hopper::Hoppers,
@@ -78,6 +79,12 @@ pub struct Engine {
     /// Regions of other cities that are gone.
     pub(crate) helped: Vec<RegionId>,
     pub(crate) sdp_sessions: u64,
+    /// For when they call back.
+    pub(crate) called: Called,
+    /// Which campaign showed a caller ID last.
+    pub(crate) shown_for: BTreeMap<PhoneNumber, CampaignId>,
+    /// Call-backs of this run.
+    pub(crate) calls_back: u32,
     legs_begun: u64,
 }
 
@@ -140,6 +147,9 @@ impl Engine {
             draining: false,
             helped: Vec::new(),
             sdp_sessions: 0,
+            called: Called::default(),
+            shown_for: BTreeMap::new(),
+            calls_back: 0,
             legs_begun: 0,
             config,
         }
@@ -291,6 +301,7 @@ impl Engine {
                 self.escrow_answered(now, sequence, &grants);
             }
             Input::Recorded(attempt, recording) => self.recorded(attempt, recording),
+            Input::Called(persons) => self.called_before(persons),
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::Drain => self.begin_drain(now),
             Input::Helped(regions) => self.helped = regions,

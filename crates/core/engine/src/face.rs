@@ -1,6 +1,9 @@
 //! What goes into [`crate::Engine`] and what comes out.
 
-use crate::{facts::DirectoryCopy, recordings::RecordingOrder};
+use crate::{
+    call_backs::CallBackConfig, called::CalledPerson, facts::DirectoryCopy,
+    recordings::RecordingOrder,
+};
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
@@ -49,6 +52,8 @@ pub struct EngineConfig {
     pub freshness: Duration,
     /// The abandonment message, if there is one.
     pub safe_harbour: Option<media::PromptId>,
+    /// Persons who call back.
+    pub call_backs: CallBackConfig,
     /// Where this node's audit chain ends.
     pub audit: permit::audit::Head,
     /// With which the chain hashes called numbers.
@@ -241,6 +246,8 @@ pub enum Input<'a> {
         /// What it grants.
         grants: Vec<EscrowGrant>,
     },
+    /// Whom earlier runs of this node called, from [`Output::Called`]. Said once, at the start.
+    Called(Vec<CalledPerson>),
     /// What became of an attempt's recording.
     Recorded(AttemptId, CallRecording),
     /// So many outcomes and records wait to be shipped.
@@ -280,6 +287,9 @@ pub enum Entry {
         /// Its abandonments of this run, with this one.
         total: u64,
     },
+    /// A call-back's end, for the coordinator. Durable before it is shipped. Its beginning is an
+    /// [`Entry::Dialing`], too.
+    CalledBack(Box<CallRecord>),
 }
 
 /// One output.
@@ -368,6 +378,14 @@ pub enum Output {
         /// Where; none when it is gone.
         phone: Option<PhoneAddress>,
     },
+    /// A person to remember, for when a call-back comes; others are forgotten for it. Need not be
+    /// durable: who is not remembered is served as a stranger.
+    Called {
+        /// Who, with the last attempt; in the place of what was said of the number before.
+        person: Box<CalledPerson>,
+        /// Numbers to forget.
+        gone: Vec<PhoneNumber>,
+    },
     /// Do-not-call up to this index binds this engine: ringing attempts cancelled, hoppers emptied.
     Applied(u64),
     /// For metrics.
@@ -423,6 +441,12 @@ pub enum Observed {
         trunk: TrunkId,
         /// Why not; none while it is.
         trouble: Option<TrunkTrouble>,
+    },
+    /// A call to one of our numbers was not taken.
+    CallBackRefused {
+        /// The SIP status that said so: 404 unknown number, 480 switched off or no campaign, 486 too
+        /// many wait, 488 no codec in common, 503 no channel or port, or draining.
+        status: u16,
     },
     /// A call failed on the carrier's side and was tried on another trunk.
     FailedOver {

@@ -81,6 +81,7 @@ impl Engine {
             | Disposition::TrunkFailure
             | Disposition::Unknown
             | Disposition::Abandoned
+            | Disposition::NotTaken
             | Disposition::Agent(_) => return,
         };
         pace.controller.observe(at, observation);

@@ -10,6 +10,8 @@
 
 mod bases;
 mod browsers;
+mod call_backs;
+mod called;
 mod callers;
 mod clearance;
 mod dialing;
@@ -28,6 +30,8 @@ mod records;
 mod signalling;
 mod status;
 
+pub use call_backs::CallBackConfig;
+pub use called::CalledPerson;
 pub use engine::Engine;
 pub use face::{
     DirectoryChange, EngineConfig, Entry, Input, Observed, Output, PhoneAddress, Rejected, Side,

@@ -266,6 +266,11 @@ impl Engine {
         let Some(lease) = self.hoppers.take(campaign.id) else {
             return false;
         };
+        if self.calls.is_calling_back(lease.number) {
+            // The person is on the line: tried after all others.
+            self.hoppers.put(campaign.id, vec![lease]);
+            return false;
+        }
         let leg = self.next_leg();
         let attempt = lease.attempt;
         let screening = self.facts.screening(campaign.id);
@@ -379,7 +384,8 @@ fn view_of(view: &mut call::PacingView, least: Duration) -> View {
                 kept: line.kept,
             })
             .collect(),
-        waiting: view.waiting,
+        // Who called back takes the next agent, too.
+        waiting: view.waiting + view.callers,
         lines_elsewhere: view.lines_elsewhere,
         budget: None,
         // Calls do not go to another city's agents yet.

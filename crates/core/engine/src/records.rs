@@ -25,18 +25,13 @@ impl Engine {
     /// what became of its recording, if it has one.
     pub(crate) fn closed(&mut self, now: Now, end: Box<AttemptEnd>) {
         let attempt = end.lease.attempt;
-        self.count_closed(&end);
-        self.learn_end(now, &end);
-        let delay = end
-            .dialed
-            .as_ref()
-            .zip(end.ringing_at)
-            .map(|(d, r)| r.since(d.invited_at));
-        self.observe(Observed::Closed {
-            campaign: end.lease.campaign,
-            disposition: end.disposition,
-            post_dial_delay: delay,
-        });
+        self.remember_called(&end);
+        // Nothing of a call-back is an attempt's: no budget, no answer rate, no limit knows it.
+        if end.call_back.is_none() {
+            self.count_closed(&end);
+            self.learn_end(now, &end);
+            self.observe_closed(&end);
+        }
         self.grants.remove(&attempt);
         let open = self.legs.is_open(end.leg);
         let ending = Ending {
@@ -51,6 +46,19 @@ impl Engine {
         } else {
             self.write_ending(ending);
         }
+    }
+
+    fn observe_closed(&mut self, end: &AttemptEnd) {
+        let delay = end
+            .dialed
+            .as_ref()
+            .zip(end.ringing_at)
+            .map(|(d, r)| r.since(d.invited_at));
+        self.observe(Observed::Closed {
+            campaign: end.lease.campaign,
+            disposition: end.disposition,
+            post_dial_delay: delay,
+        });
     }
 
     /// The relay told a leg's figures.
@@ -104,6 +112,10 @@ impl Engine {
                 ..record
             })
             .map(Box::new);
+        if let (Some(_), Some(record)) = (end.call_back, &record) {
+            let entry = Entry::CalledBack(record.clone());
+            return self.output(Output::Persist { token: None, entry });
+        }
         let entry = Entry::Closed {
             session: end.lease.session,
             outcome: end.outcome(),

@@ -2,6 +2,7 @@
 
 use crate::{
     Engine, Output, Side,
+    call_backs::Came,
     legs::{Leg, Line, Owner, Progress},
 };
 use bytes::Bytes;
@@ -62,6 +63,7 @@ impl Engine {
                 }),
                 None => self.tell_leg(now, leg, LegEvent::Played),
             },
+            LegCommand::Play { leg, prompt } => self.play_to_caller(leg, prompt),
             LegCommand::StopPlay { leg } => self.media(MediaCommand::StopPlay { leg }),
         }
     }
@@ -425,8 +427,31 @@ impl Engine {
                 let by_peer = cause == sip::EndCause::Peer;
                 self.leg_ended(now, side, call, LegEvent::HungUp { by_peer });
             }
+            SipEvent::Incoming {
+                call,
+                flow,
+                from,
+                asserted,
+                private,
+                to,
+                request_uri,
+                body,
+                ..
+            } if side == Side::Trunks => self.call_came(
+                now,
+                &Came {
+                    call,
+                    flow,
+                    from,
+                    asserted,
+                    private,
+                    to,
+                    request_uri,
+                    body,
+                },
+            ),
             SipEvent::Incoming { call, .. } => {
-                // Calls to our own numbers have no queue yet: told at once, not left ringing.
+                // Agents' phones call nobody: told at once, not left ringing.
                 let _gone = self.ua(side).reject(now, call, 480).is_err();
             }
             SipEvent::ReOffer {
@@ -469,6 +494,9 @@ impl Engine {
                 login: user,
                 phone: None,
             }),
+            SipEvent::Acknowledged { call, body } if side == Side::Trunks && !body.is_empty() => {
+                self.offer_acknowledged(now, call, &body);
+            }
             SipEvent::Acknowledged { .. } => {}
         }
     }
@@ -538,7 +566,7 @@ impl Engine {
         }
     }
 
-    fn set_remote(&mut self, leg: LegId, agreed: &Agreed, symmetric: bool) {
+    pub(crate) fn set_remote(&mut self, leg: LegId, agreed: &Agreed, symmetric: bool) {
         let mut rtcp = agreed.remote;
         rtcp.set_port(agreed.remote.port().saturating_add(1));
         self.media(MediaCommand::SetRemote {

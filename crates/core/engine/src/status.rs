@@ -79,8 +79,9 @@ impl Engine {
             }
         }
         let mut lines = LineCounts::default();
-        for (.., state) in self.calls.attempts() {
+        for (attempt, .., state) in self.calls.attempts() {
             match state {
+                AttemptState::WaitingForAgent if attempt.is_call_back() => {}
                 AttemptState::Leased | AttemptState::Dialing => lines.dialing += 1,
                 AttemptState::Ringing => lines.ringing += 1,
                 AttemptState::Answered

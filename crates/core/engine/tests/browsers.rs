@@ -60,6 +60,7 @@ impl Node {
             realm: "dialmesh".into(),
             freshness: Duration::from_secs(30),
             safe_harbour: None,
+            call_backs: engine::CallBackConfig::default(),
             audit: permit::audit::Head::first(MemberId(2)),
             audit_numbers: permit::audit::NumberKey::new("test".into(), [7; 32]),
         };

@@ -173,6 +173,7 @@ impl World {
                 realm: "dialmesh".into(),
                 freshness: TTL,
                 safe_harbour: None,
+                call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MemberId(2)),
                 audit_numbers: permit::audit::NumberKey::new("test".into(), [7; 32]),
             },
@@ -348,7 +349,7 @@ impl World {
                 Output::Media(command) => self.media.push(command),
                 // Its agents have SIP phones.
                 Output::Browser(command) => panic!("{command:?}"),
-                Output::Observed(_) => {}
+                Output::Observed(_) | Output::Called { .. } => {}
                 Output::KeepAlive {
                     region,
                     session,
@@ -1479,4 +1480,38 @@ fn a_phone_that_drops_without_a_share_is_an_abandonment_that_is_told() {
     world.run(Duration::from_secs(20));
     assert_eq!(world.engine.abandonments_untold(), 0);
     assert!(world.engine.shares_settled());
+}
+
+#[test]
+fn a_person_who_calls_back_is_not_dialed_meanwhile() {
+    let mut world = World::new();
+    // Nobody is on shift: the person hears who called.
+    let uri = |user: &str| format!("sip:{user}@10.0.0.1");
+    let invite = sip::Invite {
+        flow: flow("10.0.1.1:5060", "10.0.0.1:5060"),
+        request_uri: uri("+861088880001"),
+        from: sip::Address::new(uri("+8613800138000")),
+        to: sip::Address::new(uri("+861088880001")),
+        contact_user: "carrier".into(),
+        p_asserted_identity: None,
+        headers: Vec::new(),
+        body: Bytes::from(media_at(30_000).offer()),
+        credentials: None,
+        expires: None,
+        valid_until: None,
+        session_expires: None,
+        reliable: false,
+        follow_redirect: false,
+    };
+    let call = world.carrier.invite(world.now, invite).unwrap();
+    world.run(Duration::from_millis(200));
+    assert_eq!(world.engine.live(), 1);
+    world.shift();
+    let attempts = world.lease(&["8000"]);
+    world.run(Duration::from_secs(2));
+    assert!(world.invites.is_empty(), "the person is on the line");
+    world.carrier.bye(world.now, call, None).unwrap();
+    world.run(Duration::from_secs(4));
+    let dialed: Vec<_> = world.invites.iter().map(|(_, attempt)| *attempt).collect();
+    assert_eq!(dialed, attempts);
 }

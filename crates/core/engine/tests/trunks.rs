@@ -181,6 +181,7 @@ impl World {
                 realm: "dialmesh".into(),
                 freshness: TTL,
                 safe_harbour: None,
+                call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MemberId(2)),
                 audit_numbers: permit::audit::NumberKey::new("test".into(), [7; 32]),
             },

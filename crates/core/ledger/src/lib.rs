@@ -19,7 +19,7 @@ pub use directory::{
     DncListChange, DncListObtained, DncListSettings, DncPart, Fact, Home, HomeMap, HomesMove,
     JoinToken, KnownConsent, List, MeshId, NewDncBase, NewDncPart, NewMember, Place, RegionPolicy,
     Rejection, Removal, Role, ShareView, StagedDncBase, TokenHash, TokenId, TokenScope,
-    VoterPolicy,
+    VoterPolicy, entry_for,
 };
 pub use origin::Origin;
 pub use region::{

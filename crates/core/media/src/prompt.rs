@@ -6,7 +6,7 @@
 //! configuration. The built-in pattern named `tone` stands in only where it is configured by
 //! that name.
 
-use domain::{Codec, limits};
+use domain::{Codec, PhoneNumber, limits};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::{
@@ -36,6 +36,19 @@ impl PromptId {
     pub const TONE: Self = Self(1);
     /// Ringing as in North America; the other countries' follow it.
     pub const RINGBACK: Self = Self(2);
+
+    /// Ringing as who calls that number would hear it: of China, Britain and North America; as in most
+    /// of Europe everywhere else.
+    pub fn ringing(called: Option<PhoneNumber>) -> Self {
+        let within = |prefix| called.is_some_and(|number| number.has_prefix(prefix));
+        let place = match () {
+            () if within(1) => 0,
+            () if within(86) => 1,
+            () if within(44) => 3,
+            () => 2,
+        };
+        Self(Self::RINGBACK.0 + place)
+    }
 }
 
 /// A sound in whole frames of both laws, made once and played without any work.
@@ -215,6 +228,21 @@ mod tests {
         let last = prompt.frame(Codec::Pcmu, 1).unwrap();
         assert_eq!(last[90..], [0xff; 70]);
         assert_eq!(prompt.frame(Codec::Pcmu, 2), None);
+    }
+
+    #[test]
+    fn it_rings_as_in_the_country_that_is_called() {
+        let prompts = Prompts::default();
+        for (number, name) in [
+            ("+12125550100", "ringback-us"),
+            ("+8675512345678", "ringback-cn"),
+            ("+442079460123", "ringback-uk"),
+            ("+4930123456", "ringback-eu"),
+        ] {
+            let number = number.parse().ok();
+            assert_eq!(prompts.id(name), Some(PromptId::ringing(number)), "{name}");
+        }
+        assert_eq!(prompts.id("ringback-eu"), Some(PromptId::ringing(None)));
     }
 
     #[test]

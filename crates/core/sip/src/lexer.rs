@@ -53,7 +53,7 @@ names! {
     Accept = b"Accept", UserAgent = b"User-Agent", Server = b"Server", Warning = b"Warning",
     Date = b"Date", Subject = b"Subject" / b"s", PAssertedIdentity = b"P-Asserted-Identity",
     Diversion = b"Diversion", SessionExpires = b"Session-Expires" / b"x", MinSe = b"Min-SE",
-    RSeq = b"RSeq",
+    RSeq = b"RSeq", Privacy = b"Privacy",
 }
 
 /// A request's method. Unknown ones are kept: a UAS must answer them (RFC 3261 section 8.2.1).

@@ -21,7 +21,8 @@ mod trunk_manner;
 mod voters;
 
 pub use call::{
-    AnsweredBy, Call, CallFilter, CallPermission, ExportFormat, ExportQuery, LegQuality, Numbers,
+    AnsweredBy, Call, CallBack, CallDirection, CallFilter, CallPermission, ExportFormat,
+    ExportQuery, LegQuality, Numbers,
 };
 pub use campaign::{
     AbandonmentBudget, AgentDisposition, AnsweringMachines, Campaign, CampaignSettings,

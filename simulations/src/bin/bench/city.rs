@@ -203,6 +203,7 @@ impl City {
                 realm: "dialmesh".into(),
                 freshness: TTL,
                 safe_harbour: None,
+                call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MEMBER),
                 audit_numbers: permit::audit::NumberKey::new("bench".into(), [7; 32]),
             },
@@ -492,7 +493,11 @@ impl Running {
 
     fn output(&mut self, output: Output) {
         match output {
-            Output::Note(_) | Output::Audit(_) | Output::Applied(_) | Output::Phone { .. } => {}
+            Output::Note(_)
+            | Output::Audit(_)
+            | Output::Applied(_)
+            | Output::Phone { .. }
+            | Output::Called { .. } => {}
             Output::Record(order) => {
                 let head = RecordingHead {
                     attempt: order.attempt,

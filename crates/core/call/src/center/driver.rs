@@ -6,7 +6,8 @@ use super::{
     *,
 };
 use crate::{
-    AGENT_LEGS, Account, AgentCommand, Callee, CancelReason, DialFacts, Failure, LocalCause,
+    AGENT_LEGS, Account, AgentCommand, CallBackWish, Callee, CancelReason, DialFacts, Failure,
+    LocalCause,
 };
 use domain::{
     Campaign, CampaignState, PacingMode, PauseCode, WhoAnswered,
@@ -56,6 +57,8 @@ struct Counts {
     bridges: u32,
     refused: u32,
     opted_out: u32,
+    abandoned: u32,
+    call_backs: BTreeMap<&'static str, u32>,
 }
 
 /// Names the seed when a check fails.
@@ -86,16 +89,24 @@ fn nothing_breaks_under_random_days() {
             world.step();
         }
         world.come_to_rest();
-        for (name, n) in world.counts.closed {
+        for (name, n) in &world.counts.closed {
             *total.closed.entry(name).or_default() += n;
         }
         total.bridges += world.counts.bridges;
         total.refused += world.counts.refused;
         total.opted_out += world.counts.opted_out;
+        // Who calls back is never abandoned, and nobody else is without being counted.
+        let abandoned = world.counts.closed.get("abandoned").copied();
+        assert_eq!(abandoned.unwrap_or(0), world.counts.abandoned);
+        for (name, n) in world.counts.call_backs {
+            *total.call_backs.entry(name).or_default() += n;
+        }
     }
     if one.is_none() {
         // A driver that reaches nothing checks nothing.
-        assert!(total.closed.len() >= 11, "{total:?}");
+        assert!(total.closed.len() >= 12, "{total:?}");
+        assert!(total.call_backs.len() == 4, "{total:?}");
+        assert!(total.call_backs.values().all(|n| *n > 10), "{total:?}");
         assert!(total.bridges > 1000 && total.refused > 1000, "{total:?}");
         assert!(total.opted_out > 10, "{total:?}");
     }
@@ -154,7 +165,8 @@ impl World {
 
     fn step(&mut self) {
         match self.random.below(100) {
-            0..=11 => self.dial(),
+            0..=9 => self.dial(),
+            10..=11 => self.call_back(),
             12..=26 => self.engine_answers(),
             27..=54 => self.something_happens_to_a_leg(),
             55..=74 => self.an_agent_acts(),
@@ -204,6 +216,30 @@ impl World {
         if taken {
             self.open.insert(attempt(n));
         }
+    }
+
+    fn call_back(&mut self) {
+        self.attempts += 1;
+        let n = self.attempts;
+        let campaign = self.random.below(3) as usize;
+        let campaign = self.campaigns[campaign].clone();
+        let wish = CallBackWish {
+            after: None,
+            withheld: self.random.permille(200),
+            agent: (self.random.permille(500)).then(|| AgentId(self.random.below(5) + 1)),
+            wait: Duration::from_secs(u64::from(self.random.below(60) + 1)),
+        };
+        // Answered before the machine hears of it.
+        self.legs.insert(LegId(n), Outside::Up);
+        self.open.insert(attempt(n));
+        let facts = Box::new(self.facts());
+        assert!(self.put(Input::CalledBack {
+            lead: lease(n, campaign.id),
+            campaign,
+            leg: LegId(n),
+            facts,
+            wish,
+        }));
     }
 
     fn facts(&self) -> DialFacts {
@@ -480,6 +516,10 @@ impl World {
                     self.refused |= result.is_err();
                 }
                 Output::Observed(Observed::OptedOut { .. }) => self.counts.opted_out += 1,
+                Output::Observed(Observed::CallBack { end, .. }) => {
+                    *self.counts.call_backs.entry(end.name()).or_default() += 1;
+                }
+                Output::Observed(Observed::Abandoned { .. }) => self.counts.abandoned += 1,
                 _ => {}
             }
         }
@@ -490,7 +530,8 @@ impl World {
         self.center.check();
         for campaign in &self.campaigns {
             let view = self.center.pacing_view(campaign.id, self.now);
-            assert!(view.waiting == 0 || view.ready == 0, "{view:?}");
+            let waiting = view.waiting + view.callers;
+            assert!(waiting == 0 || view.ready == 0, "{view:?}");
         }
     }
 
@@ -574,6 +615,7 @@ impl World {
         assert!(self.center.timers.is_empty());
         assert!(self.center.lines.is_empty() && self.center.persons.is_empty());
         assert!(self.center.orphans.is_empty() && self.center.writes.is_empty());
+        assert!(self.center.callers.is_empty() && self.center.calling_back.is_empty());
         let persons = self.center.legs.values();
         assert!(persons.into_iter().all(|p| matches!(p, Party::Agent(_))));
     }

@@ -55,26 +55,8 @@ impl CallCenter {
         };
         let number = lease.number;
         let attempt = Attempt {
-            lease,
-            campaign,
-            leg,
-            state: AttemptState::Leased,
             screening,
-            who: None,
-            began: now.monotonic,
-            dialed: None,
-            ringing: None,
-            answered: None,
-            queued: None,
-            bridged_at: None,
-            ended: None,
-            cancel: None,
-            message: false,
-            reserved: None,
-            agent: None,
-            verdict: None,
-            failure: None,
-            recording: None,
+            ..Attempt::new(now, lease, campaign, leg)
         };
         self.attempts.insert(id, attempt);
         self.legs.insert(leg, Party::Person(id));
@@ -211,7 +193,11 @@ impl CallCenter {
                 Ok(())
             }
             LegEvent::Played => {
-                self.message_over(now, id);
+                if self.attempt(id).call_back.is_some() {
+                    self.announced(now, id);
+                } else {
+                    self.message_over(now, id);
+                }
                 Ok(())
             }
             // Said of agents' legs only.
@@ -358,7 +344,8 @@ impl CallCenter {
         }
     }
 
-    /// A ready agent takes who has waited longest: a person first, else a line without its agent.
+    /// A ready agent takes who has waited longest: a person whom we called first, who may be let down
+    /// in a moment, then one who called back, else a line without its agent.
     pub(super) fn offer(&mut self, now: Now, agent: AgentId) {
         let ready = self.agent(agent);
         if !ready.audio {
@@ -366,7 +353,8 @@ impl CallCenter {
         }
         let campaign = |id: &AttemptId| self.attempt(*id).campaign.id;
         let serves = |(_, id): &&(domain::Instant, AttemptId)| ready.serves(campaign(id));
-        if let Some((_, id)) = self.persons.iter().find(serves).copied() {
+        let mut waiting = self.persons.iter().chain(&self.callers);
+        if let Some((_, id)) = waiting.find(serves).copied() {
             self.join(now, id, agent);
         } else if ready.screen
             && let Some((_, id)) = self.orphans.iter().find(serves).copied()

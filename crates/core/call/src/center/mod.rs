@@ -1,5 +1,6 @@
 //! The call center of one node: every attempt and every agent, and who speaks with whom.
 
+mod call_backs;
 mod lines;
 mod persons;
 mod recording;
@@ -12,6 +13,7 @@ mod driver;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use call_backs::CallingBack;
 pub use view::{LineAge, LinePhase, PacingView};
 
 use crate::{
@@ -26,7 +28,9 @@ use crate::{
     notice::AgentNotice,
     ready::Waiting,
 };
-use domain::{AgentId, AttemptId, CampaignId, Disposition, Instant, LegId, Now, WallTime};
+use domain::{
+    AgentId, AttemptId, CampaignId, Disposition, Instant, LegId, Now, PhoneNumber, WallTime,
+};
 use sansio::Timers;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -55,7 +59,9 @@ pub mod limits {
     pub const PAUSE_CODE_BYTES: usize = 32;
     /// How far ahead a callback may be promised.
     pub const CALLBACK_AHEAD: Duration = Duration::from_secs(366 * 24 * 3600);
-    /// The key that opts out during the abandonment message.
+    /// How long a person who called back may still press a key after the announcement.
+    pub const KEY: Duration = Duration::from_secs(5);
+    /// The key that opts out during the abandonment message, and after a call-back's announcement.
     pub const OPT_OUT_KEY: char = '9';
 }
 
@@ -81,6 +87,10 @@ pub struct CallCenter {
     unseen: Waiting,
     /// Persons who wait for an agent, longest first.
     persons: BTreeSet<(Instant, AttemptId)>,
+    /// Persons who called back and wait for an agent, longest first.
+    callers: BTreeSet<(Instant, AttemptId)>,
+    /// Persons who called back, until their calls are closed; but those whose numbers are withheld.
+    calling_back: BTreeSet<(PhoneNumber, AttemptId)>,
     /// Progressive lines whose agent is gone, oldest first.
     orphans: BTreeSet<(Instant, AttemptId)>,
     /// Attempts that may still need an agent.
@@ -108,6 +118,13 @@ impl CallCenter {
                 leg,
                 screening,
             } => self.dial(now, lease, campaign, leg, screening),
+            Input::CalledBack {
+                lead,
+                campaign,
+                leg,
+                facts,
+                wish,
+            } => self.called_back(now, lead, campaign, leg, (*facts, wish)),
             Input::Dialed { attempt, facts } => self.dialed(now, attempt, facts),
             Input::NotDialed { attempt } => self.not_dialed(now, attempt),
             Input::Leg { leg, event } => self.leg_event(now, leg, event),
@@ -164,7 +181,11 @@ impl CallCenter {
             AttemptTimer::MinimumRing => self.cancel(now, id, crate::CancelReason::AgentGone),
             AttemptTimer::Cancelled => self.cancel_silent(now, id),
             AttemptTimer::Screening => self.screening_over(now, id),
+            AttemptTimer::Answer if self.attempt(id).call_back.is_some() => self.announce(now, id),
             AttemptTimer::Answer => self.abandon(now, id),
+            AttemptTimer::Message if self.attempt(id).call_back.is_some() => {
+                self.caller_over(now, id);
+            }
             AttemptTimer::Message => self.message_over(now, id),
             AttemptTimer::Talk => self.end_call(now, id, crate::EndedBy::Caller, true),
             AttemptTimer::WrapUp => self.wrap_up_over(now, id),
@@ -283,6 +304,7 @@ impl CallCenter {
             self.timers.disarm(&TimerName::Attempt(id, timer));
         }
         self.orphans.remove(&(attempt.began, id));
+        self.calling_back.remove(&(attempt.lease.number, id));
         if let Some(queued) = attempt.queued {
             self.persons.remove(&(queued, id));
         }

@@ -89,7 +89,9 @@ impl CallCenter {
     pub(super) fn join(&mut self, now: Now, id: AttemptId, agent: AgentId) {
         self.disarm(id, AttemptTimer::Answer);
         let waited = self.waited(now, id);
+        self.caller_joined(now, id);
         let attempt = self.attempt_mut(id);
+        let called_back = attempt.call_back.is_some();
         attempt.reserved = None;
         attempt.agent = Some(agent);
         attempt.bridged_at = Some(now.wall);
@@ -114,7 +116,9 @@ impl CallCenter {
         let card = Box::new(self.attempt(id).card());
         self.tell(agent, AgentNotice::Call(card));
         self.duty(now, agent, DutyEvent::Joined, Some(talk_end.wall));
-        self.observe(Observed::Joined { campaign, waited });
+        if !called_back {
+            self.observe(Observed::Joined { campaign, waited });
+        }
     }
 
     /// Nobody became ready in time: the person is told so.
@@ -150,6 +154,9 @@ impl CallCenter {
     /// A key during the message: 9 opts out and ends the call. Other keys mean nothing.
     pub(super) fn person_pressed(&mut self, now: Now, id: AttemptId, key: char) {
         let attempt = self.attempt(id);
+        if attempt.call_back.is_some() {
+            return self.caller_pressed(now, id, key);
+        }
         if !attempt.message || key != limits::OPT_OUT_KEY {
             return;
         }
@@ -167,6 +174,9 @@ impl CallCenter {
     /// A person hung up with no agent there. Counted as abandoned even inside the limit: whether
     /// the person would have waited nobody can know, and doubt goes against us.
     pub(super) fn person_gave_up(&mut self, now: Now, id: AttemptId, by_peer: bool) {
+        if self.attempt(id).call_back.is_some() {
+            return self.caller_gave_up(now, id, by_peer);
+        }
         if self.attempt(id).state == AttemptState::Screening {
             // Taken for a person who answered, and counted as one.
             self.advance(id, AttemptEvent::Queued);

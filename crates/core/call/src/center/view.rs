@@ -50,6 +50,8 @@ pub struct PacingView {
     pub lines: Vec<LineAge>,
     /// Persons who wait for an agent.
     pub waiting: u32,
+    /// Persons who called back and wait for an agent: none of them can be abandoned.
+    pub callers: u32,
     /// Lines of other campaigns, without an agent of their own, that the ready agents serve too.
     pub lines_elsewhere: u32,
     /// The campaigns that those are of.
@@ -82,6 +84,7 @@ impl CallCenter {
         let waits =
             |(_, id): &&(domain::Instant, AttemptId)| self.attempt(*id).campaign.id == campaign;
         view.waiting = self.persons.iter().filter(waits).count() as u32;
+        view.callers = self.callers.iter().filter(waits).count() as u32;
         for agent in self.agents.values().filter(|a| a.serves(campaign)) {
             let age = now.monotonic.since(agent.began);
             match agent.duty {
@@ -139,7 +142,13 @@ impl CallCenter {
             .is_some_and(|a| a.state == AttemptState::Dialing && a.cancel.is_none())
     }
 
-    /// The lease of an attempt under way.
+    /// The number that an attempt under way shows, or that a call-back called.
+    pub fn shown_number(&self, attempt: AttemptId) -> Option<PhoneNumber> {
+        let facts = self.attempts.get(&attempt)?.dialed.as_ref()?;
+        facts.caller_id
+    }
+
+    /// The lease of an attempt under way; of a call-back, who calls.
     pub fn lease(&self, attempt: AttemptId) -> Option<&LeasedLead> {
         self.attempts.get(&attempt).map(|a| &a.lease)
     }
@@ -218,7 +227,18 @@ impl CallCenter {
             }
             let waits = attempt.state == AttemptState::WaitingForAgent && !attempt.message;
             let queued = attempt.queued.unwrap_or_default();
-            assert_eq!(waits, self.persons.contains(&(queued, *id)), "{attempt:?}");
+            let by_us = attempt.call_back.is_none();
+            let (persons, callers) = (waits && by_us, waits && !by_us);
+            assert_eq!(
+                persons,
+                self.persons.contains(&(queued, *id)),
+                "{attempt:?}"
+            );
+            assert_eq!(
+                callers,
+                self.callers.contains(&(queued, *id)),
+                "{attempt:?}"
+            );
             if waits {
                 assert_eq!(self.ready.longest(attempt.campaign.id), None);
                 assert_eq!(self.unseen.longest(attempt.campaign.id), None);

@@ -98,6 +98,12 @@ impl CallCenter {
             if choices[place].flags.do_not_call {
                 return Err(AgentError::CallbackForbidden.plain());
             }
+            if attempt.call_back.is_some() {
+                return Err(AgentError::CallbackNotKept.plain());
+            }
+        }
+        if choices[place].flags.do_not_call && attempt.withheld() {
+            return Err(AgentError::NumberWithheld.plain());
         }
         let code = DispositionCode(place as u16);
         let verdict = Verdict {
@@ -118,9 +124,10 @@ impl CallCenter {
         let attempt = self.attempt_mut(id);
         let flags = attempt.campaign.flags(verdict.code).unwrap_or_default();
         let (number, campaign) = (attempt.lease.number, attempt.campaign.id);
+        let withheld = attempt.withheld();
         assert!(attempt.verdict.is_none(), "a second disposition");
         attempt.verdict = Some(verdict);
-        if flags.do_not_call {
+        if flags.do_not_call && !withheld {
             self.outputs.push_back(Output::AddDoNotCall {
                 number,
                 campaign,

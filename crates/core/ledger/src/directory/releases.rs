@@ -60,9 +60,8 @@ impl Directory {
             [] => "members that have not yet said what they understand".to_owned(),
             _ => waits.join(", "),
         };
-        let why = format!(
-            "is {now}, and this needs {wanted}; upgrade {whom} first (`dialmesh member list`)"
-        );
+        let why =
+            format!("is {now}, and this needs {wanted}; upgrade {whom} first (`dialmesh node ls`)");
         Err(Rejection::new("mesh.version", why))
     }
 
@@ -193,6 +192,42 @@ mod tests {
         assert_eq!(directory.mesh_version(), MeshVersion(2));
         let restored = Directory::restore(&directory.snapshot()).unwrap();
         assert!(restored == directory);
+    }
+
+    #[test]
+    fn what_a_member_could_not_read_is_not_taken_before_it_can() {
+        use domain::{DncEntry, DncScope, DncSource};
+        let entry = DncEntry {
+            number: "+14155550134".parse().unwrap(),
+            scope: DncScope::Mesh,
+            source: DncSource::CallBack,
+            added_at: WallTime::from_millis(5),
+        };
+        let add = |entry| Change::ChangeDnc {
+            add: vec![entry],
+            remove: Vec::new(),
+            reason: String::new(),
+        };
+        let mut directory = two();
+        apply(&mut directory, understand(HUB, 2));
+        let command = DirectoryCommand::from(add(entry));
+        let asked = directory.too_new(&command);
+        assert_eq!(asked, Some(apply(&mut directory, add(entry)).0));
+        let Some(DirectoryReply::Rejected(why)) = asked else {
+            panic!("{asked:?}");
+        };
+        let want = "mesh.version: is 1, and this needs 2; upgrade spare first (`dialmesh node ls`)";
+        assert_eq!(why.to_string(), want);
+        // What it says otherwise is taken, and says less.
+        let plainer = crate::entry_for(directory.mesh_version(), entry);
+        assert_eq!(plainer.source, DncSource::Person);
+        let taken = apply(&mut directory, add(plainer)).0;
+        assert!(matches!(taken, DirectoryReply::Dnc { added: 1, .. }));
+        apply(&mut directory, understand(SPARE, 2));
+        assert_eq!(crate::entry_for(directory.mesh_version(), entry), entry);
+        assert_eq!(directory.too_new(&command), None);
+        let taken = apply(&mut directory, add(entry)).0;
+        assert!(matches!(taken, DirectoryReply::Dnc { renewed: 1, .. }));
     }
 
     #[test]

@@ -540,6 +540,19 @@ pub(crate) const fn since_entry(entry: &DncEntry) -> MeshVersion {
     }
 }
 
+/// An entry as a mesh at `version` can be told: who asked is told less exactly where not every member
+/// could read it. That nobody is called counts from the first moment.
+#[must_use]
+pub fn entry_for(version: MeshVersion, entry: DncEntry) -> DncEntry {
+    match since_entry(&entry) <= version {
+        true => entry,
+        false => DncEntry {
+            source: DncSource::Person,
+            ..entry
+        },
+    }
+}
+
 /// A do-not-call base, as its builder describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewDncBase {

@@ -10,6 +10,7 @@ use crate::{
     flow::Flow,
     lexer::{Message, Name, StartLine},
     message::{Head, NameAddr, unquote},
+    session_timer::lists,
     transaction::{InviteServerState, T1, T2},
     write::{ALLOW, put, put_header, response_head},
 };
@@ -48,6 +49,10 @@ impl Endpoint {
         let StartLine::Request { uri, .. } = message.start() else {
             return;
         };
+        let session = match self.session_offered(now, message) {
+            Ok(session) => session,
+            Err(lines) => return self.answer_stateless(flow, message, head, 422, &lines),
+        };
         let tag = self.tag_for(id);
         let reply_flow = self.reply_flow(flow, head);
         let mut lines = response_head(message, head, flow, Some(&tag));
@@ -80,9 +85,9 @@ impl Endpoint {
             our_sdp: Bytes::new(),
             first_sdp: Bytes::new(),
             early: Vec::new(),
-            session: None,
+            session,
             min_se: None,
-            peer_updates: false,
+            peer_updates: lists(message, Name::Allow, b"UPDATE"),
             refreshing: false,
             refresh_challenged: false,
             unacknowledged: None,
@@ -104,6 +109,8 @@ impl Endpoint {
             call,
             flow,
             from: address(&head.from),
+            asserted: asserted(message),
+            private: is_private(message),
             to: address(&head.to),
             request_uri: Address::new(String::from_utf8_lossy(uri)),
             user,
@@ -145,6 +152,7 @@ impl Endpoint {
         let cseq = found.dialog.as_ref().and_then(|d| d.remote_cseq);
         let server = found.invite;
         put_header(&mut lines, "Allow", ALLOW.as_bytes());
+        self.accept_session(now, call, &mut lines);
         self.answer_invite(now, call, server, cseq, &lines, &body);
         Ok(())
     }
@@ -302,6 +310,24 @@ impl Endpoint {
         self.finish(call, CallEvent::Failed, ended);
         self.release(call);
     }
+}
+
+/// Who calls, as the peer asserts: the first URI of P-Asserted-Identity.
+fn asserted(message: &Message<'_>) -> Option<Address> {
+    let value = message.value(Name::PAssertedIdentity)?;
+    let first = crate::message::split_list(value).next()?;
+    NameAddr::read(first).map(|found| address(&found))
+}
+
+/// Whether the caller's identity is to be withheld (RFC 3323 section 4.2, RFC 3325 section 9.3).
+fn is_private(message: &Message<'_>) -> bool {
+    let values = message.values(Name::Privacy);
+    let mut tokens = values.flat_map(|value| value.split(|b| matches!(b, b';' | b',' | b' ')));
+    tokens.any(|token| {
+        [&b"id"[..], b"user", b"header"]
+            .iter()
+            .any(|hides| token.eq_ignore_ascii_case(hides))
+    })
 }
 
 fn address(address: &NameAddr<'_>) -> Address {

@@ -40,6 +40,50 @@ impl Endpoint {
         }
     }
 
+    /// The session timer that an INVITE to us asks for; it runs from our answer on. `Err` is 422 with
+    /// its line.
+    pub(super) fn session_offered(
+        &self,
+        now: Now,
+        message: &Message<'_>,
+    ) -> Result<Option<SessionTimer>, Vec<u8>> {
+        let Some((interval, refresher)) = session_expires(message) else {
+            return Ok(None);
+        };
+        if interval < SESSION_EXPIRES_MIN {
+            let mut lines = Vec::new();
+            put!(lines, "Min-SE: {}\r\n", SESSION_EXPIRES_MIN.as_secs());
+            return Err(lines);
+        }
+        // Who does not know of timers cannot refresh.
+        let knows = lists(message, Name::Supported, b"timer");
+        let ours = !knows || refresher == Some(Refresher::Uas);
+        Ok(Some(SessionTimer::new(interval, now.monotonic, ours)))
+    }
+
+    /// Begins the session timer of a call that we answer, and says so in the answer.
+    pub(super) fn accept_session(&mut self, now: Now, call: CallHandle, lines: &mut Vec<u8>) {
+        let Some(found) = self.calls.get_mut(call.0) else {
+            return;
+        };
+        let Some(asked) = found.session else {
+            return;
+        };
+        let timer = SessionTimer::new(asked.interval, now.monotonic, asked.ours);
+        found.session = Some(timer);
+        let who = if timer.ours {
+            Refresher::Uas
+        } else {
+            Refresher::Uac
+        };
+        let (seconds, who) = (timer.interval.as_secs(), who.token());
+        put!(lines, "Session-Expires: {seconds};refresher={who}\r\n");
+        if !timer.ours {
+            put!(lines, "Require: timer\r\n");
+        }
+        self.arm_session(call);
+    }
+
     /// The peer refreshes, or asks for another interval: our answer's header lines. `Err` is 422 with
     /// its line.
     pub(super) fn session_asked(

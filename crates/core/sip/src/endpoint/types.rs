@@ -306,6 +306,10 @@ pub enum SipEvent {
         flow: Flow,
         /// Who calls.
         from: Address,
+        /// Who calls as the peer asserts (P-Asserted-Identity, RFC 3325), where it does.
+        asserted: Option<Address>,
+        /// Whether who calls is to be withheld (Privacy, RFC 3323: `id`, `user` or `header`).
+        private: bool,
         /// Whom they call.
         to: Address,
         /// Request-URI.

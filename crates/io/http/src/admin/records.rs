@@ -3,7 +3,7 @@
 use super::{AdminState, RecordStream};
 use crate::{
     auth::{Caller, Role},
-    dto::{Call, CallFilter, ExportFormat, ExportQuery, Numbers, Page, Timestamp},
+    dto::{Call, CallDirection, CallFilter, ExportFormat, ExportQuery, Numbers, Page, Timestamp},
     extract::{Path, Query},
     problem::{Code, Problem},
 };
@@ -114,7 +114,7 @@ fn written(
 }
 
 /// The columns of an export, in order.
-pub(super) const COLUMNS: [&str; 38] = [
+pub(super) const COLUMNS: [&str; 42] = [
     "attempt",
     "lead",
     "campaign",
@@ -153,6 +153,10 @@ pub(super) const COLUMNS: [&str; 38] = [
     "early_media",
     "carrier_mos",
     "agent_mos",
+    "direction",
+    "call_back_end",
+    "call_back_waited_ms",
+    "call_back_after",
 ];
 
 fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
@@ -168,6 +172,7 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         let mos = stats.as_ref().and_then(domain::LegStats::mos);
         mos.map_or(Value::Null, |mos| mos.into())
     };
+    let back = record.call_back;
     let early = record.listened.and_then(|listened| listened.early);
     let who = record.listened.and_then(|listened| listened.answered);
     let values = [
@@ -178,7 +183,10 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         text(&record.region),
         text(&record.node),
         text(&record.session),
-        Value::String(number(record.number)),
+        match record.call_back {
+            Some(call_back) if call_back.withheld => call::WITHHELD.into(),
+            _ => Value::String(number(record.number)),
+        },
         record
             .caller_id
             .map_or(Value::Null, |n| Value::String(number(n))),
@@ -211,6 +219,10 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         early.map_or(Value::Null, |verdict| verdict.name().into()),
         mos(&record.carrier_leg),
         mos(&record.agent_leg),
+        CallDirection::of(record).name().into(),
+        back.map_or(Value::Null, |back| back.end.name().into()),
+        back.map_or(Value::Null, |back| back.waited_ms.into()),
+        (back.and_then(|back| back.after)).map_or(Value::Null, |after| text(&after)),
     ];
     COLUMNS.into_iter().zip(values).collect()
 }

@@ -37,13 +37,78 @@ impl From<&LegStats> for LegQuality {
     }
 }
 
-/// One attempt from lease to end. Its numbers are masked.
+/// Who called whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CallDirection {
+    /// We called.
+    Outbound,
+    /// A person called one of our numbers.
+    Inbound,
+}
+
+impl CallDirection {
+    /// Of a record.
+    pub const fn of(record: &CallRecord) -> Self {
+        match record.call_back {
+            None => Self::Outbound,
+            Some(_) => Self::Inbound,
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
+/// How a person who called one of our numbers was served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CallBack {
+    /// `taken` by an agent; `gave_up` while waiting; `announced`: heard who had called; `opted_out` by
+    /// key after that; `unknown` where a crash hid it.
+    #[schema(example = "taken")]
+    pub end: String,
+    /// From our answer until an agent took it, the announcement began, or the person gave up, in
+    /// milliseconds.
+    pub waited_ms: u32,
+    /// The last call to the person that the node knew of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub after: Option<AttemptId>,
+}
+
+impl From<&domain::CallBack> for CallBack {
+    fn from(call_back: &domain::CallBack) -> Self {
+        Self {
+            end: call_back.end.name().to_owned(),
+            waited_ms: call_back.waited_ms,
+            after: call_back.after,
+        }
+    }
+}
+
+/// What stands for the person's number: masked, or `withheld`.
+pub(crate) fn person_number(record: &CallRecord) -> String {
+    match record.call_back {
+        Some(call_back) if call_back.withheld => call::WITHHELD.to_owned(),
+        _ => record.number.to_string(),
+    }
+}
+
+/// One attempt from lease to end, or one call that a person made. Its numbers are masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Call {
     /// The attempt's id.
     #[schema(value_type = String)]
     pub id: AttemptId,
-    /// The lead.
+    /// Who called whom.
+    #[serde(default = "outbound")]
+    pub direction: CallDirection,
+    /// The lead; one whose count is 0 where nobody knows who called.
     #[schema(value_type = String)]
     pub lead: LeadId,
     /// Its campaign.
@@ -55,12 +120,12 @@ pub struct Call {
     /// Its home region.
     #[schema(value_type = String)]
     pub region: RegionId,
-    /// The node that dialed.
+    /// The node that dialed, or that was called.
     #[schema(value_type = String)]
     pub node: MemberId,
-    /// The called number, masked.
+    /// The person's number, masked; `withheld` where a person who called shows none.
     pub number: String,
-    /// The number shown, masked.
+    /// The number shown, or that the person called, masked.
     #[serde(default)]
     pub caller_id: Option<String>,
     /// The trunk.
@@ -71,7 +136,7 @@ pub struct Call {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub agent: Option<AgentId>,
-    /// When the last INVITE left.
+    /// When the last INVITE left, or the person's came.
     #[serde(default)]
     pub invited_at: Option<Timestamp>,
     /// First ringing.
@@ -117,6 +182,13 @@ pub struct Call {
     /// Its recording; none where it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
+    /// How a person who called was served; none where we called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call_back: Option<CallBack>,
+}
+
+const fn outbound() -> CallDirection {
+    CallDirection::Outbound
 }
 
 /// Who answered, and how that was found.
@@ -196,12 +268,13 @@ impl From<&CallRecord> for Call {
         let listened = record.listened.as_ref();
         Self {
             id: record.attempt,
+            direction: CallDirection::of(record),
             lead: record.lead,
             campaign: record.campaign,
             list: record.list,
             region: record.region,
             node: record.node,
-            number: record.number.to_string(),
+            number: person_number(record),
             caller_id: record.caller_id.map(|n| n.to_string()),
             trunk: record.trunk,
             agent: record.agent,
@@ -222,6 +295,7 @@ impl From<&CallRecord> for Call {
             answered_by: listened.and_then(|l| l.answered.as_ref()).map(Into::into),
             early_media: listened.and_then(|l| Some(l.early?.name().to_owned())),
             recording: Recording::of(record),
+            call_back: record.call_back.as_ref().map(Into::into),
         }
     }
 }
@@ -252,6 +326,10 @@ pub struct CallFilter {
     #[serde(default)]
     #[param(value_type = Option<String>)]
     pub lead: Option<LeadId>,
+    /// Only `outbound` (we called) or `inbound` (a person called one of our numbers).
+    #[serde(default)]
+    #[param(inline)]
+    pub direction: Option<CallDirection>,
     /// Only with this disposition.
     #[serde(default)]
     pub disposition: Option<String>,
@@ -280,6 +358,7 @@ impl CallFilter {
             && self.node.is_none_or(|id| id == record.node)
             && self.agent.is_none_or(|id| Some(id) == record.agent)
             && self.lead.is_none_or(|id| id == record.lead)
+            && (self.direction).is_none_or(|direction| direction == CallDirection::of(record))
             && self.since.is_none_or(|at| record.ended_at >= at.0)
             && self.until.is_none_or(|at| record.ended_at < at.0)
             && self

@@ -527,6 +527,9 @@ pub struct CampaignStats {
     pub leads: BTreeMap<String, u64>,
     /// Attempts made.
     pub attempts: u64,
+    /// Calls that persons made to us; not among the attempts.
+    #[serde(default)]
+    pub call_backs: u64,
     /// Attempts by disposition.
     pub dispositions: BTreeMap<String, u64>,
     /// Abandonment over the rule pack's window, as all cities have told it.

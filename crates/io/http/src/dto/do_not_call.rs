@@ -191,7 +191,7 @@ impl std::fmt::Debug for DncCheckQuery {
 pub struct DncEntry {
     /// Where it holds.
     pub scope: Scope,
-    /// Who asked: `admin`, `agent`, `person`, `registry`.
+    /// Who asked: `admin`, `agent`, `person`, `registry`, `call_back` (a person who called back).
     pub source: String,
     /// When it was asked.
     pub added_at: Timestamp,

@@ -191,6 +191,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         permission: None,
         listened: None,
         recording: None,
+        call_back: None,
         dnc_base: None,
         consent: None,
         note: "=cmd()".to_owned(),
@@ -512,6 +513,7 @@ impl AdminBackend for Memory {
             campaign: id,
             leads: BTreeMap::from([("due".to_owned(), 4)]),
             attempts: 10,
+            call_backs: 1,
             dispositions: BTreeMap::from([("busy".to_owned(), 10)]),
             abandonment: Abandonment::new(200, 3, 3.0),
             budget: AbandonmentBudget {

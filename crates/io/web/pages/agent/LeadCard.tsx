@@ -53,6 +53,18 @@ export function LeadCard({
           </span>
         )}
       </header>
+      {call.call_back && (
+        <p className="called-back" data-testid="call-back">
+          <Icon name="phone" size={15} /> <b>{t("call.back")}</b>{" "}
+          {t(call.call_back.yours ? "call.back.yours" : "call.back.called")} {call.call_back.called}
+          {call.call_back.waited_ms >= 1000 && (
+            <span className="quiet">
+              {" "}
+              · {t("call.back.waited")} {running(call.call_back.waited_ms)}
+            </span>
+          )}
+        </p>
+      )}
       {call.ended && (
         <p className="ended" data-testid="ended">
           <Icon name={call.ended.by === "callee" ? "leave" : "hangUp"} size={15} />{" "}
@@ -86,7 +98,9 @@ export function LeadCard({
       <dl className="facts">
         <div>
           <dt>{t("call.number")}</dt>
-          <dd data-testid="number">{call.number}</dd>
+          <dd data-testid="number">
+            {call.number === "withheld" ? t("call.withheld") : call.number}
+          </dd>
         </div>
         <div>
           <dt>{t("call.campaign")}</dt>

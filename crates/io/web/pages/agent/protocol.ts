@@ -48,6 +48,16 @@ export interface Card {
   disposition: string | null;
   /** While the call is recorded; absent where it is not, or where the node cannot. */
   recording?: Recording | null;
+  /** That the person called us; absent where we called. */
+  call_back?: CallBack | null;
+}
+
+export interface CallBack {
+  /** The number of ours that was called, masked. */
+  called: string;
+  waited_ms: number;
+  /** Whether this agent spoke with the person last. */
+  yours: boolean;
 }
 
 export type Recording = "on" | "paused";

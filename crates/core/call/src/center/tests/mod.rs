@@ -1,5 +1,6 @@
 //! Scenarios, one subject each. The random driver beside this folder covers their mixtures.
 
+mod call_backs;
 mod calls;
 mod lines;
 mod shifts;

@@ -352,3 +352,86 @@ fn at_the_bound_new_calls_are_shed_and_old_ones_live() {
     assert!(rig.take_sent()[0].starts_with("SIP/2.0 200"));
     assert_eq!(rig.endpoint.counters().shed, 2);
 }
+
+#[test]
+fn who_calls_is_told_as_the_peer_asserts() {
+    for (lines, asserted, private) in [
+        ("", None, false),
+        (
+            "P-Asserted-Identity: \"Bob\" <sip:+14155550199@carrier.example>, <tel:+14155550199>\r\n",
+            Some("+14155550199"),
+            false,
+        ),
+        (
+            "P-Asserted-Identity: <sip:+14155550199@c.example>\r\nPrivacy: id;critical\r\n",
+            Some("+14155550199"),
+            true,
+        ),
+        ("Privacy: none\r\n", None, false),
+    ] {
+        let mut rig = rig();
+        let lines = format!("{CONTACT}{lines}");
+        rig.hear(&request("INVITE", 1, "", &lines, &sdp(9_000)));
+        match rig.take_events().remove(0) {
+            SipEvent::Incoming {
+                asserted: told,
+                private: hidden,
+                ..
+            } => {
+                let told = told.map(|address| address.user());
+                assert_eq!((told.as_deref(), hidden), (asserted, private), "{lines}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_session_timer_that_the_caller_asks_for_runs_from_the_answer() {
+    let asked =
+        |expires: &str| format!("{CONTACT}Supported: timer\r\nSession-Expires: {expires}\r\n");
+    let mut rig = rig();
+    rig.hear(&request("INVITE", 1, "", &asked("60"), &sdp(9_000)));
+    let refused = rig.take_sent().remove(0);
+    assert!(refused.starts_with("SIP/2.0 422 "), "{refused}");
+    assert!(refused.contains("\r\nMin-SE: 90\r\n"), "{refused}");
+    assert!(rig.take_events().is_empty());
+
+    let mut rig = self::rig();
+    rig.hear(&request(
+        "INVITE",
+        1,
+        "",
+        &asked("120;refresher=uac"),
+        &sdp(9_000),
+    ));
+    let trying = rig.take_sent().remove(0);
+    let tag = header(&trying, Name::To);
+    let tag = tag.split(";tag=").nth(1).expect("tagged").to_owned();
+    let call = match rig.take_events().remove(0) {
+        SipEvent::Incoming { call, .. } => call,
+        other => panic!("{other:?}"),
+    };
+    rig.endpoint
+        .accept(rig.now, call, sdp(40_000))
+        .expect("incoming");
+    let ok = rig.take_sent().remove(0);
+    assert!(
+        ok.contains("\r\nSession-Expires: 120;refresher=uac\r\n"),
+        "{ok}"
+    );
+    assert!(ok.contains("\r\nRequire: timer\r\n"), "{ok}");
+    rig.hear(&request("ACK", 1, &tag, "", b"").replace("z9hG4bKp1", "z9hG4bKack"));
+    rig.take_events();
+    rig.pass(Duration::from_secs(130));
+    let ended = rig.take_events();
+    assert_eq!(
+        ended,
+        [SipEvent::Ended {
+            call,
+            cause: EndCause::Expired,
+            q850: None
+        }],
+        "nobody refreshed it"
+    );
+}
