@@ -30,6 +30,8 @@ pub use escrow::{BudgetView, ShareView};
 pub use exceptions::DncLift;
 pub use homes::{Home, HomeMap, HomesMove};
 pub use layout::{Place, RegionPolicy, VoterPolicy};
+pub use releases::entry_for;
+pub(crate) use releases::since_entry;
 pub use words::*;
 
 use crate::{

@@ -1,7 +1,7 @@
 //! Up to which version members understand each other, so that they are upgraded one by one.
 
 use super::{Change, Directory, DirectoryReply, Fact, Rejection};
-use domain::{Member, MemberId, MeshVersion};
+use domain::{DncEntry, DncSource, Member, MemberId, MeshVersion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -18,6 +18,42 @@ pub(super) struct ReleaseBook {
 impl ReleaseBook {
     /// An empty one as it is encoded: what earlier versions lack at their end.
     pub(super) const EMPTY: [u8; 2] = [1, 0];
+}
+
+impl Change {
+    /// The version of the mesh that all must understand before this is written. A change of a later
+    /// release than the base's, or one that carries a value which only such a release knows, names
+    /// that release's version here.
+    pub fn since(&self) -> MeshVersion {
+        let entries: &[DncEntry] = match self {
+            Self::ChangeDnc { add, .. } => add,
+            _ => &[],
+        };
+        (entries.iter().map(since_entry).max()).unwrap_or_default()
+    }
+}
+
+/// What one must understand to read a do-not-call entry.
+pub(crate) const fn since_entry(entry: &DncEntry) -> MeshVersion {
+    match entry.source {
+        DncSource::CallBack => MeshVersion::CALL_BACKS,
+        DncSource::Admin | DncSource::Agent | DncSource::Person | DncSource::Registry => {
+            MeshVersion::BASE
+        }
+    }
+}
+
+/// An entry as a mesh at `version` can be told: who asked is told less exactly where not every member
+/// could read it. That nobody is called counts from the first moment.
+#[must_use]
+pub fn entry_for(version: MeshVersion, entry: DncEntry) -> DncEntry {
+    match since_entry(&entry) <= version {
+        true => entry,
+        false => DncEntry {
+            source: DncSource::Person,
+            ..entry
+        },
+    }
 }
 
 impl Directory {
@@ -196,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_a_member_could_not_read_is_not_taken_before_it_can() {
-        use domain::{DncEntry, DncScope, DncSource};
+        use domain::DncScope;
         let entry = DncEntry {
             number: "+14155550134".parse().unwrap(),
             scope: DncScope::Mesh,
@@ -219,12 +255,12 @@ mod tests {
         let want = "mesh.version: is 1, and this needs 2; upgrade spare first (`dialmesh node ls`)";
         assert_eq!(why.to_string(), want);
         // What it says otherwise is taken, and says less.
-        let plainer = crate::entry_for(directory.mesh_version(), entry);
+        let plainer = entry_for(directory.mesh_version(), entry);
         assert_eq!(plainer.source, DncSource::Person);
         let taken = apply(&mut directory, add(plainer)).0;
         assert!(matches!(taken, DirectoryReply::Dnc { added: 1, .. }));
         apply(&mut directory, understand(SPARE, 2));
-        assert_eq!(crate::entry_for(directory.mesh_version(), entry), entry);
+        assert_eq!(entry_for(directory.mesh_version(), entry), entry);
         assert_eq!(directory.too_new(&command), None);
         let taken = apply(&mut directory, add(entry)).0;
         assert!(matches!(taken, DirectoryReply::Dnc { renewed: 1, .. }));

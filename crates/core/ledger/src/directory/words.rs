@@ -10,10 +10,10 @@ use crate::{
 };
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, CampaignState,
-    ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, DncSource,
-    EscrowAsk, EscrowGrant, Freeze, HomeRule, ListId, Member, MemberId, MemberRole, MeshVersion,
-    PhoneNumber, Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId,
-    TrunkManner, WallTime,
+    ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
+    EscrowGrant, Freeze, HomeRule, ListId, Member, MemberId, MemberRole, MeshVersion, PhoneNumber,
+    Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId, TrunkManner,
+    WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -515,42 +515,6 @@ pub enum Change {
         /// At least the mesh's version.
         version: MeshVersion,
     },
-}
-
-impl Change {
-    /// The version of the mesh that all must understand before this is written. A change of a later
-    /// release than the base's, or one that carries a value which only such a release knows, names
-    /// that release's version here.
-    pub fn since(&self) -> MeshVersion {
-        let entries: &[DncEntry] = match self {
-            Self::ChangeDnc { add, .. } => add,
-            _ => &[],
-        };
-        (entries.iter().map(since_entry).max()).unwrap_or_default()
-    }
-}
-
-/// What one must understand to read a do-not-call entry.
-pub(crate) const fn since_entry(entry: &DncEntry) -> MeshVersion {
-    match entry.source {
-        DncSource::CallBack => MeshVersion::CALL_BACKS,
-        DncSource::Admin | DncSource::Agent | DncSource::Person | DncSource::Registry => {
-            MeshVersion::BASE
-        }
-    }
-}
-
-/// An entry as a mesh at `version` can be told: who asked is told less exactly where not every member
-/// could read it. That nobody is called counts from the first moment.
-#[must_use]
-pub fn entry_for(version: MeshVersion, entry: DncEntry) -> DncEntry {
-    match since_entry(&entry) <= version {
-        true => entry,
-        false => DncEntry {
-            source: DncSource::Person,
-            ..entry
-        },
-    }
 }
 
 /// A do-not-call base, as its builder describes it.
