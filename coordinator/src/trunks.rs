@@ -50,8 +50,11 @@ async fn set(
     trunk: domain::Trunk,
     manner: domain::TrunkManner,
 ) -> Answer<Trunk> {
-    let manner = Box::new(manner);
-    let change = Change::SetTrunkAndManner { trunk, manner };
+    let change = Change::SetTrunkWhole {
+        trunk,
+        security: manner.security,
+        manner: Box::new(manner),
+    };
     match backend.change(change).await?.reply {
         DirectoryReply::Trunk(id) => show(backend, id),
         other => Err(unexpected(&other)),

@@ -27,6 +27,7 @@ mod recordings;
 mod records;
 mod signalling;
 mod status;
+mod targets;
 
 pub use engine::Engine;
 pub use face::{

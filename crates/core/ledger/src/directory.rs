@@ -48,7 +48,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 8,
+    version: 9,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -125,6 +125,8 @@ pub struct Directory {
     manners: trunks::MannerBook,
     /// Which calls are recorded, and with which key. Since version 8; read as none from earlier ones.
     recordings: recordings::RecordingBook,
+    /// How trunks' calls are vouched for. Since version 9; read as not at all from earlier ones.
+    securities: trunks::SecurityBook,
 }
 
 impl Directory {
@@ -343,9 +345,7 @@ impl Directory {
             dnc_ages: self.dnc_ages(),
             clearance: self.clearance_facts().collect(),
             answering: self.answering.iter().map(|(id, m)| (*id, *m)).collect(),
-            manners: (self.manners.all())
-                .map(|(id, manner)| (id, manner.clone()))
-                .collect(),
+            manners: self.trunk_manners(),
             recordings: self.recordings.all().collect(),
             recording_key: self.recording_key(),
         }
@@ -460,8 +460,14 @@ impl Directory {
                 self.set_answering_machines(campaign, machines, facts)
             }
             Change::SetTrunkAndManner { trunk, manner } => {
-                self.set_trunk_and_manner(trunk, *manner, facts)
+                let security = self.securities.of(trunk.id);
+                self.set_trunk_and_manner(trunk, *manner, security, facts)
             }
+            Change::SetTrunkWhole {
+                trunk,
+                manner,
+                security,
+            } => self.set_trunk_and_manner(trunk, *manner, security, facts),
         }
     }
 }
@@ -535,10 +541,12 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // How trunks' calls are vouched for.
+        let nine = &trunks::SecurityBook::EMPTY[..];
         // Which calls are recorded.
-        let eight = &recordings::RecordingBook::EMPTY[..];
+        let eight = [&recordings::RecordingBook::EMPTY[..], nine].concat();
         // How trunks are used.
-        let seven = [&trunks::MannerBook::EMPTY[..], eight].concat();
+        let seven = [&trunks::MannerBook::EMPTY[..], &eight].concat();
         // What campaigns do about answering machines.
         let six = [&[0][..], &seven].concat();
         // Withdrawn consents and how far consents were looked at, the history of bases, home maps, lists
@@ -561,7 +569,8 @@ impl Replicated for Directory {
             Some(4) => five,
             Some(5) => six,
             Some(6) => seven,
-            Some(7) => eight.to_vec(),
+            Some(7) => eight,
+            Some(8) => nine.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

@@ -565,7 +565,7 @@ fn region_snapshots_keep_their_bytes() {
     let (bytes, _) = run(&steps, |_| false, true);
     golden("region-v4.bin", &bytes);
     let ledger = RegionLedger::restore(&bytes).unwrap();
-    let earlier: [&[u8]; 3] = [
+    let earlier: [&[u8]; 4] = [
         include_bytes!("../testdata/region-v1.bin"),
         include_bytes!("../testdata/region-v2.bin"),
         include_bytes!("../testdata/region-v3.bin"),
@@ -655,9 +655,9 @@ fn directory_snapshots_keep_their_bytes() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v8.bin", &bytes);
+    golden("directory-v9.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 7] = [
+    let earlier: [&[u8]; 8] = [
         include_bytes!("../testdata/directory-v1.bin"),
         include_bytes!("../testdata/directory-v2.bin"),
         include_bytes!("../testdata/directory-v3.bin"),
@@ -665,6 +665,7 @@ fn directory_snapshots_keep_their_bytes() {
         include_bytes!("../testdata/directory-v5.bin"),
         include_bytes!("../testdata/directory-v6.bin"),
         include_bytes!("../testdata/directory-v7.bin"),
+        include_bytes!("../testdata/directory-v8.bin"),
     ];
     for bytes in earlier {
         let earlier = Directory::restore(bytes).expect("versions before are read");
@@ -770,11 +771,12 @@ fn what_clears_numbers_keeps_its_bytes_in_snapshots() {
     let context = ApplyContext { index, wall: at };
     directory.apply(context, listen.into(), &mut Vec::new());
     let bytes = directory.snapshot();
-    golden("directory-v8-clearance.bin", &bytes);
+    golden("directory-v9-clearance.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
-    let earlier: [&[u8]; 2] = [
+    let earlier: [&[u8]; 3] = [
         include_bytes!("../testdata/directory-v6-clearance.bin"),
         include_bytes!("../testdata/directory-v7-clearance.bin"),
+        include_bytes!("../testdata/directory-v8-clearance.bin"),
     ];
     for bytes in earlier {
         assert!(Directory::restore(bytes).expect("versions before are read") == directory);
@@ -863,12 +865,13 @@ fn lists_keep_their_bytes_in_snapshots() {
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = directory.snapshot();
-    golden("directory-v8-lists.bin", &bytes);
+    golden("directory-v9-lists.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
     let earlier: [&[u8]; 3] = [
         include_bytes!("../testdata/directory-v5-lists.bin"),
         include_bytes!("../testdata/directory-v6-lists.bin"),
         include_bytes!("../testdata/directory-v7-lists.bin"),
+        include_bytes!("../testdata/directory-v8-lists.bin"),
     ];
     for bytes in earlier {
         assert!(Directory::restore(bytes).expect("versions before are read") == directory);
@@ -919,6 +922,7 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
         session_expires: Some(Duration::from_secs(1_800)),
         reliable: true,
         redirects: Redirects::Follow,
+        security: TrunkSecurity::default(),
     };
     let changes = [
         Change::Found {
@@ -940,8 +944,8 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
             member: member("shenzhen"),
         },
         Change::SetTrunkAndManner {
-            trunk,
-            manner: Box::new(manner),
+            trunk: trunk.clone(),
+            manner: Box::new(manner.clone()),
         },
     ];
     let mut directory = Directory::default();
@@ -976,7 +980,24 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
         let reply = directory.apply(context, change.into(), &mut Vec::new());
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
+    let earlier = include_bytes!("../testdata/directory-v8-recordings.bin");
+    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
+    // And what came with version 9: how a trunk's calls are vouched for.
+    let index = directory.applied() + 1;
+    let wall = WallTime::from_millis(NOON);
+    let signed = Change::SetTrunkWhole {
+        trunk: Trunk {
+            id: TrunkId(1),
+            ..trunk
+        },
+        manner: Box::new(manner),
+        security: TrunkSecurity {
+            attestation: Some(Attestation::B),
+        },
+    };
+    let reply = directory.apply(ApplyContext { index, wall }, signed.into(), &mut Vec::new());
+    assert_eq!(reply, DirectoryReply::Trunk(TrunkId(1)));
     let bytes = directory.snapshot();
-    golden("directory-v8-recordings.bin", &bytes);
+    golden("directory-v9-attestation.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
 }

@@ -12,7 +12,8 @@ use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, CampaignState,
     ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
     EscrowGrant, Freeze, HomeRule, ListId, Member, MemberId, MemberRole, PhoneNumber, Prefix,
-    Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId, TrunkManner, WallTime,
+    Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId, TrunkManner, TrunkSecurity,
+    WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -506,6 +507,16 @@ pub enum Change {
     SetRecordingKey {
         /// Its public half.
         key: RecordingKey,
+    },
+    /// Makes a trunk (id 0) or replaces one, together with how it is used and how its calls are
+    /// vouched for. [`Change::SetTrunkAndManner`] leaves the latter as it is.
+    SetTrunkWhole {
+        /// The trunk.
+        trunk: Trunk,
+        /// How it is used; its own `security` is not among its bytes.
+        manner: Box<TrunkManner>,
+        /// How its calls are vouched for.
+        security: TrunkSecurity,
     },
 }
 
