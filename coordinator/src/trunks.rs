@@ -50,8 +50,19 @@ async fn set(
     trunk: domain::Trunk,
     manner: domain::TrunkManner,
 ) -> Answer<Trunk> {
+    let security = manner.security;
+    let directory = backend.member.directory();
+    let known = directory.read(|d| d.trunk_manner(trunk.id).security);
     let manner = Box::new(manner);
-    let change = Change::SetTrunkAndManner { trunk, manner };
+    // Members of the release before cannot read how calls are vouched for: only said where it changes.
+    let change = match security == known {
+        true => Change::SetTrunkAndManner { trunk, manner },
+        false => Change::SetTrunkWhole {
+            trunk,
+            manner,
+            security,
+        },
+    };
     match backend.change(change).await?.reply {
         DirectoryReply::Trunk(id) => show(backend, id),
         other => Err(unexpected(&other)),

@@ -84,9 +84,27 @@ pub struct SipConfig {
     /// The digest realm of agents' phones.
     #[serde(default = "default_realm")]
     pub realm: String,
+    /// Name servers that carriers' names are looked up at; those of the system where none are given.
+    #[serde(default)]
+    pub dns: Vec<SocketAddr>,
     /// TLS. Without it a trunk with the transport `tls` is unusable at this node.
     #[serde(default)]
     pub tls: Option<SipTlsConfig>,
+    /// What calls are signed with. Without it a trunk with an attestation is unusable at this node.
+    #[serde(default)]
+    pub stir: Option<SipStirConfig>,
+}
+
+/// STIR/SHAKEN: certificate and key as PEM files, read when the node starts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SipStirConfig {
+    /// The chain, the certificate that signs first.
+    pub certificate: PathBuf,
+    /// Its private key, ECDSA on P-256.
+    pub key: PathBuf,
+    /// Where verifiers fetch the same chain by HTTPS.
+    pub x5u: String,
 }
 
 /// SIP inside TLS: certificates as PEM files, read when the node starts.
@@ -284,6 +302,11 @@ impl NodeConfig {
                 *file = folder.join(&*file);
             }
         }
+        if let Some(stir) = &mut config.sip.stir {
+            for file in [&mut stir.certificate, &mut stir.key] {
+                *file = folder.join(&*file);
+            }
+        }
         let prompts = &mut config.prompts;
         let files = [
             &mut prompts.safe_harbour,
@@ -386,6 +409,12 @@ impl NodeConfig {
                 taken.push(listen);
             }
         }
+        if let Some(stir) = &self.sip.stir
+            && (stir.x5u.parse::<sip::passport::CertificateUrl>()).is_err()
+        {
+            let remedy = "give the https:// address of the PEM file, in at most 512 bytes, what has no place in a URI percent-encoded";
+            return Err(refuse("sip.stir.x5u", format!("{:?}", stir.x5u), remedy));
+        }
         if self.sip.trunk_listen == self.sip.agent_listen {
             let remedy = "give agents' phones a port of their own: strangers on the trunk's port get no answer";
             return Err(refuse(
@@ -451,6 +480,11 @@ mod tests {
                 "[mesh]",
                 "[sip.tls]\ntrunk_listen = \"127.0.0.1:7760\"\ncertificate = \"a\"\nkey = \"b\"\n[mesh]",
                 ["sip.tls.trunk_listen", "port of its own"],
+            ),
+            (
+                "[mesh]",
+                "[sip.stir]\ncertificate = \"a\"\nkey = \"b\"\nx5u = \"http://a/b\"\n[mesh]",
+                ["sip.stir.x5u", "https:// address"],
             ),
             (
                 "[mesh]",

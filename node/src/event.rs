@@ -3,7 +3,7 @@
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken};
 use domain::{
     AgentId, AttemptId, CallRecording, CampaignId, DncBaseId, DncEntry, EscrowGrant, Instant,
-    LeasedLead, RegionId, SessionId, status::NodeStatus,
+    LeasedLead, RegionId, SessionId, TrunkId, TrunkTarget, status::NodeStatus,
 };
 use engine::{DirectoryChange, Side};
 use media::{BrowserEvent, MediaEvent};
@@ -41,6 +41,12 @@ pub(crate) enum Event {
         reply: oneshot::Sender<Result<(), CommandError>>,
     },
     AudioClose(AgentId),
+    /// The name of a trunk leads there.
+    Located {
+        trunk: TrunkId,
+        name: String,
+        targets: Vec<TrunkTarget>,
+    },
     /// An entry of the directory was applied here.
     Directory {
         index: u64,

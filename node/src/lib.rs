@@ -4,6 +4,7 @@ mod agents;
 mod audit;
 mod bases;
 mod called;
+mod carriers;
 pub mod config;
 mod directory;
 mod event;
@@ -44,7 +45,7 @@ use service::{
     spawn::Tasks,
 };
 use shell::Shell;
-use sip_transport::{Limits, Listener, SipSockets, Tls, TlsFiles};
+use sip_transport::{Limits, Listener, SipSockets, StirFiles, Tls, TlsFiles};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -291,6 +292,9 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         "certificate",
         renew(member.clone(), config.data_dir.clone(), renew_at),
     );
+    let servers = config.sip.dns.clone();
+    let carriers = carriers::follow(member.clone(), events.clone(), servers);
+    tasks.spawn("carriers", carriers);
     tasks.spawn("status", tell_status(member.clone(), events.clone()));
     tasks.spawn(
         "readiness",
@@ -441,6 +445,20 @@ fn load_tls(config: &config::SipTlsConfig) -> Result<Arc<Tls>> {
     Ok(Arc::new(tls))
 }
 
+/// The key of `[sip.stir]`.
+fn load_voucher(
+    config: &config::SipStirConfig,
+    origin: &str,
+) -> Result<Arc<sip::passport::Voucher>> {
+    let files = StirFiles {
+        certificate: config.certificate.clone(),
+        key: config.key.clone(),
+        x5u: config.x5u.clone(),
+    };
+    let voucher = sip_transport::load_voucher(&files, origin, clock::wall());
+    Ok(Arc::new(voucher.context("[sip.stir] cannot be used")?))
+}
+
 /// What the engine's thread leaves to others to keep.
 struct Kept {
     audit: Audit,
@@ -516,6 +534,10 @@ fn start_engine(
         let bound = trunks.bound()[2].address;
         (bound, tls.trunk_advertise.unwrap_or(bound))
     });
+    let stir = config.sip.stir.as_ref();
+    let voucher = stir
+        .map(|stir| load_voucher(stir, &config.name))
+        .transpose()?;
     let engine = Engine::new(
         EngineConfig {
             member: member.id(),
@@ -523,6 +545,7 @@ fn start_engine(
             trunk_address,
             trunk_advertised: config.sip.trunk_advertise.unwrap_or(trunk_address),
             trunk_tls,
+            voucher,
             agent_address: agents.bound()[0].address,
             media_address: config.media.advertise.unwrap_or(config.media.address),
             media_ports: ports,
@@ -547,6 +570,7 @@ fn start_engine(
         wishes,
         member: member.clone(),
         node: member.id(),
+        located: BTreeMap::new(),
         pulse: readiness.pulse("engine", Duration::from_secs(10)),
     };
     Ok((shell, served))

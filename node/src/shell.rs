@@ -9,6 +9,7 @@ use crate::{
 use call::{AgentError, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentId, CampaignId, ClockVerdict, DncEntry, Instant, MemberId, Now, RegionId, SessionId,
+    Trunk, TrunkAddress, TrunkId, TrunkTarget,
 };
 use engine::{DirectoryChange, Engine, Entry, Input, Output, Side};
 use media::{BrowserCommand, BrowserId};
@@ -19,6 +20,7 @@ use sip_transport::{SipSockets, Tls, TransportEvent};
 use std::{
     collections::BTreeMap,
     io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::Ordering,
@@ -63,6 +65,8 @@ pub(crate) struct Shell {
     pub(crate) wishes: mpsc::Sender<Wish>,
     pub(crate) member: member::Member,
     pub(crate) node: MemberId,
+    /// Where the names of trunks lead.
+    pub(crate) located: BTreeMap<TrunkId, Vec<TrunkTarget>>,
     pub(crate) pulse: Pulse,
 }
 
@@ -181,8 +185,32 @@ impl Running {
                 drop(reply.send(taken));
             }
             Event::AudioClose(agent) => self.input(now, Input::BrowserClosed(agent)),
+            Event::Located {
+                trunk,
+                name,
+                targets,
+            } => {
+                self.shell.located.insert(trunk, targets.clone());
+                self.name_carriers();
+                let located = Input::TrunkLocated {
+                    trunk,
+                    name,
+                    targets,
+                };
+                self.input(now, located);
+            }
             Event::Directory { index, changes } => {
-                self.name_carriers(&changes);
+                let about_trunks = |change: &DirectoryChange| {
+                    matches!(
+                        change,
+                        DirectoryChange::Trunk(_)
+                            | DirectoryChange::TrunkRemoved(_)
+                            | DirectoryChange::Reset(_)
+                    )
+                };
+                if changes.iter().any(about_trunks) {
+                    self.name_carriers();
+                }
                 self.input(now, Input::Directory { index, changes });
                 self.bind_opt_outs(now);
             }
@@ -407,6 +435,7 @@ impl Running {
 
     /// The queue was full when the directory spoke: everything is read anew.
     fn read_directory(&mut self) {
+        self.name_carriers();
         let facts = self.shell.member.directory().read(ledger::Directory::facts);
         let changes = vec![crate::directory::reset(&facts)];
         self.input(
@@ -419,25 +448,20 @@ impl Running {
         self.bind_opt_outs(clock::now());
     }
 
-    /// By which names the certificates of carriers are judged that speak TLS: their trunks' domains.
-    fn name_carriers(&self, changes: &[DirectoryChange]) {
-        let about_trunks = |change: &DirectoryChange| {
-            matches!(
-                change,
-                DirectoryChange::Trunk(_) | DirectoryChange::TrunkRemoved(_)
-            )
-        };
-        let Some(tls) = (self.shell.tls.as_ref()).filter(|_| changes.iter().any(about_trunks))
-        else {
-            return;
-        };
+    /// By which names the certificates of carriers are judged that speak TLS: their trunks' domains, or
+    /// the names that they were looked up by (RFC 5922 section 7).
+    fn name_carriers(&mut self) {
         let node = self.shell.node;
-        tls.set_names(self.shell.member.directory().read(|directory| {
-            let named = (directory.trunks())
-                .filter(|trunk| trunk.node == node && !trunk.domain.is_empty())
-                .filter_map(|trunk| Some((trunk.address.parse().ok()?, trunk.domain.clone())));
-            named.collect::<Vec<_>>()
-        }));
+        let located = &mut self.shell.located;
+        let names = self.shell.member.directory().read(|directory| {
+            located.retain(|id, _| directory.trunk(*id).is_some());
+            let own = directory.trunks().filter(|trunk| trunk.node == node);
+            own.flat_map(|trunk| known_by(trunk, located.get(&trunk.id)))
+                .collect::<Vec<_>>()
+        });
+        if let Some(tls) = &self.shell.tls {
+            tls.set_names(names);
+        }
     }
 
     fn bind_opt_outs(&mut self, now: Now) {
@@ -640,4 +664,22 @@ impl Running {
             metrics::counter!("dialmesh_engine_wishes_lost_total").increment(1);
         }
     }
+}
+
+/// A trunk's addresses, each with the name that its certificate must bear, where it is one.
+fn known_by(trunk: &Trunk, located: Option<&Vec<TrunkTarget>>) -> Vec<(SocketAddr, String)> {
+    let (addresses, host) = match trunk.address.parse() {
+        Ok(TrunkAddress::At(address)) => (vec![address], String::new()),
+        Ok(TrunkAddress::Named { host, .. }) => {
+            let addresses = located.into_iter().flatten().map(|t| t.address);
+            (addresses.collect(), host)
+        }
+        Err(_) => (Vec::new(), String::new()),
+    };
+    let name = match trunk.domain.is_empty() {
+        true => host,
+        false => trunk.domain.clone(),
+    };
+    let named = addresses.into_iter().filter(|_| !name.is_empty());
+    named.map(|address| (address, name.clone())).collect()
 }

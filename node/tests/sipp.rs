@@ -9,13 +9,15 @@
 #[allow(dead_code, reason = "other tests use the rest")]
 mod common;
 
-use common::{City, Founder, Screen, Sipp, free_port, without_sha256};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use common::{City, Founder, Screen, Sipp, free_port, openssl, without_sha256};
 use dialmesh_http::auth::hash_token;
 use domain::{
-    AgentAccount, AgentDisposition, AgentId, CallRecord, CallerId, CallerIdCaps, Campaign,
-    CampaignId, CampaignState, Codec, DialLevel, Disposition, DispositionCode, DispositionFlags,
-    LeadProfile, MemberId, NewLead, NumberFormat, PacingMode, RegionId, Secret, SipTransport,
-    Trunk, TrunkAuth, TrunkId,
+    AgentAccount, AgentDisposition, AgentId, Attestation, CallRecord, CallerId, CallerIdCaps,
+    Campaign, CampaignId, CampaignState, Codec, DialLevel, Disposition, DispositionCode,
+    DispositionFlags, LeadProfile, MemberId, NewLead, NumberFormat, PacingMode, RegionId, Secret,
+    SipTransport, Trunk, TrunkAuth, TrunkId, TrunkManner, TrunkSecurity,
 };
 use ledger::{Change, DirectoryReply};
 use md5::{Digest as _, Md5};
@@ -110,9 +112,15 @@ async fn carriers(founder: &Founder, node: MemberId, folder: &Path) -> Vec<Sipp>
     for (area, scenario, ..) in CARRIERS {
         let port = free_port();
         carriers.push(Sipp::start(scenario, port, 1, &[], folder));
+        // The first one's calls are signed.
+        let security = TrunkSecurity {
+            attestation: (area == CARRIERS[0].0).then_some(Attestation::A),
+        };
         let reply = founder
-            .change(Change::SetTrunk {
+            .change(Change::SetTrunkWhole {
                 trunk: trunk(node, scenario, port),
+                manner: Box::new(TrunkManner::default()),
+                security,
             })
             .await;
         let DirectoryReply::Trunk(trunk) = reply else {
@@ -178,6 +186,59 @@ fn assert_right_digest(messages: &str) {
     );
 }
 
+/// Where verifiers would find the certificate.
+const X5U: &str = "https://cert.example.org/passport.cer";
+
+/// Checks the PASSporT of each INVITE in SIPp's log by the certificate's key.
+fn assert_vouched_for(folder: &Path, messages: &str) {
+    let point = [
+        "x509", "-in", "stir.pem", "-noout", "-pubkey", "-out", "stir.pub",
+    ];
+    openssl(folder, &point);
+    let der = [
+        "ec", "-pubin", "-in", "stir.pub", "-outform", "DER", "-out", "stir.der",
+    ];
+    openssl(folder, &der);
+    // The point is the last 65 bytes of a SubjectPublicKeyInfo of P-256 (RFC 5480).
+    let spki = std::fs::read(folder.join("stir.der")).unwrap();
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, spki[spki.len() - 65..].to_vec());
+    let values: Vec<&str> = (messages.lines())
+        .filter_map(|line| line.strip_prefix("Identity: "))
+        .collect();
+    let invites = messages.lines().filter(|l| l.starts_with("INVITE sip:"));
+    assert_eq!(values.len(), invites.count());
+    assert!(values.len() >= 2, "challenged, so sent again: {values:?}");
+    for value in values {
+        let (token, parameters) = value.trim_end().split_once(';').unwrap();
+        assert_eq!(parameters, format!("info=<{X5U}>;alg=ES256;ppt=shaken"));
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        key.verify(signed.as_bytes(), &signature).unwrap();
+        let part = |n: usize| {
+            let text = URL_SAFE_NO_PAD
+                .decode(token.split('.').nth(n).unwrap())
+                .unwrap();
+            let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            // serde_json keeps keys in order and writes no white space: the canonical form.
+            assert_eq!(
+                value.to_string().as_bytes(),
+                text,
+                "canonical (RFC 8225 section 9)"
+            );
+            value
+        };
+        let header = json!({"alg": "ES256", "ppt": "shaken", "typ": "passport", "x5u": X5U});
+        assert_eq!(part(0), header);
+        let claims = part(1);
+        assert_eq!(claims["attest"], "A");
+        assert_eq!(claims["orig"], json!({"tn": "12125550100"}));
+        assert_eq!(claims["dest"], json!({"tn": ["12125557788"]}));
+        assert_eq!(claims["origid"].as_str().unwrap().len(), 36);
+        let age = service::clock::wall().as_millis() / 1000 - claims["iat"].as_i64().unwrap();
+        assert!((0..120).contains(&age), "issued {age} s ago");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sipp_as_carrier_and_as_phone() {
     let folder = tempfile::tempdir().unwrap();
@@ -193,7 +254,34 @@ async fn sipp_as_carrier_and_as_phone() {
         panic!("{reply:?}")
     };
     let node = founder.admit("city", region, mesh_port, &city_dir).await;
-    let city = City::start("city", mesh_port, &city_dir);
+    let key = [
+        "ecparam",
+        "-name",
+        "prime256v1",
+        "-genkey",
+        "-noout",
+        "-out",
+        "stir.key",
+    ];
+    openssl(folder.path(), &key);
+    let certificate = [
+        "req",
+        "-x509",
+        "-new",
+        "-key",
+        "stir.key",
+        "-subj",
+        "/CN=SHAKEN",
+        "-days",
+        "2",
+        "-out",
+        "stir.pem",
+    ];
+    openssl(folder.path(), &certificate);
+    let stir = format!(
+        "[sip.stir]\ncertificate = \"../stir.pem\"\nkey = \"../stir.key\"\nx5u = \"{X5U}\""
+    );
+    let city = City::start_with("city", mesh_port, &city_dir, &stir);
     let mut carriers = carriers(&founder, node, folder.path()).await;
 
     let reply = founder
@@ -326,7 +414,9 @@ async fn sipp_as_carrier_and_as_phone() {
         carriers[0].messages().contains("401 Unauthorized"),
         "the carrier challenged"
     );
+    assert_vouched_for(folder.path(), &carriers[0].messages());
     let seen = carriers[1].messages();
+    assert!(!seen.contains("\nIdentity:"), "only where it is asked for");
     assert!(
         seen.contains("407 Proxy Authentication Required"),
         "the carrier challenged"

@@ -6,7 +6,12 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[allow(dead_code, reason = "other tests use the rest")]
 mod city;
+#[path = "city/kamailio.rs"]
+mod kamailio;
+#[path = "city/located.rs"]
+mod located;
 
 use city::{City, caller_id, free_port, sipp::Sipp, trunk};
 use domain::{PROFILES, Trunk, TrunkId, TrunkProfile, status::TrunkTrouble};

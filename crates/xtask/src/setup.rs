@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::{fs, path::Path, time::SystemTime};
 
 /// A program the tests use, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("sipp", "sip-tester"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
@@ -14,6 +14,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("faketime", "faketime"),
     ("espeak-ng", "espeak-ng"),
     ("openssl", "openssl"),
+    ("dnsmasq", "dnsmasq-base"),
     ("kamailio", "kamailio"),
     ("kamailio", "kamailio-tls-modules"),
 ];

@@ -223,6 +223,11 @@ pub(crate) struct City {
 
 impl City {
     pub(crate) fn start(name: &str, mesh: u16, dir: &Path) -> Self {
+        Self::start_with(name, mesh, dir, "")
+    }
+
+    /// The same with more lines in the section `[sip]`, and sections below it.
+    pub(crate) fn start_with(name: &str, mesh: u16, dir: &Path, sip: &str) -> Self {
         let (http, trunks, agents) = (free_port(), free_port(), free_port());
         let (first, last) = WorldConfig::free_row(80).expect("loopback has free ports");
         let path = dir.join("node.toml");
@@ -230,7 +235,7 @@ impl City {
             "name = \"{name}\"\ndata_dir = \"{}\"\n[mesh]\nlisten = \"127.0.0.1:{mesh}\"\n\
              [http]\nlisten = \"127.0.0.1:{http}\"\n[monitoring]\nlisten = \"127.0.0.1:0\"\n\
              [sip]\ntrunk_listen = \"127.0.0.1:{trunks}\"\nagent_listen = \"127.0.0.1:{agents}\"\n\
-             [media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\
+             {sip}\n[media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\
              webrtc_listen = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n",
             dir.display()
         );
@@ -387,6 +392,18 @@ pub(crate) async fn without_sha256(node: u16, phone: u16) -> u16 {
         }
     });
     port
+}
+
+/// Runs openssl in a folder; it must succeed.
+pub(crate) fn openssl(folder: &Path, arguments: &[&str]) {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("openssl is there: `cargo xtask setup` installs it");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "openssl {arguments:?}: {said}");
 }
 
 /// One SIPp with one scenario of `simulations/sipp`.

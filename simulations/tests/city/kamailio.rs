@@ -1,7 +1,7 @@
 //! Kamailio between the city and its carrier: the city speaks TLS with it, both show certificates, and
 //! SIPp behind it is the carrier.
 
-use super::{City, caller_id, free_port, sipp::Sipp, trunk};
+use crate::city::{City, caller_id, free_port, sipp::Sipp, trunk};
 use domain::{SipTransport, Trunk};
 use engine::DirectoryCopy;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};

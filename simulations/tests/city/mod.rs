@@ -1,6 +1,5 @@
 //! A node's engine on real trunk sockets; agents and their phones are in memory, and so is the relay.
 
-mod kamailio;
 pub(crate) mod sipp;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use domain::{
     CallerId, CallerIdCaps, Campaign, CampaignId, CampaignState, Codec, DialLevel, Disposition,
     DispositionCode, DispositionFlags, Instant, LeadId, LeadProfile, LeasedLead, LegId, ListId,
     MemberId, Now, NumberFormat, PacingMode, PhoneNumber, RegionId, Secret, SessionId,
-    SipTransport, Trunk, TrunkId, WallTime, status::TrunkTrouble,
+    SipTransport, Trunk, TrunkId, TrunkTarget, WallTime, status::TrunkTrouble,
 };
 use engine::{
     DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Observed, Output, Side,
@@ -214,6 +213,7 @@ impl City {
                 trunk_address: address,
                 trunk_advertised: address,
                 trunk_tls: trunk_tls.map(|address| (address, address)),
+                voucher: None,
                 agent_address: "10.0.0.1:5062".parse().unwrap(),
                 media_address: [127, 0, 0, 1].into(),
                 media_ports: media::PortRange::new(20_000, 24_000).unwrap(),
@@ -284,6 +284,16 @@ impl City {
             city.press(AgentId(n), AgentCommand::LogIn);
         }
         city
+    }
+
+    /// The name of a trunk leads there.
+    pub(crate) fn locate(&mut self, trunk: TrunkId, name: &str, targets: Vec<TrunkTarget>) {
+        let name = name.to_owned();
+        self.input(Input::TrunkLocated {
+            trunk,
+            name,
+            targets,
+        });
     }
 
     fn now(&self) -> Now {

@@ -20,7 +20,7 @@ use std::{path::PathBuf, time::Duration};
 pub(crate) enum Verb {
     /// Make a trunk; it is enabled at once.
     #[command(
-        after_help = "Examples:\n  dialmesh trunk add sz-ct --node shenzhen --address 203.0.113.7:5060 --channels 60 --cps 10\n  dialmesh trunk add sz-cm --node shenzhen --address 203.0.113.9:5060 --transport tcp --username dm01 --password-file sz-cm.password --register --codecs pcma\n  dialmesh trunk add sz-ims --node shenzhen --address 10.20.0.1:5060 --profile china-ims --weight 300\n  dialmesh trunk add ny-tx --node newyork --address 203.0.113.20:5060 --profile telnyx --called '1234{e164}'\n\nNumbers are written by a pattern, --called in Request-URI and To, --shown in From and the identity header:\n  +{e164}         +8675512345678\n  {e164}          8675512345678\n  1234{e164}      12348675512345678 (a technical prefix)\n  {national:86}   75512345678\n  0{national:86}  075512345678\n  {dialed:86}     075512345678, 13800138000, 0014155550134: as dialed in that country\n\nProfiles: generic, china-ims, twilio, telnyx, bandwidth. What is given beside them counts.\nRank and weight: of the trunks whose caller IDs are equally local, those of the lowest rank are used, in the proportion of their weights."
+        after_help = "Examples:\n  dialmesh trunk add sz-ct --node shenzhen --address 203.0.113.7:5060 --channels 60 --cps 10\n  dialmesh trunk add sz-cm --node shenzhen --address 203.0.113.9:5060 --transport tcp --username dm01 --password-file sz-cm.password --register --codecs pcma\n  dialmesh trunk add sz-ims --node shenzhen --address 10.20.0.1:5060 --profile china-ims --weight 300\n  dialmesh trunk add ny-tw --node newyork --address sip.carrier.example --transport tls --profile twilio\n  dialmesh trunk add ny-tx --node newyork --address 203.0.113.20:5060 --profile telnyx --called '1234{e164}'\n  dialmesh trunk add ny-bw --node newyork --address 203.0.113.30:5060 --transport tcp --profile bandwidth --attestation a\n\nNumbers are written by a pattern, --called in Request-URI and To, --shown in From and the identity header:\n  +{e164}         +8675512345678\n  {e164}          8675512345678\n  1234{e164}      12348675512345678 (a technical prefix)\n  {national:86}   75512345678\n  0{national:86}  075512345678\n  {dialed:86}     075512345678, 13800138000, 0014155550134: as dialed in that country\n\nProfiles: generic, china-ims, twilio, telnyx, bandwidth. What is given beside them counts.\nRank and weight: of the trunks whose caller IDs are equally local, those of the lowest rank are used, in the proportion of their weights."
     )]
     Add(Box<Add>),
     /// List the trunks.
@@ -34,7 +34,7 @@ pub(crate) enum Verb {
     },
     /// Change a trunk: only what is given.
     #[command(
-        after_help = "Examples:\n  dialmesh trunk set sz-ct --channels 120 --cps 20\n  dialmesh trunk set sz-cm --username dm02 --password-file new.password\n  dialmesh trunk set sz-ct --rank 1 --weight 300\n  dialmesh trunk set sz-ct --called '0{national:86}' --identity preferred"
+        after_help = "Examples:\n  dialmesh trunk set sz-ct --channels 120 --cps 20\n  dialmesh trunk set sz-cm --username dm02 --password-file new.password\n  dialmesh trunk set sz-ct --rank 1 --weight 300\n  dialmesh trunk set sz-ct --called '0{national:86}' --identity preferred\n  dialmesh trunk set sz-ct --attestation none"
     )]
     Set(Box<Set>),
     /// Let new calls use a trunk.
@@ -64,8 +64,9 @@ pub(crate) struct Add {
     /// The city whose node it belongs to.
     #[arg(long, value_name = "CITY")]
     node: String,
-    /// The carrier's IP address and port.
-    #[arg(long, value_name = "IP:PORT")]
+    /// The carrier's IP address and port; or its name, which the node looks up by NAPTR and SRV
+    /// (RFC 3263), a name with a port by its addresses alone.
+    #[arg(long, value_name = "IP:PORT|NAME[:PORT]")]
     address: String,
     /// What carries SIP (udp when not given).
     #[arg(long, value_parser = ["udp", "tcp", "tls"])]
@@ -140,6 +141,11 @@ pub(crate) struct Manner {
     /// What is done about 3xx: follow goes once to the same number by the same trunk.
     #[arg(long, value_parser = ["refuse", "follow"])]
     redirects: Option<String>,
+    /// What is vouched for in the Identity header of INVITEs (STIR/SHAKEN): a (who calls is known, and
+    /// that the number is theirs), b (who calls is known), c (neither); none for no such header. The
+    /// node needs [sip.stir] with certificate and key.
+    #[arg(long, value_parser = ["none", "a", "b", "c"])]
+    attestation: Option<String>,
 }
 
 impl Manner {
@@ -156,6 +162,7 @@ impl Manner {
         fields.put("session_expires_seconds", expires)?;
         fields.put("reliable", self.reliable)?;
         fields.put("redirects", self.redirects.as_ref())?;
+        fields.put("attestation", self.attestation.as_ref())?;
         let given = fields.object();
         let some = given.as_object().is_some_and(|given| !given.is_empty());
         Ok(some.then_some(given))
@@ -166,8 +173,9 @@ impl Manner {
 pub(crate) struct Set {
     /// Name or id.
     trunk: String,
-    /// The carrier's IP address and port.
-    #[arg(long, value_name = "IP:PORT")]
+    /// The carrier's IP address and port; or its name, which the node looks up by NAPTR and SRV
+    /// (RFC 3263), a name with a port by its addresses alone.
+    #[arg(long, value_name = "IP:PORT|NAME[:PORT]")]
     address: Option<String>,
     /// The digest user name the carrier gave.
     #[arg(long, requires = "password_file")]
@@ -347,6 +355,12 @@ mod tests {
             let request = add(&[&["203.0.113.7:5060"], more].concat()).unwrap();
             request.into_domain(domain::TrunkId(1)).unwrap()
         };
+        let signed = |more: &[&str]| made(more).1.security.attestation;
+        assert_eq!(
+            signed(&["--attestation", "c"]),
+            Some(domain::Attestation::C)
+        );
+        assert_eq!(signed(&["--attestation", "none"]), None);
         let (trunk, manner) = made(&["--codecs", "pcma,pcmu", "--cps", "9"]);
         assert_eq!(
             (trunk.calls_per_second, trunk.channels, trunk.codecs.len()),
@@ -380,11 +394,14 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_before_anything_is_sent() {
-        let text = add(&["carrier.example"]).unwrap_err().to_string();
-        assert!(
-            text.contains("address") && text.contains("203.0.113.7:5060"),
-            "{text}"
-        );
+        add(&["carrier.example"]).unwrap();
+        for wrong in ["203.0.113.7", "carrier.example:0", "sip:carrier.example"] {
+            let text = add(&[wrong]).unwrap_err().to_string();
+            assert!(
+                text.contains("address") && text.contains("203.0.113.7:5060"),
+                "{text}"
+            );
+        }
         for wrong in [
             ["--codecs", "g729"],
             ["--username", "u"],
@@ -393,6 +410,7 @@ mod tests {
             ["--weight", "0"],
             ["--called", "{e163}"],
             ["--session-expires", "89s"],
+            ["--attestation", "d"],
         ] {
             assert!(
                 add(&[&["203.0.113.7:5060"], &wrong[..]].concat()).is_err(),

@@ -25,6 +25,7 @@ pub mod record;
 pub mod recording;
 pub mod region;
 pub mod secret;
+pub mod security;
 pub mod shared_map;
 pub mod status;
 pub mod time;
@@ -58,6 +59,10 @@ pub use record::{CallRecord, LegStats, Permission, RECORD_VERSION};
 pub use recording::{CallRecording, Recording, RecordingEnd, RecordingKey, RecordingKeyId};
 pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};
 pub use secret::Secret;
+pub use security::{Attestation, TrunkSecurity};
 pub use shared_map::{SharedMap, SharedSet};
 pub use time::{Instant, Now, WallTime};
-pub use trunk::{CallerId, CallerIdCaps, Codec, NumberFormat, SipTransport, Trunk, TrunkAuth};
+pub use trunk::{
+    CallerId, CallerIdCaps, Codec, NumberFormat, SipTransport, Trunk, TrunkAddress,
+    TrunkAddressError, TrunkAuth, TrunkTarget,
+};

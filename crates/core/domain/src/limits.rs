@@ -34,6 +34,12 @@ pub const CAMPAIGNS: usize = 10_000;
 pub const TRUNKS: usize = 10_000;
 /// Highest weight of a trunk among those of its rank.
 pub const TRUNK_WEIGHT: u16 = 10_000;
+/// Addresses of one trunk that is given by name; further ones are not used.
+pub const TRUNK_TARGETS: usize = 32;
+/// Addresses of one trunk that one attempt is tried at, each after the one before failed for certain.
+pub const TARGET_TRIES: usize = 3;
+/// Bytes of the address of a certificate that signs calls: the Identity header stays within a line.
+pub const CERTIFICATE_URL: usize = 512;
 /// Characters that a trunk writes in front of a number.
 pub const NUMBER_PREFIX: usize = 16;
 /// Shortest Session-Expires (RFC 4028, section 4).

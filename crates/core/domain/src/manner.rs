@@ -1,6 +1,6 @@
 //! How a carrier wants to be spoken to, beside what [`crate::Trunk`] says.
 
-use crate::{NumberFormat, PhoneNumber, limits};
+use crate::{NumberFormat, PhoneNumber, TrunkSecurity, limits};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -75,6 +75,10 @@ pub struct TrunkManner {
     pub reliable: bool,
     /// What is done about 3xx.
     pub redirects: Redirects,
+    /// How its calls are vouched for. Not among a manner's own bytes, which snapshots and logs of
+    /// earlier releases hold as they are: the directory carries it beside them.
+    #[serde(skip)]
+    pub security: TrunkSecurity,
 }
 
 impl Default for TrunkManner {
@@ -90,6 +94,7 @@ impl Default for TrunkManner {
             session_expires: None,
             reliable: false,
             redirects: Redirects::default(),
+            security: TrunkSecurity::default(),
         }
     }
 }

@@ -50,11 +50,13 @@ pub enum TrunkTrouble {
     Unreachable,
     /// Far fewer calls are answered than used to be, on this trunk alone.
     FewAnswers,
+    /// Its name has not led to an address yet.
+    Unresolved,
 }
 
 impl TrunkTrouble {
     /// Every one, in the order in which they are told.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unusable,
         Self::NoOptions,
         Self::Unregistered,
@@ -63,6 +65,7 @@ impl TrunkTrouble {
         Self::Silent,
         Self::Unreachable,
         Self::FewAnswers,
+        Self::Unresolved,
     ];
 
     /// Its name in the API and in metrics.
@@ -76,6 +79,7 @@ impl TrunkTrouble {
             Self::Silent => "silent",
             Self::Unreachable => "unreachable",
             Self::FewAnswers => "few_answers",
+            Self::Unresolved => "unresolved",
         }
     }
 }
@@ -104,7 +108,7 @@ pub struct TrunkHealth {
     pub trouble: Option<TrunkTrouble>,
     /// Since when it is up or not, by the node's clock.
     pub since: WallTime,
-    /// Its calls that failed on the carrier's side and were tried on another trunk.
+    /// Its calls that failed on the carrier's side and were tried at another address or on another trunk.
     pub failed_over: u64,
 }
 

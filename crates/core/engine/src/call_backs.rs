@@ -113,8 +113,8 @@ impl Engine {
     fn called_number(&self, came: &Came) -> Option<(&Trunk, CallerId)> {
         let source = came.flow.remote.ip();
         let from_here = |trunk: &&Trunk| {
-            self.trunk_flow(trunk)
-                .is_some_and(|flow| flow.remote.ip() == source)
+            let way = self.ways.get(&trunk.id);
+            way.is_some_and(|way| way.targets.sources().any(|address| address == source))
         };
         let texts = [came.request_uri.user(), came.to.user()];
         for trunk in self.facts.trunks.values().filter(from_here) {

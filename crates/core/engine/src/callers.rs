@@ -1,10 +1,13 @@
 //! Trunks and caller IDs: which number to show, by which trunk.
 
 use crate::{
-    Engine, Observed,
+    Engine, Observed, TimerName,
     health::{Health, Room},
+    targets::Targets,
 };
-use domain::{CallerId, Campaign, Now, PhoneNumber, Trunk, TrunkId, TrunkManner};
+use domain::{
+    CallerId, Campaign, Now, PhoneNumber, Trunk, TrunkAddress, TrunkId, TrunkManner, TrunkTarget,
+};
 use numbering::{CallerIdFacts, Locality, Route, choose_caller_id};
 use pacing::RateLimiter;
 use std::collections::BTreeMap;
@@ -14,6 +17,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Way {
     pub(crate) rate: RateLimiter,
     pub(crate) health: Health,
+    pub(crate) targets: Targets,
     pub(crate) attempts: u64,
     pub(crate) answered: u64,
 }
@@ -34,6 +38,7 @@ impl Engine {
     /// A trunk appeared or changed.
     pub(crate) fn trunk_changed(&mut self, now: Now, trunk: Trunk) {
         let id = trunk.id;
+        let before = self.facts.trunks.get(&id).map(|old| old.address.clone());
         if !self.facts.set_trunk(self.config.member, trunk) {
             return;
         }
@@ -43,17 +48,64 @@ impl Engine {
                 let fresh = || Way {
                     rate: RateLimiter::new(trunk.calls_per_second),
                     health: Health::new(now.wall),
+                    targets: Targets::default(),
                     attempts: 0,
                     answered: 0,
                 };
                 let way = self.ways.entry(id).or_insert_with(fresh);
                 way.rate.set_rate(trunk.calls_per_second);
                 way.health.forgive();
+                way.targets.forgive();
+                if before.is_some_and(|before| before != trunk.address) {
+                    way.targets.clear(now.monotonic);
+                }
+                if let Ok(TrunkAddress::At(address)) = trunk.address.parse() {
+                    let only = TrunkTarget {
+                        priority: 0,
+                        weight: 0,
+                        address,
+                    };
+                    way.targets.set(now.monotonic, vec![only]);
+                }
                 self.signal_trunk(now, &trunk);
                 self.tell_health(now, id);
             }
         }
         self.signal_peers();
+    }
+
+    /// A trunk's name leads there. What was looked up of another name is nothing to it.
+    pub(crate) fn trunk_located(
+        &mut self,
+        now: Now,
+        id: TrunkId,
+        name: &str,
+        targets: Vec<TrunkTarget>,
+    ) {
+        let named = (self.facts.trunks.get(&id)).filter(|trunk| trunk.address == name);
+        let Some(way) = named.and_then(|_| self.ways.get_mut(&id)) else {
+            return;
+        };
+        way.targets.set(now.monotonic, targets);
+        self.watch_first(now, id);
+        self.tell_health(now, id);
+        self.signal_peers();
+    }
+
+    /// OPTIONS and REGISTER go to the first of the targets that a call may take; and once the next one
+    /// has rested that is looked at again.
+    pub(crate) fn watch_first(&mut self, now: Now, id: TrunkId) {
+        let (Some(trunk), Some(way)) = (self.facts.trunks.get(&id).cloned(), self.ways.get(&id))
+        else {
+            return;
+        };
+        if way.targets.first(now.monotonic) != way.targets.watched {
+            self.signal_trunk(now, &trunk);
+        }
+        let rested = (self.ways.get(&id)).and_then(|way| way.targets.next_rested(now.monotonic));
+        if let Some(at) = rested {
+            self.timers.arm(TimerName::TargetRested(id), at);
+        }
     }
 
     /// How a trunk is used; the trunk itself is said next.
@@ -76,13 +128,11 @@ impl Engine {
 
     /// A trunk is gone: its live calls go on, nothing new leaves by it.
     pub(crate) fn trunk_removed(&mut self, now: Now, id: TrunkId) {
-        let flow = self
-            .facts
-            .trunks
-            .remove(&id)
-            .and_then(|trunk| self.trunk_flow(&trunk));
+        let trunk = self.facts.trunks.remove(&id);
+        let watched = self.ways.remove(&id).and_then(|way| way.targets.watched);
+        let flow = trunk.and_then(|trunk| self.trunk_flow(&trunk, watched?));
         self.facts.set_manner(id, TrunkManner::default());
-        self.ways.remove(&id);
+        self.timers.disarm(&TimerName::TargetRested(id));
         self.forget_trunk(now, id, flow);
         self.signal_peers();
     }
@@ -155,13 +205,14 @@ impl Engine {
     }
 
     /// The most local caller ID of a trunk that takes a call now, other than `except`; none means do
-    /// not dial.
+    /// not dial. `again` for a call that failed before.
     pub(crate) fn choose_caller(
         &mut self,
         now: Now,
         called: &Locality,
         campaign: &Campaign,
         except: Option<TrunkId>,
+        again: bool,
     ) -> Option<CallerId> {
         if self.candidates_stale {
             self.candidates_stale = false;
@@ -172,10 +223,7 @@ impl Engine {
             let CallerIdFacts { number, route, .. } = self.candidates[place];
             let takes = match last {
                 Some((trunk, takes)) if trunk == route.trunk => takes,
-                _ => {
-                    except != Some(route.trunk)
-                        && self.takes_call(now, route.trunk, except.is_some())
-                }
+                _ => except != Some(route.trunk) && self.takes_call(now, route.trunk, again),
             };
             last = Some((route.trunk, takes));
             let (used_today, used_this_hour) = self.permit.caps().counts(number, now.wall);

@@ -5,6 +5,7 @@ use crate::{
     Engine, Entry, Observed, Output, Side, TimerName,
     health::{DOUBT, PATIENCE},
     legs::{Leg, Line, Owner, Progress},
+    targets::{Blame, Tried},
 };
 use bytes::Bytes;
 use call::{DialFacts, Failure, LocalCause};
@@ -16,10 +17,20 @@ use media::MediaCommand;
 use numbering::locality;
 use permit::Grant;
 use sip::{CallHandle, sdp::LocalMedia};
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+/// Where an attempt that failed for certain is not tried again.
+#[derive(Clone, Copy, Debug)]
+enum Spared {
+    /// On the whole trunk: the next one is asked.
+    Trunk(TrunkId),
+    /// At these addresses: what else the trunk's name leads to is asked, or another trunk.
+    Targets(Tried),
+}
 
 /// What an INVITE is made of.
 struct Placed {
+    to: SocketAddr,
     caller: CallerId,
     trunk: Trunk,
     grant: Grant,
@@ -91,6 +102,7 @@ impl Engine {
             closing: false,
             progress: Progress {
                 sent_at: now.monotonic,
+                to: Some(placed.to),
                 ..Progress::default()
             },
         };
@@ -100,8 +112,9 @@ impl Engine {
         Ok(facts)
     }
 
-    /// Tries a person's leg on another trunk: within the same attempt, after the same last check, and
-    /// only once. Its INVITE must be over for certain. False when it stays as it is.
+    /// Tries a person's leg at another address of its trunk, or on another trunk: within the same
+    /// attempt and after the same last check. At most so many addresses, and only one other trunk. Its
+    /// INVITE must be over for certain. False when it stays as it is.
     fn dial_again(&mut self, now: Now, leg: LegId) -> bool {
         let Some(found) = self.legs.get(leg).filter(|l| !l.ended && !l.answered) else {
             return false;
@@ -110,9 +123,12 @@ impl Engine {
             return false;
         };
         let progress = found.progress;
-        if progress.rang || progress.before.is_some() || !self.calls.may_dial_again(attempt) {
+        if progress.rang || !self.calls.may_dial_again(attempt) {
             return false;
         }
+        let Some(spared) = self.spared(now, trunk, &progress) else {
+            return false;
+        };
         let Some(port) = found.local().map(|local| local.address.port()) else {
             return false;
         };
@@ -124,16 +140,21 @@ impl Engine {
             if campaign.state != CampaignState::Running {
                 return Err("campaign_not_running");
             }
-            self.place(now, attempt, number, &campaign, port, Some(failed))
+            self.place(now, attempt, number, &campaign, port, Some(spared))
         });
         // Refused now: the first failure is the attempt's end.
         let Ok(placed) = placed else {
             return false;
         };
         let facts = self.write_down(now, attempt, &placed);
+        let moved = placed.trunk.id != failed;
         let progress = Progress {
             sent_at: now.monotonic,
-            before: Some(failed),
+            before: moved.then_some(failed).or(progress.before),
+            to: Some(placed.to),
+            tried: progress
+                .to
+                .map_or(progress.tried, |to| progress.tried.and(to)),
             ..Progress::default()
         };
         (self.legs).move_to(leg, placed.trunk.id, placed.call, placed.local, progress);
@@ -145,6 +166,20 @@ impl Engine {
         self.drain_ua(now, Side::Trunks);
         self.tell_calls(now, call::Input::Dialed { attempt, facts });
         true
+    }
+
+    /// What is not asked again after a failure; none where the attempt is at its end.
+    fn spared(&self, now: Now, trunk: TrunkId, progress: &Progress) -> Option<Spared> {
+        let tried = progress
+            .to
+            .map_or(progress.tried, |to| progress.tried.and(to));
+        let way = self.ways.get(&trunk);
+        let another = way.is_some_and(|way| way.targets.another(now.monotonic, tried));
+        match progress.before {
+            _ if another && !tried.is_full() => Some(Spared::Targets(tried)),
+            None => Some(Spared::Trunk(trunk)),
+            Some(_) => None,
+        }
     }
 
     fn campaign_of(&self, attempt: AttemptId) -> Result<Arc<Campaign>, &'static str> {
@@ -164,7 +199,7 @@ impl Engine {
         number: PhoneNumber,
         campaign: &Campaign,
         port: u16,
-        except: Option<TrunkId>,
+        spared: Option<Spared>,
     ) -> Result<Placed, &'static str> {
         let pack = compliance::RulePack::by_name(&campaign.rule_pack).ok_or("unknown_rule_pack")?;
         let lease = self
@@ -172,8 +207,13 @@ impl Engine {
             .lease(attempt)
             .expect("the call center asks for live attempts only");
         let (session, region, zones) = (lease.session, lease.lead.region(), lease.zones.clone());
+        let (except, not_to) = match spared {
+            Some(Spared::Trunk(trunk)) => (Some(trunk), Tried::default()),
+            Some(Spared::Targets(tried)) => (None, tried),
+            None => (None, Tried::default()),
+        };
         let caller = self
-            .choose_caller(now, &locality(number), campaign, except)
+            .choose_caller(now, &locality(number), campaign, except, spared.is_some())
             .ok_or("no_caller_id")?;
         let trunk = self
             .facts
@@ -181,6 +221,11 @@ impl Engine {
             .get(&caller.trunk)
             .cloned()
             .ok_or("no_trunk")?;
+        let draws = &mut self.target_draws;
+        let to = (self.ways.get(&trunk.id))
+            .and_then(|way| way.targets.pick(now.monotonic, not_to, draws));
+        let found = to.and_then(|to| Some((to, self.trunk_flow(&trunk, to)?)));
+        let (to, flow) = found.ok_or("no_trunk")?;
         let asked = permit::Attempt {
             attempt,
             session,
@@ -196,8 +241,14 @@ impl Engine {
         };
         let open = || compliance::may_dial_at(pack, &zones, now.wall).is_ok();
         let grant = (self.permit.check(now, &asked, open)).map_err(|denial| denial.rule())?;
+        let Ok(identity) = self.vouch(now, trunk.id, &caller, number) else {
+            self.permit.unsent(&grant);
+            return Err("unsigned");
+        };
         let local = self.local_media(port, trunk.codecs.clone());
-        let invite = self.person_invite(&trunk, &caller, number, &local, campaign, &grant);
+        let way_there = (&trunk, flow);
+        let mut invite = self.person_invite(way_there, &caller, number, &local, campaign, &grant);
+        invite.headers.extend(identity);
         let Ok(call) = self.trunk_ua.invite(now, invite) else {
             self.permit.unsent(&grant);
             return Err("sip_full");
@@ -208,6 +259,7 @@ impl Engine {
             way.attempts += 1;
         }
         Ok(Placed {
+            to,
             caller,
             trunk,
             grant,
@@ -314,32 +366,36 @@ impl Engine {
         let Owner::Person { trunk, .. } = found.owner else {
             return;
         };
-        let sent = found.progress.sent_at;
+        let (sent, to) = (found.progress.sent_at, found.progress.to);
         let first = !std::mem::replace(&mut found.progress.doubted, true);
         let Some(way) = self.ways.get_mut(&trunk) else {
             return;
         };
-        if first {
-            way.health.doubted(now.monotonic, attempt, sent);
-            self.await_word(now, attempt, PATIENCE - DOUBT);
-        } else {
-            way.health.given_up(now.monotonic, sent);
+        let doubted = |to| way.targets.doubted(now.monotonic, to, sent);
+        let blame = to.map_or(Blame::Trunk, doubted);
+        match blame {
+            Blame::Target => way.health.undecided(attempt),
+            Blame::Trunk if first => way.health.doubted(now.monotonic, attempt, sent),
+            Blame::Trunk => way.health.given_up(now.monotonic, sent),
         }
+        if first {
+            self.await_word(now, attempt, PATIENCE - DOUBT);
+        }
+        self.watch_first(now, trunk);
         self.tell_health(now, trunk);
     }
 
     /// Something came from a carrier's address: a trunk that was left for want of any word is there again,
     /// whatever call it was about.
     pub(crate) fn word_from(&mut self, now: Now, flow: sip::Flow) {
+        for way in self.ways.values_mut() {
+            if way.targets.are_several() {
+                way.targets.heard(now.monotonic, flow.remote);
+            }
+        }
         let mute = self.ways.iter().filter(|(_, way)| way.health.is_mute());
-        let of_flow = |id: &TrunkId| {
-            let trunk = self.facts.trunks.get(id);
-            trunk
-                .and_then(|trunk| self.trunk_flow(trunk))
-                .map(|known| known.remote)
-                == Some(flow.remote)
-        };
-        let back: Vec<TrunkId> = mute.map(|(id, _)| *id).filter(of_flow).collect();
+        let of_flow = mute.filter(|(_, way)| way.targets.contain(flow.remote));
+        let back: Vec<TrunkId> = of_flow.map(|(id, _)| *id).collect();
         for id in back {
             if let Some(way) = self.ways.get_mut(&id) {
                 way.health.heard(now.monotonic);
@@ -366,6 +422,9 @@ impl Engine {
             way.health.heard(now.monotonic);
             if rang && !before.rang {
                 way.health.worked(attempt);
+                if let Some(to) = before.to {
+                    way.targets.worked(to);
+                }
             }
             self.tell_health(now, trunk);
         }
@@ -398,7 +457,7 @@ impl Engine {
         let Owner::Person { attempt, trunk } = found.owner else {
             return false;
         };
-        let (rang, answered) = (found.progress.rang, found.answered);
+        let (rang, answered, to) = (found.progress.rang, found.answered, found.progress.to);
         self.timers.disarm(&TimerName::Unheard(attempt));
         let on_carrier = !answered && call::failure::is_carriers(failure, rang);
         let judged = match local {
@@ -418,14 +477,25 @@ impl Engine {
                 Judged::Nothing => health.undecided(attempt),
                 Judged::Failed => {
                     let asked = retry_after.filter(|_| failure.status == 503);
-                    health.failed(now.monotonic, attempt, trouble(failure), asked);
+                    let trouble = trouble(failure);
+                    let certain = asked.is_some() || trouble == TrunkTrouble::Unreachable;
+                    let failed = |to| way.targets.failed(now.monotonic, to, certain);
+                    match to.map_or(Blame::Trunk, failed) {
+                        // Its name leads elsewhere too.
+                        Blame::Target => health.undecided(attempt),
+                        Blame::Trunk => health.failed(now.monotonic, attempt, trouble, asked),
+                    }
                 }
                 Judged::Worked => {
                     health.worked(attempt);
                     health.seized(false);
+                    if let Some(to) = to {
+                        way.targets.worked(to);
+                    }
                 }
             }
             self.judge_answers(now, trunk);
+            self.watch_first(now, trunk);
             self.tell_health(now, trunk);
         }
         on_carrier && is_dead(local) && self.dial_again(now, leg)

@@ -55,6 +55,7 @@ pub struct Engine {
     /// Phones of an earlier run whose agents the directory did not name yet, by login.
     pub(crate) phones: BTreeMap<String, PhoneAddress>,
     pub(crate) caller_draws: Stream,
+    pub(crate) target_draws: Stream,
     /// Granted attempts whose INVITE is on its way to the kernel.
     pub(crate) grants: BTreeMap<AttemptId, Grant>,
     pub(crate) audit: permit::audit::Head,
@@ -130,6 +131,7 @@ impl Engine {
             candidates_stale: false,
             phones: BTreeMap::new(),
             caller_draws: seed.stream("caller-id"),
+            target_draws: seed.stream("trunk-targets"),
             grants: BTreeMap::new(),
             audit: config.audit,
             last_invite: BTreeMap::new(),
@@ -303,6 +305,11 @@ impl Engine {
             Input::Recorded(attempt, recording) => self.recorded(attempt, recording),
             Input::Called(persons) => self.called_before(persons),
             Input::Backlog(waiting) => self.backlog = waiting,
+            Input::TrunkLocated {
+                trunk,
+                name,
+                targets,
+            } => self.trunk_located(now, trunk, &name, targets),
             Input::Drain => self.begin_drain(now),
             Input::Helped(regions) => self.helped = regions,
         }
@@ -318,6 +325,7 @@ impl Engine {
                 TimerName::Record(attempt) => self.give_up_figures(attempt),
                 TimerName::Unheard(attempt) => self.unheard(now, attempt),
                 TimerName::AudioBack(agent) => self.audio_stayed_away(now, agent),
+                TimerName::TargetRested(trunk) => self.watch_first(now, trunk),
                 TimerName::Permit | TimerName::Trunks | TimerName::Agents | TimerName::Calls => {}
             }
         }

@@ -10,7 +10,7 @@ use domain::{
     AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallRecording,
     CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry, DncListAge, DncScope,
     EscrowGrant, Instant, LeadId, LeasedLead, MemberId, PhoneNumber, Recording, RecordingKey,
-    RegionId, SessionId, Trunk, TrunkId, TrunkManner, WallTime, status::TrunkTrouble,
+    RegionId, SessionId, Trunk, TrunkId, TrunkManner, TrunkTarget, WallTime, status::TrunkTrouble,
 };
 use media::{BrowserCommand, BrowserEvent, BrowserId, MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
@@ -40,6 +40,9 @@ pub struct EngineConfig {
     /// The bound address for carriers that speak TLS, and the one that they see; none where the node
     /// has no certificate.
     pub trunk_tls: Option<(SocketAddr, SocketAddr)>,
+    /// What calls are signed with (STIR/SHAKEN); none where the node has no key for it: then trunks
+    /// that want it are unusable.
+    pub voucher: Option<Arc<sip::passport::Voucher>>,
     /// The bound address of the agents' side.
     pub agent_address: SocketAddr,
     /// The address written into SDP.
@@ -252,6 +255,15 @@ pub enum Input<'a> {
     Recorded(AttemptId, CallRecording),
     /// So many outcomes and records wait to be shipped.
     Backlog(usize),
+    /// Where the name of a trunk leads, in any order; none at all changes nothing.
+    TrunkLocated {
+        /// Which.
+        trunk: TrunkId,
+        /// Its [`Trunk::address`] as it was when that was looked up.
+        name: String,
+        /// Where to.
+        targets: Vec<TrunkTarget>,
+    },
     /// No new attempts from here on; leads not dialed are given back.
     Drain,
 }
@@ -448,7 +460,7 @@ pub enum Observed {
         /// many wait, 488 no codec in common, 503 no channel or port, or draining.
         status: u16,
     },
-    /// A call failed on the carrier's side and was tried on another trunk.
+    /// A call failed on the carrier's side and was tried at another address or on another trunk.
     FailedOver {
         /// The trunk that it left.
         trunk: TrunkId,
@@ -470,6 +482,8 @@ pub enum TimerName {
     Unheard(AttemptId),
     /// An agent's browser that must come back.
     AudioBack(AgentId),
+    /// An address of a trunk has rested.
+    TargetRested(TrunkId),
     /// Of the trunks' user agent.
     Trunks,
     /// Of the agents' user agent.

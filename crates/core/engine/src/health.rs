@@ -83,6 +83,7 @@ pub(crate) struct Health {
     trial: Option<AttemptId>,
     answers: Answers,
     pub(crate) unusable: bool,
+    pub(crate) unresolved: bool,
     pub(crate) no_options: bool,
     pub(crate) unregistered: bool,
     told: Option<TrunkTrouble>,
@@ -103,6 +104,7 @@ impl Health {
             trial: None,
             answers: Answers::default(),
             unusable: false,
+            unresolved: false,
             no_options: false,
             unregistered: false,
             told: None,
@@ -123,6 +125,7 @@ impl Health {
     pub(crate) fn trouble(&self) -> Option<TrunkTrouble> {
         match self.state {
             _ if self.unusable => Some(TrunkTrouble::Unusable),
+            _ if self.unresolved => Some(TrunkTrouble::Unresolved),
             _ if self.no_options => Some(TrunkTrouble::NoOptions),
             _ if self.unregistered => Some(TrunkTrouble::Unregistered),
             State::Up => None,
@@ -149,7 +152,8 @@ impl Health {
     /// How many calls it may be given now.
     pub(crate) fn room(&self, now: Instant) -> Room {
         match self.state {
-            _ if self.unusable || self.no_options || self.unregistered => Room::None,
+            _ if self.unusable || self.unresolved => Room::None,
+            _ if self.no_options || self.unregistered => Room::None,
             State::Up => Room::Any,
             State::Out if self.until <= now => Room::One,
             State::Out | State::Trying => Room::None,

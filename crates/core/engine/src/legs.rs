@@ -1,7 +1,8 @@
 //! The legs of a node: which SIP call or browser and which media port belong to which leg.
 
+use crate::targets::Tried;
 use domain::{AgentId, AttemptId, Instant, LegId, LegStats, TrunkId};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// Whose a leg is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub(crate) struct Progress {
     pub(crate) doubted: bool,
     /// The trunk that it was tried on before.
     pub(crate) before: Option<TrunkId>,
+    /// Where its INVITE went.
+    pub(crate) to: Option<SocketAddr>,
+    /// Where it was tried before.
+    pub(crate) tried: Tried,
 }
 
 /// One leg.

@@ -29,6 +29,7 @@ mod recordings;
 mod records;
 mod signalling;
 mod status;
+mod targets;
 
 pub use call_backs::CallBackConfig;
 pub use called::CalledPerson;

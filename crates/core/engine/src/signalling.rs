@@ -4,12 +4,13 @@ use crate::{
     Engine, Output, Side,
     call_backs::Came,
     legs::{Leg, Line, Owner, Progress},
+    targets::Blame,
 };
 use bytes::Bytes;
 use call::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
 use domain::{
     AgentId, AttemptId, CallerId, Campaign, IdentityHeader, LegId, Now, NumberShape, PhoneNumber,
-    Redirects, SipTransport, Trunk, TrunkManner, answering::Heard,
+    Redirects, SipTransport, Trunk, TrunkAddress, TrunkManner, answering::Heard,
 };
 use media::{MediaCommand, MediaEvent, Port};
 use sip::{
@@ -23,6 +24,10 @@ use std::{net::SocketAddr, time::Duration};
 const TELEPHONE_EVENT: u8 = 101;
 /// A leg that sends neither RTP nor RTCP for so long while it should is lost.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+
+/// A call that its trunk wants signed cannot be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsigned;
 
 impl Engine {
     /// Does what the call center wishes of a leg.
@@ -84,7 +89,7 @@ impl Engine {
     /// The INVITE for a person, as the trunk wants it.
     pub(crate) fn person_invite(
         &self,
-        trunk: &Trunk,
+        (trunk, flow): (&Trunk, Flow),
         caller: &CallerId,
         number: PhoneNumber,
         local: &LocalMedia,
@@ -107,9 +112,7 @@ impl Engine {
         let from = format!("sip:{shown}@{domain}{phone}");
         let asserted = manner.identity == IdentityHeader::Asserted;
         Invite {
-            flow: self
-                .trunk_flow(trunk)
-                .expect("a trunk without an address takes no call"),
+            flow,
             request_uri: called.clone(),
             from: sip::Address::new(from.clone()),
             to: sip::Address::new(called),
@@ -127,9 +130,27 @@ impl Engine {
         }
     }
 
-    /// The way to a trunk; none where its address is not one, or it wants TLS that this node lacks.
-    pub(crate) fn trunk_flow(&self, trunk: &Trunk) -> Option<Flow> {
-        let remote = trunk.address.parse().ok()?;
+    /// The Identity header of a call, where its trunk wants one.
+    ///
+    /// # Errors
+    /// It wants one, and the call cannot be signed.
+    pub(crate) fn vouch(
+        &self,
+        now: Now,
+        trunk: domain::TrunkId,
+        caller: &CallerId,
+        number: PhoneNumber,
+    ) -> Result<Option<(String, String)>, Unsigned> {
+        let Some(attestation) = self.facts.manner(trunk).security.attestation else {
+            return Ok(None);
+        };
+        let voucher = self.config.voucher.as_ref().ok_or(Unsigned)?;
+        let value = voucher.identity(now.wall, attestation, caller.number, number);
+        Ok(Some(("Identity".to_owned(), value.ok_or(Unsigned)?)))
+    }
+
+    /// The way to an address of a trunk; none where it wants TLS that this node lacks.
+    pub(crate) fn trunk_flow(&self, trunk: &Trunk, remote: SocketAddr) -> Option<Flow> {
         let local = match trunk.transport {
             SipTransport::Udp | SipTransport::Tcp => self.config.trunk_address,
             SipTransport::Tls => self.config.trunk_tls?.0,
@@ -143,10 +164,15 @@ impl Engine {
 
     /// OPTIONS and REGISTER as the trunk wants them.
     pub(crate) fn signal_trunk(&mut self, now: Now, trunk: &Trunk) {
-        let Some(flow) = self.trunk_flow(trunk) else {
-            if let Some(way) = self.ways.get_mut(&trunk.id) {
-                way.health.unusable = true;
-            }
+        let first = (self.ways.get(&trunk.id)).and_then(|way| way.targets.first(now.monotonic));
+        let flow = first.and_then(|first| self.trunk_flow(trunk, first));
+        if let Some(way) = self.ways.get_mut(&trunk.id) {
+            let named = matches!(trunk.address.parse(), Ok(TrunkAddress::Named { .. }));
+            way.health.unresolved = named && first.is_none();
+            way.health.unusable = flow.is_none() && !way.health.unresolved;
+            way.targets.watched = first;
+        }
+        let Some(flow) = flow else {
             return;
         };
         let interval = if trunk.enabled {
@@ -163,9 +189,11 @@ impl Engine {
             self.trunk_ua.unregister(now, trunk.id);
             true
         };
+        let wants_signature = (self.facts.manner(trunk.id).security.attestation).is_some();
+        let signed = !wants_signature || self.config.voucher.is_some();
         if let Some(way) = self.ways.get_mut(&trunk.id) {
-            // A trunk that cannot be watched or registered as asked takes no call.
-            way.health.unusable = !(watched && registered);
+            // A trunk that cannot be watched, registered or signed for as asked takes no call.
+            way.health.unusable = !(watched && registered && signed);
             way.health.no_options &= !interval.is_zero();
             way.health.unregistered &= trunk.register;
         }
@@ -186,9 +214,8 @@ impl Engine {
 
     /// Carriers that may talk to us.
     pub(crate) fn signal_peers(&mut self) {
-        let address = |trunk: &Trunk| trunk.address.parse::<SocketAddr>().ok().map(|a| a.ip());
-        self.trunk_ua
-            .set_peers(self.facts.trunks.values().filter_map(address));
+        let sources = self.ways.values().flat_map(|way| way.targets.sources());
+        self.trunk_ua.set_peers(sources);
         self.candidates_stale = true;
     }
 
@@ -464,15 +491,7 @@ impl Engine {
                     self.tell_leg(now, leg, LegEvent::Digit(digit));
                 }
             }
-            SipEvent::TrunkHealth { id, up } => {
-                if let Some(way) = self.ways.get_mut(&id) {
-                    way.health.no_options = !up;
-                    if up {
-                        way.health.heard(now.monotonic);
-                    }
-                    self.tell_health(now, id);
-                }
-            }
+            SipEvent::TrunkHealth { id, up } => self.options_told(now, id, up),
             SipEvent::CarrierRegistration { id, state, .. } => {
                 if let Some(way) = self.ways.get_mut(&id) {
                     match state {
@@ -499,6 +518,28 @@ impl Engine {
             }
             SipEvent::Acknowledged { .. } => {}
         }
+    }
+
+    /// A trunk answers OPTIONS, or does not any more. Where its name leads to another address as well,
+    /// only this one rests.
+    fn options_told(&mut self, now: Now, id: domain::TrunkId, up: bool) {
+        let Some(way) = self.ways.get_mut(&id) else {
+            return;
+        };
+        let watched = way.targets.watched;
+        if up {
+            way.health.heard(now.monotonic);
+            if let Some(address) = watched {
+                way.targets.worked(address);
+            }
+        }
+        let failed = |address| way.targets.failed(now.monotonic, address, true);
+        match watched.filter(|_| !up).map(failed) {
+            Some(Blame::Target) => {}
+            Some(Blame::Trunk) | None => way.health.no_options = !up,
+        }
+        self.watch_first(now, id);
+        self.tell_health(now, id);
     }
 
     /// Lets the relay take early media of a leg that is listened to. Nothing is sent there.

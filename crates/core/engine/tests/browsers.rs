@@ -54,6 +54,7 @@ impl Node {
             trunk_address: "10.0.0.1:5060".parse().unwrap(),
             trunk_advertised: "10.0.0.1:5060".parse().unwrap(),
             trunk_tls: None,
+            voucher: None,
             agent_address: "10.0.0.1:5062".parse().unwrap(),
             media_address: [10, 0, 0, 1].into(),
             media_ports: PortRange::new(20_000, 20_200).unwrap(),

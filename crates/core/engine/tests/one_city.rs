@@ -167,6 +167,7 @@ impl World {
                 trunk_address: at("10.0.0.1:5060"),
                 trunk_advertised: at("10.0.0.1:5060"),
                 trunk_tls: None,
+                voucher: None,
                 agent_address: at("10.0.0.1:5062"),
                 media_address: [10, 0, 0, 1].into(),
                 media_ports: PortRange::new(20_000, 20_200).unwrap(),

@@ -8,12 +8,12 @@
 use bytes::Bytes;
 use call::{AgentCommand, RequestId};
 use domain::{
-    AgentAccount, AgentDisposition, AgentId, AttemptId, CallOutcome, CallRecord, CallerId,
-    CallerIdCaps, Campaign, CampaignId, CampaignState, Codec, DialLevel, Disposition,
+    AgentAccount, AgentDisposition, AgentId, AttemptId, Attestation, CallOutcome, CallRecord,
+    CallerId, CallerIdCaps, Campaign, CampaignId, CampaignState, Codec, DialLevel, Disposition,
     DispositionCode, DispositionFlags, DncEntry, DncScope, DncSource, IdentityHeader, Instant,
     LeadId, LeadProfile, LeasedLead, LegId, ListId, MemberId, Now, NumberFormat, PacingMode,
-    Privacy, RegionId, Secret, SessionId, SipTransport, Trunk, TrunkId, TrunkManner, WallTime,
-    status::TrunkTrouble,
+    Privacy, RegionId, Secret, SessionId, SipTransport, Trunk, TrunkId, TrunkManner, TrunkSecurity,
+    TrunkTarget, WallTime, status::TrunkTrouble,
 };
 use engine::{
     DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Observed, Output, Side,
@@ -22,6 +22,7 @@ use media::{MediaCommand, MediaEvent, Port, PortRange};
 use sansio::Seed;
 use sip::{
     CallHandle, Credentials, Endpoint, EndpointConfig, Flow, Registration, SipEvent,
+    passport::{SIGNATURE_BYTES, Signer, Voucher},
     sdp::{Direction, LocalMedia},
 };
 use std::{
@@ -168,6 +169,15 @@ impl World {
     }
 
     fn with(ranks: [u16; 2], manners: Vec<(TrunkId, TrunkManner)>) -> Self {
+        Self::vouched(ranks, manners, None)
+    }
+
+    /// The same with what calls are signed with.
+    fn vouched(
+        ranks: [u16; 2],
+        manners: Vec<(TrunkId, TrunkManner)>,
+        voucher: Option<Arc<Voucher>>,
+    ) -> Self {
         let engine = Engine::new(
             EngineConfig {
                 member: MemberId(2),
@@ -175,6 +185,7 @@ impl World {
                 trunk_address: at(US),
                 trunk_advertised: at(US),
                 trunk_tls: None,
+                voucher,
                 agent_address: at("10.0.0.1:5062"),
                 media_address: [10, 0, 0, 1].into(),
                 media_ports: PortRange::new(20_000, 20_400).unwrap(),
@@ -206,7 +217,7 @@ impl World {
         let mut world = Self {
             now,
             engine,
-            carriers: (1..=2)
+            carriers: (1..=4)
                 .map(|id| (at(&format!("10.0.1.{id}:5060")), carrier(id)))
                 .collect(),
             phone: ua(3),
@@ -986,4 +997,200 @@ fn numbers_and_identity_are_written_as_the_trunk_wants_them() {
     let invite = world.carrier(1).invites[1].clone();
     assert!(invite.starts_with("INVITE sip:+861061000001@10.0.1.1:5060 SIP/2.0\r\n"));
     assert!(invite.contains("\r\nP-Asserted-Identity: <sip:+861088880001@10.0.1.1:5060>\r\n"));
+}
+
+/// The first trunk is given by name, which leads to carriers 3 and 4 with these priorities.
+fn by_name(world: &mut World, priorities: [u16; 2]) {
+    let named = Trunk {
+        address: "carrier.example".into(),
+        ..trunk(1, 1)
+    };
+    world.directory(DirectoryChange::Trunk(Box::new(named)));
+    assert_eq!(world.trouble(1), Some(TrunkTrouble::Unresolved));
+    let target = |(id, priority)| TrunkTarget {
+        priority,
+        weight: 1,
+        address: at(&format!("10.0.1.{id}:5060")),
+    };
+    let targets: Vec<TrunkTarget> = [3, 4].into_iter().zip(priorities).map(target).collect();
+    for name in ["other.example", "carrier.example"] {
+        assert_eq!(world.trouble(1), Some(TrunkTrouble::Unresolved));
+        world.input(Input::TrunkLocated {
+            trunk: TrunkId(1),
+            name: name.into(),
+            targets: targets.clone(),
+        });
+    }
+    assert_eq!(world.trouble(1), None);
+}
+
+#[test]
+fn a_call_that_one_address_of_a_name_refuses_goes_to_the_next_within_its_attempt() {
+    let mut world = World::new([1, 2]);
+    by_name(&mut world, [10, 20]);
+    world.carrier(3).mode = Mode::Refuses(503);
+    world.carrier(4).mode = Mode::Rings;
+    world.shifts(30);
+    world.lease(1);
+    world.run(Duration::from_millis(500));
+    let calls = |world: &mut World| [1, 2, 3, 4].map(|id| world.calls(id));
+    assert_eq!(calls(&mut world), [0, 0, 1, 1]);
+    assert_eq!(
+        world.permitted.len(),
+        2,
+        "asked again for the second INVITE"
+    );
+    assert_eq!(world.failed_over, [TrunkId(1)]);
+    assert!(
+        world.carrier(4).invites[0].starts_with("INVITE sip:+861061000000@carrier.example SIP/2.0")
+    );
+    // Two more, and it rests; the trunk does not.
+    world.lease(2);
+    world.run(Duration::from_millis(500));
+    world.lease(3);
+    world.run(Duration::from_millis(500));
+    assert_eq!(calls(&mut world), [0, 0, 3, 6]);
+    assert_eq!(world.trouble(1), None);
+    // It has rested, and takes calls again.
+    world.carrier(3).mode = Mode::Rings;
+    world.run(Duration::from_secs(32));
+    world.lease(1);
+    world.run(Duration::from_millis(500));
+    assert_eq!(calls(&mut world), [0, 0, 4, 6]);
+    // Silence: those attempts stay where they are, later ones go to the other address.
+    world.carrier(3).mode = Mode::Gone;
+    world.lease(2);
+    world.run(Duration::from_secs(2));
+    assert_eq!(calls(&mut world), [0, 0, 4, 6]);
+    world.lease(1);
+    world.run(Duration::from_millis(500));
+    assert_eq!((calls(&mut world), world.trouble(1)), ([0, 0, 4, 7], None));
+    // No address is left: then it is the trunk's failure, and the next trunk is asked.
+    world.carrier(4).mode = Mode::Refuses(500);
+    world.lease(1);
+    world.run(Duration::from_millis(500));
+    assert_eq!(calls(&mut world), [0, 1, 4, 8]);
+}
+
+#[test]
+fn a_call_is_tried_at_so_many_addresses_and_one_other_trunk() {
+    let mut world = World::new([1, 2]);
+    by_name(&mut world, [10, 20]);
+    for id in 2..=4 {
+        world.carrier(id).mode = Mode::Refuses(500);
+    }
+    world.shifts(1);
+    let attempt = world.lease(1)[0];
+    world.run(Duration::from_secs(1));
+    assert_eq!([1, 2, 3, 4].map(|id| world.calls(id)), [0, 1, 1, 1]);
+    assert_eq!(world.closed[&attempt].0, Disposition::CarrierFailure);
+    // Who answers at an address that the name led to may still hang up from there.
+    world.carrier(4).mode = Mode::Answers;
+    world.input(Input::TrunkLocated {
+        trunk: TrunkId(1),
+        name: "carrier.example".into(),
+        targets: vec![TrunkTarget {
+            priority: 0,
+            weight: 0,
+            address: at("10.0.1.4:5060"),
+        }],
+    });
+    world.lease(1);
+    world.run(Duration::from_secs(1));
+    assert_eq!([1, 2, 3, 4].map(|id| world.calls(id)), [0, 1, 1, 2]);
+}
+
+#[test]
+fn options_go_to_the_next_address_when_the_first_does_not_answer() {
+    let mut world = World::new([1, 2]);
+    by_name(&mut world, [10, 20]);
+    let watched = Trunk {
+        address: "carrier.example".into(),
+        options_interval: Duration::from_secs(2),
+        ..trunk(1, 1)
+    };
+    world.directory(DirectoryChange::Trunk(Box::new(watched)));
+    world.run(Duration::from_secs(5));
+    world.carrier(3).mode = Mode::Gone;
+    world.run(Duration::from_secs(13));
+    assert_eq!(world.trouble(1), None, "the other one is there");
+    world.shifts(1);
+    world.lease(1);
+    world.run(Duration::from_secs(1));
+    assert_eq!((world.carrier(3).invites.len(), world.calls(4)), (0, 1));
+    world.carrier(4).mode = Mode::Gone;
+    world.run(Duration::from_secs(13));
+    assert_eq!(world.trouble(1), Some(TrunkTrouble::NoOptions));
+    // One of them is there again: it is asked once it has rested.
+    world.carrier(3).mode = Mode::Answers;
+    world.run(Duration::from_secs(35));
+    assert_eq!(world.trouble(1), None);
+}
+
+/// Signs what it is given with its length, unless it refuses.
+#[derive(Debug)]
+struct Stamp(bool);
+
+impl Signer for Stamp {
+    fn sign(&self, _now: WallTime, text: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+        self.0.then(|| [text.len() as u8; SIGNATURE_BYTES])
+    }
+}
+
+#[test]
+fn a_trunks_calls_are_signed_where_it_wants_them_so_and_else_do_not_leave() {
+    let manner = TrunkManner {
+        security: TrunkSecurity {
+            attestation: Some(Attestation::A),
+        },
+        ..TrunkManner::default()
+    };
+    let world = |signs: Option<bool>| {
+        let url = "https://cert.example.org/a.pem".parse().unwrap();
+        let voucher = signs.map(|signs| Voucher::new(url, [7; 16], Box::new(Stamp(signs))));
+        let manners = vec![(TrunkId(1), manner.clone())];
+        let mut world = World::vouched([1, 2], manners, voucher.map(Arc::new));
+        world.carrier(1).mode = Mode::Refuses(500);
+        world.shifts(1);
+        world.lease(1);
+        world.run(Duration::from_millis(500));
+        world
+    };
+    // Signed by the first trunk, which refuses it; the second one's calls are not signed.
+    let mut signed = world(Some(true));
+    let identities = |world: &mut World, id| -> Vec<bool> {
+        let invites = world.carrier(id).invites.iter();
+        let has = |invite: &String| {
+            let lines = invite.lines().filter(|line| line.starts_with("Identity: "));
+            let values: Vec<&str> = lines.collect();
+            assert!(values.len() < 2);
+            values.first().is_some_and(|value| {
+                value.ends_with(";info=<https://cert.example.org/a.pem>;alg=ES256;ppt=shaken")
+            })
+        };
+        invites.map(has).collect()
+    };
+    assert_eq!(identities(&mut signed, 1), [true]);
+    assert_eq!(identities(&mut signed, 2), [false]);
+    // The signer refuses: nothing leaves, by no trunk.
+    let mut refused = world(Some(false));
+    assert_eq!(refused.trouble(1), None);
+    assert_eq!(
+        (identities(&mut refused, 1), identities(&mut refused, 2)),
+        (vec![], vec![])
+    );
+    let unsigned = refused
+        .engine
+        .status(refused.now)
+        .refused
+        .get("unsigned")
+        .copied();
+    assert!(unsigned.is_some_and(|count| count > 0));
+    // No key: the trunk is out, and the other one is used.
+    let mut keyless = world(None);
+    assert_eq!(keyless.trouble(1), Some(TrunkTrouble::Unusable));
+    assert_eq!(
+        (identities(&mut keyless, 1), identities(&mut keyless, 2)),
+        (vec![], vec![false])
+    );
 }

@@ -51,7 +51,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 9,
+    version: 10,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -130,6 +130,8 @@ pub struct Directory {
     recordings: recordings::RecordingBook,
     /// What members understand. Since version 9; read as the base from earlier ones.
     releases: releases::ReleaseBook,
+    /// How trunks' calls are vouched for. Since version 10; read as not at all from earlier ones.
+    securities: trunks::SecurityBook,
 }
 
 impl Directory {
@@ -348,9 +350,7 @@ impl Directory {
             dnc_ages: self.dnc_ages(),
             clearance: self.clearance_facts().collect(),
             answering: self.answering.iter().map(|(id, m)| (*id, *m)).collect(),
-            manners: (self.manners.all())
-                .map(|(id, manner)| (id, manner.clone()))
-                .collect(),
+            manners: self.trunk_manners(),
             recordings: self.recordings.all().collect(),
             recording_key: self.recording_key(),
         }
@@ -466,8 +466,14 @@ impl Directory {
                 self.set_answering_machines(campaign, machines, facts)
             }
             Change::SetTrunkAndManner { trunk, manner } => {
-                self.set_trunk_and_manner(trunk, *manner, facts)
+                let security = self.securities.of(trunk.id);
+                self.set_trunk_and_manner(trunk, *manner, security, facts)
             }
+            Change::SetTrunkWhole {
+                trunk,
+                manner,
+                security,
+            } => self.set_trunk_and_manner(trunk, *manner, security, facts),
             Change::Understand { id, version } => self.understand(id, version, facts),
         }
     }
@@ -538,6 +544,10 @@ impl Replicated for Directory {
     }
 
     fn snapshot(&self) -> Vec<u8> {
+        if self.mesh_version() < MeshVersion::SIGNED_CALLS {
+            // A member of the release before may be sent it, and has no word for the rest.
+            return ENVELOPE.seal_shorter(9, self, &trunks::SecurityBook::EMPTY);
+        }
         ENVELOPE.seal(self)
     }
 
@@ -551,12 +561,14 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // How trunks' calls are vouched for.
+        let ten = &trunks::SecurityBook::EMPTY[..];
         // What members understand.
-        let nine = &releases::ReleaseBook::EMPTY[..];
+        let nine = [&releases::ReleaseBook::EMPTY[..], ten].concat();
         // Which calls are recorded.
-        let eight = &[&recordings::RecordingBook::EMPTY[..], nine].concat()[..];
+        let eight = [&recordings::RecordingBook::EMPTY[..], &nine].concat();
         // How trunks are used.
-        let seven = [&trunks::MannerBook::EMPTY[..], eight].concat();
+        let seven = [&trunks::MannerBook::EMPTY[..], &eight].concat();
         // What campaigns do about answering machines.
         let six = [&[0][..], &seven].concat();
         // Withdrawn consents and how far consents were looked at, the history of bases, home maps, lists
@@ -579,8 +591,9 @@ impl Replicated for Directory {
             Some(4) => five,
             Some(5) => six,
             Some(6) => seven,
-            Some(7) => eight.to_vec(),
-            Some(8) => nine.to_vec(),
+            Some(7) => eight,
+            Some(8) => nine,
+            Some(9) => ten.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

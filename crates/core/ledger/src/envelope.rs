@@ -43,6 +43,26 @@ impl Envelope {
         bytes
     }
 
+    /// The framed bytes of `body` as an earlier version laid it out, which lacked the fields at its
+    /// end; `missing` is what those are encoded as. Where they are not that, the newest layout.
+    pub(crate) fn seal_shorter(
+        self,
+        version: u8,
+        body: &impl Serialize,
+        missing: &[u8],
+    ) -> Vec<u8> {
+        let head = vec![self.kind, version];
+        let mut bytes =
+            postcard::to_extend(body, head).expect("plain data always serialises into memory");
+        if !bytes.ends_with(missing) {
+            return self.seal(body);
+        }
+        bytes.truncate(bytes.len() - missing.len());
+        let sum = checksum(&bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
     /// The body from framed bytes.
     pub(crate) fn open<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, RestoreError> {
         self.open_shorter(bytes, &[])
@@ -121,6 +141,20 @@ mod tests {
             assert!(ENVELOPE.open::<Vec<u32>>(&damaged).is_err(), "byte {i}");
             assert!(ENVELOPE.open::<Vec<u32>>(&bytes[..i]).is_err(), "cut {i}");
         }
+    }
+
+    #[test]
+    fn an_earlier_layout_is_written_where_it_lacks_nothing() {
+        let older = Envelope {
+            version: 0,
+            ..ENVELOPE
+        };
+        let body = (7u32, Vec::<u8>::new());
+        let bytes = ENVELOPE.seal_shorter(0, &body, &[0]);
+        assert_eq!(bytes, older.seal(&7u32));
+        assert_eq!(older.open_shorter(&bytes, &[0]), Ok(body));
+        let more = (7u32, vec![1u8]);
+        assert_eq!(ENVELOPE.seal_shorter(0, &more, &[0]), ENVELOPE.seal(&more));
     }
 
     #[test]

@@ -930,6 +930,7 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
         session_expires: Some(Duration::from_secs(1_800)),
         reliable: true,
         redirects: Redirects::Follow,
+        security: TrunkSecurity::default(),
     };
     let changes = [
         Change::Found {
@@ -951,8 +952,8 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
             member: member("shenzhen"),
         },
         Change::SetTrunkAndManner {
-            trunk,
-            manner: Box::new(manner),
+            trunk: trunk.clone(),
+            manner: Box::new(manner.clone()),
         },
     ];
     let mut directory = Directory::default();
@@ -999,8 +1000,25 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
         let reply = directory.apply(context, change.into(), &mut Vec::new());
         assert_eq!(reply, DirectoryReply::Done);
     }
+    let earlier = include_bytes!("../testdata/directory-v9-releases.bin");
+    assert!(Directory::restore(earlier).expect("the version before is read") == directory);
+    // And what came with version 10: how a trunk's calls are vouched for.
+    let index = directory.applied() + 1;
+    let wall = WallTime::from_millis(NOON);
+    let signed = Change::SetTrunkWhole {
+        trunk: Trunk {
+            id: TrunkId(1),
+            ..trunk
+        },
+        manner: Box::new(manner),
+        security: TrunkSecurity {
+            attestation: Some(Attestation::B),
+        },
+    };
+    let reply = directory.apply(ApplyContext { index, wall }, signed.into(), &mut Vec::new());
+    assert_eq!(reply, DirectoryReply::Trunk(TrunkId(1)));
     let bytes = directory.snapshot();
-    golden("directory-v9-releases.bin", &bytes);
+    golden("directory-v10-attestation.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {

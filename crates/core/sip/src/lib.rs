@@ -17,6 +17,7 @@ mod gate;
 mod keepalive;
 pub mod lexer;
 pub mod message;
+pub mod passport;
 mod registrar;
 mod registration;
 pub mod sdp;

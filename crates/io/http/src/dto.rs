@@ -67,7 +67,7 @@ pub use trunk::{
     CallerId, CallerIdPatch, CallerIdRequest, CallerIdsAdded, CallerIdsRequest, Trunk, TrunkAuth,
     TrunkAuthRequest, TrunkPatch, TrunkRequest,
 };
-pub use trunk_manner::{PrivacyHeader, TrunkManner, TrunkMannerPatch};
+pub use trunk_manner::{PrivacyHeader, TrunkAttestation, TrunkManner, TrunkMannerPatch};
 pub use voters::{Autopilot, RegionPolicy, ReplicaHealth, VoterSettings};
 
 use crate::problem::FieldError;

@@ -6,7 +6,9 @@
 //! sink costs datagrams (they are repeated by their senders); on TCP it slows the connection down.
 
 mod config;
+mod locate;
 mod meters;
+mod stir;
 mod stream;
 mod syscalls;
 mod tcp;
@@ -14,6 +16,8 @@ mod tls;
 mod udp;
 
 pub use config::{BindError, Limits, Listener};
+pub use locate::{LocateError, Located, Locator};
+pub use stir::{StirError, StirFiles, load_voucher};
 pub use tls::{Tls, TlsError, TlsFiles};
 
 use bytes::Bytes;

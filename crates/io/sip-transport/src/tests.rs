@@ -1,5 +1,7 @@
 //! Real sockets on loopback.
 
+mod locate;
+mod stir;
 mod tls;
 mod torture;
 

@@ -148,14 +148,14 @@ impl Tls {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|source| TlsError::Read {
         path: path.to_owned(),
         source,
     })
 }
 
-fn malformed(path: &Path, expected: &'static str, why: &dyn fmt::Display) -> TlsError {
+pub(crate) fn malformed(path: &Path, expected: &'static str, why: &dyn fmt::Display) -> TlsError {
     TlsError::Pem {
         path: path.to_owned(),
         expected,
@@ -163,7 +163,7 @@ fn malformed(path: &Path, expected: &'static str, why: &dyn fmt::Display) -> Tls
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = read(path)?;
     let chain = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<Vec<_>, _>>()

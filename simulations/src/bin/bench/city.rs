@@ -197,6 +197,7 @@ impl City {
                 trunk_address: plan.at(0),
                 trunk_advertised: plan.at(0),
                 trunk_tls: None,
+                voucher: None,
                 agent_address: plan.at(2),
                 media_address: LOOPBACK,
                 media_ports: ports,

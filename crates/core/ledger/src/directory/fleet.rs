@@ -306,6 +306,7 @@ impl Directory {
         }
         if self.trunks.remove(&id).is_some() {
             self.manners.forget(id);
+            self.securities.forget(id);
             facts.push(Fact::TrunkRemoved(id));
         }
         Ok(DirectoryReply::Done)

@@ -25,11 +25,14 @@ impl Change {
     /// release than the base's, or one that carries a value which only such a release knows, names
     /// that release's version here.
     pub fn since(&self) -> MeshVersion {
-        let entries: &[DncEntry] = match self {
-            Self::ChangeDnc { add, .. } => add,
-            _ => &[],
-        };
-        (entries.iter().map(since_entry).max()).unwrap_or_default()
+        match self {
+            Self::ChangeDnc { add, .. } => {
+                let entries = add.iter().map(since_entry);
+                entries.max().unwrap_or_default()
+            }
+            Self::SetTrunkWhole { .. } => MeshVersion::SIGNED_CALLS,
+            _ => MeshVersion::BASE,
+        }
     }
 }
 

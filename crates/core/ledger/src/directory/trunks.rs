@@ -1,7 +1,7 @@
 //! How trunks are used, beside what a trunk says itself.
 
 use super::{Directory, DirectoryReply, Fact, Rejection, checks};
-use domain::{Trunk, TrunkId, TrunkManner, limits};
+use domain::{Trunk, TrunkId, TrunkManner, TrunkSecurity, limits};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,9 +20,32 @@ impl MannerBook {
     pub(super) fn forget(&mut self, id: TrunkId) {
         self.manners.remove(&id);
     }
+}
 
-    pub(super) fn all(&self) -> impl Iterator<Item = (TrunkId, &TrunkManner)> {
-        self.manners.iter().map(|(id, manner)| (*id, manner))
+/// How trunks' calls are vouched for, by trunk, where they are. Since version 9.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct SecurityBook {
+    securities: BTreeMap<TrunkId, TrunkSecurity>,
+}
+
+impl SecurityBook {
+    /// An empty one as it is encoded: what earlier versions lack at their end.
+    pub(super) const EMPTY: [u8; 1] = [0];
+
+    pub(super) fn of(&self, id: TrunkId) -> TrunkSecurity {
+        self.securities.get(&id).copied().unwrap_or_default()
+    }
+
+    pub(super) fn forget(&mut self, id: TrunkId) {
+        self.securities.remove(&id);
+    }
+
+    fn set(&mut self, id: TrunkId, security: TrunkSecurity) {
+        if security == TrunkSecurity::default() {
+            self.forget(id);
+        } else {
+            self.securities.insert(id, security);
+        }
     }
 }
 
@@ -48,7 +71,17 @@ fn check(manner: &TrunkManner) -> Result<(), Rejection> {
 impl Directory {
     /// How a trunk is used; the default where nothing else was said.
     pub fn trunk_manner(&self, id: TrunkId) -> TrunkManner {
-        self.manners.manners.get(&id).cloned().unwrap_or_default()
+        TrunkManner {
+            security: self.securities.of(id),
+            ..self.manners.manners.get(&id).cloned().unwrap_or_default()
+        }
+    }
+
+    /// How trunks are used, of those that are not used by the default.
+    pub(super) fn trunk_manners(&self) -> Vec<(TrunkId, TrunkManner)> {
+        let all = self.trunks.keys().map(|id| (*id, self.trunk_manner(*id)));
+        all.filter(|(_, manner)| *manner != TrunkManner::default())
+            .collect()
     }
 
     /// Makes or replaces a trunk together with how it is used: no call leaves by it in another way.
@@ -56,18 +89,24 @@ impl Directory {
         &mut self,
         trunk: Trunk,
         manner: TrunkManner,
+        security: TrunkSecurity,
         facts: &mut Vec<Fact>,
     ) -> Done {
         check(&manner)?;
         let mut made = Vec::new();
         let reply = self.set_trunk(trunk, &mut made)?;
         if let DirectoryReply::Trunk(id) = reply {
-            facts.push(Fact::TrunkManner(id, Box::new(manner.clone())));
-            if manner == TrunkManner::default() {
+            self.securities.set(id, security);
+            let kept = TrunkManner {
+                security: TrunkSecurity::default(),
+                ..manner
+            };
+            if kept == TrunkManner::default() {
                 self.manners.forget(id);
             } else {
-                self.manners.manners.insert(id, manner);
+                self.manners.manners.insert(id, kept);
             }
+            facts.push(Fact::TrunkManner(id, Box::new(self.trunk_manner(id))));
         }
         facts.append(&mut made);
         Ok(reply)
@@ -78,7 +117,9 @@ impl Directory {
 mod tests {
     use super::*;
     use crate::directory::{Change, DirectoryCommand, DirectoryEvent, MeshId, NewMember};
-    use domain::{Codec, MemberId, MemberRole, NumberFormat, RegionId, SipTransport, WallTime};
+    use domain::{
+        Attestation, Codec, MemberId, MemberRole, NumberFormat, RegionId, SipTransport, WallTime,
+    };
     use sansio::{ApplyContext, Replicated};
     use std::time::Duration;
 
@@ -172,6 +213,45 @@ mod tests {
     fn an_empty_book_is_what_earlier_versions_lack() {
         let bytes = postcard::to_stdvec(&MannerBook::default()).unwrap();
         assert_eq!(bytes, MannerBook::EMPTY);
+        let bytes = postcard::to_stdvec(&SecurityBook::default()).unwrap();
+        assert_eq!(bytes, SecurityBook::EMPTY);
+    }
+
+    #[test]
+    fn a_trunk_is_vouched_for_until_it_is_said_otherwise() {
+        let mut directory = city();
+        let signed = TrunkSecurity {
+            attestation: Some(Attestation::B),
+        };
+        let whole = |id, manner, security| Change::SetTrunkWhole {
+            trunk: trunk(id),
+            manner: Box::new(manner),
+            security,
+        };
+        let id = TrunkId(1);
+        for manner in [heavy(), TrunkManner::default()] {
+            let of = u32::from(directory.trunk(id).is_some());
+            let (reply, facts) = apply(&mut directory, whole(of, manner.clone(), signed));
+            assert_eq!(reply, DirectoryReply::Trunk(id));
+            let security = signed;
+            let said = TrunkManner { security, ..manner };
+            assert!(
+                matches!(&facts[..], [Fact::TrunkManner(_, told), Fact::Trunk(_)] if **told == said),
+                "{facts:?}"
+            );
+            assert_eq!(directory.trunk_manner(id), said);
+            assert_eq!(directory.facts().manners, [(id, said)]);
+            let restored = Directory::restore(&directory.snapshot()).unwrap();
+            assert!(restored == directory);
+        }
+        // A word of the release before leaves it as it is.
+        apply(&mut directory, set(1, heavy()));
+        assert_eq!(directory.trunk_manner(id).security, signed);
+        apply(&mut directory, whole(1, heavy(), TrunkSecurity::default()));
+        assert_eq!(directory.trunk_manner(id), heavy());
+        apply(&mut directory, whole(1, heavy(), signed));
+        apply(&mut directory, Change::RemoveTrunk { id });
+        assert_eq!(directory.trunk_manner(id), TrunkManner::default());
     }
 
     #[test]

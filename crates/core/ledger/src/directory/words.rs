@@ -13,7 +13,7 @@ use domain::{
     ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
     EscrowGrant, Freeze, HomeRule, ListId, Member, MemberId, MemberRole, MeshVersion, PhoneNumber,
     Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId, TrunkManner,
-    WallTime,
+    TrunkSecurity, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -514,6 +514,16 @@ pub enum Change {
         id: MemberId,
         /// At least the mesh's version.
         version: MeshVersion,
+    },
+    /// Makes a trunk (id 0) or replaces one, together with how it is used and how its calls are
+    /// vouched for. [`Change::SetTrunkAndManner`] leaves the latter as it is.
+    SetTrunkWhole {
+        /// The trunk.
+        trunk: Trunk,
+        /// How it is used; its own `security` is not among its bytes.
+        manner: Box<TrunkManner>,
+        /// How its calls are vouched for.
+        security: TrunkSecurity,
     },
 }
 

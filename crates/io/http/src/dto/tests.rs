@@ -189,6 +189,15 @@ fn a_profile_fills_in_what_is_not_given() {
     patch.apply(&mut manner);
     assert_eq!((manner.privacy, manner.session_expires), (None, None));
     assert_eq!(manner.redirects, domain::Redirects::Follow);
+    for (text, signed) in [
+        (r#"{"attestation":"b"}"#, Some(domain::Attestation::B)),
+        ("{}", Some(domain::Attestation::B)),
+        (r#"{"attestation":"none"}"#, None),
+    ] {
+        let patch: TrunkMannerPatch = serde_json::from_str(text).unwrap();
+        patch.apply(&mut manner);
+        assert_eq!(manner.security.attestation, signed, "{text}");
+    }
     let wrong = read(
         r#","profile":"x","manner":{"weight":0,"called":"0","session_expires_seconds":86401}"#,
     );

@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{limits::CALLER_IDS, problem::FieldError};
 use domain::{
-    CallerIdCaps, Codec, MemberId, NumberFormat, PhoneNumber, Secret, SipTransport, TrunkId,
-    status::TrunkHealth,
+    CallerIdCaps, Codec, MemberId, NumberFormat, PhoneNumber, Secret, SipTransport, TrunkAddress,
+    TrunkAddressError, TrunkId, status::TrunkHealth,
 };
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// Credentials a carrier gave. The password is never given back.
@@ -44,7 +44,8 @@ pub struct TrunkRequest {
     #[serde(default = "udp")]
     #[schema(value_type = String, example = "udp")]
     pub transport: SipTransport,
-    /// The carrier's `address:port`; an IP address.
+    /// The carrier's `address:port`; or its name, which is looked up by NAPTR and SRV (RFC 3263), with a
+    /// port by its addresses alone.
     #[schema(example = "203.0.113.7:5060")]
     pub address: String,
     /// The domain in request URIs; the address when empty.
@@ -92,9 +93,10 @@ const fn channels() -> u32 {
 }
 
 fn check_address(checks: &mut Checks, address: &str) {
-    checks.require(address.parse::<SocketAddr>().is_ok(), "/address", || {
+    let parsed = address.parse::<TrunkAddress>();
+    checks.require(parsed.is_ok(), "/address", || {
         let shown: String = address.chars().take(64).collect();
-        format!("{shown:?} is not address:port with an IP address, such as 203.0.113.7:5060")
+        format!("{shown:?} {TrunkAddressError}")
     });
 }
 
@@ -190,7 +192,7 @@ pub struct Trunk {
     /// `udp` or `tcp`.
     #[schema(value_type = String)]
     pub transport: SipTransport,
-    /// The carrier's `address:port`.
+    /// The carrier's `address:port`, or its name.
     pub address: String,
     /// The domain in request URIs; the address when empty.
     pub domain: String,
@@ -220,14 +222,14 @@ pub struct Trunk {
     /// How it stands.
     pub state: TrunkState,
     /// Why it takes no new calls: `unusable`, `no_options`, `unregistered`, `retry_after`, `errors`,
-    /// `silent`, `unreachable` or `few_answers`.
+    /// `silent`, `unreachable`, `few_answers` or `unresolved`.
     #[serde(default)]
     pub trouble: Option<String>,
     /// Since when it is up or down, by its node.
     #[serde(default)]
     pub since: Option<Timestamp>,
-    /// Its calls that failed on the carrier's side and were tried on another trunk, since its node
-    /// started.
+    /// Its calls that failed on the carrier's side and were tried at another address or on another
+    /// trunk, since its node started.
     #[serde(default)]
     pub failed_over: u64,
 }
@@ -282,7 +284,7 @@ pub struct TrunkPatch {
     /// Whether new calls may use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
-    /// The carrier's `address:port`.
+    /// The carrier's `address:port`, or its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
     /// New credentials.

@@ -38,6 +38,42 @@ impl From<PrivacyHeader> for Option<domain::Privacy> {
     }
 }
 
+/// What is vouched for in the PASSporT of a trunk's INVITEs (STIR/SHAKEN).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrunkAttestation {
+    /// INVITEs are not signed.
+    None,
+    /// Full: who calls is known, and that the number is theirs.
+    A,
+    /// Partial: who calls is known.
+    B,
+    /// Gateway: only where the call came in is known.
+    C,
+}
+
+impl From<Option<domain::Attestation>> for TrunkAttestation {
+    fn from(attestation: Option<domain::Attestation>) -> Self {
+        match attestation {
+            None => Self::None,
+            Some(domain::Attestation::A) => Self::A,
+            Some(domain::Attestation::B) => Self::B,
+            Some(domain::Attestation::C) => Self::C,
+        }
+    }
+}
+
+impl From<TrunkAttestation> for Option<domain::Attestation> {
+    fn from(attestation: TrunkAttestation) -> Self {
+        match attestation {
+            TrunkAttestation::None => None,
+            TrunkAttestation::A => Some(domain::Attestation::A),
+            TrunkAttestation::B => Some(domain::Attestation::B),
+            TrunkAttestation::C => Some(domain::Attestation::C),
+        }
+    }
+}
+
 /// How a trunk is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TrunkManner {
@@ -64,6 +100,8 @@ pub struct TrunkManner {
     /// `refuse` or `follow`: what is done about 3xx.
     #[schema(value_type = String, example = "refuse")]
     pub redirects: Redirects,
+    /// What is vouched for in the INVITEs' Identity header.
+    pub attestation: TrunkAttestation,
 }
 
 impl From<&domain::TrunkManner> for TrunkManner {
@@ -82,6 +120,7 @@ impl From<&domain::TrunkManner> for TrunkManner {
             session_expires_seconds: manner.session_expires.map_or(0, |span| span.as_secs()),
             reliable: manner.reliable,
             redirects: manner.redirects,
+            attestation: manner.security.attestation.into(),
         }
     }
 }
@@ -120,6 +159,10 @@ pub struct TrunkMannerPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub redirects: Option<Redirects>,
+    /// What is vouched for in the INVITEs' Identity header (STIR/SHAKEN); `none` for no such header.
+    /// The node needs `[sip.stir]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<TrunkAttestation>,
 }
 
 /// `None` for a text that is no shape; the empty one is no shape of its own.
@@ -167,6 +210,9 @@ impl TrunkMannerPatch {
         }
         manner.reliable = self.reliable.unwrap_or(manner.reliable);
         manner.redirects = self.redirects.unwrap_or(manner.redirects);
+        if let Some(attestation) = self.attestation {
+            manner.security.attestation = attestation.into();
+        }
     }
 }
 
