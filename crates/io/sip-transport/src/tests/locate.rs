@@ -159,7 +159,7 @@ fn a_changed_record_is_seen_once_the_old_one_is_too_old() {
     let runtime = Runtime::new().expect("a runtime");
     let _within = runtime.enter();
     let (locator, address) = (server.locator(), server.address);
-    let mut found = || {
+    let found = || {
         let found = locator.locate("moves.test", None, SipTransport::Udp);
         let found = runtime.block_on(found).expect("an address");
         (found.targets, found.ttl)
