@@ -106,8 +106,11 @@ impl FromStr for TrunkAddress {
     type Err = TrunkAddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(address) = text.parse() {
-            return Ok(Self::At(address));
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return match address.port() {
+                0 => Err(TrunkAddressError),
+                _ => Ok(Self::At(address)),
+            };
         }
         let (host, port) = match text.split_once(':') {
             None => (text, None),

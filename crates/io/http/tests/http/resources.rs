@@ -311,7 +311,8 @@ async fn trunks_and_caller_ids() {
         server.get(path).await.json()["auth"],
         json!({ "username": "u" })
     );
-    let bad = json!({ "name": "b", "node": "mem_00000002", "address": "carrier.example:5060", "register": true });
+    let bad =
+        json!({ "name": "b", "node": "mem_00000002", "address": "203.0.113.7", "register": true });
     let reply = server.post("/api/v1/trunks", bad).await.json();
     assert_eq!(reply["errors"][0]["pointer"], "/address");
     assert_eq!(reply["errors"][1]["pointer"], "/register");
