@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sip", &["domain", "sansio"]),
     ("media", &["domain", "sansio"]),
     ("answering", &["domain"]),
+    ("scoring", &[]),
     (
         "engine",
         &[

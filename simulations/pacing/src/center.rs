@@ -8,7 +8,7 @@ use crate::{
     population::{Population, Trouble, normals, unit},
 };
 use domain::Instant;
-use pacing::{Controller, Observation, Phase, View, Window};
+use pacing::{Controller, Levers, Observation, Phase, View, Window};
 use sansio::{Seed, Stream};
 use std::{
     cmp::Reverse,
@@ -52,6 +52,8 @@ pub struct Setting<'a> {
     pub hours: f64,
     /// Where all chance comes from.
     pub seed: u64,
+    /// What the operator asks of the product's controllers.
+    pub levers: Levers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -612,6 +614,7 @@ impl<'a> Center<'a> {
             view.reserved += u32::from(line.agent.is_some());
         }
         view.budget = self.purse.budget(now);
+        self.setting.levers.tell(view, 0);
     }
 
     fn pace(&mut self, pacer: &mut Pacer) {

@@ -19,7 +19,9 @@ mod measure;
 mod pool;
 mod population;
 mod report;
+mod scoring;
 
+pub use self::scoring::{ScoringArgs, score};
 pub use baselines::{Issabel, Method, Samuelson, Vicidial};
 pub use center::{Pacer, Setting, simulate};
 pub use clairvoyant::{Clairvoyant, Truth};
@@ -31,6 +33,7 @@ pub use report::Cell;
 use anyhow::Context as _;
 use domain::{DialLevel, PacingMode, limits};
 use jobs::Job;
+use pacing::Levers;
 use std::path::PathBuf;
 
 /// Every controller, in the order of the tables.
@@ -80,6 +83,13 @@ pub struct PacingArgs {
     /// Lines for each agent: what `ratio` keeps to and what `predictive` does not pass.
     #[arg(long, default_value_t = 10.0)]
     pub dial_level: f64,
+    /// Thousandths of the answers to let down on the long mean, where that is less than the budget;
+    /// `predictive` keeps to it.
+    #[arg(long, value_name = "PERMILLE", conflicts_with = "pooled")]
+    pub target: Option<u16>,
+    /// Agents of the product's controllers who are left to inbound calls.
+    #[arg(long, default_value_t = 0, conflicts_with = "pooled")]
+    pub inbound: u32,
     /// One JSON line for each run instead of a summary.
     #[arg(long)]
     pub json: bool,
@@ -311,6 +321,11 @@ fn center<'a>(
         "ratio" => args.dial_level.min(2.0),
         _ => args.dial_level,
     };
+    let levers = Levers {
+        target_permille: args.target,
+        inbound_agents: args.inbound,
+        ..Levers::default()
+    };
     Job {
         controller: name.clone(),
         agents,
@@ -325,6 +340,7 @@ fn center<'a>(
                 warm_up: warm_up(hours),
                 hours,
                 seed,
+                levers,
             };
             Run {
                 controller: name.clone(),

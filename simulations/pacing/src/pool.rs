@@ -9,7 +9,7 @@ use crate::{
     population::Population,
 };
 use domain::{DialLevel, PacingMode};
-use pacing::{Forecast, Neighbour, overlap_permille};
+use pacing::{Forecast, Levers, Neighbour, overlap_permille};
 use std::{collections::VecDeque, time::Duration};
 
 /// How long it takes until another city's agent hears the person, in seconds.
@@ -100,6 +100,7 @@ impl Mesh<'_> {
             warm_up: self.warm_up,
             hours: self.hours,
             seed,
+            levers: Levers::default(),
         }
     }
 

@@ -197,3 +197,33 @@ pub(crate) fn svg(cells: &[Cell]) -> String {
     svg.push_str("</svg>\n");
     svg
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Population, Setting, pacer, simulate};
+
+    /// Two hours of eight agents: too few to judge a controller by, enough to see that one changed.
+    #[test]
+    fn a_small_table() {
+        let population = Population::default();
+        let setting = Setting {
+            population: &population,
+            agents: 8,
+            warm_up: 3.0,
+            hours: 2.0,
+            seed: 1,
+            levers: pacing::Levers::default(),
+        };
+        let runs: Vec<Run> = (CONTROLLERS.iter())
+            .map(|name| Run {
+                controller: (*name).to_owned(),
+                ..simulate(
+                    &setting,
+                    &mut pacer(name, &population, 10.0).expect("a known name"),
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(text(&Cell::of(&runs)));
+    }
+}

@@ -1,6 +1,7 @@
 //! What must hold in every run.
 
 use domain::DialLevel;
+use pacing::Levers;
 use pacing_sim::{
     Mesh, Pacer, Population, Run, Setting, Spell, Spread, Tie, Trouble, WalkOut, pacer, simulate,
     simulate_mesh,
@@ -15,6 +16,7 @@ fn run(name: &str, population: &Population, agents: usize, hours: f64, seed: u64
         warm_up: 4.0,
         hours,
         seed,
+        levers: Levers::default(),
     };
     simulate(&setting, &mut pacer)
 }
@@ -51,6 +53,55 @@ fn predictive_wins_a_fifth_within_the_budget() {
 }
 
 #[test]
+fn what_the_first_hours_saved_is_not_spent_in_those_that_count() {
+    let population = Population::default();
+    for (agents, seed) in [(20, 1), (100, 2)] {
+        let run = run("predictive", &population, agents, 16.0, seed);
+        // The window has more left than at the begin; the hours that count kept to their share.
+        assert!(run.abandonment <= 0.0305, "{run:?}");
+        assert!(run.abandonment_whole < run.abandonment, "{run:?}");
+    }
+}
+
+#[test]
+fn a_lower_target_is_kept_and_agents_left_to_inbound_calls_wait_for_them() {
+    let population = Population::default();
+    let with = |levers| {
+        let setting = Setting {
+            population: &population,
+            agents: 20,
+            warm_up: 6.0,
+            hours: 12.0,
+            seed: 4,
+            levers,
+        };
+        let mut pacer = pacer("predictive", &population, 10.0).expect("a known name");
+        simulate(&setting, &mut pacer)
+    };
+    let plain = with(Levers::default());
+    let careful = with(Levers {
+        target_permille: Some(15),
+        ..Levers::default()
+    });
+    assert!(
+        (0.010..0.0155).contains(&careful.abandonment),
+        "{careful:?}"
+    );
+    assert!(
+        careful.utilisation > plain.utilisation - 0.04,
+        "{careful:?}"
+    );
+    let spared = with(Levers {
+        inbound_agents: 4,
+        ..Levers::default()
+    });
+    // Four of twenty wait on the mean, or nearly.
+    let waiting = plain.utilisation - spared.utilisation;
+    assert!((0.08..0.25).contains(&waiting), "{plain:?} {spared:?}");
+    assert!(spared.over_budget_calls <= 1.0, "{spared:?}");
+}
+
+#[test]
 fn no_random_population_passes_its_budget_by_more_than_a_call() {
     for seed in 0..24u64 {
         let mut random = Seed::from_u64(seed).stream("population");
@@ -72,6 +123,7 @@ fn random(seed: u64, hours: f64) -> Run {
         warm_up: 8.0,
         hours,
         seed,
+        levers: Levers::default(),
     };
     let mut pacer = pacer("predictive", &population, 10.0).expect("a known name");
     simulate(&setting, &mut pacer)

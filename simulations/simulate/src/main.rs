@@ -40,6 +40,8 @@ enum Verb {
     Planted(planted::Args),
     /// The pacing controllers against a modelled city, beside what other dialers do
     Pacing(pacing_sim::PacingArgs),
+    /// The lead score on a file of leads with known results
+    Scoring(pacing_sim::ScoringArgs),
     /// Every state of the lease and freshness protocols' models, and every mistake on purpose
     Model(protocol_model::ModelArgs),
 }
@@ -59,6 +61,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Verb::Planted(args) => planted::run(&args),
         Verb::Pacing(args) => {
             pacing_sim::run(args)?;
+            true
+        }
+        Verb::Scoring(args) => {
+            pacing_sim::score(&args)?;
             true
         }
         Verb::Model(args) => protocol_model::run(&args),

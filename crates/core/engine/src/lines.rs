@@ -54,11 +54,12 @@ impl Engine {
         let id = campaign.id;
         let asked = self.facts.consent_required(id);
         let known = self.facts.campaigns.insert(id, Arc::clone(&campaign));
-        let same = known.is_some_and(|old| {
-            old.pacing == campaign.pacing && old.dial_level == campaign.dial_level
-        });
+        let same = known.is_some_and(|old| old.pacing == campaign.pacing);
         match self.paces.get_mut(&id) {
-            Some(pace) if same => pace.one_to_one = reserving(&campaign),
+            Some(pace) if same => {
+                pace.controller.set_level(campaign.dial_level);
+                pace.one_to_one = reserving(&campaign);
+            }
             _ => {
                 let mut pace = Pace::of(&campaign);
                 if let Some(old) = self.paces.remove(&id) {
@@ -81,8 +82,8 @@ impl Engine {
         self.pace_soon(now);
     }
 
-    /// Puts a controller in the place of a running campaign's own, until its pacing mode, dial level
-    /// or rule pack change: for rules that are tried out. False when there is no such campaign.
+    /// Puts a controller in the place of a running campaign's own, until its pacing mode
+    /// changes: for rules that are tried out. False when there is no such campaign.
     pub fn pace_by(&mut self, campaign: CampaignId, controller: Box<dyn Controller>) -> bool {
         let pace = self.paces.get_mut(&campaign);
         let known = pace.is_some();
@@ -387,6 +388,7 @@ fn view_of(view: &mut call::PacingView, least: Duration) -> View {
         // Who called back takes the next agent, too.
         waiting: view.waiting + view.callers,
         lines_elsewhere: view.lines_elsewhere,
+        spared: 0,
         budget: None,
         // Calls do not go to another city's agents yet.
         neighbours: Vec::new(),

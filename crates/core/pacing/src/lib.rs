@@ -7,6 +7,7 @@
 mod budget;
 mod governor;
 pub mod hopper;
+mod levers;
 mod pool;
 mod predictive;
 mod progressive;
@@ -17,6 +18,7 @@ mod scenarios;
 
 pub use budget::{Budget, Window};
 pub use governor::{Limits, RateLimiter};
+pub use levers::{Levers, Shift};
 pub use pool::{FORECAST_LIFE, Forecast, MOMENTS, Neighbour, Sums, overlap_permille};
 pub use predictive::{Binding, Predictive, Price, Projection};
 pub use progressive::Progressive;
@@ -67,6 +69,9 @@ pub struct View {
     pub waiting: u32,
     /// Outstanding lines of other campaigns that may take the same ready agents.
     pub lines_elsewhere: u32,
+    /// Ready agents on whom no line may count: left to inbound calls, or about to leave
+    /// ([`Levers::tell`]).
+    pub spared: u32,
     /// What may still be abandoned; none when it is not known.
     pub budget: Option<Budget>,
     /// Other nodes whose agents this one's persons may be given to, and those who share these
@@ -95,9 +100,10 @@ impl View {
 
     /// Lines that have a ready agent each: with them nobody can be abandoned.
     pub fn one_to_one(&self) -> u32 {
-        (self.ready.saturating_add(self.reserved))
+        let ready = self.ready.saturating_sub(self.spared);
+        (ready.saturating_add(self.reserved))
             .saturating_sub(self.outstanding())
-            .min(self.ready)
+            .min(ready)
     }
 
     /// Whole abandonments that the budget has left; none where it is not known.
@@ -175,6 +181,9 @@ pub trait Controller: fmt::Debug + Send {
     fn keeps_agents(&self) -> bool {
         false
     }
+
+    /// Another dial level from here on. What was learned stays; a rule without a level ignores it.
+    fn set_level(&mut self, _level: DialLevel) {}
 
     /// What this node tells the others of its next half minute; none where it plans nothing.
     fn forecast(&mut self, _view: &View) -> Option<Forecast> {

@@ -15,6 +15,7 @@ use crate::{Controller, Forecast, Line, Observation, Phase, View};
 use domain::{DialLevel, Instant};
 use models::{Answers, Ends, Row, STEPS, bin};
 use outlook::{Moments, Outlook};
+use price::{Pace, Told};
 use std::time::Duration;
 
 /// Talks and outcomes of lines that must have been seen before anything is dialed ahead.
@@ -86,8 +87,10 @@ pub struct Predictive {
     answers: Answers,
     outlook: Outlook,
     price: Price,
-    /// Persons who answered since the price was moved.
+    pace: Pace,
+    /// Persons who answered since the price was moved, and those of them who were let down.
     answered: u32,
+    abandoned: u32,
     /// Lines that are out and may not be given up, and what they often come to: a mean that rises
     /// with them and falls slowly.
     out: u32,
@@ -117,7 +120,9 @@ impl Predictive {
             answers,
             outlook: Outlook::new(),
             price: Price::new(),
+            pace: Pace::default(),
             answered: 0,
+            abandoned: 0,
             out: 0,
             usual: 1.0,
             keeps: true,
@@ -160,9 +165,17 @@ impl Predictive {
         let follow = (answered as f32 / 100.0).min(0.2);
         let more = self.out as f32 - self.usual;
         self.usual += follow * if more > 0.0 { more } else { FALLS * more };
+        let reserve = self.reserve(view);
+        let told = Told {
+            answers: answered,
+            abandoned: std::mem::take(&mut self.abandoned),
+            permille: view.budget.map_or(0, |budget| budget.permille),
+        };
+        self.pace.turn(told, left, reserve);
         // While every line keeps an agent nothing is spent, which says nothing of the price.
         let learned = if self.keeps { 0 } else { answered };
-        self.price.turn(learned, left, self.reserve(view));
+        self.price
+            .turn(learned, left.min(self.pace.left()), reserve);
         Some(view.may_abandon()).filter(|left| *left > 0)
     }
 
@@ -280,9 +293,9 @@ impl Predictive {
     }
 }
 
-/// Agents who are kept for no line.
+/// Agents who are kept for no line and on whom one may count.
 fn agents_free(view: &View) -> u32 {
-    view.agents() - view.reserved
+    (view.agents() - view.reserved).saturating_sub(view.spared)
 }
 
 /// For each agent on a call or in wrap-up the chance of still being busy, by step. Equal bins come
@@ -332,7 +345,7 @@ impl Controller for Predictive {
     fn lines(&mut self, now: Instant, view: &View) -> u32 {
         let left = self.turn(view);
         self.look_ahead(view);
-        let agents = view.agents();
+        let agents = view.agents().saturating_sub(view.spared);
         let most = if agents == 0 {
             0
         } else {
@@ -404,6 +417,10 @@ impl Controller for Predictive {
         worst
     }
 
+    fn set_level(&mut self, level: DialLevel) {
+        self.level = level;
+    }
+
     fn forecast(&mut self, view: &View) -> Option<Forecast> {
         let (mut busy, mut lines) = (Moments::default(), Moments::default());
         busy_agents(&self.ends, view, |chance, count| busy.add(chance, count));
@@ -435,8 +452,7 @@ impl Controller for Predictive {
             Observation::GivenUp { after } => {
                 self.answers.note_given_up(now, after.as_secs_f32());
             }
-            // The budget in the view tells of it.
-            Observation::Abandoned => {}
+            Observation::Abandoned => self.abandoned = self.abandoned.saturating_add(1),
             Observation::Talked { lasted } => self.ends.talked(lasted.as_secs_f32()),
             Observation::WrappedUp { lasted, ready } => {
                 self.ends.wrapped_up(lasted.as_secs_f32(), ready);

@@ -6,7 +6,7 @@ use domain::{DialLevel, Instant};
 /// `dial_level` lines for each ready agent, less what is outstanding. Plain on purpose: it looks
 /// neither ahead nor back, and so abandons at every level above one. It has at most so many lines
 /// more than agents as the budget would survive if a person answered each of them: one line an
-/// agent without budget. Fixed since it was made; a changed level asks for a new controller.
+/// agent without budget.
 #[derive(Clone, Copy, Debug)]
 pub struct Ratio {
     level: DialLevel,
@@ -21,12 +21,17 @@ impl Ratio {
 
 impl Controller for Ratio {
     fn lines(&mut self, _now: Instant, view: &View) -> u32 {
-        let agents = view.ready.saturating_add(view.reserved);
+        let ready = view.ready.saturating_sub(view.spared);
+        let agents = ready.saturating_add(view.reserved);
         let most = agents.saturating_add(view.may_abandon());
         self.level
-            .lines(view.ready)
+            .lines(ready)
             .min(most)
             .saturating_sub(view.outstanding())
+    }
+
+    fn set_level(&mut self, level: DialLevel) {
+        self.level = level;
     }
 }
 

@@ -1,7 +1,9 @@
 //! A small population in virtual time: lines over time as snapshots, and the controllers' promises
 //! at every tick. The full population stands in the simulator.
 
-use crate::{Budget, Controller, Limits, Line, Phase, RateLimiter, View, controller, hopper};
+use crate::{
+    Budget, Controller, Levers, Limits, Line, Phase, RateLimiter, Shift, View, controller, hopper,
+};
 use domain::{DialLevel, Instant, PacingMode};
 use proptest::prelude::*;
 use sansio::{Seed, Stream};
@@ -193,6 +195,17 @@ impl Population {
 
 /// Runs a scenario and writes down, at each tenth second, what there is.
 fn run(mode: PacingMode, level: DialLevel, plan: Plan) -> String {
+    run_with(mode, level, plan, Levers::default(), None)
+}
+
+/// The same with levers, and with an end of dialing at that second.
+fn run_with(
+    mode: PacingMode,
+    level: DialLevel,
+    plan: Plan,
+    levers: Levers,
+    ends: Option<u64>,
+) -> String {
     let mut controller: Box<dyn Controller> = controller(mode, level);
     let mut limiter = RateLimiter::new(plan.calls_per_second);
     let mut rate = hopper::DialRate::default();
@@ -210,7 +223,12 @@ fn run(mode: PacingMode, level: DialLevel, plan: Plan) -> String {
     for second in 0..=240u64 {
         let now = Instant::from_millis(second * 1000);
         people.live(second);
-        let view = people.view(second);
+        let mut view = people.view(second);
+        levers.tell(&mut view, 0);
+        let shift = Shift {
+            since: Duration::from_secs(second),
+            left: ends.map(|ends| Duration::from_secs(ends.saturating_sub(second))),
+        };
         let lines = view.lines.len() as u32;
         people.leads += hopper::wanted(&hopper::View {
             leads: people.leads,
@@ -224,7 +242,8 @@ fn run(mode: PacingMode, level: DialLevel, plan: Plan) -> String {
             calls: limiter.available(now),
             leads: people.leads,
         };
-        let launch = limits.hold(controller.lines(now, &view));
+        let wish = controller.lines(now, &view);
+        let launch = limits.hold(levers.hold(level, shift, &view, wish));
         for _ in 0..launch {
             assert!(limiter.take(now));
             rate.note(now);
@@ -306,4 +325,16 @@ fn ratio_through_a_carrier_outage_on_a_slow_trunk() {
     };
     let text = run(PacingMode::Ratio, DialLevel(250), plan);
     insta::assert_snapshot!("ratio_outage", text);
+}
+
+#[test]
+fn ratio_with_ramps_and_agents_left_to_inbound_calls() {
+    let levers = Levers {
+        inbound_agents: 2,
+        ramp_up: Duration::from_secs(90),
+        ramp_down: Duration::from_secs(60),
+        ..Levers::default()
+    };
+    let text = run_with(PacingMode::Ratio, DialLevel(250), PLAN, levers, Some(210));
+    insta::assert_snapshot!("ratio_levers", text);
 }

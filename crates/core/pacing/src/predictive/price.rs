@@ -1,5 +1,8 @@
 //! The price of a risk: a slow loop that lets the window's abandonment end just under the budget.
 
+/// How far above its mean the price is at most, as a logarithm.
+const MOST: f32 = 0.4;
+
 /// What a line may risk: the chance that its answer finds nobody.
 ///
 /// The price follows what is left of the budget against a reserve: at the reserve it is its own
@@ -44,10 +47,52 @@ impl Price {
         const FALLS: f32 = -0.25;
         self.seen = (self.seen + answers as f32).min(3.0 * MEMORY);
         let memory = (MEMORY / 10.0).max(self.seen / 3.0);
-        let error = (left / reserve - 1.0).clamp(-3.0, 0.4);
+        let error = (left / reserve - 1.0).clamp(-3.0, MOST);
         let share = (answers as f32 / memory).min(0.2);
         self.mean = (self.mean + share * error.max(FALLS)).clamp(0.004f32.ln(), 0.35f32.ln());
         self.now = (self.mean + error).exp().min(0.4);
+    }
+}
+
+/// What may be let down at the pace of the budget, however much the window has left.
+///
+/// A purse that each answer fills by nearly the permitted share and each abandonment empties by one,
+/// and that holds little more than the reserve. So what a slow start or a quiet week left in the
+/// window is not spent in the hours after it: over any stretch of answers the share let down is the
+/// permitted one at most, but for what the purse held when the stretch began. It begins with the
+/// reserve: a controller that is new says nothing of the window.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pace {
+    left: Option<f32>,
+}
+
+/// Answers and abandonments that were told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) answers: u32,
+    pub(super) abandoned: u32,
+    /// Thousandths of the answers that may be let down.
+    pub(super) permille: u16,
+}
+
+impl Pace {
+    /// What `told` says happened since the last time; the window has `left` more, and the price would
+    /// like to have `reserve`.
+    pub(super) fn turn(&mut self, told: Told, left: f32, reserve: f32) {
+        /// Of the permitted share, what is aimed at: hours scatter around their aim.
+        const AIM: f32 = 0.99;
+        let earned = told.answers as f32 * f32::from(told.permille) / 1000.0 * AIM;
+        let before = self.left.unwrap_or(reserve);
+        let now = before + earned - told.abandoned as f32;
+        // While the window is what binds, nothing above the reserve is saved: it would be spent at
+        // once when the window has filled.
+        let holds = if left < now { 1.0 } else { 1.0 + MOST };
+        self.left = Some(now.min(holds * reserve));
+    }
+
+    /// Abandonments that the pace allows; below zero when it was passed.
+    pub(super) fn left(&self) -> f32 {
+        self.left.unwrap_or(0.0)
     }
 }
 
@@ -69,5 +114,27 @@ mod tests {
             price.turn(1, 0.0, 6.0);
         }
         assert!(price.now() < 0.002);
+    }
+
+    #[test]
+    fn what_was_saved_is_not_spent_faster_than_it_was_earned() {
+        let told = |answers, abandoned| Told {
+            answers,
+            abandoned,
+            permille: 30,
+        };
+        let mut pace = Pace::default();
+        pace.turn(told(0, 0), 1000.0, 10.0);
+        assert_eq!(pace.left(), 10.0);
+        pace.turn(told(100_000, 0), 5000.0, 10.0);
+        assert!((pace.left() - 14.0).abs() < 1e-3);
+        // A thousand answers earn thirty, less one in a hundred.
+        pace.turn(told(1000, 29), 5000.0, 100.0);
+        assert!((pace.left() - 14.7).abs() < 1e-3);
+        pace.turn(told(0, 20), 5000.0, 100.0);
+        assert!(pace.left() < 0.0);
+        // While less is left in the window, the reserve is as much as is saved.
+        pace.turn(told(100_000, 0), 8.0, 10.0);
+        assert_eq!(pace.left(), 10.0);
     }
 }

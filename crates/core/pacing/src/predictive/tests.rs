@@ -178,6 +178,17 @@ fn what_the_budget_does_not_cover_any_more_is_given_up() {
 }
 
 #[test]
+fn another_level_forgets_nothing() {
+    let mut controller = grown(DialLevel(500));
+    let before = controller.lines(Instant::ZERO, &ready(10));
+    controller.set_level(DialLevel(110));
+    assert_eq!(controller.lines(Instant::ZERO, &ready(10)), 11);
+    assert_eq!(controller.projection().binding, Binding::Level);
+    controller.set_level(DialLevel(500));
+    assert_eq!(controller.lines(Instant::ZERO, &ready(10)), before);
+}
+
+#[test]
 fn large_teams_are_launched_in_batches() {
     let mut controller = grown(DialLevel(1000));
     let budget = Some(Budget {

@@ -1,0 +1,18 @@
+//! The chance that a lead answers or buys, learned online from its fields.
+//!
+//! A [`Model`] is a logistic regression whose weights lie in a table of fixed size, found by hash of
+//! a field's name and value: it needs no list of fields beforehand and its memory never grows. It
+//! learns from one result at a time (FTRL-proximal: each weight has a rate of its own that falls
+//! with what it has seen), forgets by [`Model::fade`], and two that learned apart from one are put
+//! together by [`Model::merge`]. [`Reliability`] says whether its chances are what happens.
+//!
+//! Which fields a model may see is its caller's list. A field that stands for a person's protected
+//! attributes (age, sex, family, origin, faith, health) belongs in none.
+
+mod features;
+mod model;
+mod reliability;
+
+pub use features::{FEATURES, Features};
+pub use model::{Learning, Model};
+pub use reliability::{Reliability, ranking};
