@@ -1133,7 +1133,7 @@ struct Stamp(bool);
 
 impl Signer for Stamp {
     fn sign(&self, _now: WallTime, text: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
-        self.0.then(|| [text.len() as u8; SIGNATURE_BYTES])
+        self.0.then_some([text.len() as u8; SIGNATURE_BYTES])
     }
 }
 

@@ -138,7 +138,7 @@ mod tests {
 
     impl Signer for Until {
         fn sign(&self, now: WallTime, text: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
-            (now < self.0).then(|| [text.len() as u8; SIGNATURE_BYTES])
+            (now < self.0).then_some([text.len() as u8; SIGNATURE_BYTES])
         }
     }
 

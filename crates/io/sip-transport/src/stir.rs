@@ -156,7 +156,7 @@ fn judge(
     Ok((at(validity.not_before), at(validity.not_after)))
 }
 
-/// Signs in some 20 microseconds; the same text gets another signature each time.
+/// The same text gets another signature each time.
 struct Key {
     pair: EcdsaKeyPair,
     random: SystemRandom,
