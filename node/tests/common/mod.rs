@@ -128,6 +128,9 @@ impl Founder {
                 member: new,
             })
             .await;
+        // As a coordinator says right after founding.
+        let (id, version) = (founder.member.id(), domain::MeshVersion::NEWEST);
+        founder.change(Change::Understand { id, version }).await;
         founder
     }
 

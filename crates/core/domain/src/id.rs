@@ -142,7 +142,7 @@ impl AttemptId {
     /// log entry stands, its highest bit is set, which no log reaches.
     pub const fn call_back(region: RegionId, node: MemberId, at: WallTime, count: u32) -> Self {
         let at = at.as_millis() as u64 & 0x7ff_ffff_ffff;
-        let index = 1 << 63 | (node.0 as u64 & 0xf_ffff) << 43 | at;
+        let index = 1 << 63 | (node.0 & 0xf_ffff) << 43 | at;
         Self::new(region, index, count)
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct Came {
     pub(crate) call: CallHandle,
     pub(crate) flow: Flow,
     pub(crate) from: sip::Address,
-    pub(crate) asserted: Option<sip::Address>,
+    pub(crate) asserted: Option<Box<sip::Address>>,
     pub(crate) private: bool,
     pub(crate) to: sip::Address,
     pub(crate) request_uri: sip::Address,
@@ -137,7 +137,7 @@ impl Engine {
         if came.private {
             return None;
         }
-        let shown = came.asserted.as_ref().unwrap_or(&came.from).user();
+        let shown = came.asserted.as_deref().unwrap_or(&came.from).user();
         let manner = self.facts.manner(trunk.id);
         let numbers = manner.read_numbers(trunk.number_format, &shown);
         let known = |number: &&PhoneNumber| self.called.get(**number).is_some();

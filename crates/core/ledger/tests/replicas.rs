@@ -565,7 +565,7 @@ fn region_snapshots_keep_their_bytes() {
     let (bytes, _) = run(&steps, |_| false, true);
     golden("region-v5.bin", &bytes);
     let ledger = RegionLedger::restore(&bytes).unwrap();
-    let earlier: [&[u8]; 3] = [
+    let earlier: [&[u8]; 4] = [
         include_bytes!("../testdata/region-v1.bin"),
         include_bytes!("../testdata/region-v2.bin"),
         include_bytes!("../testdata/region-v3.bin"),

@@ -118,7 +118,8 @@ mod tests {
     use super::*;
     use crate::directory::{Change, DirectoryCommand, DirectoryEvent, MeshId, NewMember};
     use domain::{
-        Attestation, Codec, MemberId, MemberRole, NumberFormat, RegionId, SipTransport, WallTime,
+        Attestation, Codec, MemberId, MemberRole, MeshVersion, NumberFormat, RegionId,
+        SipTransport, WallTime,
     };
     use sansio::{ApplyContext, Replicated};
     use std::time::Duration;
@@ -228,6 +229,15 @@ mod tests {
             manner: Box::new(manner),
             security,
         };
+        // Not before every member can read it; until then snapshots are the earlier release's.
+        let (reply, _) = apply(&mut directory, whole(0, heavy(), signed));
+        assert!(matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
+        assert_eq!(directory.snapshot()[1], 9);
+        for id in [MemberId(1), MemberId(2)] {
+            let version = MeshVersion::SIGNED_CALLS;
+            apply(&mut directory, Change::Understand { id, version });
+        }
+        assert_eq!(directory.snapshot()[1], 10);
         let id = TrunkId(1);
         for manner in [heavy(), TrunkManner::default()] {
             let of = u32::from(directory.trunk(id).is_some());

@@ -109,7 +109,7 @@ impl Endpoint {
             call,
             flow,
             from: address(&head.from),
-            asserted: asserted(message),
+            asserted: asserted(message).map(Box::new),
             private: is_private(message),
             to: address(&head.to),
             request_uri: Address::new(String::from_utf8_lossy(uri)),

@@ -307,7 +307,7 @@ pub enum SipEvent {
         /// Who calls.
         from: Address,
         /// Who calls as the peer asserts (P-Asserted-Identity, RFC 3325), where it does.
-        asserted: Option<Address>,
+        asserted: Option<Box<Address>>,
         /// Whether who calls is to be withheld (Privacy, RFC 3323: `id`, `user` or `header`).
         private: bool,
         /// Whom they call.
