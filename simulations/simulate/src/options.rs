@@ -154,7 +154,8 @@ impl Options {
 
     /// The same with a mistake on purpose. Campaigns ask for consent, and lists, lifts and scopes are
     /// there, where the mistake is about that: where few leads are dialed, few mistakes show. Where
-    /// it is about what the directory says of numbers, that changes often.
+    /// it is about what the directory says of numbers, that changes often, and where it is about who leads,
+    /// leaders do.
     #[must_use]
     pub fn with(self, defect: Defect) -> Self {
         let often = matches!(
@@ -168,8 +169,20 @@ impl Options {
         } else {
             self.dnc_every
         };
+        // Where it is about who leads, leaders change often and are cut off, messages come late, and
+        // sessions are short.
+        let about_leaders = matches!(defect, Defect::NoQuorumRound | Defect::MixesAnswers);
+        let churn_every = match about_leaders {
+            true => self.churn_every.min(10),
+            false => self.churn_every,
+        };
         Self {
             defect: Some(defect),
+            churn_every,
+            partitions: self.partitions || about_leaders,
+            clogs: self.clogs || about_leaders,
+            slow: self.slow.max(if about_leaders { 250 } else { 0 }),
+            ttl: self.ttl.min(if about_leaders { 6 } else { u64::MAX }),
             consents: about_consent,
             registers: about_registers,
             regions: if defect.is_about_moves() { 2 } else { 1 },
