@@ -45,7 +45,7 @@ use service::{
     spawn::Tasks,
 };
 use shell::Shell;
-use sip_transport::{Limits, Listener, SipSockets, StirFiles, Tls, TlsFiles};
+use sip_transport::{Limits, Listener, SipSockets, StirFiles, Strangers, Tls, TlsFiles};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -491,9 +491,18 @@ fn start_engine(
             listener(SipTransport::Tcp, address),
         ];
         listeners.extend(secure.map(|address| listener(SipTransport::Tls, address)));
+        // Carriers are known; phones must be able to prove whose they are.
+        let strangers = match side {
+            Side::Trunks => Strangers::Refused,
+            Side::Agents => Strangers::Metered,
+        };
+        let limits = Limits {
+            strangers,
+            ..Limits::default()
+        };
         SipSockets::bind_with(
             &listeners,
-            Limits::default(),
+            limits,
             tls.clone(),
             Arc::new(move |event| events.offer(Event::Sip { side, event })),
         )
@@ -571,6 +580,7 @@ fn start_engine(
         member: member.clone(),
         node: member.id(),
         located: BTreeMap::new(),
+        phone_hosts: BTreeMap::new(),
         pulse: readiness.pulse("engine", Duration::from_secs(10)),
     };
     Ok((shell, served))

@@ -20,7 +20,7 @@ use sip_transport::{SipSockets, Tls, TransportEvent};
 use std::{
     collections::BTreeMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::Ordering,
@@ -67,6 +67,8 @@ pub(crate) struct Shell {
     pub(crate) node: MemberId,
     /// Where the names of trunks lead.
     pub(crate) located: BTreeMap<TrunkId, Vec<TrunkTarget>>,
+    /// Where agents' phones are, by login.
+    pub(crate) phone_hosts: BTreeMap<String, IpAddr>,
     pub(crate) pulse: Pulse,
 }
 
@@ -198,6 +200,7 @@ impl Running {
                     targets,
                 };
                 self.input(now, located);
+                self.let_carriers_in();
             }
             Event::Directory { index, changes } => {
                 let about_trunks = |change: &DirectoryChange| {
@@ -208,10 +211,14 @@ impl Running {
                             | DirectoryChange::Reset(_)
                     )
                 };
-                if changes.iter().any(about_trunks) {
+                let about_trunks = changes.iter().any(about_trunks);
+                if about_trunks {
                     self.name_carriers();
                 }
                 self.input(now, Input::Directory { index, changes });
+                if about_trunks {
+                    self.let_carriers_in();
+                }
                 self.bind_opt_outs(now);
             }
             Event::Fresh { sent_at, index } => {
@@ -329,7 +336,12 @@ impl Running {
             Event::Recorded(attempt, recording) => {
                 self.input(now, Input::Recorded(attempt, recording));
             }
-            Event::Phones(phones) => self.input(now, Input::Phones(phones)),
+            Event::Phones(phones) => {
+                let hosts = phones.iter().map(|p| (p.login.clone(), p.flow.remote.ip()));
+                self.shell.phone_hosts.extend(hosts);
+                self.let_phones_in();
+                self.input(now, Input::Phones(phones));
+            }
             Event::Called(persons) => self.input(now, Input::Called(persons)),
             Event::Stop => {}
         }
@@ -445,7 +457,20 @@ impl Running {
                 changes,
             },
         );
+        self.let_carriers_in();
         self.bind_opt_outs(clock::now());
+    }
+
+    /// Whom the trunks' sockets hear from here on.
+    fn let_carriers_in(&self) {
+        let sources = self.shell.engine.trunk_sources();
+        self.shell.trunks.set_guests(sources);
+    }
+
+    /// Where phones are that the agents' sockets hear without counting.
+    fn let_phones_in(&self) {
+        let hosts = self.shell.phone_hosts.values().copied();
+        self.shell.agents.set_guests(hosts);
     }
 
     /// By which names the certificates of carriers are judged that speak TLS: their trunks' domains, or
@@ -572,7 +597,20 @@ impl Running {
                     drop(reply.send(result));
                 }
             }
-            Output::Phone { login, phone } => self.shell.kept.phones.tell(login, phone),
+            Output::Phone { login, phone } => {
+                let hosts = &mut self.shell.phone_hosts;
+                let changed = match &phone {
+                    Some(phone) => {
+                        let ip = phone.flow.remote.ip();
+                        hosts.insert(login.clone(), ip) != Some(ip)
+                    }
+                    None => hosts.remove(&login).is_some(),
+                };
+                if changed {
+                    self.let_phones_in();
+                }
+                self.shell.kept.phones.tell(login, phone);
+            }
             Output::Called { person, gone } => self.shell.kept.called.tell(person, gone),
             Output::Applied(index) => self.wish(Wish::Applied(index)),
             Output::Observed(observed) => observe::observed(&observed),

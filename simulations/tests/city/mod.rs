@@ -21,13 +21,13 @@ use sip::{
     Credentials, Endpoint, EndpointConfig, Flow, Registration, SipEvent,
     sdp::{Direction, LocalMedia},
 };
-use sip_transport::{Limits, Listener, SipSockets, Tls, TransportEvent};
+use sip_transport::{Limits, Listener, SipSockets, Strangers, Tls, TransportEvent};
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{
         Arc,
-        mpsc::{Receiver, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     time::Duration,
 };
@@ -45,7 +45,10 @@ pub(crate) struct City {
     sockets: SipSockets,
     /// Where the sockets' streams run.
     _runtime: Runtime,
-    wire: Receiver<TransportEvent>,
+    wire: Receiver<(Side, TransportEvent)>,
+    events: SyncSender<(Side, TransportEvent)>,
+    /// Sockets for phones, where a test opened them.
+    phone_sockets: Option<SipSockets>,
     phones: Endpoint,
     owed: VecDeque<Input<'static>>,
     /// Messages that the sockets refused.
@@ -170,6 +173,13 @@ fn agent(n: u32) -> AgentAccount {
     }
 }
 
+fn limits(strangers: Strangers) -> Limits {
+    Limits {
+        strangers,
+        ..Limits::default()
+    }
+}
+
 impl City {
     /// A city with these trunks and caller IDs, so many agents on shift, and leads with these numbers.
     pub(crate) fn start(
@@ -196,7 +206,8 @@ impl City {
             listener(SipTransport::Tcp, address),
         ];
         listeners.extend(trunk_tls.map(|address| listener(SipTransport::Tls, address)));
-        let sink = move |event| events.try_send(event).is_ok();
+        let put = events.clone();
+        let sink = move |event| put.try_send((Side::Trunks, event)).is_ok();
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -204,7 +215,8 @@ impl City {
             .unwrap();
         let within = runtime.enter();
         let sockets =
-            SipSockets::bind_with(&listeners, Limits::default(), tls, Arc::new(sink)).unwrap();
+            SipSockets::bind_with(&listeners, limits(Strangers::Refused), tls, Arc::new(sink))
+                .unwrap();
         drop(within);
         let engine = Engine::new(
             EngineConfig {
@@ -234,6 +246,8 @@ impl City {
             sockets,
             _runtime: runtime,
             wire,
+            events,
+            phone_sockets: None,
             phones,
             owed: VecDeque::new(),
             unsent: VecDeque::new(),
@@ -256,6 +270,7 @@ impl City {
                 ..copy
             }))],
         });
+        city.let_carriers_in();
         city.input(Input::SessionOpened {
             region: REGION,
             session: SESSION,
@@ -294,6 +309,34 @@ impl City {
             name,
             targets,
         });
+        self.let_carriers_in();
+    }
+
+    /// As the node does it.
+    fn let_carriers_in(&self) {
+        self.sockets.set_guests(self.engine.trunk_sources());
+    }
+
+    /// Where the trunks' side listens.
+    pub(crate) fn trunk_address(&self) -> SocketAddr {
+        self.sockets.bound()[0].address
+    }
+
+    /// Listens for phones on a real socket, beside those in memory.
+    pub(crate) fn open_phones(&mut self) -> SocketAddr {
+        let listener = Listener {
+            transport: SipTransport::Udp,
+            address: free_port(),
+        };
+        let put = self.events.clone();
+        let sink = move |event| put.try_send((Side::Agents, event)).is_ok();
+        let within = self._runtime.enter();
+        let sockets = SipSockets::bind(&[listener], limits(Strangers::Metered), Arc::new(sink));
+        drop(within);
+        let sockets = sockets.unwrap();
+        sockets.set_guests([]);
+        self.phone_sockets = Some(sockets);
+        listener.address
     }
 
     fn now(&self) -> Now {
@@ -357,6 +400,10 @@ impl City {
                 if sent.is_err() {
                     self.unsent.push_back((Side::Trunks, flow, bytes));
                 }
+            }
+            Output::Transmit { flow, bytes, .. } if flow.local.ip().is_loopback() => {
+                let sockets = self.phone_sockets.as_ref().unwrap();
+                sockets.send(flow, &bytes).unwrap();
             }
             Output::Transmit { flow, bytes, .. } => {
                 let (flow, bytes) = (back(flow), &bytes[..]);
@@ -483,8 +530,9 @@ impl City {
             let wait = due.unwrap_or_default().min(Duration::from_millis(20));
             let mut next = self.wire.recv_timeout(wait).ok();
             for _ in 0..256 {
-                let Some(event) = next.take() else { break };
-                let side = Side::Trunks;
+                let Some((side, event)) = next.take() else {
+                    break;
+                };
                 match event {
                     TransportEvent::Received { flow, bytes } => self.input(Input::Sip {
                         side,

@@ -18,7 +18,11 @@ use sip::{
     digest::Credentials,
     sdp::{Agreed, Direction, LocalMedia},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// Payload type of telephone-event in our offers (RFC 4733).
 const TELEPHONE_EVENT: u8 = 101;
@@ -214,9 +218,16 @@ impl Engine {
 
     /// Carriers that may talk to us.
     pub(crate) fn signal_peers(&mut self) {
-        let sources = self.ways.values().flat_map(|way| way.targets.sources());
+        let sources = self.trunk_sources();
         self.trunk_ua.set_peers(sources);
         self.candidates_stale = true;
+    }
+
+    /// Addresses of carriers: nobody else is heard on the trunks' side.
+    pub fn trunk_sources(&self) -> BTreeSet<IpAddr> {
+        (self.ways.values())
+            .flat_map(|way| way.targets.sources())
+            .collect()
     }
 
     /// Begins the shift's leg: the agent's browser when its audio is offered, else the registered phone.

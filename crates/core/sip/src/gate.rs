@@ -33,16 +33,18 @@ impl Bucket {
     }
 }
 
-/// A fixed table: a flood from any number of addresses takes no memory.
+/// Token buckets by source, and one for all strangers together. A fixed table: a flood from any number
+/// of addresses takes no memory.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub struct Gate {
     key: u64,
     sources: Vec<Bucket>,
     total: Bucket,
 }
 
 impl Gate {
-    pub(crate) fn new(key: u64) -> Self {
+    /// Full buckets; `key` decides which sources share one, and must not be known to them.
+    pub fn new(key: u64) -> Self {
         let full = |burst| Bucket {
             millitokens: burst * 1000,
             filled: Instant::ZERO,
@@ -55,7 +57,7 @@ impl Gate {
     }
 
     /// Whether a datagram of this stranger is looked at.
-    pub(crate) fn admit(&mut self, now: Instant, source: IpAddr) -> bool {
+    pub fn admit(&mut self, now: Instant, source: IpAddr) -> bool {
         let bits = match source {
             IpAddr::V4(v4) => u64::from(v4.to_bits()),
             // A /64 is one subscriber.

@@ -34,6 +34,7 @@ pub use endpoint::{
 };
 pub use flow::Flow;
 pub use framer::{Frame, Framer};
+pub use gate::Gate;
 pub use keepalive::Health;
 pub use registrar::{Binding, NONCE_LIFE, RegistrarConfig};
 pub use registration::{Registration, RegistrationState};

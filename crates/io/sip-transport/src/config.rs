@@ -1,5 +1,6 @@
 //! What to bind, and how much to allow.
 
+use crate::door::Strangers;
 use domain::SipTransport;
 use sip::Flow;
 use std::{
@@ -52,6 +53,8 @@ pub struct Limits {
     pub message: Duration,
     /// How long opening a connection may take.
     pub connect: Duration,
+    /// What becomes of messages from addresses that were not said to be guests'.
+    pub strangers: Strangers,
 }
 
 impl Default for Limits {
@@ -64,6 +67,7 @@ impl Default for Limits {
             message: Duration::from_secs(10),
             // Within the validity that is left when an INVITE is handed over (`SEND_GUARD`).
             connect: Duration::from_millis(1_500),
+            strangers: Strangers::Welcome,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! sink costs datagrams (they are repeated by their senders); on TCP it slows the connection down.
 
 mod config;
+mod door;
 mod locate;
 mod meters;
 mod stir;
@@ -16,19 +17,21 @@ mod tls;
 mod udp;
 
 pub use config::{BindError, Limits, Listener};
+pub use door::Strangers;
 pub use locate::{LocateError, Located, Locator};
 pub use stir::{StirError, StirFiles, load_voucher};
 pub use tls::{Tls, TlsError, TlsFiles};
 
 use bytes::Bytes;
 use domain::SipTransport;
+use door::Door;
 use meters::Meters;
 use parking_lot::Mutex;
 use sip::Flow;
 use std::{
     collections::BTreeMap,
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Weak, mpsc},
 };
 use tcp::Connection;
@@ -113,6 +116,7 @@ struct Shared {
     connections: Mutex<BTreeMap<Flow, Arc<Connection>>>,
     limits: Limits,
     sink: Sink,
+    door: Door,
     /// Where a listener speaks it.
     tls: Option<Arc<Tls>>,
     meters: Meters,
@@ -200,6 +204,7 @@ impl SipSockets {
             connections: Mutex::default(),
             limits,
             sink,
+            door: Door::default(),
             tls,
             meters: Meters::new(),
             runtime: Handle::current(),
@@ -258,6 +263,13 @@ impl SipSockets {
             }
             SipTransport::Tcp | SipTransport::Tls => tcp::send(&self.shared, flow, bytes),
         }
+    }
+
+    /// From now on, who is known here: what becomes of others says [`Limits::strangers`]. Until this is
+    /// said for the first time everybody passes.
+    pub fn set_guests(&self, guests: impl IntoIterator<Item = IpAddr>) {
+        let guests = guests.into_iter().map(|ip| ip.to_canonical());
+        self.shared.door.set_guests(guests.collect());
     }
 
     /// Closes a TCP connection, if there is one. `Closed` follows.

@@ -15,6 +15,8 @@ pub(crate) struct Meters {
     pub(crate) buffer_full: Counter,
     /// Datagrams that came back as undeliverable.
     pub(crate) undeliverable: Counter,
+    /// Datagrams and connections of strangers.
+    pub(crate) strangers: Counter,
     /// Connections refused at a bound.
     pub(crate) refused: Counter,
     /// Connections closed for what they sent.
@@ -43,6 +45,7 @@ impl Meters {
             sink_full: dropped("engine_full"),
             buffer_full: dropped("send_buffer_full"),
             undeliverable: dropped("undeliverable"),
+            strangers: dropped("stranger"),
             refused: dropped("connection_refused"),
             bad_framing: dropped("bad_framing"),
             connections: gauge!("dialmesh_sip_connections"),

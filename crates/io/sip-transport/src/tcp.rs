@@ -203,6 +203,11 @@ pub(crate) async fn accept(
             local,
             remote,
         };
+        let strangers = shared.limits.strangers;
+        if !shared.door.may_connect(strangers, remote.ip()) {
+            shared.meters.strangers.increment(1);
+            continue;
+        }
         if !has_room(&shared, flow) || set_up(&stream).is_err() {
             shared.meters.refused.increment(1);
             continue;

@@ -1,6 +1,6 @@
 //! UDP: one socket an address, big buffers, one thread that does nothing but receive.
 
-use crate::{Shared, TransportEvent, syscalls};
+use crate::{Shared, TransportEvent, door::Porter, syscalls};
 use bytes::Bytes;
 use domain::SipTransport;
 use sip::Flow;
@@ -120,6 +120,7 @@ pub(crate) fn receive_on_thread(
 
 fn receive(shared: &Shared, local: SocketAddr, socket: &UdpSocket) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
+    let mut porter = Porter::new(shared.limits.strangers);
     while !shared.is_stopped() {
         let (len, remote) = match socket.recv_from(&mut buffer) {
             Ok(received) => received,
@@ -143,6 +144,10 @@ fn receive(shared: &Shared, local: SocketAddr, socket: &UdpSocket) {
         };
         shared.meters.datagrams_in.increment(1);
         shared.meters.bytes_in.increment(len as u64);
+        if !porter.admits(&shared.door, remote.ip()) {
+            shared.meters.strangers.increment(1);
+            continue;
+        }
         let flow = Flow {
             transport: SipTransport::Udp,
             local,
