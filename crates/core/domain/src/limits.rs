@@ -65,6 +65,9 @@ pub const RENEWAL_RETRY: Duration = Duration::from_millis(500);
 pub const MESH_CLOCKS: usize = 16;
 /// Calendars that differ by no more than that agree.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+/// Two machines' clocks drift apart by at most one in so many: what NTP steers at the most (500 ppm),
+/// on both.
+pub const CLOCK_DRIFT_ONE_IN: u128 = 1000;
 /// How long a calendar that was heard counts.
 pub const CLOCK_MEMORY: Duration = Duration::from_secs(600);
 /// Attempts in the air at one node.

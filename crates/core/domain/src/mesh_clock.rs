@@ -13,7 +13,20 @@ struct Heard {
     member: MemberId,
     /// Its calendar less our steady clock, in milliseconds.
     ahead: i64,
+    /// By how much that may be wrong, in milliseconds: half of the way there and back.
+    within: i64,
+    /// When that was measured.
+    measured: Instant,
+    /// When it answered last.
     at: Instant,
+}
+
+impl Heard {
+    /// By how much `ahead` may be wrong at `now`, in milliseconds: two clocks may have drifted since.
+    fn within(&self, now: Instant) -> i64 {
+        let age = now.since(self.measured).as_millis() / limits::CLOCK_DRIFT_ONE_IN;
+        i64::try_from(age).map_or(i64::MAX, |drift| self.within.saturating_add(drift))
+    }
 }
 
 /// The calendars of other members, at most [`limits::MESH_CLOCKS`] of them.
@@ -68,22 +81,38 @@ fn agree(a: i64, b: i64) -> bool {
 
 impl MeshClock {
     /// A member was asked at `sent` and its answer `wall` came at `received`. An answer that was
-    /// long on its way says little and is not taken. At the bound the oldest one goes.
+    /// long on its way says little: beyond half of [`limits::CLOCK_TOLERANCE`] it is not taken, and
+    /// one that agrees with what an earlier and quicker one said does not replace it. At the bound
+    /// the oldest one goes.
     pub fn heard(&mut self, member: MemberId, sent: Instant, received: Instant, wall: WallTime) {
         let way = received.since(sent);
         if way > limits::CLOCK_TOLERANCE / 2 {
             return;
         }
-        self.heard.retain(|h| h.member != member);
+        let new = Heard {
+            member,
+            ahead: ahead(wall, sent + way / 2),
+            // Calendars are told in whole milliseconds.
+            within: i64::try_from(way.as_millis() / 2).map_or(i64::MAX, |half| half + 1),
+            measured: received,
+            at: received,
+        };
+        if let Some(old) = self.heard.iter_mut().find(|h| h.member == member) {
+            let within = old.within(received);
+            let apart = old.ahead.abs_diff(new.ahead);
+            let agrees = apart <= within.saturating_add(new.within).unsigned_abs();
+            if within < new.within && agrees {
+                old.at = received;
+            } else {
+                *old = new;
+            }
+            return;
+        }
         if self.heard.len() == limits::MESH_CLOCKS {
             let oldest = self.heard.iter().map(|h| h.at).min();
             self.heard.retain(|h| Some(h.at) != oldest);
         }
-        self.heard.push(Heard {
-            member,
-            ahead: ahead(wall, sent + way / 2),
-            at: received,
-        });
+        self.heard.push(new);
     }
 
     /// Forgets what was heard too long ago: steady clocks drift.
@@ -126,11 +155,29 @@ impl MeshClock {
     }
 
     /// The earliest of all calendars that are known, `own` being the machine's.
-    pub fn earliest(&self, own: Now) -> WallTime {
+    fn earliest(&self, own: Now) -> WallTime {
         let mine = ahead(own.wall, own.monotonic);
         let least = self.heard.iter().map(|h| h.ahead).min().unwrap_or(mine);
         let behind = mine.saturating_sub(least.min(mine));
         WallTime::from_millis(own.wall.as_millis().saturating_sub(behind))
+    }
+
+    /// The time that proposals carry, `own` being the machine's. A group's calendar takes the later of
+    /// an entry's time and its own, and what rests by it must not rest too short: a calendar that goes
+    /// by the others' is taken where it can be at the earliest, and while nobody can tell who is right
+    /// the earliest of all counts.
+    pub fn proposed(&self, own: Now) -> WallTime {
+        let (wall, verdict) = self.wall(own);
+        match verdict {
+            ClockVerdict::Alone | ClockVerdict::Agrees => wall,
+            ClockVerdict::Disputed { .. } => self.earliest(own),
+            ClockVerdict::Corrected { ahead: by } => {
+                let theirs = ahead(own.wall, own.monotonic).saturating_sub(by);
+                let same = self.heard.iter().filter(|h| h.ahead == theirs);
+                let within = same.map(|h| h.within(own.monotonic)).max().unwrap_or(0);
+                WallTime::from_millis(wall.as_millis().saturating_sub(within))
+            }
+        }
     }
 
     /// The calendar to go by, and why.
@@ -216,6 +263,8 @@ mod tests {
     fn the_earliest_of_all_is_never_ahead_of_the_one_that_is_right() {
         let noon = 1_800_000_000_000;
         let earliest = |walls: &[i64], own| hearing(walls).earliest(now(own)).as_millis();
+        let disputed = hearing(&[noon]).proposed(now(noon + 72 * HOUR));
+        assert_eq!(disputed.as_millis(), noon);
         assert_eq!(earliest(&[], noon), noon);
         assert_eq!(earliest(&[noon], noon + 72 * HOUR), noon, "one against one");
         assert_eq!(earliest(&[noon + 72 * HOUR], noon), noon);
@@ -233,6 +282,55 @@ mod tests {
         assert_eq!(clock.verdict(later(noon + 60_000)), ClockVerdict::Agrees);
         let (wall, _) = clock.wall(later(noon + 5 * HOUR));
         assert_eq!(wall.as_millis(), noon + 60_000);
+    }
+
+    #[test]
+    fn a_quick_answer_says_more_than_a_slow_one_until_clocks_may_have_drifted() {
+        let noon = 1_800_000_000_000;
+        let ms = Duration::from_millis;
+        let start = Instant::from_millis(1_000_000);
+        let mut clock = MeshClock::default();
+        // Who answers is `noon` at `start`; `there` and `back` are what the ways take.
+        let ask = |clock: &mut MeshClock, at: u64, there: u64, back: u64, jumped: i64| {
+            let sent = start + ms(at);
+            let wall = noon + i64::try_from(at + there).unwrap() + jumped;
+            let received = sent + ms(there + back);
+            for id in [1, 2] {
+                clock.heard(MemberId(id), sent, received, WallTime::from_millis(wall));
+            }
+        };
+        // Our machine is an hour ahead: what it makes of the others' time, less the true one.
+        let errors = |clock: &MeshClock, at: u64| {
+            let truth = noon + i64::try_from(at).unwrap();
+            let own = Now {
+                monotonic: start + ms(at),
+                wall: WallTime::from_millis(truth + HOUR),
+            };
+            let (wall, verdict) = clock.wall(own);
+            assert!(matches!(verdict, ClockVerdict::Corrected { .. }));
+            let proposed = clock.proposed(own).as_millis();
+            (wall.as_millis() - truth, proposed - truth)
+        };
+        ask(&mut clock, 0, 400, 0, 0);
+        assert_eq!(errors(&clock, 400), (200, -1), "nothing is proposed early");
+        ask(&mut clock, 5_000, 0, 400, 0);
+        assert_eq!(errors(&clock, 5_400), (-200, -401));
+        ask(&mut clock, 10_000, 1, 1, 0);
+        assert_eq!(errors(&clock, 10_002), (0, -2));
+        ask(&mut clock, 15_000, 400, 0, 0);
+        assert_eq!(
+            errors(&clock, 15_400),
+            (0, -7),
+            "the quick one still counts"
+        );
+        assert_eq!(clock.known(), 2);
+        // It was put right by a second: no drift explains that.
+        ask(&mut clock, 20_000, 100, 100, -1_000);
+        assert_eq!(errors(&clock, 20_200), (-1_000, -1_101));
+        // Ten minutes later a way of 400 ms says more than what was measured before.
+        ask(&mut clock, 30_000, 1, 1, -1_000);
+        ask(&mut clock, 630_000, 0, 400, -1_000);
+        assert_eq!(errors(&clock, 630_400), (-1_200, -1_401));
     }
 
     #[test]

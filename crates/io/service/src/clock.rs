@@ -32,6 +32,14 @@ pub fn machine_wall() -> WallTime {
     WallTime::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 
+/// The machine's own clocks, read once.
+fn machine() -> Now {
+    Now {
+        monotonic: monotonic(),
+        wall: machine_wall(),
+    }
+}
+
 /// The calendar's time, in milliseconds: the machine's, or that of the other members where most of
 /// them say otherwise.
 pub fn wall() -> WallTime {
@@ -45,10 +53,7 @@ pub fn now() -> Now {
 
 /// Both clocks, and whether the calendar can be trusted.
 pub fn judged() -> (Now, ClockVerdict) {
-    let own = Now {
-        monotonic: monotonic(),
-        wall: machine_wall(),
-    };
+    let own = machine();
     match MESH.load().as_deref() {
         None => (own, ClockVerdict::Alone),
         Some(mesh) => {
@@ -58,14 +63,13 @@ pub fn judged() -> (Now, ClockVerdict) {
     }
 }
 
-/// The time that proposals carry: the calendar's, or the earliest of all that are known while nobody
-/// can tell who is right. A group's calendar takes the later of an entry's time and its own, so
-/// what ends by it does not end by a clock that is days ahead.
+/// The time that proposals carry: the calendar's, at the earliest that it can be
+/// ([`MeshClock::proposed`]).
 pub fn proposed() -> WallTime {
-    let (now, verdict) = judged();
+    let own = machine();
     match MESH.load().as_deref() {
-        Some(mesh) if verdict.is_disputed() => mesh.earliest(now),
-        _ => now.wall,
+        None => own.wall,
+        Some(mesh) => mesh.proposed(own),
     }
 }
 
