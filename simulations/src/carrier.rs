@@ -12,7 +12,7 @@ pub use fate::{Behaviour, Habits};
 
 use crate::{audio::rtp::RtpThread, control};
 use anyhow::Context as _;
-use net::{Flow, Net};
+use net::{Arrived, Net};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
@@ -268,7 +268,7 @@ async fn run(
     mut switch: Switch,
     net: Net,
     witness: Witness,
-    mut wire: mpsc::Receiver<(Flow, Vec<u8>)>,
+    mut wire: mpsc::Receiver<Arrived>,
     mut commands: mpsc::Receiver<Inbox>,
     addresses: Vec<(String, SocketAddr)>,
 ) {
@@ -298,11 +298,11 @@ async fn run(
                 }
             },
             message = wire.recv() => {
-                let Some((flow, bytes)) = message else { return };
-                switch.on_bytes(Instant::now(), flow, &bytes);
+                let Some(arrived) = message else { return };
+                switch.on_arrived(&arrived);
                 for _ in 0..256 {
-                    let Ok((flow, bytes)) = wire.try_recv() else { break };
-                    switch.on_bytes(Instant::now(), flow, &bytes);
+                    let Ok(arrived) = wire.try_recv() else { break };
+                    switch.on_arrived(&arrived);
                 }
             }
             () = tokio::time::sleep_until(wake.into()) => {}

@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -25,6 +26,15 @@ pub(super) struct Flow {
     pub(super) connection: Option<u64>,
 }
 
+/// A message, and when it was read: it may wait its turn for longer than the rules that the log is
+/// judged by allow for.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) flow: Flow,
+    pub(super) at: Instant,
+    pub(super) bytes: Vec<u8>,
+}
+
 type Connections = Arc<Mutex<HashMap<u64, mpsc::Sender<Vec<u8>>>>>;
 
 /// Bound sockets.
@@ -39,7 +49,7 @@ impl Net {
     /// Binds every address for both transports.
     pub(super) async fn bind(
         addresses: &[SocketAddr],
-        inbox: &mpsc::Sender<(Flow, Vec<u8>)>,
+        inbox: &mpsc::Sender<Arrived>,
     ) -> anyhow::Result<(Self, Vec<SocketAddr>)> {
         let mut net = Self {
             udp: Vec::new(),
@@ -131,12 +141,13 @@ async fn bind_both(address: SocketAddr) -> std::io::Result<(UdpSocket, TcpListen
     Err(last.expect("the loop ran"))
 }
 
-async fn read_udp(socket: Arc<UdpSocket>, listener: usize, inbox: mpsc::Sender<(Flow, Vec<u8>)>) {
+async fn read_udp(socket: Arc<UdpSocket>, listener: usize, inbox: mpsc::Sender<Arrived>) {
     let mut datagram = vec![0; 65_536];
     loop {
         let Ok((len, peer)) = socket.recv_from(&mut datagram).await else {
             continue;
         };
+        let at = Instant::now();
         let flow = Flow {
             listener,
             peer,
@@ -145,7 +156,12 @@ async fn read_udp(socket: Arc<UdpSocket>, listener: usize, inbox: mpsc::Sender<(
         if keepalive_len(&datagram[..len]) == len {
             continue;
         }
-        match inbox.try_send((flow, datagram[..len].to_vec())) {
+        let arrived = Arrived {
+            flow,
+            at,
+            bytes: datagram[..len].to_vec(),
+        };
+        match inbox.try_send(arrived) {
             Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => {}
             Err(mpsc::error::TrySendError::Closed(_)) => return,
         }
@@ -156,7 +172,7 @@ async fn serve_tcp(
     mut stream: TcpStream,
     flow: Flow,
     connections: Connections,
-    inbox: mpsc::Sender<(Flow, Vec<u8>)>,
+    inbox: mpsc::Sender<Arrived>,
 ) {
     let id = flow.connection.expect("given at accept");
     let (writer, mut outgoing) = mpsc::channel::<Vec<u8>>(4_096);
@@ -170,6 +186,7 @@ async fn serve_tcp(
         tokio::select! {
             got = read.read(&mut chunk) => {
                 let Ok(len @ 1..) = got else { break };
+                let at = Instant::now();
                 buffer.extend_from_slice(&chunk[..len]);
                 loop {
                     let skip = keepalive_len(&buffer);
@@ -180,8 +197,8 @@ async fn serve_tcp(
                     buffer.drain(..skip);
                     match frame(&buffer) {
                         Ok(Some(len)) => {
-                            let message = buffer.drain(..len).collect();
-                            if inbox.send((flow, message)).await.is_err() {
+                            let bytes = buffer.drain(..len).collect();
+                            if inbox.send(Arrived { flow, at, bytes }).await.is_err() {
                                 break 'open;
                             }
                         }

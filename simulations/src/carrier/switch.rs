@@ -9,7 +9,7 @@ use super::{
     CarrierStats, Outage,
     config::{CarrierConfig, Rule},
     fate::{self, Behaviour, Fate},
-    net::Flow,
+    net::{Arrived, Flow},
     witness::{Entry, Event, Witness},
 };
 use crate::{
@@ -118,6 +118,8 @@ pub(super) struct Switch {
     nonce_secret: String,
     rtp: RtpThread,
     witness: Witness,
+    /// When the message came that is being looked at.
+    arrived: Option<Instant>,
     stats: Arc<Mutex<CarrierStats>>,
     /// Calls whose audio report is on its way to the log.
     pub(super) reporting: Arc<AtomicUsize>,
@@ -151,6 +153,7 @@ impl Switch {
             random,
             rtp,
             witness,
+            arrived: None,
             stats,
             reporting: Arc::default(),
             out: Vec::new(),
@@ -192,8 +195,14 @@ impl Switch {
         change(&mut self.stats.lock().unwrap_or_else(|p| p.into_inner()));
     }
 
-    /// One message came.
-    pub(super) fn on_bytes(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+    /// One message came: what is logged about it bears the time of its arrival.
+    pub(super) fn on_arrived(&mut self, arrived: &Arrived) {
+        self.arrived = Some(arrived.at);
+        self.on_bytes(arrived.at, arrived.flow, &arrived.bytes);
+        self.arrived = None;
+    }
+
+    fn on_bytes(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(error) => {
@@ -623,7 +632,8 @@ impl Switch {
         flow: Flow,
         message: Option<(&Message, usize)>,
     ) -> Entry {
-        let (wall_ms, mono_ns) = self.witness.clocks();
+        let at = self.arrived.unwrap_or_else(Instant::now);
+        let (wall_ms, mono_ns) = self.witness.clocks_at(at);
         let mut entry = Entry {
             wall_ms,
             mono_ns,

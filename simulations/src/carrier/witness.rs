@@ -166,10 +166,17 @@ impl Witness {
 
     /// The two clocks, now.
     pub fn clocks(&self) -> (i64, u64) {
+        self.clocks_at(Instant::now())
+    }
+
+    /// The two clocks as they were at `at`, a moment ago.
+    pub fn clocks_at(&self, at: Instant) -> (i64, u64) {
         let wall = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
+            .checked_sub(at.elapsed())
+            .and_then(|wall| wall.duration_since(SystemTime::UNIX_EPOCH).ok())
             .map_or(0, |d| d.as_millis() as i64);
-        (wall, self.started.elapsed().as_nanos() as u64)
+        let mono = at.saturating_duration_since(self.started);
+        (wall, mono.as_nanos() as u64)
     }
 
     /// Writes an entry soon.
