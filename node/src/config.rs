@@ -87,6 +87,9 @@ pub struct SipConfig {
     /// Name servers that carriers' names are looked up at; those of the system where none are given.
     #[serde(default)]
     pub dns: Vec<SocketAddr>,
+    /// Where a copy of each SIP message goes, as HEP version 3 over UDP. Copies have numbers in full.
+    #[serde(default)]
+    pub hep: Option<SocketAddr>,
     /// TLS. Without it a trunk with the transport `tls` is unusable at this node.
     #[serde(default)]
     pub tls: Option<SipTlsConfig>,

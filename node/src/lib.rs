@@ -45,7 +45,7 @@ use service::{
     spawn::Tasks,
 };
 use shell::Shell;
-use sip_transport::{Limits, Listener, SipSockets, StirFiles, Strangers, Tls, TlsFiles};
+use sip_transport::{Exporter, Limits, Listener, SipSockets, StirFiles, Strangers, Tls, TlsFiles};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -517,6 +517,17 @@ fn start_engine(
         config.sip.agent_listen,
         sip_tls.and_then(|tls| tls.agent_listen),
     )?;
+
+    if let Some(collector) = config.sip.hep {
+        // By our id a collector tells the cities apart.
+        let agent = u32::try_from(member.id().0).unwrap_or(u32::MAX);
+        let exporter = Exporter::new(collector, agent)
+            .with_context(|| format!("sip.hep: there is no way to {collector}"))?;
+        let exporter = Arc::new(exporter);
+        trunks.export_to(Arc::clone(&exporter));
+        agents.export_to(exporter);
+        tracing::info!(%collector, agent, "SIP messages are copied, with numbers in full");
+    }
 
     let prompts::Loaded {
         prompts,

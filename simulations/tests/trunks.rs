@@ -12,6 +12,8 @@ mod city;
 mod kamailio;
 #[path = "city/located.rs"]
 mod located;
+#[path = "city/sngrep.rs"]
+mod sngrep;
 
 use city::{City, caller_id, free_port, sipp::Sipp, trunk};
 use domain::{PROFILES, Trunk, TrunkId, TrunkProfile, status::TrunkTrouble};

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::{fs, path::Path, time::SystemTime};
 
 /// A program the tests use, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("sipp", "sip-tester"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
@@ -17,6 +17,7 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("dnsmasq", "dnsmasq-base"),
     ("kamailio", "kamailio"),
     ("kamailio", "kamailio-tls-modules"),
+    ("sngrep", "sngrep"),
 ];
 
 /// Installs missing programs with apt-get where we are root; else says what to install.

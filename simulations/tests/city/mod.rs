@@ -21,7 +21,7 @@ use sip::{
     Credentials, Endpoint, EndpointConfig, Flow, Registration, SipEvent,
     sdp::{Direction, LocalMedia},
 };
-use sip_transport::{Limits, Listener, SipSockets, Strangers, Tls, TransportEvent};
+use sip_transport::{Exporter, Limits, Listener, SipSockets, Strangers, Tls, TransportEvent};
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
@@ -310,6 +310,11 @@ impl City {
             targets,
         });
         self.let_carriers_in();
+    }
+
+    /// Copies of the trunks' messages go there.
+    pub(crate) fn export_to(&self, exporter: Arc<Exporter>) {
+        self.sockets.export_to(exporter);
     }
 
     /// As the node does it.

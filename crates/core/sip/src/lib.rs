@@ -14,6 +14,7 @@ mod endpoint;
 mod flow;
 mod framer;
 mod gate;
+pub mod hep;
 mod keepalive;
 pub mod lexer;
 pub mod message;

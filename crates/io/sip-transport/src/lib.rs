@@ -7,6 +7,7 @@
 
 mod config;
 mod door;
+mod export;
 mod locate;
 mod meters;
 mod stir;
@@ -18,6 +19,7 @@ mod udp;
 
 pub use config::{BindError, Limits, Listener};
 pub use door::Strangers;
+pub use export::Exporter;
 pub use locate::{LocateError, Located, Locator};
 pub use stir::{StirError, StirFiles, load_voucher};
 pub use tls::{Tls, TlsError, TlsFiles};
@@ -32,7 +34,7 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Weak, mpsc},
+    sync::{Arc, OnceLock, Weak, mpsc},
 };
 use tcp::Connection;
 use tokio::{runtime::Handle, sync::watch};
@@ -117,6 +119,8 @@ struct Shared {
     limits: Limits,
     sink: Sink,
     door: Door,
+    /// Who gets a copy of every message, once somebody does.
+    export: OnceLock<Arc<Exporter>>,
     /// Where a listener speaks it.
     tls: Option<Arc<Tls>>,
     meters: Meters,
@@ -205,6 +209,7 @@ impl SipSockets {
             limits,
             sink,
             door: Door::default(),
+            export: OnceLock::new(),
             tls,
             meters: Meters::new(),
             runtime: Handle::current(),
@@ -272,6 +277,13 @@ impl SipSockets {
         self.shared.door.set_guests(guests.collect());
     }
 
+    /// From now on a copy of every message goes there, both ways; those of strangers who are not let in do
+    /// not. The first exporter stays.
+    pub fn export_to(&self, exporter: Arc<Exporter>) {
+        // The second one of the same sockets is a mistake that harms nobody.
+        drop(self.shared.export.set(exporter));
+    }
+
     /// Closes a TCP connection, if there is one. `Closed` follows.
     pub fn close(&self, flow: Flow) {
         if let Some(connection) = self.shared.connections.lock().get(&flow) {
@@ -288,6 +300,18 @@ impl SipSockets {
 impl Shared {
     fn is_stopped(&self) -> bool {
         *self.stop.borrow()
+    }
+
+    fn copy_sent(&self, flow: Flow, bytes: &[u8]) {
+        if let Some(exporter) = self.export.get() {
+            exporter.copy(flow, true, bytes);
+        }
+    }
+
+    fn copy_received(&self, flow: Flow, bytes: &[u8]) {
+        if let Some(exporter) = self.export.get() {
+            exporter.copy(flow, false, bytes);
+        }
     }
 
     fn weak(self: &Arc<Self>) -> Weak<Self> {

@@ -262,6 +262,7 @@ pub(crate) fn send(shared: &Arc<Shared>, flow: Flow, bytes: &[u8]) -> io::Result
     drop(connections);
     connection.write(bytes, limit)?;
     shared.meters.messages_out.increment(1);
+    shared.copy_sent(flow, bytes);
     shared.meters.bytes_out.increment(bytes.len() as u64);
     Ok(())
 }
@@ -415,6 +416,7 @@ async fn read(
                 Frame::Ping => connection.write(b"\r\n", shared.limits.unsent_bytes)?,
                 Frame::Message(message) => {
                     shared.meters.messages_in.increment(1);
+                    shared.copy_received(flow, &message);
                     let bytes = Bytes::from(message);
                     tell(shared, TransportEvent::Received { flow, bytes }).await;
                 }

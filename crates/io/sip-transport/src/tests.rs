@@ -1,5 +1,6 @@
 //! Real sockets on loopback.
 
+mod export;
 mod locate;
 mod stir;
 mod tls;

@@ -57,9 +57,9 @@ impl UdpListener {
     }
 
     /// Sends now, or loses the datagram. `Err` says that it did not leave.
-    pub(crate) fn send(&self, shared: &Shared, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&self, shared: &Shared, remote: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         let meters = &shared.meters;
-        let to = SockAddr::from(to);
+        let to = SockAddr::from(remote);
         let mut tries = TRIES;
         loop {
             let sent = (self.socket).send_to_with_flags(bytes, &to, libc::MSG_DONTWAIT);
@@ -67,6 +67,12 @@ impl UdpListener {
                 Ok(_) => {
                     meters.datagrams_out.increment(1);
                     meters.bytes_out.increment(bytes.len() as u64);
+                    let flow = Flow {
+                        transport: SipTransport::Udp,
+                        local: self.address,
+                        remote,
+                    };
+                    shared.copy_sent(flow, bytes);
                     return Ok(());
                 }
                 Err(error) if is_full(&error) => {
@@ -153,6 +159,7 @@ fn receive(shared: &Shared, local: SocketAddr, socket: &UdpSocket) {
             local,
             remote,
         };
+        shared.copy_received(flow, &buffer[..len]);
         let bytes = Bytes::copy_from_slice(&buffer[..len]);
         if !(shared.sink)(TransportEvent::Received { flow, bytes }) {
             shared.meters.sink_full.increment(1);
