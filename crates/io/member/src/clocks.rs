@@ -47,7 +47,9 @@ impl Member {
             if mesh.known() > 0 {
                 clock::heard(mesh.clone());
             }
-            let verdict = clock::judged().1;
+            let (now, verdict) = clock::judged();
+            metrics::gauge!("dialmesh_clock_time_seconds")
+                .set(now.wall.as_millis() as f64 / 1000.0);
             tell(&mut told, verdict);
             let pause = match (mesh.known(), all) {
                 (0, _) => FIRST,
@@ -92,6 +94,10 @@ fn describe() {
     metrics::describe_gauge!(
         "dialmesh_clock_ahead_seconds",
         "By how much the machine's clock is ahead of the others'; 0 while it agrees with most"
+    );
+    metrics::describe_gauge!(
+        "dialmesh_clock_time_seconds",
+        "The time that this member went by when it last compared clocks, as Unix time"
     );
     metrics::describe_gauge!(
         "dialmesh_clock_disputed",
