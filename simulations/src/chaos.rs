@@ -103,6 +103,8 @@ pub struct Outcome {
     pub refused: u32,
     /// Cities alone: which, from and to (wall milliseconds).
     alone: Vec<(String, i64, i64)>,
+    /// Cities whose process stood still: which, from and to.
+    held: Vec<(String, i64, i64)>,
     /// When the calling window closed (wall milliseconds), where clocks can be set.
     closed: Option<i64>,
 }
@@ -189,7 +191,10 @@ impl<F: FnMut(&str)> Run<'_, F> {
             Fault::Kill { member, .. } => {
                 self.restart(member).await?;
             }
-            Fault::Hold { member, .. } => self.world.let_member_go(member)?,
+            Fault::Hold { member, .. } => {
+                self.world.let_member_go(member)?;
+                self.outcome.held.push((member.clone(), from, wall_ms()));
+            }
             Fault::Cut { members, .. } => {
                 let cities = members.iter().filter(|m| self.world.is_city(m));
                 let alone = cities
@@ -408,6 +413,7 @@ pub async fn judge(world: &mut World, outcome: &Outcome) -> anyhow::Result<Verdi
         .map(|class| (class, Some(REST)))
         .collect();
     evidence.orders.attempts_max = ATTEMPTS_MAX;
+    evidence.deaf.clone_from(&outcome.held);
     let mut verdict = evidence.judge(60)?;
     verdict.checks.push(once_answered(&evidence, &never));
     verdict.checks.push(alone(&evidence, outcome));

@@ -6,7 +6,7 @@ mod reconcile;
 
 pub use answering::answering;
 pub use dials::{Class, Dial, dials};
-pub use reconcile::{Claims, acknowledged, audio, reconcile};
+pub use reconcile::{Claims, Listening, acknowledged, audio, reconcile};
 
 use crate::carrier::witness::{Entry, Event};
 use domain::Masked;

@@ -652,6 +652,7 @@ impl World {
             records,
             stats,
             orders,
+            deaf: Vec::new(),
             crashes: self.crashes,
             settled: quiet && shipped,
         })

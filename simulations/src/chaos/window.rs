@@ -17,6 +17,8 @@ const AHEAD_OF_UTC: i64 = 8 * 3_600_000;
 const DAY: i64 = 86_400_000;
 /// What is left of the day.
 const LEFT: Duration = Duration::from_secs(40);
+/// How soon members have compared clocks.
+const COMPARED: Duration = Duration::from_secs(20);
 /// How long the night is watched.
 const NIGHT: Duration = Duration::from_secs(15);
 
@@ -39,6 +41,13 @@ pub(super) async fn close(world: &mut World) -> anyhow::Result<i64> {
     for member in world.members() {
         world.set_clock(&member, ahead)?;
     }
+    // Until it has compared clocks a member takes its own for the wrong one. Who is dialed by the old
+    // calendar meanwhile has rested by the new one.
+    let set = wall_ms() + ahead * 1_000;
+    let agreed = world.until("all clocks agree", COMPARED, async |world| {
+        world.clocks_agree(set).await
+    });
+    agreed.await?;
     world.set_campaign(&json!({"rule_pack": PACK})).await?;
     let from = wall_ms();
     world.start_campaign().await?;

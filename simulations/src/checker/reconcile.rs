@@ -207,15 +207,36 @@ fn failed_over(later: &[Dial], dial: &Dial) -> bool {
     failed && !dial.attempt.is_empty() && later.iter().any(|d| d.attempt == dial.attempt)
 }
 
-/// In bridged calls both sides heard each other's tone: `sample` calls spread over the run (0: all).
-/// Calls shorter than `least_ms` at either end are left out: the ear needs two windows.
+/// Which bridged calls are listened to.
+#[derive(Clone, Copy, Debug)]
+pub struct Listening<'a> {
+    /// So many, spread over the run; 0: all.
+    pub sample: usize,
+    /// Calls shorter than that at either end are left out: the ear needs two windows.
+    pub least_ms: u64,
+    /// Trunks that stood still, from and to (wall milliseconds); calls of then are left out.
+    pub deaf: &'a [(String, i64, i64)],
+}
+
+impl Listening<'_> {
+    fn could_be_heard(&self, dial: &Dial) -> bool {
+        let lasted = (dial.ended_ns - dial.began_ns) / 1_000_000;
+        let ended = dial.began_ms.saturating_add_unsigned(lasted);
+        let stood = |(trunk, from, to): &(String, i64, i64)| {
+            *trunk == dial.trunk && *from <= ended && dial.began_ms <= *to
+        };
+        dial.talk_ms >= self.least_ms && !self.deaf.iter().any(stood)
+    }
+}
+
+/// In bridged calls both sides heard each other's tone.
 pub fn audio(
     log: &[Entry],
     claims: &Claims,
     agents: &[AgentEntry],
-    sample: usize,
-    least_ms: u64,
+    listening: Listening<'_>,
 ) -> Verdict {
+    let sample = listening.sample;
     let all = dials(log);
     let by_call: BTreeMap<&str, &Dial> = all.iter().map(|d| (d.call_id.as_str(), d)).collect();
     let by_attempt: BTreeMap<&str, &Dial> = all.iter().map(|d| (d.attempt.as_str(), d)).collect();
@@ -244,7 +265,8 @@ pub fn audio(
                 .or_else(|| by_attempt.get(record.attempt.as_str()))?;
             let ear = ears.get(record.attempt.as_str())?;
             let spoke = matches!(dial.behaviour.as_str(), "human" | "answer_now");
-            (spoke && ear.2 >= least_ms && dial.talk_ms >= least_ms).then_some((*dial, ear))
+            let long = ear.2 >= listening.least_ms;
+            (spoke && long && listening.could_be_heard(dial)).then_some((*dial, ear))
         })
         .collect();
     let step = candidates.len().checked_div(sample).unwrap_or(1).max(1);

@@ -244,15 +244,33 @@ fn audio_and_acknowledged_dispositions() {
         })
     };
     let all = claims(&[("1", "sale")]);
-    let verdict = audio(&log, &all, &[heard(tone_hertz(NUMBER))], 50, 1_000);
+    let listen = |tone, deaf: &[(String, i64, i64)]| {
+        let listening = Listening {
+            sample: 50,
+            least_ms: 1_000,
+            deaf,
+        };
+        audio(&log, &all, &[heard(tone)], listening)
+    };
+    let verdict = listen(tone_hertz(NUMBER), &[]);
     assert!(
         verdict.passed() && verdict.figures["audio: calls listened to"] == 1,
         "{verdict}"
     );
     assert_eq!(
-        broken(&audio(&log, &all, &[heard(300)], 50, 1_000)),
+        broken(&listen(300, &[])),
         ["the agent heard the called person"]
     );
+    // What its node slept through nobody could hear; what others slept through, and before, does not count.
+    let trunk = log[0].trunk.clone();
+    let slept = |from, to| {
+        listen(
+            300,
+            &[("elsewhere".into(), 0, 9_000), (trunk.clone(), from, to)],
+        )
+    };
+    assert!(slept(1_500, 9_000).passed());
+    assert!(!slept(2_001, 9_000).passed() && !slept(-9_000, 0).passed());
 
     let said = |name: &str| {
         agent(AgentEvent::Disposed {

@@ -276,6 +276,14 @@ impl fmt::Display for Start {
     }
 }
 
+/// What a member's `/metrics` says.
+pub(super) async fn metrics(monitoring: SocketAddr) -> anyhow::Result<String> {
+    let asked = client()?
+        .get(format!("http://{monitoring}/metrics"))
+        .timeout(Duration::from_secs(2));
+    Ok(asked.send().await?.error_for_status()?.text().await?)
+}
+
 /// Waits until `/readyz` says yes.
 ///
 /// # Errors

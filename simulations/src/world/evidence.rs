@@ -3,7 +3,9 @@
 use crate::{
     agent::AgentEntry,
     carrier::witness::Entry,
-    checker::{Check, Claims, Orders, Verdict, acknowledged, audio, dials, judge, reconcile},
+    checker::{
+        Check, Claims, Listening, Orders, Verdict, acknowledged, audio, dials, judge, reconcile,
+    },
 };
 use permit::audit::{Head, Verifier};
 use serde_json::Value;
@@ -27,6 +29,9 @@ pub struct Evidence {
     pub orders: Orders,
     /// Each node's id and the lines of its audit chain, as its files have them.
     pub audit: Vec<(String, Vec<u8>)>,
+    /// Cities whose process stood still: which, from and to (wall milliseconds). Nobody hears anybody
+    /// through it meanwhile.
+    pub deaf: Vec<(String, i64, i64)>,
     /// Whether processes were killed or cut off, so that `unknown` is an honest end.
     pub crashes: bool,
     /// Whether every call came to its end and every record to the coordinator in time.
@@ -47,8 +52,11 @@ impl Evidence {
             &self.log,
             &claims,
             &self.agents,
-            sample,
-            LEAST_TALK_MS,
+            Listening {
+                sample,
+                least_ms: LEAST_TALK_MS,
+                deaf: &self.deaf,
+            },
         ));
         verdict.checks.push(holds(
             "calls ended and records arrived before the report",

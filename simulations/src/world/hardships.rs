@@ -148,6 +148,24 @@ impl World {
         write_clock(&file, ahead)
     }
 
+    /// Whether every member goes by the same calendar, which is at `from` or later (wall milliseconds).
+    pub async fn clocks_agree(&self, from: i64) -> bool {
+        let nodes = self.nodes.iter().map(super::Node::monitoring);
+        for member in nodes.chain([self.coordinator_monitoring]) {
+            let metrics = super::api::metrics(member).await.unwrap_or_default();
+            let gauge = |name: &str| {
+                let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+                line.and_then(|value| value.trim().parse::<f64>().ok())
+            };
+            let time = gauge("dialmesh_clock_time_seconds ");
+            let there = time.is_some_and(|seconds| seconds * 1_000.0 >= from as f64);
+            if !there || gauge("dialmesh_clock_ahead_seconds ") != Some(0.0) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Whether any member's process runs.
     pub fn member_is_alive(&mut self, member: &str) -> anyhow::Result<bool> {
         if self.is_city(member) {
