@@ -23,12 +23,15 @@ const BAR: f64 = 30.0;
 const BATCH: u32 = 100;
 const CALLERS: [u64; 2] = [1, 16];
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Leads a second that PostgreSQL does not lease and report here: half as many again as its best.
+const PEER_AT_MOST: u64 = 60_000;
 /// Seconds to serving that each million leads may cost.
 const RESTART_BAR: f64 = 10.0;
 
 /// As a dialer keeps its leads: those to be called in the order of a partial index, rows with room
 /// to be changed in place.
 const TABLE: &str = "
+DROP TABLE IF EXISTS leads;
 CREATE TABLE leads (
     id bigint PRIMARY KEY, number text NOT NULL, state smallint NOT NULL DEFAULT 0,
     due timestamptz NOT NULL DEFAULT now(), attempts smallint NOT NULL DEFAULT 0,
@@ -66,11 +69,14 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     measure(leads, 16, 500).await?;
     restart(leads).await?;
-    let server = Server::start(leads).await?;
+    let server = Server::start().await?;
+    // No line lasts longer than its leads.
+    let seconds = arguments.seconds.min(leads / PEER_AT_MOST).max(1);
     let mut ratios = Vec::new();
     for (clients, ours) in CALLERS.iter().zip(&ours) {
-        let rate = server.measure(*clients, arguments.seconds)? * f64::from(BATCH);
-        println!("  PostgreSQL, {clients} clients    {rate:>9.0} leads/s");
+        server.query(TABLE, leads)?;
+        let rate = server.measure(*clients, seconds)? * f64::from(BATCH);
+        println!("  PostgreSQL, {clients} clients    {rate:>9.0} leads/s for {seconds} s");
         ratios.push(ours.rate() / rate);
     }
     let good = ratios.iter().all(|ratio| *ratio >= BAR);
@@ -141,7 +147,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(leads: u64) -> anyhow::Result<Self> {
+    async fn start() -> anyhow::Result<Self> {
         let initdb = debian::program("initdb", "postgresql")?;
         let postgres = debian::program("postgres", "postgresql")?;
         let psql = debian::program("psql", "postgresql")?;
@@ -186,7 +192,6 @@ impl Server {
             ensure!(Instant::now() < end, "PostgreSQL does not serve: {error:#}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        server.query(TABLE, leads)?;
         Ok(server)
     }
 
