@@ -5,6 +5,7 @@
 //! goes on as it was. What the person hears is a mix only while somebody barges in.
 
 use domain::{Codec, LegId, Supervision, limits};
+use std::collections::btree_map::Entry;
 
 use super::{Exchange, Taped, Transmit, leg::Leg, ticks::Job};
 use crate::{
@@ -43,6 +44,20 @@ pub(super) struct Room {
     supervisors: Vec<(usize, Party, Supervision)>,
 }
 
+impl Room {
+    /// Of the bridge of an agent's and a person's legs.
+    fn new(agent: usize, person: usize) -> Option<Self> {
+        let mut mixer = Mixer::default();
+        let (first, second) = (mixer.join()?, mixer.join()?);
+        Some(Self {
+            mixer,
+            agent: (agent, first),
+            person: (person, second),
+            supervisors: Vec::with_capacity(limits::CALL_SUPERVISORS),
+        })
+    }
+}
+
 impl Exchange {
     /// Lets a leg into the bridge of an agent's leg, or changes how it is there.
     pub(super) fn supervise(
@@ -77,20 +92,10 @@ impl Exchange {
         (agent, person): (usize, usize),
         manner: Supervision,
     ) -> Result<(), Rejected> {
-        if !self.rooms.contains_key(&agent) {
-            let mut mixer = Mixer::default();
-            let (Some(first), Some(second)) = (mixer.join(), mixer.join()) else {
-                return Err(Rejected::RoomFull);
-            };
-            let room = Room {
-                mixer,
-                agent: (agent, first),
-                person: (person, second),
-                supervisors: Vec::with_capacity(limits::CALL_SUPERVISORS),
-            };
-            self.rooms.insert(agent, room);
-        }
-        let room = self.rooms.get_mut(&agent).ok_or(Rejected::NotSupervised)?;
+        let room = match self.rooms.entry(agent) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => free.insert(Room::new(agent, person).ok_or(Rejected::RoomFull)?),
+        };
         let party = room.mixer.join().ok_or(Rejected::RoomFull)?;
         room.supervisors.push((place, party, manner));
         Ok(())
