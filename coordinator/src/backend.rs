@@ -10,7 +10,7 @@ use crate::{
     operations::Operations,
     people, recordings, records,
     records::Records,
-    stats, status, trunks,
+    stats, status, supervision, trunks,
     voters::{self, Reports},
 };
 use async_trait::async_trait;
@@ -26,7 +26,7 @@ use dialmesh_http::{
         DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern, DncRemoval,
         DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove, HomesPlan,
         HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
-        LeadFilter, Member as MemberView, Operation, Page, PageQuery, PatternRemoval,
+        LeadFilter, LiveCalls, Member as MemberView, Operation, Page, PageQuery, PatternRemoval,
         PatternRequest, Recording, RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey,
         Region, RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
         VoterSettings,
@@ -36,7 +36,7 @@ use dialmesh_http::{
 };
 use domain::{
     AgentId, AttemptId, CampaignId, DncBaseId, Incarnation, LeadId, MemberId, PhoneNumber, Prefix,
-    RegionId, Target, TrunkId,
+    RegionId, Supervision, Target, TrunkId,
 };
 use ledger::{Change, DirectoryCommand, DirectoryReply, Origin, RegionLedger, Rejection};
 use member::{AskError, Member};
@@ -622,6 +622,19 @@ impl AdminBackend for Desk {
     ) -> Answer<RecordStream> {
         audit(by, "call_records", &format!("revealed={revealed}"));
         Ok(records::export(&self.0, filter))
+    }
+
+    async fn live_calls(&self) -> Answer<LiveCalls> {
+        supervision::list(&self.0).await
+    }
+    async fn supervise(
+        &self,
+        by: &Caller,
+        call: AttemptId,
+        seat: AgentId,
+        manner: Option<Supervision>,
+    ) -> Answer<()> {
+        supervision::supervise(&self.0, by, (call, seat), manner).await
     }
 
     async fn recordings(&self, filter: RecordingFilter) -> Answer<Page<Recording>> {

@@ -28,6 +28,7 @@ mod records;
 mod run;
 mod stats;
 mod status;
+mod supervision;
 mod tally;
 #[cfg(test)]
 mod tests;

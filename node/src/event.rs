@@ -3,7 +3,8 @@
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken};
 use domain::{
     AgentId, AttemptId, CallRecording, CampaignId, DncBaseId, DncEntry, EscrowGrant, Instant,
-    LeasedLead, RegionId, SessionId, TrunkId, TrunkTarget, status::NodeStatus,
+    LeasedLead, LiveFloor, RegionId, SessionId, SupervisionOrder, SupervisionRefusal, TrunkId,
+    TrunkTarget, status::NodeStatus,
 };
 use engine::{DirectoryChange, Side};
 use media::{BrowserEvent, MediaEvent};
@@ -103,6 +104,12 @@ pub(crate) enum Event {
     /// What became of a recording.
     Recorded(AttemptId, CallRecording),
     Status(oneshot::Sender<NodeStatus>),
+    /// What supervisors may see of live calls.
+    Floor(oneshot::Sender<LiveFloor>),
+    Supervise {
+        order: SupervisionOrder,
+        reply: oneshot::Sender<Result<(), SupervisionRefusal>>,
+    },
     /// Regions of other cities whose leads are dialed too.
     Helped(Vec<RegionId>),
     /// No new attempts; the sender is told when nothing is live any more.

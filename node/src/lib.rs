@@ -16,6 +16,7 @@ mod phones;
 mod prompts;
 mod recordings;
 mod shell;
+mod supervision;
 mod wishes;
 
 pub use config::{NodeConfig, NodeConfigError};
@@ -218,6 +219,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     let (audit, head, shown) = Audit::open(&config.data_dir, member.id(), anchor, clock::wall())?;
     let recorded = recordings::start(&config, member.id(), &events)?;
     recordings::serve(&member, &recorded.folder);
+    supervision::serve(&member, &events);
     tasks.spawn("recordings", recordings::keep(recorded.folder));
     let writer = recorded.writer;
     let kept = Kept {

@@ -2,7 +2,7 @@
 
 use call::Observed as Call;
 use domain::{
-    CallRecord, LegStats,
+    CallRecord, LegStats, Supervision,
     status::{NodeMode, NodeStatus, TrunkTrouble},
 };
 use engine::Observed;
@@ -44,6 +44,10 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         (
             "dialmesh_answering_verdicts_total",
             "Answers that were listened to, by campaign and who answered.",
+        ),
+        (
+            "dialmesh_supervision_total",
+            "Supervisors of calls, by what they began: listen, whisper, barge, leave (or the call ended).",
         ),
         (
             "dialmesh_recordings_total",
@@ -172,6 +176,11 @@ pub(crate) fn quality(record: &CallRecord) {
 /// One observation.
 pub(crate) fn observed(observed: &Observed) {
     match observed {
+        Observed::Supervision { seat, call, manner } => {
+            let act = manner.map_or("leave", Supervision::name);
+            tracing::info!(%seat, %call, act, "a supervisor of a call");
+            metrics::counter!("dialmesh_supervision_total", "act" => act).increment(1);
+        }
         Observed::Call(Call::Joined { campaign, waited }) => {
             metrics::histogram!("dialmesh_answer_wait_seconds", "campaign" => campaign.to_string())
                 .record(waited.as_secs_f64());

@@ -318,6 +318,17 @@ impl Running {
                 // Nobody waits any more: fine.
                 drop(reply.send(self.shell.engine.status(now)));
             }
+            Event::Floor(reply) => drop(reply.send(self.shell.engine.live_floor())),
+            Event::Supervise { order, reply } => {
+                let taken = self.shell.engine.handle(now, Input::Supervise(order));
+                self.drain();
+                let result = match taken {
+                    Err(engine::Rejected::Supervision(refusal)) => Err(refusal),
+                    _ => Ok(()),
+                };
+                // Nobody waits any more: fine.
+                let _gone = reply.send(result).is_err();
+            }
             Event::Helped(regions) => self.input(now, Input::Helped(regions)),
             Event::Drain(drained) => {
                 self.drained = Some(drained);

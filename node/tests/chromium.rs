@@ -13,8 +13,14 @@ mod common;
 mod floor;
 
 use browser::Chromium;
+use domain::{Supervision, SupervisionOrder, SupervisionRefusal};
 use floor::{Floor, agents_tone, persons_tones};
+use member::{SUPERVISE, decode, encode};
 use serde_json::{Value, json};
+use simulations::{
+    audio::rtp::RtpThread,
+    phone::{Phone, PhoneConfig},
+};
 use std::{path::Path, time::Duration};
 
 /// The page's part in a real browser: a connection as the agent's page makes it.
@@ -75,6 +81,15 @@ const LISTEN: &str = r#"(async () => {
     return seen;
 })()"#;
 
+/// How loud one frequency is beside the loudest, in decibels.
+const BESIDE: &str = r#"(() => {
+    const { ears, analyser } = window.desk;
+    const levels = new Float32Array(analyser.frequencyBinCount);
+    analyser.getFloatFrequencyData(levels);
+    const at = Math.round(HERTZ * analyser.fftSize / ears.sampleRate);
+    return Math.max(...levels.slice(at - 1, at + 2)) - Math.max(...levels.slice(1));
+})()"#;
+
 /// One second of a tone, 48 kHz, 16 bits: Chromium plays it around and around.
 fn microphone(path: &Path, hertz: u32) {
     let samples: Vec<u8> = (0..48_000_u32)
@@ -122,7 +137,7 @@ async fn an_agent_talks_from_chromium() {
         .await;
     floor.screen.press(json!({"type": "ready"})).await;
     floor.dial().await;
-    (floor.screen)
+    let call = (floor.screen)
         .wait("a person is on the line", |n| n["type"] == "call")
         .await;
     let clear = |seen: &Value| {
@@ -144,7 +159,7 @@ async fn an_agent_talks_from_chromium() {
         }
     }
     assert!(clear(&seen), "{tones:?} Hz: {seen}");
-    floor.screen.sit(Duration::from_secs(2)).await;
+    let whisper = a_whisper(&mut floor, &mut page, &call).await;
     floor.screen.press(json!({"type": "hang_up"})).await;
     (floor.screen)
         .wait("wrap-up", |n| n["state"] == "wrap_up")
@@ -156,4 +171,49 @@ async fn an_agent_talks_from_chromium() {
         .await;
     let audio = floor.what_the_person_heard().await;
     assert!(audio.heard.contains(&agent), "{agent} Hz: {audio:?}");
+    assert!(!audio.heard.contains(&whisper), "{whisper} Hz: {audio:?}");
+}
+
+/// A supervisor at a SIP phone whispers to the agent in the browser: the tone that is heard.
+async fn a_whisper(floor: &mut Floor, page: &mut Chromium, call: &Value) -> u32 {
+    let (seat, mut screen) = floor.hire("boss", "dmag_boss").await;
+    let registrar = ([127, 0, 0, 1], floor.city.agents).into();
+    let config = PhoneConfig::new("boss", "secret", registrar);
+    let rtp = RtpThread::start("boss").unwrap();
+    let phone = Phone::start(config, rtp).await.unwrap();
+    let mut status = phone.status();
+    status.wait_for(|s| s.registered).await.unwrap();
+    screen.press(json!({"type": "log_in"})).await;
+    screen.wait("the leg is up", |n| n["phone"] == "up").await;
+    let tone = phone.tone();
+    let beside = BESIDE.replace("HERTZ", &tone.to_string());
+    let before = page.evaluate(&beside).await;
+    assert!(before.as_f64() < Some(-25.0), "not yet: {before} dB");
+    let order = SupervisionOrder {
+        call: call["attempt"].as_str().unwrap().parse().unwrap(),
+        seat,
+        manner: Some(Supervision::Whisper),
+    };
+    let endpoint = floor.founder.member.endpoint();
+    let answer = endpoint
+        .rpc(
+            floor.node,
+            SUPERVISE,
+            encode(&order),
+            Duration::from_secs(5),
+        )
+        .await;
+    let taken: Result<(), SupervisionRefusal> = decode(&answer.unwrap()).unwrap();
+    assert_eq!(taken, Ok(()));
+    let mut heard = Value::Null;
+    for _ in 0..40 {
+        floor.screen.sit(Duration::from_millis(250)).await;
+        heard = page.evaluate(&beside).await;
+        if heard.as_f64() > Some(-15.0) {
+            break;
+        }
+    }
+    assert!(heard.as_f64() > Some(-15.0), "{tone} Hz: {heard} dB");
+    floor.screen.sit(Duration::from_secs(2)).await;
+    tone
 }

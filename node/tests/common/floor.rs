@@ -35,6 +35,7 @@ pub(crate) fn persons_tones() -> [f64; 2] {
 
 pub(crate) struct Floor {
     pub(crate) founder: Founder,
+    pub(crate) node: MemberId,
     campaign: CampaignId,
     pub(crate) screen: Screen,
     carrier: CarrierHandle,
@@ -170,6 +171,7 @@ impl Floor {
         .await;
         Self {
             founder,
+            node,
             campaign,
             screen,
             carrier,
@@ -179,15 +181,57 @@ impl Floor {
         }
     }
 
-    /// Stops the carrier and asks its own ears.
+    /// Stops the carrier and asks its own ears: of the first call.
     pub(crate) async fn what_the_person_heard(self) -> AudioReport {
+        let heard = self.what_persons_heard().await;
+        let first = heard.into_iter().map(|(_, audio)| audio).next();
+        first.expect("the first call had sound")
+    }
+
+    /// Stops the carrier and asks its own ears: what each person spoke, in hertz, and heard.
+    pub(crate) async fn what_persons_heard(self) -> Vec<(u32, AudioReport)> {
         self.carrier.stop().await;
         let entries = witness::read(&self.log).unwrap();
-        let heard = entries.into_iter().find_map(|entry| match entry.event {
-            Event::Closed { audio, .. } => audio,
+        let closed = entries.into_iter().filter_map(|entry| match entry.event {
+            Event::Closed { audio, tone, .. } => Some((tone, audio?)),
             _ => None,
         });
-        heard.expect("the first call had sound")
+        closed.collect()
+    }
+
+    /// Another account of the node, known there, and its screen.
+    pub(crate) async fn hire(&self, login: &str, token: &str) -> (AgentId, Screen) {
+        let token = Secret::new(token);
+        let agent = AgentAccount {
+            id: AgentId(0),
+            login: login.into(),
+            name: login.into(),
+            node: self.node,
+            campaigns: Vec::new(),
+            sip_password: Secret::new("secret"),
+            token_hash: hash_token(token.expose()),
+            enabled: true,
+        };
+        let agent = Box::new(agent);
+        self.founder.change(Change::SetAgent { agent }).await;
+        let screen = until(
+            "the account is known",
+            Duration::from_secs(20),
+            async || Screen::try_open(self.city.http, &token).await,
+        )
+        .await;
+        (self.agent(login), screen)
+    }
+
+    /// The id of an account.
+    pub(crate) fn agent(&self, login: &str) -> AgentId {
+        self.founder.member.directory().read(|directory| {
+            let mut agents = directory.agents();
+            agents
+                .find(|a| a.login == login)
+                .expect("it was entered")
+                .id
+        })
     }
 
     pub(crate) async fn dial(&self) {

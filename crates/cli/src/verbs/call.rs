@@ -11,10 +11,10 @@ use crate::{
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use dialmesh_http::dto::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Calls that have ended, and attempts that came to none.
+/// Calls: those that ended, those that are live, and supervisors in them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// List calls, newest first, those that persons made too; their numbers are masked.
@@ -22,12 +22,45 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  dialmesh call ls --campaign autumn --limit 20\n  dialmesh call ls --node shenzhen --disposition no_answer --since 1h -o json\n  dialmesh call ls --direction inbound --since 1d"
     )]
     Ls(Box<Ls>),
+    /// List calls in which an agent and a person speak now.
+    #[command(after_help = "Examples:\n  dialmesh call live\n  dialmesh call live -o json")]
+    Live,
+    /// Listen to a live call: both are heard, nobody hears you. The audio leg is that of an agent account
+    /// of the call's node, on shift and paused. Who listens is audited.
+    #[command(
+        after_help = "Examples:\n  dialmesh call listen att_0001000000000000000c00000000 --seat boss.shenzhen"
+    )]
+    Listen(Seated),
+    /// Whisper in a live call: the agent hears you, the person never does, no recording has it.
+    #[command(
+        after_help = "Examples:\n  dialmesh call whisper att_0001000000000000000c00000000 --seat boss.shenzhen"
+    )]
+    Whisper(Seated),
+    /// Barge into a live call: both hear you.
+    #[command(
+        after_help = "Examples:\n  dialmesh call barge att_0001000000000000000c00000000 --seat boss.shenzhen"
+    )]
+    Barge(Seated),
+    /// Leave a live call that you listen to, whisper in, or barged into.
+    #[command(
+        after_help = "Examples:\n  dialmesh call leave att_0001000000000000000c00000000 --seat boss.shenzhen"
+    )]
+    Leave(Seated),
     /// Show a call.
     #[command(after_help = "Examples:\n  dialmesh call show att_0001000000000000000c00000000")]
     Show {
         /// The attempt's id.
         call: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Seated {
+    /// The attempt's id, as `dialmesh call live` shows it.
+    call: String,
+    /// Your agent account (login): its audio leg is yours.
+    #[arg(long, value_name = "LOGIN")]
+    seat: String,
 }
 
 #[derive(Debug, Args)]
@@ -108,10 +141,69 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
     let client = session.client()?;
     match verb {
         Verb::Ls(args) => ls(*args, session, &client).await,
+        Verb::Live => live(session, &client).await,
+        Verb::Listen(seated) => supervise(&seated, "listen", session, &client).await,
+        Verb::Whisper(seated) => supervise(&seated, "whisper", session, &client).await,
+        Verb::Barge(seated) => supervise(&seated, "barge", session, &client).await,
+        Verb::Leave(seated) => {
+            let path = seat_path(&seated, &client).await?;
+            client.delete(&path).await?;
+            output::lines(&[format!("{} is out of {}", seated.seat, seated.call)])
+        }
         Verb::Show { call } => {
             let call: Value = client.get(&format!("/calls/{}", escaped(&call))).await?;
             session.show(&call)
         }
+    }
+}
+
+async fn seat_path(seated: &Seated, client: &Client) -> Result<String> {
+    let agent = names::id(client, names::AGENT, &seated.seat).await?;
+    let call = escaped(&seated.call);
+    Ok(format!("/live-calls/{call}/supervisors/{agent}"))
+}
+
+async fn supervise(
+    seated: &Seated,
+    manner: &str,
+    session: &Session,
+    client: &Client,
+) -> Result<()> {
+    let path = seat_path(seated, client).await?;
+    let shown = client.put(&path, &json!({ "manner": manner })).await?;
+    session.show(&shown)
+}
+
+async fn live(session: &Session, client: &Client) -> Result<()> {
+    let mut live: Value = client.get("/live-calls").await?;
+    if session.form() != Form::Table {
+        return session.show(&live);
+    }
+    let silent: Vec<String> = live["silent"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|node| node.as_str().map(str::to_owned))
+        .collect();
+    let mut rows = live["data"].take();
+    for row in rows.as_array_mut().into_iter().flatten() {
+        let supervisors = row["supervisors"].as_array().map_or(0, Vec::len);
+        row["supervisors"] = supervisors.into();
+    }
+    names::label(client, &mut rows, "node", names::MEMBER).await?;
+    let columns = [
+        ("joined", "/joined_at"),
+        ("city", "/node"),
+        ("agent", "/agent_login"),
+        ("number", "/number"),
+        ("campaign", "/campaign_name"),
+        ("supervisors", "/supervisors"),
+        ("id", "/id"),
+    ];
+    session.rows(&columns, &rows)?;
+    match silent.is_empty() {
+        true => Ok(()),
+        false => output::lines(&[format!("not answered, not shown: {}", silent.join(", "))]),
     }
 }
 

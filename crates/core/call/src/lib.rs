@@ -24,7 +24,7 @@ mod ready;
 
 pub use agent::Duty;
 pub use attempt::{AttemptState, CancelReason, DialFacts, JournalEntry};
-pub use center::{CallCenter, LineAge, LinePhase, PacingView, limits};
+pub use center::{CallCenter, JoinedCall, LineAge, LinePhase, PacingView, limits};
 pub use command::AgentCommand;
 pub use end::AttemptEnd;
 pub use error::{AgentError, CommandError, ErrorPage};

@@ -28,6 +28,7 @@ pub mod secret;
 pub mod security;
 pub mod shared_map;
 pub mod status;
+pub mod supervision;
 pub mod time;
 pub mod trunk;
 pub mod zones;
@@ -61,6 +62,7 @@ pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};
 pub use secret::Secret;
 pub use security::{Attestation, TrunkSecurity};
 pub use shared_map::{SharedMap, SharedSet};
+pub use supervision::{LiveCall, LiveFloor, Supervision, SupervisionOrder, SupervisionRefusal};
 pub use time::{Instant, Now, WallTime};
 pub use trunk::{
     CallerId, CallerIdCaps, Codec, NumberFormat, SipTransport, Trunk, TrunkAddress,

@@ -283,3 +283,7 @@ pub const RECORDING_PIECE_BYTES: usize = 1024 * 1024;
 pub const RECORDING_KEYS: usize = 64;
 /// Days of recordings that a node keeps at most: one folder each.
 pub const RECORDING_DAYS: u64 = 3_660;
+/// Supervisors in one call.
+pub const CALL_SUPERVISORS: usize = 4;
+/// Parties of one mixer: an agent, a person, and the supervisors of their call.
+pub const MIX_PARTIES: usize = 2 + CALL_SUPERVISORS;

@@ -13,6 +13,7 @@ use crate::{
     lines::Pace,
     records::Ending,
     status::Tally,
+    supervision::Supervisions,
 };
 use call::CallCenter;
 use domain::{
@@ -46,6 +47,7 @@ pub struct Engine {
     pub(crate) ports: PortPool,
     pub(crate) legs: Legs,
     pub(crate) browsers: Browsers,
+    pub(crate) supervisions: Supervisions,
     pub(crate) hoppers: Hoppers,
     pub(crate) paces: BTreeMap<CampaignId, Pace>,
     pub(crate) ways: Ways,
@@ -124,6 +126,7 @@ impl Engine {
             facts: Facts::default(),
             legs: Legs::default(),
             browsers: Browsers::default(),
+            supervisions: Supervisions::default(),
             hoppers: Hoppers::default(),
             paces: BTreeMap::new(),
             ways: Ways::new(),
@@ -270,6 +273,7 @@ impl Engine {
                     },
                 )?;
             }
+            Input::Supervise(order) => self.supervise(order)?,
             Input::BrowserOffered { agent, browser } => {
                 self.browser_offered(now, agent, browser)?;
             }
@@ -516,6 +520,7 @@ impl Engine {
         }
         self.restore_phone(now, &login);
         self.tell_calls(now, call::Input::Account(account));
+        self.recheck_supervision(id);
         self.forget_browser(id);
         self.drain_ua(now, Side::Agents);
     }
@@ -617,8 +622,11 @@ impl Engine {
                     self.opt_out(now, number, source)
                 }
                 call::Output::Observed(observed) => {
-                    if matches!(observed, call::Observed::Agent { .. }) && !self.draining {
-                        self.pace_soon(now);
+                    if let call::Observed::Agent { agent, from, .. } = &observed {
+                        self.supervision_follows(*agent, *from);
+                        if !self.draining {
+                            self.pace_soon(now);
+                        }
                     }
                     self.learn(now, &observed);
                     self.observe(Observed::Call(observed));

@@ -10,7 +10,8 @@ use domain::{
     AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallRecording,
     CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry, DncListAge, DncScope,
     EscrowGrant, Instant, LeadId, LeasedLead, MemberId, PhoneNumber, Recording, RecordingKey,
-    RegionId, SessionId, Trunk, TrunkId, TrunkManner, TrunkTarget, WallTime, status::TrunkTrouble,
+    RegionId, SessionId, Supervision, SupervisionOrder, SupervisionRefusal, Trunk, TrunkId,
+    TrunkManner, TrunkTarget, WallTime, status::TrunkTrouble,
 };
 use media::{BrowserCommand, BrowserEvent, BrowserId, MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
@@ -201,6 +202,9 @@ pub enum Input<'a> {
         /// What.
         command: AgentCommand,
     },
+    /// A supervisor wants to be in a call, in another manner, or out of it. Refused with
+    /// [`Rejected::Supervision`].
+    Supervise(SupervisionOrder),
     /// An agent's page offered audio, and the relay took it. It takes the place of the agent's other one.
     BrowserOffered {
         /// Who.
@@ -447,6 +451,15 @@ pub enum Observed {
         /// What it would like to hold; 0 where it dials one line for each agent anyway.
         want: u32,
     },
+    /// A supervisor is in a call, in another manner, or not any more.
+    Supervision {
+        /// The agent account whose leg it is.
+        seat: AgentId,
+        /// The call.
+        call: AttemptId,
+        /// How; none when it is over.
+        manner: Option<Supervision>,
+    },
     /// A trunk is used again, or not any more.
     TrunkHealth {
         /// Which.
@@ -498,4 +511,7 @@ pub enum Rejected {
     /// The call center refused it.
     #[error(transparent)]
     Call(#[from] call::Rejected),
+    /// The supervisor may not, or cannot.
+    #[error(transparent)]
+    Supervision(#[from] SupervisionRefusal),
 }

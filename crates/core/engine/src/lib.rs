@@ -29,6 +29,7 @@ mod recordings;
 mod records;
 mod signalling;
 mod status;
+mod supervision;
 mod targets;
 
 pub use call_backs::CallBackConfig;

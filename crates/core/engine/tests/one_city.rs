@@ -5,6 +5,9 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[path = "one_city/supervision.rs"]
+mod supervision;
+
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, RequestId};
 use domain::{
@@ -98,6 +101,8 @@ struct World {
     phones: BTreeMap<String, Option<PhoneAddress>>,
     /// What the relay was told, but for ends of legs.
     media: Vec<MediaCommand>,
+    /// What the relay was told of browsers.
+    browsers: Vec<media::BrowserCommand>,
     /// What is to be recorded.
     orders: Vec<engine::RecordingOrder>,
 }
@@ -216,6 +221,7 @@ impl World {
             abandoned: Vec::new(),
             phones: BTreeMap::new(),
             media: Vec::new(),
+            browsers: Vec::new(),
             orders: Vec::new(),
         };
         world.input(Input::Directory {
@@ -348,8 +354,8 @@ impl World {
                     self.engine.handle(self.now, Input::Media(event)).unwrap();
                 }
                 Output::Media(command) => self.media.push(command),
-                // Its agents have SIP phones.
-                Output::Browser(command) => panic!("{command:?}"),
+                // Its agents have SIP phones, supervisors have browsers.
+                Output::Browser(command) => self.browsers.push(command),
                 Output::Observed(_) | Output::Called { .. } => {}
                 Output::KeepAlive {
                     region,

@@ -1,6 +1,6 @@
 //! What an engine tells a relay, and what it hears from it.
 
-use domain::{AttemptId, Codec, LegId, LegStats, answering::Heard};
+use domain::{AttemptId, Codec, LegId, LegStats, Supervision, answering::Heard, limits};
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{ports::Port, prompt::PromptId};
@@ -91,6 +91,21 @@ pub enum MediaCommand {
         /// For now.
         paused: bool,
     },
+    /// A leg comes into the bridge of an agent's leg, or is there in another manner from here on: it
+    /// hears both sides. The bridge's end lets it go.
+    Supervise {
+        /// The leg; in no bridge itself.
+        leg: LegId,
+        /// The agent's leg.
+        agent: LegId,
+        /// Who hears it.
+        manner: Supervision,
+    },
+    /// The leg goes out of the bridge that it supervises.
+    Unsupervise {
+        /// The leg.
+        leg: LegId,
+    },
     /// How the leg is doing; answered by [`MediaEvent::Snapshot`].
     Snapshot {
         /// The leg.
@@ -114,6 +129,8 @@ impl MediaCommand {
             | Self::StopPlay { leg }
             | Self::Listen { leg, .. }
             | Self::PauseRecording { leg, .. }
+            | Self::Supervise { leg, .. }
+            | Self::Unsupervise { leg }
             | Self::Snapshot { leg }
             | Self::Close { leg } => *leg,
             Self::Bridge { a, .. } | Self::Unbridge { a, .. } => *a,
@@ -264,6 +281,18 @@ pub enum Rejected {
     /// The leg is in no bridge that is recorded.
     #[error("the leg is in no bridge that is recorded")]
     NotRecorded,
+    /// The leg supervises another bridge.
+    #[error("the leg supervises another bridge; let it leave that first")]
+    Supervises,
+    /// The leg supervises no bridge.
+    #[error("the leg supervises no bridge")]
+    NotSupervised,
+    /// The bridge has as many supervisors as it may.
+    #[error(
+        "{} supervisors are in the bridge, which is the limit",
+        limits::CALL_SUPERVISORS
+    )]
+    RoomFull,
     /// No such prompt.
     #[error("there is no prompt of that id")]
     UnknownPrompt,

@@ -1,4 +1,4 @@
-//! Audio without sockets: G.711, RTP, RTCP, tones, DTMF, WAV, prompts, the port pool; and the
+//! Audio without sockets: G.711, RTP, RTCP, tones, DTMF, WAV, prompts, mixing, the port pool; and the
 //! [`Exchange`], which joins legs and decides for each packet whether and where it goes on.
 //!
 //! `media-io` drives an exchange from real sockets; a simulator can drive one from memory.
@@ -9,6 +9,7 @@ pub mod dtmf;
 pub mod exchange;
 pub mod g711;
 pub mod listen;
+pub mod mixer;
 pub mod ports;
 pub mod prompt;
 pub mod reception;
@@ -26,6 +27,7 @@ pub use exchange::{
     Traffic, Transmit,
 };
 pub use listen::Timeline;
+pub use mixer::{Mixer, Party};
 pub use ports::{DRAIN, Port, PortPool, PortRange, PortRangeError};
 pub use prompt::{Prompt, PromptError, PromptId, Prompts};
 pub use recorder::{Channel, Recorder, SideFacts, Sound};

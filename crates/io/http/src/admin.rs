@@ -14,6 +14,7 @@ mod people;
 mod recordings;
 mod records;
 mod stream;
+mod supervision;
 mod trunks;
 mod voters;
 
@@ -114,6 +115,8 @@ fn api() -> OpenApiRouter<AdminState> {
         .routes(routes!(records::list))
         .routes(routes!(records::show))
         .routes(routes!(records::export))
+        .routes(routes!(supervision::list))
+        .routes(routes!(supervision::supervise, supervision::leave))
         .routes(routes!(recordings::list))
         .routes(routes!(recordings::show))
         .routes(routes!(recordings::check))

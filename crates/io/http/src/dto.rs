@@ -15,6 +15,7 @@ mod page;
 mod people;
 mod recording;
 mod status;
+mod supervision;
 mod time;
 mod trunk;
 mod trunk_manner;
@@ -61,6 +62,9 @@ pub use recording::{
 pub use status::{
     Abandonment, AgentCounts, CallCounts, CityMode, CityStatus, GroupMember, GroupStatus, Status,
     TrunkState, TrunkStatus,
+};
+pub use supervision::{
+    LiveCall, LiveCalls, Seat, SupervisionManner, SupervisionRequest, Supervisor,
 };
 pub use time::Timestamp;
 pub use trunk::{

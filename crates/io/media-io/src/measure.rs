@@ -15,12 +15,16 @@ pub(crate) struct Measures {
     legs: Gauge,
     told: Traffic,
     told_legs: usize,
+    supervised: Gauge,
+    supervisors: Gauge,
+    told_supervised: (usize, usize),
 }
 
 impl Drop for Measures {
     fn drop(&mut self) {
         // The gauge is shared with any other relay of the process.
         self.legs.decrement(self.told_legs as f64);
+        self.tell_supervised((0, 0));
     }
 }
 
@@ -47,6 +51,14 @@ impl Measures {
             "CPU time of the relay thread."
         );
         describe_gauge!("dialmesh_rtp_legs", "Open RTP legs.");
+        describe_gauge!(
+            "dialmesh_rtp_supervised_bridges",
+            "Bridges that supervisors are in: those that are mixed."
+        );
+        describe_gauge!(
+            "dialmesh_rtp_supervisors",
+            "Legs of supervisors in bridges."
+        );
         Self {
             received: counter!("dialmesh_rtp_packets_total", "direction" => "in"),
             sent: counter!("dialmesh_rtp_packets_total", "direction" => "out"),
@@ -58,6 +70,9 @@ impl Measures {
             legs: gauge!("dialmesh_rtp_legs"),
             told: Traffic::default(),
             told_legs: 0,
+            supervised: gauge!("dialmesh_rtp_supervised_bridges"),
+            supervisors: gauge!("dialmesh_rtp_supervisors"),
+            told_supervised: (0, 0),
         }
     }
 
@@ -79,5 +94,12 @@ impl Measures {
         self.cpu.set(cpu.as_secs_f64());
         self.legs.increment(legs as f64 - self.told_legs as f64);
         (self.told, self.told_legs) = (*traffic, legs);
+    }
+
+    /// How many bridges have supervisors, and how many those are.
+    pub(crate) fn tell_supervised(&mut self, now: (usize, usize)) {
+        let then = std::mem::replace(&mut self.told_supervised, now);
+        (self.supervised).increment(now.0 as f64 - then.0 as f64);
+        (self.supervisors).increment(now.1 as f64 - then.1 as f64);
     }
 }

@@ -350,6 +350,11 @@ impl Worker {
         self.exchange.handle_timeout(now);
         let mut buffer = [0; TRANSMIT_BYTES];
         while let Some(transmit) = self.exchange.poll_transmit(&mut buffer) {
+            if let Some(tapes) = &mut self.tapes
+                && let Some(taped) = self.exchange.taped()
+            {
+                tapes.hear(now.monotonic, &taped, &buffer);
+            }
             if let Some(browsers) = &mut self.browsers
                 && browsers.speaks_for(transmit.place)
             {
@@ -401,5 +406,6 @@ impl Worker {
             .store(cpu.as_micros() as u64, Ordering::Relaxed);
         self.measures
             .tell(self.exchange.traffic(), self.exchange.open_legs(), cpu);
+        self.measures.tell_supervised(self.exchange.supervised());
     }
 }

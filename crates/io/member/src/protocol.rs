@@ -41,6 +41,11 @@ pub(crate) const VOTERS: ServiceId = ServiceId::new(49, "voters");
 pub const RECORDING_SIZE: ServiceId = ServiceId::new(50, "recording_size");
 /// A coordinator asks for a piece of one: [`RecordingPiece`] to its bytes as they are.
 pub const RECORDING_PIECE: ServiceId = ServiceId::new(51, "recording_piece");
+/// A coordinator asks a node for its live calls: nothing to [`domain::LiveFloor`].
+pub const LIVE_CALLS: ServiceId = ServiceId::new(52, "live_calls");
+/// A coordinator lets a supervisor into a call at the node that has it: [`domain::SupervisionOrder`] to
+/// `Result<(), domain::SupervisionRefusal>`.
+pub const SUPERVISE: ServiceId = ServiceId::new(53, "supervise");
 /// Error code of a do-not-call base or recording that is not here.
 pub const NOT_HERE: u16 = 3;
 /// Error code of what only a coordinator may ask.

@@ -14,7 +14,7 @@ mod driver;
 mod tests;
 
 pub(crate) use call_backs::CallingBack;
-pub use view::{LineAge, LinePhase, PacingView};
+pub use view::{JoinedCall, LineAge, LinePhase, PacingView};
 
 use crate::{
     agent::{AGENT, Agent, Duty, DutyEvent},

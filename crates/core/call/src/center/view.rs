@@ -4,9 +4,12 @@ use super::CallCenter;
 use crate::{
     agent::Duty,
     attempt::AttemptState,
-    notice::{AgentStatus, CallCard},
+    notice::{AgentStatus, CallCard, Phone},
 };
-use domain::{AgentId, AttemptId, Campaign, CampaignId, LeasedLead, LegId, Now, PhoneNumber};
+use domain::{
+    AgentId, AttemptId, Campaign, CampaignId, LeasedLead, LegId, Now, PhoneNumber,
+    SupervisionRefusal, WallTime,
+};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// How far a line has come.
@@ -33,6 +36,21 @@ pub struct LineAge {
     pub rung: Option<Duration>,
     /// Whether an agent is kept for it.
     pub kept: bool,
+}
+
+/// A call in which an agent and a person speak.
+#[derive(Clone, Copy, Debug)]
+pub struct JoinedCall<'a> {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Its lease; of a call-back, who calls.
+    pub lease: &'a LeasedLead,
+    /// Who speaks for us.
+    pub agent: AgentId,
+    /// The person's number; none where a caller withholds it.
+    pub number: Option<PhoneNumber>,
+    /// When they were joined.
+    pub joined_at: WallTime,
 }
 
 /// One campaign in counts and ages: all that pacing may know.
@@ -163,6 +181,51 @@ impl CallCenter {
         self.agents
             .iter()
             .map(|(id, agent)| (*id, agent.status(), agent.attempt))
+    }
+
+    /// Calls in which an agent and a person speak now, by id.
+    pub fn joined(&self) -> impl Iterator<Item = JoinedCall<'_>> {
+        let bridged = (self.attempts.iter()).filter(|(_, a)| a.state == AttemptState::Bridged);
+        bridged.filter_map(|(id, attempt)| {
+            Some(JoinedCall {
+                attempt: *id,
+                lease: &attempt.lease,
+                agent: attempt.agent?,
+                number: (!attempt.withheld()).then_some(attempt.lease.number),
+                joined_at: attempt.bridged_at.unwrap_or_default(),
+            })
+        })
+    }
+
+    /// Who speaks for us in a call that is joined now.
+    pub fn agent_in(&self, attempt: AttemptId) -> Option<AgentId> {
+        let found = self.attempts.get(&attempt)?;
+        (found.state == AttemptState::Bridged).then_some(found.agent)?
+    }
+
+    /// Whether an agent's audio leg is up and takes no calls, so that it may be a supervisor's: the leg,
+    /// and whether the agent serves that campaign.
+    pub fn seat(
+        &self,
+        agent: AgentId,
+        campaign: CampaignId,
+    ) -> Result<(LegId, bool), SupervisionRefusal> {
+        let found = (self.agents.get(&agent)).ok_or(SupervisionRefusal::OtherNode)?;
+        let leg = found
+            .leg
+            .filter(|_| found.phone == Phone::Up && found.audio);
+        let leg = leg.ok_or(SupervisionRefusal::NoLeg)?;
+        match found.duty == Duty::Paused {
+            true => Ok((leg, found.serves(campaign))),
+            false => Err(SupervisionRefusal::TakesCalls),
+        }
+    }
+
+    /// Agents whose audio legs could be a supervisor's now.
+    pub fn seats(&self) -> impl Iterator<Item = AgentId> {
+        let free = |a: &crate::agent::Agent| a.duty == Duty::Paused && a.audio;
+        let seats = self.agents.iter().filter(move |(_, agent)| free(agent));
+        seats.map(|(id, _)| *id)
     }
 
     /// The agent's leg while the phone is not down: where media statistics are looked up.

@@ -3,6 +3,7 @@
 use domain::{AttemptId, Codec, Instant, LegId, LegStats};
 use std::net::SocketAddr;
 
+use super::mixing::InRoom;
 use crate::{
     command::{LegDetail, PeerReport},
     dtmf::EventReceiver,
@@ -76,6 +77,8 @@ pub(super) struct Leg {
     pub(super) events_stream: u32,
     pub(super) outgoing: Outgoing,
     pub(super) bridged: Option<Bridged>,
+    /// Its bridge has supervisors, or it is one.
+    pub(super) mix: Option<InRoom>,
     pub(super) playing: Option<Playing>,
     pub(super) listening: Option<Listening>,
     pub(super) sent: u64,
@@ -111,6 +114,7 @@ impl Leg {
             events_stream: 0,
             outgoing,
             bridged: None,
+            mix: None,
             playing: None,
             listening: None,
             sent: 0,

@@ -6,6 +6,7 @@
 //! [`Exchange::handle_timeout`]. On the way of a packet nothing is allocated.
 
 mod leg;
+mod mixing;
 mod packets;
 mod taping;
 mod ticks;
@@ -73,6 +74,8 @@ pub struct Exchange {
     places: BTreeMap<LegId, usize>,
     /// Places of the legs that hear a prompt.
     playing: BTreeSet<usize>,
+    /// Bridges with supervisors, by the place of the agent's leg.
+    rooms: BTreeMap<usize, mixing::Room>,
     events: VecDeque<MediaEvent>,
     jobs: VecDeque<ticks::Job>,
     ticks: ticks::Ticks,
@@ -96,6 +99,7 @@ impl Exchange {
             legs: (0..count).map(|_| None).collect(),
             places: BTreeMap::new(),
             playing: BTreeSet::new(),
+            rooms: BTreeMap::new(),
             events: VecDeque::with_capacity(64),
             jobs: VecDeque::with_capacity(256),
             ticks: ticks::Ticks::default(),
@@ -145,6 +149,8 @@ impl Exchange {
                 self.stop_play(place, false);
                 Ok(())
             }
+            MediaCommand::Supervise { leg, agent, manner } => self.supervise(leg, agent, manner),
+            MediaCommand::Unsupervise { leg } => self.leave_room(leg),
             MediaCommand::Snapshot { leg } => {
                 let told = self.leg(self.place(leg)?)?;
                 let (stats, detail) = (told.stats(), told.detail());
@@ -325,6 +331,9 @@ impl Exchange {
         {
             return Err(Rejected::Bridged);
         }
+        if self.leg(first)?.mix.is_some() || self.leg(second)?.mix.is_some() {
+            return Err(Rejected::Supervises);
+        }
         for (place, with) in [(first, second), (second, first)] {
             let leg = self.leg_mut(place);
             leg.outgoing.break_off();
@@ -344,6 +353,7 @@ impl Exchange {
         let Some(bridged) = self.leg_mut(place).bridged.take() else {
             return;
         };
+        self.end_room_of(place, bridged.with);
         let ended = bridged
             .tape
             .map(|tape| RecordingMark::Ended(tape.recording));
@@ -402,6 +412,8 @@ impl Exchange {
         let place = self.place(id)?;
         self.stop_play(place, false);
         self.unbridge(place);
+        // Refused where it supervises nobody.
+        let _left = self.leave_room(id).is_ok();
         self.places.remove(&id);
         if let Some(leg) = self.legs[place].take() {
             self.events.push_back(MediaEvent::Closed {

@@ -212,9 +212,11 @@ impl Exchange {
                 payload: payload.clone(),
             });
         }
+        let mix = leg.mix;
         if let Kind::Audio(codec) = kind
             && let Some(tape) = leg.bridged.and_then(|bridged| bridged.tape)
             && !tape.paused
+            && !mix.is_some_and(|mix| mix.taped_as_mixed)
         {
             self.taped = Some(Taped {
                 recording: tape.recording,
@@ -225,13 +227,19 @@ impl Exchange {
                 payload: payload.clone(),
             });
         }
-        Ok(leg.bridged.map(|bridged| Accepted {
+        let with = leg.bridged.map(|bridged| bridged.with);
+        if let Kind::Audio(codec) = kind
+            && let Some(mix) = mix.filter(|mix| mix.speaks)
+        {
+            self.hear_in_room(mix, codec, (stream, extended), &packet[payload.clone()]);
+        }
+        Ok(with.map(|with| Accepted {
             header,
             payload,
             kind,
             stream,
             extended,
-            with: bridged.with,
+            with,
         }))
     }
 
@@ -246,7 +254,7 @@ impl Exchange {
             with,
         } = accepted;
         let leg: &mut Leg = self.legs[with].as_deref_mut()?;
-        if leg.playing.is_some() {
+        if leg.playing.is_some() || leg.mix.is_some_and(|mix| mix.hears) {
             return None;
         }
         let remote = leg.sendable()?;

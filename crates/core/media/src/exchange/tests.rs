@@ -7,6 +7,7 @@ use crate::{
 };
 use domain::{Codec, LegStats, WallTime, limits};
 
+mod mixing;
 mod taping;
 
 const A: LegId = LegId(1);

@@ -47,6 +47,10 @@ pub struct Transmit {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Job {
     Frame(usize),
+    /// The next frame of the room of the agent's leg there.
+    Mix(usize),
+    /// The leg's part of it.
+    Mixed(usize),
     Silence(usize),
     Report(usize),
 }
@@ -68,6 +72,11 @@ impl Ticks {
 
     pub(super) fn end(&mut self) {
         self.next = None;
+    }
+
+    /// The present tick's time.
+    pub(super) fn now(&self) -> Instant {
+        self.now
     }
 
     /// NTP time, 32.32 bits.
@@ -98,6 +107,7 @@ impl Exchange {
         for _ in 0..ticks.min(CATCH_UP) {
             self.jobs
                 .extend(self.playing.iter().map(|place| Job::Frame(*place)));
+            self.tick_rooms();
         }
         for _ in 0..ticks.min(SLICES as u32) {
             self.look_after_a_slice(now);
@@ -138,7 +148,8 @@ impl Exchange {
         }
     }
 
-    /// Writes the next packet of our own making to `buffer` and says where it goes.
+    /// Writes the next packet of our own making to `buffer` and says where it goes. What a recording
+    /// has of it is asked for before the next one ([`taped`](Self::taped)).
     ///
     /// # Panics
     /// When `buffer` is shorter than [`TRANSMIT_BYTES`].
@@ -148,8 +159,14 @@ impl Exchange {
             "the caller's buffer is too short"
         );
         while let Some(job) = self.jobs.pop_front() {
+            self.taped = None;
             let done = match job {
                 Job::Frame(place) => self.frame(place, buffer),
+                Job::Mix(agent) => {
+                    self.mix(agent);
+                    None
+                }
+                Job::Mixed(place) => self.mixed(place, buffer),
                 Job::Silence(place) => self.silence(place, buffer),
                 Job::Report(place) => self.report(place, buffer),
             };
@@ -197,7 +214,7 @@ impl Exchange {
         let now = self.ticks.now;
         let leg = self.legs[place].as_deref_mut()?;
         let remote = *leg.sendable()?;
-        if leg.playing.is_some() {
+        if leg.playing.is_some() || leg.mix.is_some_and(|mix| mix.hears) {
             return None;
         }
         let payload_type = g711::payload_type(remote.codec);
@@ -208,7 +225,7 @@ impl Exchange {
         self.count_own(place, remote.lock.target())
     }
 
-    fn count_own(&mut self, place: usize, to: SocketAddr) -> Option<Transmit> {
+    pub(super) fn count_own(&mut self, place: usize, to: SocketAddr) -> Option<Transmit> {
         self.traffic.sent += 1;
         self.leg_mut(place).sent += 1;
         Some(Transmit {

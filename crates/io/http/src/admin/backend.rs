@@ -11,9 +11,10 @@ use crate::{
         DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern, DncRemoval,
         DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove, HomesPlan,
         HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
-        LeadFilter, Member, Operation, Page, PageQuery, PatternRemoval, PatternRequest, Recording,
-        RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey, Region, RegionPolicy,
-        RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
+        LeadFilter, LiveCalls, Member, Operation, Page, PageQuery, PatternRemoval, PatternRequest,
+        Recording, RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey, Region,
+        RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
+        VoterSettings,
     },
     problem::{BackendError, BodyError},
 };
@@ -21,7 +22,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::{
     AgentId, AttemptId, CallRecord, CampaignId, DncBaseId, LeadId, MemberId, PhoneNumber, Prefix,
-    RegionId, Target, TrunkId,
+    RegionId, Supervision, Target, TrunkId,
 };
 use futures::stream::BoxStream;
 
@@ -336,6 +337,18 @@ pub trait AdminBackend: Send + Sync + 'static {
         filter: CallFilter,
         revealed: bool,
     ) -> Answer<RecordStream>;
+
+    /// Calls in which an agent and a person speak now.
+    async fn live_calls(&self) -> Answer<LiveCalls>;
+    /// Lets a supervisor, with the audio leg of an agent account, into a live call in some manner; out
+    /// of it where none is given.
+    async fn supervise(
+        &self,
+        by: &Caller,
+        call: AttemptId,
+        seat: AgentId,
+        manner: Option<Supervision>,
+    ) -> Answer<()>;
 
     /// Recordings, newest first.
     async fn recordings(&self, filter: RecordingFilter) -> Answer<Page<Recording>>;

@@ -41,9 +41,12 @@ fn filled(path: &str) -> String {
         .or(kind("/agents/", "agent_00000001"))
         .or(kind("/leads/", "lead_0001000000000009"))
         .or(kind("/calls/", "att_0001"))
+        .or(kind("/live-calls/", "att_0001"))
         .or(kind("/recordings/", "att_0001"))
         .unwrap_or("one".to_owned());
-    path.replace("{id}", &id).replace("{number}", "14155550199")
+    path.replace("{id}", &id)
+        .replace("{number}", "14155550199")
+        .replace("{agent}", "agent_00000001")
 }
 
 /// The matrix as people read it; a changed route is a visible change of this table.

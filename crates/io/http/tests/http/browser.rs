@@ -5,6 +5,7 @@
 use crate::{
     chromium::{Browser, element},
     memory::{Memory, TIME},
+    supervision::live_call,
 };
 use dialmesh_http::{
     admin,
@@ -12,7 +13,7 @@ use dialmesh_http::{
     events::Events,
     pages::{self, Page},
 };
-use domain::{MemberId, RegionId, TrunkId};
+use domain::{AgentId, MemberId, RegionId, Supervision, TrunkId};
 use serde_json::json;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
@@ -196,4 +197,49 @@ async fn the_console_shows_the_live_mesh() {
         .filter(|c| !c.contains("401"))
         .collect();
     assert!(other.is_empty(), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_whispers_and_leaves_by_the_console() {
+    let (address, memory) = serve().await;
+    memory.state().live = Some(live_call());
+    if !web::is_built(Page::Console) {
+        eprintln!("the pages are not built: the console was not opened");
+        return;
+    }
+    let Some(mut browser) = Browser::start().await else {
+        eprintln!("there is no Chromium here: the console was not opened");
+        return;
+    };
+    let url = json!({ "url": format!("http://{address}/") });
+    browser.call("Page.navigate", url).await;
+    browser.until(&format!("!!{}", element("token"))).await;
+    browser.sign_in("supervisor-token").await;
+    browser.until(&format!("!!{}", element("live-show"))).await;
+    let press = |what: &str| format!("{}.click()", element(what));
+    browser.evaluate(&press("live-show")).await;
+    browser.until(&format!("!!{}", element("live-call"))).await;
+    for (button, manner) in [
+        ("live-listen", Supervision::Listen),
+        ("live-whisper", Supervision::Whisper),
+        ("live-barge", Supervision::Barge),
+    ] {
+        browser
+            .until(&format!("!{}.disabled", element(button)))
+            .await;
+        browser.evaluate(&press(button)).await;
+        let pressed = format!("{}.ariaPressed === 'true'", element(button));
+        browser.until(&pressed).await;
+        let there = memory.state().live.as_ref().unwrap().supervisors.clone();
+        assert_eq!(there, [(AgentId(9), manner)]);
+    }
+    browser.picture("console-live-calls.png").await;
+    browser
+        .until(&format!("!{}.disabled", element("live-leave")))
+        .await;
+    browser.evaluate(&press("live-leave")).await;
+    browser.until(&format!("!{}", element("live-leave"))).await;
+    let there = memory.state().live.as_ref().unwrap().supervisors.clone();
+    assert!(there.is_empty(), "{there:?}");
+    assert!(browser.complaints.is_empty(), "{:?}", browser.complaints);
 }

@@ -17,6 +17,7 @@ mod memory;
 mod openapi;
 mod recordings;
 mod resources;
+mod supervision;
 
 use axum::{
     Router,

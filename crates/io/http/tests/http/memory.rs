@@ -11,7 +11,7 @@ use dialmesh_http::{
 use domain::{
     AgentAccount, AgentId, AttemptId, CallRecord, CampaignId, CampaignState, Disposition,
     DncBaseId, DncSource, LeadId, ListId, MemberId, MemberRole, PhoneNumber, Prefix, RegionId,
-    Secret, SessionId, Target, TrunkId, WallTime,
+    Secret, SessionId, Supervision, Target, TrunkId, WallTime,
 };
 use futures::{StreamExt, stream};
 use std::{
@@ -51,6 +51,8 @@ pub(crate) struct State {
     pub(crate) audit: Vec<(String, String)>,
     pub(crate) cities: Vec<CityStatus>,
     pub(crate) recording_key: Option<RecordingKey>,
+    /// The only live call, and who supervises it.
+    pub(crate) live: Option<domain::LiveCall>,
 }
 
 fn running(kind: &str) -> Operation {
@@ -1150,6 +1152,33 @@ impl AdminBackend for Memory {
                 stream::iter([Ok(Bytes::from(part))]).boxed()
             }),
         })
+    }
+    async fn live_calls(&self) -> Answer<LiveCalls> {
+        let state = self.state();
+        let calls = state.live.iter();
+        Ok(LiveCalls {
+            data: calls.map(|call| LiveCall::new(MemberId(2), call)).collect(),
+            seats: vec![Seat {
+                agent: AgentId(9),
+                login: "boss".to_owned(),
+                node: MemberId(2),
+            }],
+            silent: Vec::new(),
+        })
+    }
+    async fn supervise(
+        &self,
+        by: &Caller,
+        call: AttemptId,
+        seat: AgentId,
+        manner: Option<Supervision>,
+    ) -> Answer<()> {
+        let mut state = self.change(by, "supervise_call")?;
+        let live = state.live.as_mut().filter(|live| live.attempt == call);
+        let live = live.ok_or_else(|| missing("live call", call))?;
+        live.supervisors.retain(|(agent, _)| *agent != seat);
+        live.supervisors.extend(manner.map(|manner| (seat, manner)));
+        Ok(())
     }
     async fn recording_key(&self) -> Answer<RecordingKey> {
         let key = self.state().recording_key.clone();

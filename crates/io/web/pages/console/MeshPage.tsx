@@ -7,6 +7,7 @@ import type { Link } from "../shared/sse";
 import { Campaigns } from "./Campaigns";
 import { Preferences, Wordmark } from "../shared/Chrome";
 import { CityCard, STALE_MS } from "./CityCard";
+import { LiveCalls } from "./LiveCalls";
 import { Sparkline } from "./Sparkline";
 import { HISTORY, useMesh, useNow, type Mesh } from "./useMesh";
 
@@ -226,6 +227,7 @@ export function MeshPage({
               </div>
             </section>
             <Campaigns token={token} />
+            <LiveCalls token={token} names={names} />
             <Groups groups={mesh.status.groups} names={names} />
             <Text size="xs" className="quiet" component="footer">
               dialmesh · {t("app.version", { version: mesh.status.version })}

@@ -125,6 +125,36 @@ export interface CampaignStats {
   as_of: string;
 }
 
+/** How a supervisor is in a call. */
+export type Manner = "listen" | "whisper" | "barge";
+
+export interface LiveCall {
+  id: string;
+  campaign: string;
+  campaign_name: string;
+  node: string;
+  agent: string;
+  agent_login: string;
+  number: string;
+  direction: "outbound" | "inbound";
+  joined_at: string;
+  supervisors: { agent: string; manner: Manner }[];
+}
+
+/** An agent account on shift and paused: its audio leg can be a supervisor's. */
+export interface Seat {
+  agent: string;
+  login: string;
+  node: string;
+}
+
+export interface LiveCalls {
+  data: LiveCall[];
+  seats: Seat[];
+  /** Nodes that did not answer. */
+  silent: string[];
+}
+
 async function ask<T>(path: string, token: string): Promise<T> {
   const response = await fetch(`/api/v1/${path}`, {
     headers: { authorization: `Bearer ${token}` },
@@ -150,3 +180,26 @@ export async function fetchCampaigns(token: string): Promise<Campaign[]> {
 
 export const fetchStats = (id: string, token: string) =>
   ask<CampaignStats>(`campaigns/${id}/stats`, token);
+
+/** Calls in which somebody speaks now; for supervisors. */
+export const fetchLive = (token: string) => ask<LiveCalls>("live-calls", token);
+
+async function act(method: string, path: string, token: string, body?: unknown): Promise<void> {
+  const response = await fetch(`/api/v1/${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  if (!response.ok) throw await problemOf(response);
+}
+
+const place = (call: string, seat: string) =>
+  `live-calls/${encodeURIComponent(call)}/supervisors/${encodeURIComponent(seat)}`;
+
+/** Lets the seat into a call, or changes how it is there. */
+export const supervise = (call: string, seat: string, manner: Manner, token: string) =>
+  act("PUT", place(call, seat), token, { manner });
+
+/** Lets the seat go out of a call. */
+export const leaveCall = (call: string, seat: string, token: string) =>
+  act("DELETE", place(call, seat), token);
