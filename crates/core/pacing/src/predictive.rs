@@ -171,7 +171,7 @@ impl Predictive {
             abandoned: std::mem::take(&mut self.abandoned),
             permille: view.budget.map_or(0, |budget| budget.permille),
         };
-        self.pace.turn(told, left, reserve);
+        self.pace.turn(told, reserve);
         // While every line keeps an agent nothing is spent, which says nothing of the price.
         let learned = if self.keeps { 0 } else { answered };
         self.price
