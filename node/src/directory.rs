@@ -38,6 +38,7 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         recordings: facts.recordings.clone(),
         recording_key: facts.recording_key,
         manners: facts.manners.clone(),
+        levers: facts.levers.clone(),
     }))
 }
 
@@ -56,6 +57,7 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::Clearance(facts) => DirectoryChange::Clearance(facts),
         Fact::Recording(campaign, recording) => DirectoryChange::Recording(campaign, recording),
         Fact::RecordingKey(key) => DirectoryChange::RecordingKey(key),
+        Fact::Levers(campaign, levers) => DirectoryChange::Levers(campaign, levers),
         Fact::Answering(campaign, machines) => DirectoryChange::Answering(campaign, machines),
         Fact::Mesh(_)
         | Fact::Member(_)

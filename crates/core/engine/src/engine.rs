@@ -443,6 +443,7 @@ impl Engine {
                 self.facts.set_recording(campaign, recording);
             }
             DirectoryChange::RecordingKey(key) => self.facts.recording_key = Some(key),
+            DirectoryChange::Levers(campaign, levers) => self.levers_changed(now, campaign, levers),
             DirectoryChange::Reset(copy) => self.reset(now, index, *copy),
         }
     }
@@ -461,8 +462,10 @@ impl Engine {
             manners,
             recordings,
             recording_key,
+            levers,
         } = copy;
         self.facts.reset_recordings(recordings, recording_key);
+        self.facts.reset_levers(levers);
         self.facts.reset_answering(answering);
         self.facts.set_manners(manners);
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())

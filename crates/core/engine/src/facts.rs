@@ -3,7 +3,7 @@
 use call::Account;
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, ClearanceFact,
-    DncBaseId, DncEntry, DncListAge, MemberId, PhoneNumber, Recording, RecordingKey, Trunk,
+    DncBaseId, DncEntry, DncListAge, Levers, MemberId, PhoneNumber, Recording, RecordingKey, Trunk,
     TrunkId, TrunkManner, limits,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -35,6 +35,8 @@ pub struct DirectoryCopy {
     pub recordings: Vec<(CampaignId, Recording)>,
     /// The key that recordings are made with.
     pub recording_key: Option<RecordingKey>,
+    /// Levers of campaigns, of those that have any set.
+    pub levers: Vec<(CampaignId, Levers)>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.
@@ -49,6 +51,7 @@ pub(crate) struct Facts {
     answering: BTreeMap<CampaignId, AnsweringMachines>,
     recordings: BTreeMap<CampaignId, Recording>,
     pub(crate) recording_key: Option<RecordingKey>,
+    levers: BTreeMap<CampaignId, Levers>,
 }
 
 impl Facts {
@@ -102,6 +105,25 @@ impl Facts {
     ) {
         self.recordings = all.into_iter().collect();
         self.recording_key = key;
+    }
+
+    /// A campaign's levers.
+    pub(crate) fn levers(&self, campaign: CampaignId) -> Levers {
+        self.levers.get(&campaign).copied().unwrap_or_default()
+    }
+
+    /// Takes in a campaign's levers.
+    pub(crate) fn set_levers(&mut self, campaign: CampaignId, levers: Levers) {
+        if levers == Levers::default() {
+            self.levers.remove(&campaign);
+        } else {
+            self.levers.insert(campaign, levers);
+        }
+    }
+
+    /// Takes in the levers of all campaigns; those that are not named have none set.
+    pub(crate) fn reset_levers(&mut self, all: Vec<(CampaignId, Levers)>) {
+        self.levers = all.into_iter().collect();
     }
 
     /// How a trunk is used.

@@ -10,6 +10,7 @@ impl Pace {
     pub(crate) fn follow(&mut self, old: Self) {
         self.rate = old.rate;
         self.begun = old.begun;
+        self.shift = old.shift;
     }
 }
 

@@ -1,12 +1,15 @@
 //! Launching lines: pacing's wish, leads, and lines that are given up.
 
-use crate::{Engine, Entry, Observed, Output, TimerName};
+use crate::{
+    Engine, Entry, Observed, Output, TimerName,
+    levers::{Held, ShiftClock},
+};
 use call::{AttemptState, CancelReason};
 use domain::{
     AttemptId, Campaign, CampaignId, CampaignState, Instant, LeasedLead, Now, PacingMode, RegionId,
     limits,
 };
-use pacing::{Budget, Controller, Limits, View, hopper};
+use pacing::{Budget, Controller, Limits, Look, View, hopper, levers};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How often pacing looks when nothing else happens.
@@ -24,6 +27,8 @@ pub(crate) struct Pace {
     pub(crate) one_to_one: Arc<Campaign>,
     /// When the lines that are out, and not yet answered by a person, were begun.
     pub(crate) begun: BTreeMap<AttemptId, Instant>,
+    pub(crate) shift: ShiftClock,
+    pub(crate) held: Held,
 }
 
 impl Pace {
@@ -33,6 +38,8 @@ impl Pace {
             rate: hopper::DialRate::default(),
             one_to_one: reserving(campaign),
             begun: BTreeMap::new(),
+            shift: ShiftClock::default(),
+            held: Held::default(),
         }
     }
 }
@@ -69,6 +76,9 @@ impl Engine {
             }
         }
         if campaign.state != CampaignState::Running {
+            if let Some(pace) = self.paces.get_mut(&id) {
+                pace.shift = ShiftClock::default();
+            }
             let leads = self.hoppers.take_if(|lead| lead.campaign == id);
             self.give_back(leads);
         }
@@ -120,8 +130,11 @@ impl Engine {
         let view = self.give_up_risky(now, campaign);
         // Nobody may be dialed: leads wait in their hoppers.
         if !self.permit.dnc().is_whole() || self.base_is_too_old(now, campaign) {
+            self.note_undialable(campaign, &view);
             return;
         }
+        let (shift, level) = self.ramp(now, campaign, &view);
+        let own_levers = self.facts.levers(campaign.id);
         let (channels, calls) = self.room(now);
         let limits = Limits {
             channels,
@@ -132,6 +145,16 @@ impl Engine {
             return;
         };
         let mut wish = pace.controller.lines(now.monotonic, &view);
+        let look = Look {
+            view: &view,
+            levers: &own_levers,
+            shift,
+            level: (campaign.dial_level, level),
+            binding: pace.controller.binding(),
+            wish,
+            limits,
+        };
+        pace.note_held(campaign.id, &look);
         let dials = pace.rate.dials(now.monotonic);
         // Without a share, or with none of it left, each line has an agent of its own, whatever the
         // controller would like.
@@ -143,6 +166,7 @@ impl Engine {
         } else {
             Arc::clone(campaign)
         };
+        let wish = levers::hold(campaign.dial_level, level, &view, wish);
         self.refill(now, campaign, &view, wish, dials);
         for _ in 0..limits.hold(wish) {
             if !self.launch(now, &dialed) {
@@ -172,6 +196,8 @@ impl Engine {
                 .map(|other| share(*other).unwrap_or(0));
             let left = share(campaign.id).map(|own| others.fold(own, u32::min));
             view.budget = budget(pack, left);
+            // Nobody tells beforehand who will go on a break.
+            levers::tell(&self.facts.levers(campaign.id), &mut view, 0);
             let Some(place) = pace.controller.give_up(now.monotonic, &view) else {
                 return view;
             };

@@ -14,6 +14,7 @@ mod exceptions;
 mod fleet;
 mod homes;
 mod layout;
+mod levers;
 mod people;
 mod recordings;
 mod releases;
@@ -51,7 +52,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 10,
+    version: 11,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -132,6 +133,8 @@ pub struct Directory {
     releases: releases::ReleaseBook,
     /// How trunks' calls are vouched for. Since version 10; read as not at all from earlier ones.
     securities: trunks::SecurityBook,
+    /// Levers of campaigns' pacing. Since version 11; read as none from earlier ones.
+    levers: levers::LeverBook,
 }
 
 impl Directory {
@@ -353,6 +356,7 @@ impl Directory {
             manners: self.trunk_manners(),
             recordings: self.recordings.all().collect(),
             recording_key: self.recording_key(),
+            levers: self.levers.all().collect(),
         }
     }
 
@@ -475,6 +479,7 @@ impl Directory {
                 security,
             } => self.set_trunk_and_manner(trunk, *manner, security, facts),
             Change::Understand { id, version } => self.understand(id, version, facts),
+            Change::SetLevers { campaign, levers } => self.set_levers(campaign, levers, facts),
         }
     }
 }
@@ -544,11 +549,16 @@ impl Replicated for Directory {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        if self.mesh_version() < MeshVersion::SIGNED_CALLS {
-            // A member of the release before may be sent it, and has no word for the rest.
-            return ENVELOPE.seal_shorter(9, self, &trunks::SecurityBook::EMPTY);
+        // A member of an earlier release may be sent it, and has no word for the rest.
+        let levers = &levers::LeverBook::EMPTY[..];
+        match self.mesh_version() {
+            version if version < MeshVersion::SIGNED_CALLS => {
+                let missing = [&trunks::SecurityBook::EMPTY[..], levers].concat();
+                ENVELOPE.seal_shorter(9, self, &missing)
+            }
+            version if version < MeshVersion::LEVERS => ENVELOPE.seal_shorter(10, self, levers),
+            _ => ENVELOPE.seal(self),
         }
-        ENVELOPE.seal(self)
     }
 
     fn freeze(&self) -> Box<dyn FnOnce() -> Vec<u8> + Send> {
@@ -561,10 +571,12 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // Levers of campaigns' pacing.
+        let eleven = &levers::LeverBook::EMPTY[..];
         // How trunks' calls are vouched for.
-        let ten = &trunks::SecurityBook::EMPTY[..];
+        let ten = [&trunks::SecurityBook::EMPTY[..], eleven].concat();
         // What members understand.
-        let nine = [&releases::ReleaseBook::EMPTY[..], ten].concat();
+        let nine = [&releases::ReleaseBook::EMPTY[..], &ten].concat();
         // Which calls are recorded.
         let eight = [&recordings::RecordingBook::EMPTY[..], &nine].concat();
         // How trunks are used.
@@ -593,7 +605,8 @@ impl Replicated for Directory {
             Some(6) => seven,
             Some(7) => eight,
             Some(8) => nine,
-            Some(9) => ten.to_vec(),
+            Some(9) => ten,
+            Some(10) => eleven.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

@@ -1020,6 +1020,30 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
     let bytes = directory.snapshot();
     golden("directory-v10-attestation.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
+    // And what came with version 11: levers of campaigns' pacing.
+    let mut newer = directory.clone();
+    let levers = Change::SetLevers {
+        campaign: CAMPAIGN,
+        levers: Levers {
+            target_permille: Some(20),
+            inbound_agents: 2,
+            ramp_up: Duration::from_secs(600),
+            ramp_down: Duration::from_secs(300),
+        },
+    };
+    let understood = [MemberId(1), MemberId(2)].map(|id| Change::Understand {
+        id,
+        version: MeshVersion(3),
+    });
+    for change in understood.into_iter().chain([levers]) {
+        let index = newer.applied() + 1;
+        let wall = WallTime::from_millis(NOON);
+        let reply = newer.apply(ApplyContext { index, wall }, change.into(), &mut Vec::new());
+        assert_eq!(reply, DirectoryReply::Done);
+    }
+    let bytes = newer.snapshot();
+    golden("directory-v11-levers.bin", &bytes);
+    assert!(Directory::restore(&bytes).unwrap() == newer);
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {
         let wall = WallTime::from_millis(NOON);

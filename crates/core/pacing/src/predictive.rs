@@ -52,6 +52,8 @@ pub struct Projection {
 /// What held a decision back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Binding {
+    /// One line for each ready agent, by choice.
+    Agents,
     /// Too little was seen yet: one line for each ready agent.
     #[default]
     Young,
@@ -365,6 +367,10 @@ impl Controller for Predictive {
 
     fn keeps_agents(&self) -> bool {
         self.keeps
+    }
+
+    fn binding(&self) -> Binding {
+        self.projection.binding
     }
 
     fn give_up(&mut self, _now: Instant, view: &View) -> Option<usize> {

@@ -11,9 +11,9 @@ use crate::{
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, CampaignState,
     ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
-    EscrowGrant, Freeze, HomeRule, ListId, Member, MemberId, MemberRole, MeshVersion, PhoneNumber,
-    Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId, TrunkManner,
-    TrunkSecurity, WallTime,
+    EscrowGrant, Freeze, HomeRule, Levers, ListId, Member, MemberId, MemberRole, MeshVersion,
+    PhoneNumber, Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId,
+    TrunkManner, TrunkSecurity, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -525,6 +525,13 @@ pub enum Change {
         /// How its calls are vouched for.
         security: TrunkSecurity,
     },
+    /// Says what an operator sets of a campaign's pacing beside mode and dial level.
+    SetLevers {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// All of them.
+        levers: Levers,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -716,6 +723,8 @@ pub enum Fact {
     RecordingKey(RecordingKey),
     /// What all members understand from here on.
     MeshVersion(MeshVersion),
+    /// A campaign's levers.
+    Levers(CampaignId, Levers),
 }
 
 /// Everything a node's engine starts from.
@@ -757,6 +766,8 @@ pub struct DirectoryFacts {
     pub recordings: Vec<(CampaignId, Recording)>,
     /// The key that recordings are made with.
     pub recording_key: Option<RecordingKey>,
+    /// Levers of campaigns, of those that have any set.
+    pub levers: Vec<(CampaignId, Levers)>,
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that
