@@ -31,6 +31,7 @@ fn shown(directory: &ledger::Directory, campaign: &domain::Campaign) -> Campaign
     shown.settings.answering_machines = directory.answering_machines(campaign.id).into();
     shown.settings.recording = directory.recording(campaign.id).into();
     shown.settings.set_levers(directory.levers(campaign.id));
+    shown.settings.drop_rate_group = directory.drop_rate_group(campaign.id);
     shown
 }
 
@@ -86,10 +87,33 @@ async fn set_levers(backend: &Backend, campaign: CampaignId, levers: Levers) -> 
     Ok(())
 }
 
+/// Says with which other a campaign counts its abandonments, where that changes.
+async fn set_drop_rate_group(
+    backend: &Backend,
+    campaign: CampaignId,
+    with: Option<CampaignId>,
+) -> Answer<()> {
+    let known = (backend.member.directory()).read(|d| d.drop_rate_group(campaign));
+    if known != with {
+        let change = Change::SetDropRateGroup { campaign, with };
+        backend.change(change).await?;
+    }
+    Ok(())
+}
+
 /// Levers that cannot be set are told before anything is made or changed: beyond what the rule pack
 /// allows, or while a member could not read them.
-fn check_levers(backend: &Backend, settings: &CampaignSettings, known: Levers) -> Answer<()> {
+fn check_levers(
+    backend: &Backend,
+    settings: &CampaignSettings,
+    (known, grouped): (Levers, Option<CampaignId>),
+) -> Answer<()> {
     let levers = settings.levers();
+    let with = settings.drop_rate_group;
+    if with.is_some() && with != grouped {
+        let campaign = CampaignId(0);
+        backend.may_write(&Change::SetDropRateGroup { campaign, with })?;
+    }
     if levers == known {
         return Ok(());
     }
@@ -149,7 +173,7 @@ pub(crate) async fn create(
 ) -> Answer<Campaign> {
     audit(by, "create_campaign", &settings.name);
     check_recording(backend, &settings)?;
-    check_levers(backend, &settings, Levers::default())?;
+    check_levers(backend, &settings, (Levers::default(), None))?;
     let campaign = settings.to_domain(CampaignId(0), CampaignState::Draft, 0);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     let created = change(backend, Change::CreateCampaign { campaign }).await?;
@@ -163,6 +187,8 @@ pub(crate) async fn create(
     said.map_err(|error| half_made(created.id, "recording", &error))?;
     let said = set_levers(backend, created.id, settings.levers()).await;
     said.map_err(|error| half_made(created.id, "levers", &error))?;
+    let said = set_drop_rate_group(backend, created.id, settings.drop_rate_group).await;
+    said.map_err(|error| half_made(created.id, "drop_rate_group", &error))?;
     show(backend, created.id)
 }
 
@@ -176,7 +202,8 @@ pub(crate) async fn update(
     let known = show(backend, id)?;
     audit(by, "update_campaign", &format!("{id} version {version}"));
     check_recording(backend, &settings)?;
-    check_levers(backend, &settings, known.settings.levers())?;
+    let before = (known.settings.levers(), known.settings.drop_rate_group);
+    check_levers(backend, &settings, before)?;
     let campaign = settings.to_domain(id, known.state, version);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     if known.version != version {
@@ -184,6 +211,8 @@ pub(crate) async fn update(
             current: known.version,
         });
     }
+    // Refused once the campaign was started: before anything is changed.
+    set_drop_rate_group(backend, id, settings.drop_rate_group).await?;
     // Asked for before other settings change, and given up after them.
     if settings.requires_consent {
         require_consent(backend, id, true).await?;

@@ -84,3 +84,52 @@ async fn a_mesh_that_cannot_read_levers_refuses_them_by_name() {
         ((), coordinator)
     });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn campaigns_may_share_one_budget_until_they_are_started() {
+    let mesh = Mesh::new().await;
+    mesh.run(async |api, coordinator| {
+        let by = by();
+        let (_, head) = region_and_campaign(&*api).await;
+        let settings = CampaignSettings {
+            drop_rate_group: Some(head),
+            ..CampaignSettings::new("north", "us-federal")
+        };
+        let made = api.create_campaign(&by, settings.clone()).await.unwrap();
+        assert_eq!(made.settings.drop_rate_group, Some(head));
+        // Not with one that counts elsewhere, nor by other rules.
+        let chained = CampaignSettings {
+            name: "south".into(),
+            drop_rate_group: Some(made.id),
+            ..settings.clone()
+        };
+        let refused = api.create_campaign(&by, chained).await.unwrap_err();
+        let said = refused.to_string();
+        assert!(
+            said.contains("is created as") && said.contains("counts with"),
+            "{said}"
+        );
+        let moved = CampaignSettings {
+            rule_pack: "china".into(),
+            ..settings.clone()
+        };
+        let refused = (api.update_campaign(&by, made.id, 1, moved).await).unwrap_err();
+        assert_eq!(pointers(&refused), ["/rule_pack"]);
+        let started = (api
+            .act_on_campaign(&by, made.id, CampaignAction::Start)
+            .await)
+            .unwrap();
+        let alone = CampaignSettings {
+            drop_rate_group: None,
+            ..settings
+        };
+        let version = started.version;
+        let refused = (api.update_campaign(&by, made.id, version, alone).await).unwrap_err();
+        assert_eq!(pointers(&refused), ["/drop_rate_group"]);
+        assert!(
+            refused.to_string().contains("make another campaign"),
+            "{refused}"
+        );
+        ((), coordinator)
+    });
+}

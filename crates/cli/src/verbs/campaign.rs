@@ -29,7 +29,7 @@ pub(crate) enum Verb {
     Create(Box<Create>),
     /// Change a campaign's settings; what is not given stays as it is.
     #[command(
-        after_help = "Examples:\n  dialmesh campaign set autumn --answering-machines hang_up\n  dialmesh campaign set autumn --pacing ratio --dial-level 1.5 --ring-limit 25s\n  dialmesh campaign set autumn --inbound-agents 2 --ramp-up 10m --ramp-down 5m\n  dialmesh campaign set autumn --target-abandonment 2.5\n  dialmesh campaign set autumn --target-abandonment off --inbound-agents 0 --ramp-up 0s"
+        after_help = "Examples:\n  dialmesh campaign set autumn --answering-machines hang_up\n  dialmesh campaign set autumn --pacing ratio --dial-level 1.5 --ring-limit 25s\n  dialmesh campaign set autumn --inbound-agents 2 --ramp-up 10m --ramp-down 5m\n  dialmesh campaign set autumn --target-abandonment 2.5\n  dialmesh campaign set autumn --target-abandonment off --inbound-agents 0 --ramp-up 0s\n  dialmesh campaign set autumn-north --drop-rate-group autumn"
     )]
     Set(Box<Set>),
     /// List the campaigns.
@@ -92,6 +92,15 @@ pub(crate) struct Set {
     flags: Flags,
 }
 
+/// The campaign with which abandonments are counted, by its id, where the flag is given.
+async fn group(client: &Client, flags: &Flags) -> Result<Option<Value>> {
+    Ok(match flags.drop_rate_group.as_deref() {
+        None => None,
+        Some("off") => Some(Value::Null),
+        Some(named) => Some(json!(names::id(client, names::CAMPAIGN, named).await?)),
+    })
+}
+
 /// What both may say.
 #[derive(Debug, Args)]
 struct Flags {
@@ -145,6 +154,10 @@ struct Flags {
     /// How long it falls to one line an agent before the calling window closes, 0s to 4h.
     #[arg(long, value_parser = service::config::parse_duration)]
     ramp_down: Option<Duration>,
+    /// Count abandonments together with that campaign's, in one budget, by name or id; off for a budget
+    /// of its own. Fixed once the campaign was started.
+    #[arg(long, value_name = "CAMPAIGN|off")]
+    drop_rate_group: Option<String>,
 }
 
 /// What to aim at, in percent; none takes the aim back.
@@ -232,6 +245,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             let regions = names::ids(&client, names::REGION, &args.flags.region).await?;
             let mut fields = Fields::from(Map::new());
             fields.put("regions", (!regions.is_empty()).then_some(regions))?;
+            fields.put("drop_rate_group", group(&client, &args.flags).await?)?;
             let patch = merged(args.flags, all, fields)?.object();
             if patch.as_object().is_none_or(Map::is_empty) {
                 return Err(nothing("campaign set").into());
@@ -347,6 +361,9 @@ async fn settings(client: &Client, args: Create) -> Result<CampaignSettings> {
         "regions".to_owned(),
         json!(names::ids(client, names::REGION, &regions).await?),
     );
+    if let Some(group) = group(client, &args.flags).await? {
+        map.insert("drop_rate_group".to_owned(), group);
+    }
     let place = args
         .file
         .as_ref()

@@ -147,6 +147,8 @@ pub const TARGET_PERMILLE_MIN: u16 = 1;
 pub const INBOUND_AGENTS: u32 = NODE_AGENTS as u32;
 /// The longest ramp of a campaign's dial level.
 pub const RAMP_MAX: Duration = Duration::from_secs(4 * 3600);
+/// Campaigns that count their abandonments together.
+pub const DROP_RATE_GROUP: usize = 64;
 /// Campaigns of which a node says each second what holds them back; those with the lowest ids.
 pub const PACING_TOLD: usize = 500;
 /// Retry rules of one campaign.

@@ -21,7 +21,7 @@ impl MeshVersion {
     pub const CALL_BACKS: Self = Self(2);
     /// Trunks may say how their calls are vouched for.
     pub const SIGNED_CALLS: Self = Self(2);
-    /// Campaigns may have levers: [`crate::Levers`].
+    /// Campaigns may have levers ([`crate::Levers`]), and count their abandonments together.
     pub const LEVERS: Self = Self(3);
 }
 

@@ -105,6 +105,8 @@ pub enum DirectoryChange {
     RecordingKey(RecordingKey),
     /// What an operator sets of a campaign's pacing, from the next decision on.
     Levers(CampaignId, Levers),
+    /// With which other a campaign counts its abandonments; said while it is a draft.
+    DropRateGroup(CampaignId, Option<CampaignId>),
     /// Everything, after a start or a snapshot.
     Reset(Box<DirectoryCopy>),
 }

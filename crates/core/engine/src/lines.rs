@@ -2,6 +2,7 @@
 
 use crate::{
     Engine, Entry, Observed, Output, TimerName,
+    escrow::at_risk,
     levers::{Held, ShiftClock},
 };
 use call::{AttemptState, CancelReason};
@@ -184,17 +185,23 @@ impl Engine {
         loop {
             let mut seen = self.calls.pacing_view(campaign.id, now);
             let mut view = view_of(&mut seen, least);
+            let beside = self.risked_beside(now, campaign.id);
             let Some(pace) = self.paces.get_mut(&campaign.id) else {
                 return view;
             };
             // Whose lines take the agents first is not known: what is launched here puts the lines
             // of others at risk, so the least share of them all bounds it.
-            let share = |campaign| self.escrow.left(now.monotonic, campaign);
+            let share = |campaign| {
+                let account = self.facts.account(campaign);
+                self.escrow.left(now.monotonic, account)
+            };
             let others = seen
                 .elsewhere
                 .iter()
                 .map(|other| share(*other).unwrap_or(0));
             let left = share(campaign.id).map(|own| others.fold(own, u32::min));
+            // Lines of campaigns that spend the same share could spend it first.
+            let left = left.map(|left| left.saturating_sub(beside));
             view.budget = budget(pack, left);
             // Nobody tells beforehand who will go on a break.
             levers::tell(&self.facts.levers(campaign.id), &mut view, 0);
@@ -209,6 +216,14 @@ impl Engine {
                 return view;
             }
         }
+    }
+
+    /// Persons whom the lines could let down at worst of those campaigns that count their abandonments
+    /// with this one.
+    fn risked_beside(&self, now: Now, campaign: CampaignId) -> u32 {
+        let others = self.facts.counted_with(campaign);
+        let each = others.map(|other| at_risk(&self.calls.pacing_view(other, now)));
+        each.fold(0, u32::saturating_add)
     }
 
     /// Asks the regions for leads before the hopper runs dry.

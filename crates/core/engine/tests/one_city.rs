@@ -589,6 +589,8 @@ fn directory() -> DirectoryCopy {
         dnc_ages: Vec::new(),
         clearance: Vec::new(),
         answering: Vec::new(),
+        levers: Vec::new(),
+        drop_rate_groups: Vec::new(),
         recordings: Vec::new(),
         recording_key: None,
         manners: Vec::new(),
@@ -1581,4 +1583,42 @@ fn at_most_so_many_campaigns_are_told_of() {
     let told = world.engine.status(world.now).pacing;
     assert_eq!(told.len(), domain::limits::PACING_TOLD);
     assert_eq!(told[0].campaign, CAMPAIGN);
+}
+
+#[test]
+fn campaigns_that_count_together_spend_one_share() {
+    let mut world = World::new();
+    let two = CampaignId(2);
+    world.share = Some(3);
+    let other = Campaign {
+        id: two,
+        name: "summer".into(),
+        pacing: PacingMode::Ratio,
+        dial_level: DialLevel(300),
+        ..campaign()
+    };
+    let changes = vec![
+        DirectoryChange::DropRateGroup(two, Some(CAMPAIGN)),
+        DirectoryChange::Campaign(Arc::new(other)),
+    ];
+    world.input(Input::Directory { index: 6, changes });
+    world.ratio();
+    world.shift();
+    world.run(Duration::from_secs(2));
+    world.input(Input::Claimed {
+        region: REGION,
+        campaign: two,
+        leads: (0..2).map(|place| other_lead(two, place)).collect(),
+        rest: None,
+    });
+    world.run(Duration::from_secs(1));
+    assert_eq!(
+        world.invites.len(),
+        2,
+        "by the first one's share, one more than agents"
+    );
+    // Two of the three are at risk already; with three of its own it would have a line, too.
+    world.lease(&["8002", "8012", "8022", "8032"]);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.invites.len(), 2);
 }

@@ -9,8 +9,10 @@ mod checks;
 mod clearance;
 mod consents;
 mod dnc_lists;
+mod drop_rates;
 mod escrow;
 mod exceptions;
+mod facts;
 mod fleet;
 mod homes;
 mod layout;
@@ -29,6 +31,7 @@ pub use dnc_lists::{
 };
 pub use escrow::{BudgetView, ShareView};
 pub use exceptions::DncLift;
+pub use facts::DirectoryFacts;
 pub use homes::{Home, HomeMap, HomesMove};
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use releases::entry_for;
@@ -135,6 +138,8 @@ pub struct Directory {
     securities: trunks::SecurityBook,
     /// Levers of campaigns' pacing. Since version 11; read as none from earlier ones.
     levers: levers::LeverBook,
+    /// Campaigns that count their abandonments with another. Since version 11.
+    drop_rates: drop_rates::DropRateBook,
 }
 
 impl Directory {
@@ -357,6 +362,7 @@ impl Directory {
             recordings: self.recordings.all().collect(),
             recording_key: self.recording_key(),
             levers: self.levers.all().collect(),
+            drop_rate_groups: self.drop_rates.all().collect(),
         }
     }
 
@@ -480,6 +486,9 @@ impl Directory {
             } => self.set_trunk_and_manner(trunk, *manner, security, facts),
             Change::Understand { id, version } => self.understand(id, version, facts),
             Change::SetLevers { campaign, levers } => self.set_levers(campaign, levers, facts),
+            Change::SetDropRateGroup { campaign, with } => {
+                self.set_drop_rate_group(campaign, with, facts)
+            }
         }
     }
 }
@@ -550,13 +559,13 @@ impl Replicated for Directory {
 
     fn snapshot(&self) -> Vec<u8> {
         // A member of an earlier release may be sent it, and has no word for the rest.
-        let levers = &levers::LeverBook::EMPTY[..];
+        let levers = [levers::LeverBook::EMPTY, drop_rates::DropRateBook::EMPTY].concat();
         match self.mesh_version() {
             version if version < MeshVersion::SIGNED_CALLS => {
-                let missing = [&trunks::SecurityBook::EMPTY[..], levers].concat();
+                let missing = [&trunks::SecurityBook::EMPTY[..], &levers].concat();
                 ENVELOPE.seal_shorter(9, self, &missing)
             }
-            version if version < MeshVersion::LEVERS => ENVELOPE.seal_shorter(10, self, levers),
+            version if version < MeshVersion::LEVERS => ENVELOPE.seal_shorter(10, self, &levers),
             _ => ENVELOPE.seal(self),
         }
     }
@@ -571,10 +580,10 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        // Levers of campaigns' pacing.
-        let eleven = &levers::LeverBook::EMPTY[..];
+        // Levers of campaigns' pacing, and those that count together.
+        let eleven = [levers::LeverBook::EMPTY, drop_rates::DropRateBook::EMPTY].concat();
         // How trunks' calls are vouched for.
-        let ten = [&trunks::SecurityBook::EMPTY[..], eleven].concat();
+        let ten = [&trunks::SecurityBook::EMPTY[..], &eleven].concat();
         // What members understand.
         let nine = [&releases::ReleaseBook::EMPTY[..], &ten].concat();
         // Which calls are recorded.
@@ -606,7 +615,7 @@ impl Replicated for Directory {
             Some(7) => eight,
             Some(8) => nine,
             Some(9) => ten,
-            Some(10) => eleven.to_vec(),
+            Some(10) => eleven,
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

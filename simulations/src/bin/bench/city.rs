@@ -782,6 +782,7 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         clearance: Vec::new(),
         answering: Vec::new(),
         levers: Vec::new(),
+        drop_rate_groups: Vec::new(),
         recordings: match plan.record {
             true => vec![(CAMPAIGN, Recording::All)],
             false => Vec::new(),

@@ -31,7 +31,7 @@ impl Change {
                 entries.max().unwrap_or_default()
             }
             Self::SetTrunkWhole { .. } => MeshVersion::SIGNED_CALLS,
-            Self::SetLevers { .. } => MeshVersion::LEVERS,
+            Self::SetLevers { .. } | Self::SetDropRateGroup { .. } => MeshVersion::LEVERS,
             _ => MeshVersion::BASE,
         }
     }
@@ -108,6 +108,7 @@ impl Directory {
                 let names = levers.names().collect::<Vec<_>>().join(", ");
                 format!("a campaign's levers ({names}) need")
             }
+            Change::SetDropRateGroup { .. } => "a drop-rate group needs".to_owned(),
             _ => "this needs".to_owned(),
         };
         let why =

@@ -171,6 +171,12 @@ pub struct CampaignSettings {
     #[serde(default)]
     #[schema(maximum = 14400)]
     pub ramp_down_seconds: u64,
+    /// The campaign with which this one counts its abandonments, in one budget for both, as the law
+    /// asks of campaigns that are one in its eyes. Fixed once the campaign was started. None for a
+    /// budget of its own.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "camp_00000001")]
+    pub drop_rate_group: Option<CampaignId>,
 }
 
 mod defaults {
@@ -261,6 +267,7 @@ impl CampaignSettings {
             inbound_agents: 0,
             ramp_up_seconds: 0,
             ramp_down_seconds: 0,
+            drop_rate_group: None,
         }
     }
 
@@ -416,6 +423,7 @@ impl From<&domain::Campaign> for CampaignSettings {
             inbound_agents: 0,
             ramp_up_seconds: 0,
             ramp_down_seconds: 0,
+            drop_rate_group: None,
         }
     }
 }
