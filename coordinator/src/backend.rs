@@ -230,6 +230,13 @@ impl Backend {
         Ok(committed)
     }
 
+    /// Why a change may not be written yet, as far as the directory's copy knows: asked before other
+    /// changes are made that belong with it.
+    pub(crate) fn may_write(&self, change: &Change) -> Answer<()> {
+        let may = (self.member.directory()).read(|d| d.not_yet(change));
+        may.map_err(rejected)
+    }
+
     /// Waits until no node can act against the directory's entries up to `index`.
     pub(crate) async fn effective(&self, index: u64) -> Result<(), AskError> {
         // A new leader waits out freshness and drift; nobody is waited for longer.

@@ -1,13 +1,14 @@
 //! Campaigns.
 
 use crate::backend::{Backend, audit, missing, page, unexpected};
+use compliance::RulePack;
 use dialmesh_http::{
     admin::{Answer, CampaignAction},
     auth::Caller,
     dto::{Campaign, CampaignSettings, Page, PageQuery},
     problem::{BackendError, FieldError},
 };
-use domain::{AnsweringMachines, CampaignId, CampaignState, Recording};
+use domain::{AnsweringMachines, CampaignId, CampaignState, Levers, Recording};
 use ledger::{Change, DirectoryReply};
 
 pub(crate) fn list(backend: &Backend, query: &PageQuery) -> Answer<Page<Campaign>> {
@@ -29,6 +30,8 @@ fn shown(directory: &ledger::Directory, campaign: &domain::Campaign) -> Campaign
     shown.settings.requires_consent = directory.requires_consent(campaign.id);
     shown.settings.answering_machines = directory.answering_machines(campaign.id).into();
     shown.settings.recording = directory.recording(campaign.id).into();
+    shown.settings.set_levers(directory.levers(campaign.id));
+    shown.settings.drop_rate_group = directory.drop_rate_group(campaign.id);
     shown
 }
 
@@ -73,6 +76,66 @@ async fn set_recording(
     Ok(())
 }
 
+/// Sets a campaign's levers, where they change.
+async fn set_levers(backend: &Backend, campaign: CampaignId, levers: Levers) -> Answer<()> {
+    let known = (backend.member.directory()).read(|d| d.levers(campaign));
+    if known != levers {
+        backend
+            .change(Change::SetLevers { campaign, levers })
+            .await?;
+    }
+    Ok(())
+}
+
+/// Says with which other a campaign counts its abandonments, where that changes.
+async fn set_drop_rate_group(
+    backend: &Backend,
+    campaign: CampaignId,
+    with: Option<CampaignId>,
+) -> Answer<()> {
+    let known = (backend.member.directory()).read(|d| d.drop_rate_group(campaign));
+    if known != with {
+        let change = Change::SetDropRateGroup { campaign, with };
+        backend.change(change).await?;
+    }
+    Ok(())
+}
+
+/// Levers that cannot be set are told before anything is made or changed: beyond what the rule pack
+/// allows, or while a member could not read them.
+fn check_levers(
+    backend: &Backend,
+    settings: &CampaignSettings,
+    (known, grouped): (Levers, Option<CampaignId>),
+) -> Answer<()> {
+    let levers = settings.levers();
+    let with = settings.drop_rate_group;
+    if with.is_some() && with != grouped {
+        let campaign = CampaignId(0);
+        backend.may_write(&Change::SetDropRateGroup { campaign, with })?;
+    }
+    if levers == known {
+        return Ok(());
+    }
+    if let Some(pack) = RulePack::by_name(&settings.rule_pack) {
+        let most = pack.abandonment.budget_permille;
+        if levers.target_permille.is_some_and(|target| target > most) {
+            let why = format!(
+                "is over what the rule pack {} allows, {} %; give that or less, or leave it out to \
+                 aim at it",
+                pack.name,
+                f64::from(most) / 10.0
+            );
+            let field = FieldError::new("/target_abandonment_percent", why);
+            return Err(BackendError::Invalid(vec![field]));
+        }
+    }
+    backend.may_write(&Change::SetLevers {
+        campaign: CampaignId(0),
+        levers,
+    })
+}
+
 /// Nothing can be recorded without a key: said before anything is made or changed.
 fn check_recording(backend: &Backend, settings: &CampaignSettings) -> Answer<()> {
     let recording = Recording::from(settings.recording);
@@ -110,6 +173,7 @@ pub(crate) async fn create(
 ) -> Answer<Campaign> {
     audit(by, "create_campaign", &settings.name);
     check_recording(backend, &settings)?;
+    check_levers(backend, &settings, (Levers::default(), None))?;
     let campaign = settings.to_domain(CampaignId(0), CampaignState::Draft, 0);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     let created = change(backend, Change::CreateCampaign { campaign }).await?;
@@ -121,6 +185,10 @@ pub(crate) async fn create(
     said.map_err(|error| half_made(created.id, "answering_machines", &error))?;
     let said = set_recording(backend, created.id, settings.recording.into()).await;
     said.map_err(|error| half_made(created.id, "recording", &error))?;
+    let said = set_levers(backend, created.id, settings.levers()).await;
+    said.map_err(|error| half_made(created.id, "levers", &error))?;
+    let said = set_drop_rate_group(backend, created.id, settings.drop_rate_group).await;
+    said.map_err(|error| half_made(created.id, "drop_rate_group", &error))?;
     show(backend, created.id)
 }
 
@@ -134,6 +202,8 @@ pub(crate) async fn update(
     let known = show(backend, id)?;
     audit(by, "update_campaign", &format!("{id} version {version}"));
     check_recording(backend, &settings)?;
+    let before = (known.settings.levers(), known.settings.drop_rate_group);
+    check_levers(backend, &settings, before)?;
     let campaign = settings.to_domain(id, known.state, version);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     if known.version != version {
@@ -141,6 +211,8 @@ pub(crate) async fn update(
             current: known.version,
         });
     }
+    // Refused once the campaign was started: before anything is changed.
+    set_drop_rate_group(backend, id, settings.drop_rate_group).await?;
     // Asked for before other settings change, and given up after them.
     if settings.requires_consent {
         require_consent(backend, id, true).await?;
@@ -155,6 +227,7 @@ pub(crate) async fn update(
     }
     set_answering_machines(backend, id, settings.answering_machines.into()).await?;
     set_recording(backend, id, settings.recording.into()).await?;
+    set_levers(backend, id, settings.levers()).await?;
     show(backend, id)
 }
 

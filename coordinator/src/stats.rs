@@ -1,11 +1,14 @@
 //! A campaign's figures, and why nothing more is dialed.
 
-use crate::backend::{Backend, missing};
+use crate::{
+    backend::{Backend, missing},
+    nodes::Heard,
+};
 use compliance::RulePack;
 use consensus::Group;
 use dialmesh_http::{
     admin::Answer,
-    dto::{Abandonment, AbandonmentBudget, CampaignStats, CityShare, IdleReason},
+    dto::{Abandonment, AbandonmentBudget, CampaignStats, CityPacing, CityShare, IdleReason},
 };
 use domain::{
     Campaign, CampaignId, CampaignState, LeadId, MemberRole, PacingMode, WallTime, ZoneId,
@@ -106,6 +109,7 @@ fn shares(
             .map(|m| (m.id, m.name.clone()))
             .collect()
     });
+    let said = |node| backend.nodes.of(node).filter(Heard::is_fresh);
     let cities = nodes.into_iter().map(|(node, name)| {
         let share = told.shares.iter().find(|s| s.member == node && s.live);
         CityShare {
@@ -114,6 +118,7 @@ fn shares(
             held: share.map_or(0, |share| share.out),
             wanted: share.map_or(0, |share| share.want),
             dials: dials(campaign, share).to_owned(),
+            pacing: said(node).and_then(|said| held(&said, campaign.id)),
         }
     });
     AbandonmentBudget {
@@ -122,6 +127,13 @@ fn shares(
         in_doubt: told.in_doubt,
         cities: cities.collect(),
     }
+}
+
+/// What holds a city's lines, as it said last.
+fn held(said: &Heard, campaign: CampaignId) -> Option<CityPacing> {
+    let all = &said.status.pacing;
+    let status = all.iter().find(|status| status.campaign == campaign)?;
+    Some(status.into())
 }
 
 /// Whether a city dials ahead of its agents, and if not why.

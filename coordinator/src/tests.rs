@@ -3,6 +3,7 @@
 mod bases;
 mod homes;
 mod joins;
+mod levers;
 mod lists;
 
 use crate::{Coordinator, InitOptions, config::CoordinatorConfig, init};
@@ -13,7 +14,7 @@ use dialmesh_http::{
     dto::*,
     problem::{BackendError, BodyError},
 };
-use domain::{CampaignId, CampaignState, PhoneNumber, RegionId, Secret};
+use domain::{CampaignId, CampaignState, MeshVersion, PhoneNumber, RegionId, Secret};
 use futures::{StreamExt, stream};
 use service::{Metrics, Shutdown, config::Layers, shutdown::Reason};
 use std::{fmt::Write, path::Path, sync::Arc};
@@ -57,17 +58,24 @@ fn by() -> Caller {
 struct Mesh {
     dir: TempDir,
     token: Secret,
+    /// Up to which version the coordinator says that it understands the others.
+    hold_version: Option<MeshVersion>,
 }
 
 impl Mesh {
     async fn new() -> Self {
+        Self::held_at(None).await
+    }
+
+    async fn held_at(hold_version: Option<MeshVersion>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let made = init(&config(dir.path()), InitOptions::default())
-            .await
-            .unwrap();
+        let mut config = config(dir.path());
+        config.mesh.hold_version = hold_version;
+        let made = init(&config, InitOptions::default()).await.unwrap();
         Self {
             dir,
             token: made.admin_token,
+            hold_version,
         }
     }
 
@@ -80,7 +88,8 @@ impl Mesh {
     where
         F: Future<Output = (T, Coordinator)>,
     {
-        let config = config(self.dir.path());
+        let mut config = config(self.dir.path());
+        config.mesh.hold_version = self.hold_version;
         std::thread::scope(|scope| {
             let process = scope.spawn(|| {
                 let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -38,6 +38,8 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         recordings: facts.recordings.clone(),
         recording_key: facts.recording_key,
         manners: facts.manners.clone(),
+        levers: facts.levers.clone(),
+        drop_rate_groups: facts.drop_rate_groups.clone(),
     }))
 }
 
@@ -56,6 +58,8 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::Clearance(facts) => DirectoryChange::Clearance(facts),
         Fact::Recording(campaign, recording) => DirectoryChange::Recording(campaign, recording),
         Fact::RecordingKey(key) => DirectoryChange::RecordingKey(key),
+        Fact::DropRateGroup(campaign, with) => DirectoryChange::DropRateGroup(campaign, with),
+        Fact::Levers(campaign, levers) => DirectoryChange::Levers(campaign, levers),
         Fact::Answering(campaign, machines) => DirectoryChange::Answering(campaign, machines),
         Fact::Mesh(_)
         | Fact::Member(_)

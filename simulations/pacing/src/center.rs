@@ -614,7 +614,7 @@ impl<'a> Center<'a> {
             view.reserved += u32::from(line.agent.is_some());
         }
         view.budget = self.purse.budget(now);
-        self.setting.levers.tell(view, 0);
+        pacing::levers::tell(&self.setting.levers, view, 0);
     }
 
     fn pace(&mut self, pacer: &mut Pacer) {

@@ -11,6 +11,7 @@ use crate::{
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use dialmesh_http::dto::{CampaignSettings, Retry, Validate};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::{
     fs,
@@ -23,12 +24,12 @@ use std::{
 pub(crate) enum Verb {
     /// Make a campaign. It dials nothing before `campaign start`.
     #[command(
-        after_help = "Examples:\n  dialmesh campaign create autumn --rule-pack china\n  dialmesh campaign create autumn --rule-pack us-federal --pacing ratio --dial-level 1.5 --ring-limit 25s --retry no_answer=1h:3 --retry busy=10m\n  dialmesh campaign create autumn --file autumn.json --region south"
+        after_help = "Examples:\n  dialmesh campaign create autumn --rule-pack china\n  dialmesh campaign create autumn --rule-pack us-federal --pacing ratio --dial-level 1.5 --ring-limit 25s --retry no_answer=1h:3 --retry busy=10m\n  dialmesh campaign create autumn --file autumn.json --region south\n  dialmesh campaign create autumn --rule-pack us-federal --pacing predictive --dial-level 3 --target-abandonment 2 --inbound-agents 2 --ramp-up 10m --ramp-down 5m"
     )]
     Create(Box<Create>),
     /// Change a campaign's settings; what is not given stays as it is.
     #[command(
-        after_help = "Examples:\n  dialmesh campaign set autumn --answering-machines hang_up\n  dialmesh campaign set autumn --pacing ratio --dial-level 1.5 --ring-limit 25s"
+        after_help = "Examples:\n  dialmesh campaign set autumn --answering-machines hang_up\n  dialmesh campaign set autumn --pacing ratio --dial-level 1.5 --ring-limit 25s\n  dialmesh campaign set autumn --inbound-agents 2 --ramp-up 10m --ramp-down 5m\n  dialmesh campaign set autumn --target-abandonment 2.5\n  dialmesh campaign set autumn --target-abandonment off --inbound-agents 0 --ramp-up 0s\n  dialmesh campaign set autumn-north --drop-rate-group autumn"
     )]
     Set(Box<Set>),
     /// List the campaigns.
@@ -53,6 +54,11 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  dialmesh campaign stats autumn\n  dialmesh campaign stats autumn -o json"
     )]
     Stats(Named),
+    /// Show what keeps each city from more lines: a lever, the abandonment budget, or what is short.
+    #[command(
+        after_help = "Examples:\n  dialmesh campaign explain autumn\n  dialmesh campaign explain autumn -o json"
+    )]
+    Explain(Named),
     /// Show why leads are not dialed now: how many each rule holds back, and until when.
     #[command(after_help = "Examples:\n  dialmesh campaign why-idle autumn")]
     WhyIdle(Named),
@@ -84,6 +90,15 @@ pub(crate) struct Set {
     campaign: String,
     #[command(flatten)]
     flags: Flags,
+}
+
+/// The campaign with which abandonments are counted, by its id, where the flag is given.
+async fn group(client: &Client, flags: &Flags) -> Result<Option<Value>> {
+    Ok(match flags.drop_rate_group.as_deref() {
+        None => None,
+        Some("off") => Some(Value::Null),
+        Some(named) => Some(json!(names::id(client, names::CAMPAIGN, named).await?)),
+    })
 }
 
 /// What both may say.
@@ -126,6 +141,38 @@ struct Flags {
     /// Which calls to record (off when not given): with all each joined call is. Needs a recording key.
     #[arg(long, value_parser = ["off", "all"])]
     recording: Option<String>,
+    /// The share of live answers to let down with --pacing predictive, in percent from 0.1, where it is
+    /// less than the rule pack's budget; off aims at the budget.
+    #[arg(long, value_name = "PERCENT|off", value_parser = target)]
+    target_abandonment: Option<Target>,
+    /// Ready agents of each city who are left to inbound calls, 0 to 5000.
+    #[arg(long, value_name = "N")]
+    inbound_agents: Option<u32>,
+    /// How long the dial level rises from one line an agent at the begin of a shift, 0s to 4h.
+    #[arg(long, value_parser = service::config::parse_duration)]
+    ramp_up: Option<Duration>,
+    /// How long it falls to one line an agent before the calling window closes, 0s to 4h.
+    #[arg(long, value_parser = service::config::parse_duration)]
+    ramp_down: Option<Duration>,
+    /// Count abandonments together with that campaign's, in one budget, by name or id; off for a budget
+    /// of its own. Fixed once the campaign was started.
+    #[arg(long, value_name = "CAMPAIGN|off")]
+    drop_rate_group: Option<String>,
+}
+
+/// What to aim at, in percent; none takes the aim back.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+struct Target(Option<f64>);
+
+fn target(text: &str) -> Result<Target, String> {
+    if text == "off" {
+        return Ok(Target(None));
+    }
+    let percent = text.trim_end_matches('%').trim_end().parse();
+    percent
+        .map(|percent| Target(Some(percent)))
+        .map_err(|_| format!("{text:?} is neither off nor a number of percent, like 2.5"))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +213,19 @@ const COLUMNS: [(&str, &str); 8] = [
     ("id", "/id"),
 ];
 
+const EXPLAINED: [(&str, &str); 10] = [
+    ("city", "/name"),
+    ("dials", "/dials"),
+    ("held back by", "/pacing/limit"),
+    ("level", "/pacing/dial_level"),
+    ("lines", "/pacing/lines"),
+    ("agents", "/pacing/agents"),
+    ("ready", "/pacing/ready"),
+    ("for inbound", "/pacing/kept_for_inbound"),
+    ("budget held", "/held"),
+    ("wanted", "/wanted"),
+];
+
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
     let client = session.client()?;
     match verb {
@@ -185,6 +245,7 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             let regions = names::ids(&client, names::REGION, &args.flags.region).await?;
             let mut fields = Fields::from(Map::new());
             fields.put("regions", (!regions.is_empty()).then_some(regions))?;
+            fields.put("drop_rate_group", group(&client, &args.flags).await?)?;
             let patch = merged(args.flags, all, fields)?.object();
             if patch.as_object().is_none_or(Map::is_empty) {
                 return Err(nothing("campaign set").into());
@@ -214,6 +275,14 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
                 stats.remove("why_idle");
             }
             session.show(&stats)
+        }
+        Verb::Explain(named) => {
+            let stats: Value = client.get(&path(&client, &named, "/stats").await?).await?;
+            let cities = &stats["budget"]["cities"];
+            if session.form() == Form::Table && cities.as_array().is_none_or(Vec::is_empty) {
+                return output::lines(&["no city dials it".to_owned()]);
+            }
+            session.rows(&EXPLAINED, cities)
         }
         Verb::WhyIdle(named) => {
             let stats: Value = client.get(&path(&client, &named, "/stats").await?).await?;
@@ -292,6 +361,9 @@ async fn settings(client: &Client, args: Create) -> Result<CampaignSettings> {
         "regions".to_owned(),
         json!(names::ids(client, names::REGION, &regions).await?),
     );
+    if let Some(group) = group(client, &args.flags).await? {
+        map.insert("drop_rate_group".to_owned(), group);
+    }
     let place = args
         .file
         .as_ref()
@@ -343,6 +415,10 @@ fn merged(args: Flags, known: Option<u16>, mut fields: Fields) -> Result<Fields>
     fields.put("requires_consent", args.requires_consent)?;
     fields.put("answering_machines", args.answering_machines)?;
     fields.put("recording", args.recording)?;
+    fields.put("target_abandonment_percent", args.target_abandonment)?;
+    fields.put("inbound_agents", args.inbound_agents)?;
+    fields.put("ramp_up_seconds", seconds(args.ramp_up))?;
+    fields.put("ramp_down_seconds", seconds(args.ramp_down))?;
     let all = args
         .attempts
         .or(known)
@@ -440,6 +516,36 @@ mod tests {
     }
 
     #[test]
+    fn levers_are_set_and_taken_back() {
+        let said = |more: &[&str]| {
+            let line = Line::try_parse_from(["c", "set", "autumn"].iter().chain(more))
+                .map_err(|error| error.to_string())?;
+            let Verb::Set(args) = line.verb else {
+                panic!("it is a change");
+            };
+            let fields = merged(args.flags, None, Fields::from(Map::new())).unwrap();
+            Ok::<_, String>(fields.object())
+        };
+        let all = "--target-abandonment 2.5% --inbound-agents 2 --ramp-up 10m --ramp-down 5m";
+        let all: Vec<&str> = all.split(' ').collect();
+        let expected = json!({
+            "target_abandonment_percent": 2.5,
+            "inbound_agents": 2,
+            "ramp_up_seconds": 600,
+            "ramp_down_seconds": 300,
+        });
+        assert_eq!(said(&all), Ok(expected));
+        let off = said(&["--target-abandonment", "off", "--ramp-up", "0s"]);
+        let expected = json!({"target_abandonment_percent": null, "ramp_up_seconds": 0});
+        assert_eq!(off, Ok(expected));
+        let wrong = said(&["--target-abandonment", "less"]).unwrap_err();
+        assert!(
+            wrong.contains("neither off nor a number of percent"),
+            "{wrong}"
+        );
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let pack = ["--rule-pack", "china"];
         for (more, file, words) in [
@@ -456,6 +562,21 @@ mod tests {
             (&[], json!({"ring": 1}), ["ring", "unknown field"]),
             (&["--retry", "busy=soon"], json!({}), ["soon", "1m30s"]),
             (&["--dial-level", "2"], json!({}), ["--pacing", "required"]),
+            (
+                &["--ramp-up", "5h"],
+                json!({}),
+                ["ramp_up_seconds", "14400"],
+            ),
+            (
+                &["--inbound-agents", "5001"],
+                json!({}),
+                ["inbound_agents", "5000"],
+            ),
+            (
+                &["--target-abandonment", "0.01"],
+                json!({}),
+                ["target_abandonment_percent", "0.1"],
+            ),
         ] {
             let error = create(&[&pack, more].concat(), file).unwrap_err();
             for word in words {

@@ -14,6 +14,7 @@ pub mod do_not_call;
 pub mod escrow;
 pub mod id;
 pub mod lead;
+pub mod levers;
 pub mod limits;
 pub mod manner;
 pub mod mesh_clock;
@@ -50,6 +51,7 @@ pub use id::{
     SessionId, TrunkId, ZoneId,
 };
 pub use lead::{CallOutcome, LeadProfile, LeasedLead, NewLead};
+pub use levers::{LeverError, Levers};
 pub use manner::{IdentityHeader, NumberShape, NumberShapeError, Privacy, Redirects, TrunkManner};
 pub use mesh_clock::{ClockVerdict, MeshClock};
 pub use mesh_version::MeshVersion;

@@ -143,6 +143,17 @@ pub const RING_LIMIT_MIN: Duration = Duration::from_secs(15);
 pub const RING_LIMIT_MAX: Duration = Duration::from_secs(120);
 /// Longest talk limit of a campaign.
 pub const TALK_LIMIT_MAX: Duration = Duration::from_secs(4 * 3600);
+/// The least that a campaign may aim to abandon, in thousandths of its live answers: who wants none at
+/// all dials progressively.
+pub const TARGET_PERMILLE_MIN: u16 = 1;
+/// Ready agents of a node that a campaign may leave to inbound calls: all there may be.
+pub const INBOUND_AGENTS: u32 = NODE_AGENTS as u32;
+/// The longest ramp of a campaign's dial level.
+pub const RAMP_MAX: Duration = Duration::from_secs(4 * 3600);
+/// Campaigns that count their abandonments together.
+pub const DROP_RATE_GROUP: usize = 64;
+/// Campaigns of which a node says each second what holds them back; those with the lowest ids.
+pub const PACING_TOLD: usize = 500;
 /// Retry rules of one campaign.
 pub const RETRY_RULES: usize = 64;
 /// Do-not-call entries in the directory, beside the published base.

@@ -1,6 +1,6 @@
 //! What a node says of itself each second: counts and ages, never a number or a name of a person.
 
-use crate::{CampaignId, MemberId, RegionId, SessionId, TrunkId, WallTime};
+use crate::{CampaignId, DialLevel, MemberId, RegionId, SessionId, TrunkId, WallTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -82,6 +82,103 @@ impl TrunkTrouble {
             Self::Unresolved => "unresolved",
         }
     }
+}
+
+/// What kept a node from launching more lines of a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PacingLimit {
+    /// Nobody who takes its calls is on shift.
+    NoAgents,
+    /// The copy of do-not-call is not whole, or too old: nobody is dialed.
+    DoNotCall,
+    /// No lead is at hand.
+    Leads,
+    /// The trunks have no free channel.
+    Channels,
+    /// The trunks take no more calls a second.
+    CallsPerSecond,
+    /// The ramp at the begin of a shift.
+    RampUp,
+    /// The ramp before the end of dialing.
+    RampDown,
+    /// The ready agents are left to inbound calls.
+    InboundAgents,
+    /// The share of the abandonment budget is unknown or spent: one line for each ready agent.
+    Budget,
+    /// Each ready agent has a line.
+    ReadyAgents,
+    /// Too little was seen yet: one line for each ready agent.
+    Young,
+    /// The budget would not outlast everybody answering and all agents leaving.
+    Reserve,
+    /// One more line would risk more than the target abandonment pays for.
+    Target,
+    /// One more line would risk more than the budget pays for.
+    Risk,
+    /// The dial level.
+    DialLevel,
+}
+
+impl PacingLimit {
+    /// Every one.
+    pub const ALL: [Self; 15] = [
+        Self::NoAgents,
+        Self::DoNotCall,
+        Self::Leads,
+        Self::Channels,
+        Self::CallsPerSecond,
+        Self::RampUp,
+        Self::RampDown,
+        Self::InboundAgents,
+        Self::Budget,
+        Self::ReadyAgents,
+        Self::Young,
+        Self::Reserve,
+        Self::Target,
+        Self::Risk,
+        Self::DialLevel,
+    ];
+
+    /// Its name in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoAgents => "no_agents",
+            Self::DoNotCall => "do_not_call",
+            Self::Leads => "leads",
+            Self::Channels => "trunk_channels",
+            Self::CallsPerSecond => "trunk_calls_per_second",
+            Self::RampUp => "ramp_up",
+            Self::RampDown => "ramp_down",
+            Self::InboundAgents => "inbound_agents",
+            Self::Budget => "abandonment_budget",
+            Self::ReadyAgents => "ready_agents",
+            Self::Young => "still_learning",
+            Self::Reserve => "budget_reserve",
+            Self::Target => "target_abandonment",
+            Self::Risk => "abandonment_risk",
+            Self::DialLevel => "dial_level",
+        }
+    }
+}
+
+/// What holds one campaign's pacing at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacingStatus {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// What held most of the decisions since the node last said so.
+    pub limit: PacingLimit,
+    /// The dial level of the moment: below the campaign's own while it is ramped.
+    pub level: DialLevel,
+    /// Lines that may still need an agent.
+    pub lines: u32,
+    /// Agents on shift who take its calls.
+    pub agents: u32,
+    /// Those of them who are ready.
+    pub ready: u32,
+    /// Those of the ready ones who are left to inbound calls.
+    pub spared: u32,
 }
 
 /// One trunk as its node sees it.
@@ -182,6 +279,9 @@ pub struct NodeStatus {
     pub campaigns: BTreeMap<CampaignId, AttemptCounts>,
     /// Attempts that the last check refused, by rule.
     pub refused: BTreeMap<String, u64>,
-    /// Why its trunks are up or not. Last: a node of the release before does not say it.
+    /// Why its trunks are up or not.
     pub trunk_health: Vec<TrunkHealth>,
+    /// What holds the campaigns that it dials, at most [`crate::limits::PACING_TOLD`] of them. Last:
+    /// a node of the release before does not say it.
+    pub pacing: Vec<PacingStatus>,
 }

@@ -447,6 +447,8 @@ impl Engine {
                 self.facts.set_recording(campaign, recording);
             }
             DirectoryChange::RecordingKey(key) => self.facts.recording_key = Some(key),
+            DirectoryChange::DropRateGroup(campaign, with) => self.facts.set_group(campaign, with),
+            DirectoryChange::Levers(campaign, levers) => self.levers_changed(now, campaign, levers),
             DirectoryChange::Reset(copy) => self.reset(now, index, *copy),
         }
     }
@@ -465,8 +467,12 @@ impl Engine {
             manners,
             recordings,
             recording_key,
+            levers,
+            drop_rate_groups,
         } = copy;
         self.facts.reset_recordings(recordings, recording_key);
+        self.facts.reset_levers(levers);
+        self.facts.reset_groups(drop_rate_groups);
         self.facts.reset_answering(answering);
         self.facts.set_manners(manners);
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())

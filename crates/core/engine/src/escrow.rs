@@ -2,7 +2,7 @@
 
 use crate::{Engine, Observed, Output, TimerName};
 use domain::{Campaign, CampaignId, CampaignState, EscrowGrant, Now, PacingMode};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// How often shares are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -18,21 +18,24 @@ impl Engine {
     /// Says what each campaign would like to hold, and asks for it where it is time.
     pub(crate) fn look_at_escrow(&mut self, now: Now) {
         self.timers.arm(TimerName::Escrow, now.monotonic + LOOK);
+        let mut wants: BTreeMap<CampaignId, u32> = BTreeMap::new();
         for campaign in self.facts.campaigns.values() {
             let want = if self.draining {
                 0
             } else {
                 wanted(campaign, || self.calls.pacing_view(campaign.id, now))
             };
-            self.escrow.want(campaign.id, want);
+            let all = wants.entry(self.facts.account(campaign.id)).or_default();
+            *all = all.saturating_add(want);
         }
-        let calls = &self.calls;
-        let at_risk = |campaign: CampaignId| {
-            let view = calls.pacing_view(campaign, now);
-            let lines = u32::try_from(view.lines.len()).unwrap_or(u32::MAX);
-            lines
-                .saturating_add(view.waiting)
-                .saturating_sub(view.reserved)
+        for (account, want) in wants {
+            self.escrow.want(account, want);
+        }
+        let (calls, facts) = (&self.calls, &self.facts);
+        let at_risk = |account: CampaignId| {
+            let all = facts.counted_with(account).chain([account]);
+            let each = all.map(|campaign| at_risk(&calls.pacing_view(campaign, now)));
+            each.fold(0, u32::saturating_add)
         };
         if let Some(question) = self.escrow.poll(now.monotonic, at_risk) {
             self.output(Output::AskEscrow(question));
@@ -57,6 +60,15 @@ impl Engine {
         self.escrow.answered(sequence, grants);
         self.pace_soon(now);
     }
+}
+
+/// Persons whom a campaign's lines could let down at worst: those who wait, and whoever answers a line
+/// that keeps no agent.
+pub(crate) fn at_risk(view: &call::PacingView) -> u32 {
+    let lines = u32::try_from(view.lines.len()).unwrap_or(u32::MAX);
+    lines
+        .saturating_add(view.waiting)
+        .saturating_sub(view.reserved)
 }
 
 /// As many as a campaign's lines could let down, and what pacing keeps in reserve.

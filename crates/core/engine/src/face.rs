@@ -9,9 +9,9 @@ use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallRecording,
     CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry, DncListAge, DncScope,
-    EscrowGrant, Instant, LeadId, LeasedLead, MemberId, PhoneNumber, Recording, RecordingKey,
-    RegionId, SessionId, Supervision, SupervisionOrder, SupervisionRefusal, Trunk, TrunkId,
-    TrunkManner, TrunkTarget, WallTime, status::TrunkTrouble,
+    EscrowGrant, Instant, LeadId, LeasedLead, Levers, MemberId, PhoneNumber, Recording,
+    RecordingKey, RegionId, SessionId, Supervision, SupervisionOrder, SupervisionRefusal, Trunk,
+    TrunkId, TrunkManner, TrunkTarget, WallTime, status::TrunkTrouble,
 };
 use media::{BrowserCommand, BrowserEvent, BrowserId, MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
@@ -103,6 +103,10 @@ pub enum DirectoryChange {
     Recording(CampaignId, Recording),
     /// The key that recordings are made with from here on.
     RecordingKey(RecordingKey),
+    /// What an operator sets of a campaign's pacing, from the next decision on.
+    Levers(CampaignId, Levers),
+    /// With which other a campaign counts its abandonments; said while it is a draft.
+    DropRateGroup(CampaignId, Option<CampaignId>),
     /// Everything, after a start or a snapshot.
     Reset(Box<DirectoryCopy>),
 }

@@ -3,10 +3,14 @@
 use call::Account;
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, ClearanceFact,
-    DncBaseId, DncEntry, DncListAge, MemberId, PhoneNumber, Recording, RecordingKey, Trunk,
+    DncBaseId, DncEntry, DncListAge, Levers, MemberId, PhoneNumber, Recording, RecordingKey, Trunk,
     TrunkId, TrunkManner, limits,
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 /// A whole directory, as a node needs it.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +39,10 @@ pub struct DirectoryCopy {
     pub recordings: Vec<(CampaignId, Recording)>,
     /// The key that recordings are made with.
     pub recording_key: Option<RecordingKey>,
+    /// Levers of campaigns, of those that have any set.
+    pub levers: Vec<(CampaignId, Levers)>,
+    /// Campaigns that count their abandonments with another, and which.
+    pub drop_rate_groups: Vec<(CampaignId, CampaignId)>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.
@@ -49,6 +57,10 @@ pub(crate) struct Facts {
     answering: BTreeMap<CampaignId, AnsweringMachines>,
     recordings: BTreeMap<CampaignId, Recording>,
     pub(crate) recording_key: Option<RecordingKey>,
+    levers: BTreeMap<CampaignId, Levers>,
+    groups: BTreeMap<CampaignId, CampaignId>,
+    /// The same the other way round.
+    members: BTreeSet<(CampaignId, CampaignId)>,
 }
 
 impl Facts {
@@ -102,6 +114,57 @@ impl Facts {
     ) {
         self.recordings = all.into_iter().collect();
         self.recording_key = key;
+    }
+
+    /// A campaign's levers.
+    pub(crate) fn levers(&self, campaign: CampaignId) -> Levers {
+        self.levers.get(&campaign).copied().unwrap_or_default()
+    }
+
+    /// Takes in a campaign's levers.
+    pub(crate) fn set_levers(&mut self, campaign: CampaignId, levers: Levers) {
+        if levers == Levers::default() {
+            self.levers.remove(&campaign);
+        } else {
+            self.levers.insert(campaign, levers);
+        }
+    }
+
+    /// Takes in the levers of all campaigns; those that are not named have none set.
+    pub(crate) fn reset_levers(&mut self, all: Vec<(CampaignId, Levers)>) {
+        self.levers = all.into_iter().collect();
+    }
+
+    /// Whose budget a campaign's abandonments are counted in.
+    pub(crate) fn account(&self, campaign: CampaignId) -> CampaignId {
+        self.groups.get(&campaign).copied().unwrap_or(campaign)
+    }
+
+    /// The other campaigns whose abandonments are counted in that budget.
+    pub(crate) fn counted_with(&self, campaign: CampaignId) -> impl Iterator<Item = CampaignId> {
+        let account = self.account(campaign);
+        let (first, last) = (CampaignId(0), CampaignId(u32::MAX));
+        let members = self.members.range((account, first)..=(account, last));
+        let all = members.map(|(_, id)| *id).chain([account]);
+        all.filter(move |id| *id != campaign)
+    }
+
+    /// Takes in with which other a campaign counts its abandonments.
+    pub(crate) fn set_group(&mut self, campaign: CampaignId, with: Option<CampaignId>) {
+        let before = match with {
+            Some(with) => self.groups.insert(campaign, with),
+            None => self.groups.remove(&campaign),
+        };
+        if let Some(before) = before {
+            self.members.remove(&(before, campaign));
+        }
+        self.members.extend(with.map(|with| (with, campaign)));
+    }
+
+    /// Takes in all campaigns that count with another.
+    pub(crate) fn reset_groups(&mut self, all: Vec<(CampaignId, CampaignId)>) {
+        self.members = all.iter().map(|(id, with)| (*with, *id)).collect();
+        self.groups = all.into_iter().collect();
     }
 
     /// How a trunk is used.

@@ -54,6 +54,11 @@ impl Hoppers {
         self.queues.get(&campaign).map_or(0, VecDeque::len)
     }
 
+    /// Those leads, the next to be dialed first.
+    pub(crate) fn leads(&self, campaign: CampaignId) -> impl Iterator<Item = &LeasedLead> {
+        self.queues.get(&campaign).into_iter().flatten()
+    }
+
     /// Leads held by one session.
     pub(crate) fn held_by(&self, session: SessionId, region: RegionId) -> usize {
         let holds = |lead: &&LeasedLead| lead.session == session && lead.lead.region() == region;

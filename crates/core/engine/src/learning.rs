@@ -10,6 +10,7 @@ impl Pace {
     pub(crate) fn follow(&mut self, old: Self) {
         self.rate = old.rate;
         self.begun = old.begun;
+        self.shift = old.shift;
     }
 }
 
@@ -29,14 +30,19 @@ impl Engine {
                 // Who waited first and was bridged then answered once.
                 if let Some(began) = pace.begun.remove(&attempt) {
                     let after = at.since(began);
-                    self.escrow.note_answer(now.wall, campaign);
+                    let account = self.facts.account(campaign);
+                    self.escrow.note_answer(now.wall, account);
                     pace.controller.observe(at, Observation::Answered { after });
                 }
             }
             call::Observed::Abandoned { campaign, .. } => {
                 // In the journal before the person hears that nobody comes.
-                let total = self.escrow.note_abandoned(campaign);
-                self.output(Output::Note(Entry::Abandoned { campaign, total }));
+                let account = self.facts.account(campaign);
+                let total = self.escrow.note_abandoned(account);
+                self.output(Output::Note(Entry::Abandoned {
+                    campaign: account,
+                    total,
+                }));
                 if let Some(pace) = self.paces.get_mut(&campaign) {
                     pace.controller.observe(at, Observation::Abandoned);
                 }

@@ -23,6 +23,7 @@ mod health;
 mod hopper;
 mod learning;
 mod legs;
+mod levers;
 mod lines;
 mod phones;
 mod recordings;

@@ -1,12 +1,16 @@
 //! Launching lines: pacing's wish, leads, and lines that are given up.
 
-use crate::{Engine, Entry, Observed, Output, TimerName};
+use crate::{
+    Engine, Entry, Observed, Output, TimerName,
+    escrow::at_risk,
+    levers::{Held, ShiftClock},
+};
 use call::{AttemptState, CancelReason};
 use domain::{
     AttemptId, Campaign, CampaignId, CampaignState, Instant, LeasedLead, Now, PacingMode, RegionId,
     limits,
 };
-use pacing::{Budget, Controller, Limits, View, hopper};
+use pacing::{Budget, Controller, Limits, Look, View, hopper, levers};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// How often pacing looks when nothing else happens.
@@ -24,6 +28,8 @@ pub(crate) struct Pace {
     pub(crate) one_to_one: Arc<Campaign>,
     /// When the lines that are out, and not yet answered by a person, were begun.
     pub(crate) begun: BTreeMap<AttemptId, Instant>,
+    pub(crate) shift: ShiftClock,
+    pub(crate) held: Held,
 }
 
 impl Pace {
@@ -33,6 +39,8 @@ impl Pace {
             rate: hopper::DialRate::default(),
             one_to_one: reserving(campaign),
             begun: BTreeMap::new(),
+            shift: ShiftClock::default(),
+            held: Held::default(),
         }
     }
 }
@@ -69,6 +77,9 @@ impl Engine {
             }
         }
         if campaign.state != CampaignState::Running {
+            if let Some(pace) = self.paces.get_mut(&id) {
+                pace.shift = ShiftClock::default();
+            }
             let leads = self.hoppers.take_if(|lead| lead.campaign == id);
             self.give_back(leads);
         }
@@ -120,8 +131,11 @@ impl Engine {
         let view = self.give_up_risky(now, campaign);
         // Nobody may be dialed: leads wait in their hoppers.
         if !self.permit.dnc().is_whole() || self.base_is_too_old(now, campaign) {
+            self.note_undialable(campaign, &view);
             return;
         }
+        let (shift, level) = self.ramp(now, campaign, &view);
+        let own_levers = self.facts.levers(campaign.id);
         let (channels, calls) = self.room(now);
         let limits = Limits {
             channels,
@@ -132,6 +146,16 @@ impl Engine {
             return;
         };
         let mut wish = pace.controller.lines(now.monotonic, &view);
+        let look = Look {
+            view: &view,
+            levers: &own_levers,
+            shift,
+            level: (campaign.dial_level, level),
+            binding: pace.controller.binding(),
+            wish,
+            limits,
+        };
+        pace.note_held(campaign.id, &look);
         let dials = pace.rate.dials(now.monotonic);
         // Without a share, or with none of it left, each line has an agent of its own, whatever the
         // controller would like.
@@ -143,6 +167,7 @@ impl Engine {
         } else {
             Arc::clone(campaign)
         };
+        let wish = levers::hold(campaign.dial_level, level, &view, wish);
         self.refill(now, campaign, &view, wish, dials);
         for _ in 0..limits.hold(wish) {
             if !self.launch(now, &dialed) {
@@ -160,18 +185,26 @@ impl Engine {
         loop {
             let mut seen = self.calls.pacing_view(campaign.id, now);
             let mut view = view_of(&mut seen, least);
+            let beside = self.risked_beside(now, campaign.id);
             let Some(pace) = self.paces.get_mut(&campaign.id) else {
                 return view;
             };
             // Whose lines take the agents first is not known: what is launched here puts the lines
             // of others at risk, so the least share of them all bounds it.
-            let share = |campaign| self.escrow.left(now.monotonic, campaign);
+            let share = |campaign| {
+                let account = self.facts.account(campaign);
+                self.escrow.left(now.monotonic, account)
+            };
             let others = seen
                 .elsewhere
                 .iter()
                 .map(|other| share(*other).unwrap_or(0));
             let left = share(campaign.id).map(|own| others.fold(own, u32::min));
+            // Lines of campaigns that spend the same share could spend it first.
+            let left = left.map(|left| left.saturating_sub(beside));
             view.budget = budget(pack, left);
+            // Nobody tells beforehand who will go on a break.
+            levers::tell(&self.facts.levers(campaign.id), &mut view, 0);
             let Some(place) = pace.controller.give_up(now.monotonic, &view) else {
                 return view;
             };
@@ -183,6 +216,14 @@ impl Engine {
                 return view;
             }
         }
+    }
+
+    /// Persons whom the lines could let down at worst of those campaigns that count their abandonments
+    /// with this one.
+    fn risked_beside(&self, now: Now, campaign: CampaignId) -> u32 {
+        let others = self.facts.counted_with(campaign);
+        let each = others.map(|other| at_risk(&self.calls.pacing_view(other, now)));
+        each.fold(0, u32::saturating_add)
     }
 
     /// Asks the regions for leads before the hopper runs dry.

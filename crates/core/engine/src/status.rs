@@ -127,6 +127,7 @@ impl Engine {
             .since(now.monotonic)
             .as_millis();
         let mode = self.mode(now);
+        let pacing = self.held_back();
         NodeStatus {
             node: self.config.member,
             at: now.wall,
@@ -146,6 +147,7 @@ impl Engine {
                 .map(|(rule, n)| ((*rule).to_owned(), *n))
                 .collect(),
             trunk_health,
+            pacing,
         }
     }
 }

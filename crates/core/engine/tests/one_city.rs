@@ -595,6 +595,8 @@ fn directory() -> DirectoryCopy {
         dnc_ages: Vec::new(),
         clearance: Vec::new(),
         answering: Vec::new(),
+        levers: Vec::new(),
+        drop_rate_groups: Vec::new(),
         recordings: Vec::new(),
         recording_key: None,
         manners: Vec::new(),
@@ -1521,4 +1523,108 @@ fn a_person_who_calls_back_is_not_dialed_meanwhile() {
     world.run(Duration::from_secs(4));
     let dialed: Vec<_> = world.invites.iter().map(|(_, attempt)| *attempt).collect();
     assert_eq!(dialed, attempts);
+}
+
+#[test]
+fn levers_hold_lines_and_the_status_names_the_one_that_does() {
+    use domain::{Levers, status::PacingLimit};
+    let mut world = World::new();
+    world.share = Some(20);
+    world.ratio();
+    let mut index = 6;
+    let mut set = |world: &mut World, levers| {
+        index += 1;
+        let changes = vec![DirectoryChange::Levers(CAMPAIGN, levers)];
+        world.input(Input::Directory { index, changes });
+        world.run(Duration::from_secs(1));
+        world.engine.status(world.now);
+        world.run(Duration::from_secs(1));
+        let said = world.engine.status(world.now).pacing;
+        let [one] = said[..] else { panic!("{said:?}") };
+        assert_eq!((one.campaign, one.agents), (CAMPAIGN, 1));
+        (one.limit, one.spared, one.level, world.invites.len())
+    };
+    world.shift();
+    world.run(Duration::from_secs(2));
+    let inbound = Levers {
+        inbound_agents: 1,
+        ..Levers::default()
+    };
+    let held = set(&mut world, inbound);
+    assert_eq!(held, (PacingLimit::InboundAgents, 1, DialLevel(300), 0));
+    world.lease(&["8002", "8012", "8022", "8032"]);
+    let held = set(&mut world, inbound);
+    assert_eq!(held, (PacingLimit::InboundAgents, 1, DialLevel(300), 0));
+    let ramp = Levers {
+        ramp_up: Duration::from_secs(3600),
+        ..Levers::default()
+    };
+    let held = set(&mut world, ramp);
+    assert_eq!(held, (PacingLimit::RampUp, 0, DialLevel(100), 1));
+    // The demonstration's windows never close.
+    let fall = Levers {
+        ramp_down: Duration::from_secs(3600),
+        ..Levers::default()
+    };
+    let held = set(&mut world, fall);
+    assert_eq!(held, (PacingLimit::DialLevel, 0, DialLevel(300), 3));
+}
+
+#[test]
+fn at_most_so_many_campaigns_are_told_of() {
+    let mut world = World::new();
+    world.shift();
+    let most = u32::try_from(domain::limits::PACING_TOLD).unwrap();
+    let changes = (2..=most + 40).map(|id| {
+        let campaign = Campaign {
+            id: CampaignId(id),
+            name: format!("campaign {id}"),
+            ..campaign()
+        };
+        DirectoryChange::Campaign(Arc::new(campaign))
+    });
+    let changes = changes.collect();
+    world.input(Input::Directory { index: 6, changes });
+    world.run(Duration::from_millis(200));
+    let told = world.engine.status(world.now).pacing;
+    assert_eq!(told.len(), domain::limits::PACING_TOLD);
+    assert_eq!(told[0].campaign, CAMPAIGN);
+}
+
+#[test]
+fn campaigns_that_count_together_spend_one_share() {
+    let mut world = World::new();
+    let two = CampaignId(2);
+    world.share = Some(3);
+    let other = Campaign {
+        id: two,
+        name: "summer".into(),
+        pacing: PacingMode::Ratio,
+        dial_level: DialLevel(300),
+        ..campaign()
+    };
+    let changes = vec![
+        DirectoryChange::DropRateGroup(two, Some(CAMPAIGN)),
+        DirectoryChange::Campaign(Arc::new(other)),
+    ];
+    world.input(Input::Directory { index: 6, changes });
+    world.ratio();
+    world.shift();
+    world.run(Duration::from_secs(2));
+    world.input(Input::Claimed {
+        region: REGION,
+        campaign: two,
+        leads: (0..2).map(|place| other_lead(two, place)).collect(),
+        rest: None,
+    });
+    world.run(Duration::from_secs(1));
+    assert_eq!(
+        world.invites.len(),
+        2,
+        "by the first one's share, one more than agents"
+    );
+    // Two of the three are at risk already; with three of its own it would have a line, too.
+    world.lease(&["8002", "8012", "8022", "8032"]);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.invites.len(), 2);
 }

@@ -9,11 +9,14 @@ mod checks;
 mod clearance;
 mod consents;
 mod dnc_lists;
+mod drop_rates;
 mod escrow;
 mod exceptions;
+mod facts;
 mod fleet;
 mod homes;
 mod layout;
+mod levers;
 mod people;
 mod recordings;
 mod releases;
@@ -28,6 +31,7 @@ pub use dnc_lists::{
 };
 pub use escrow::{BudgetView, ShareView};
 pub use exceptions::DncLift;
+pub use facts::DirectoryFacts;
 pub use homes::{Home, HomeMap, HomesMove};
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use releases::entry_for;
@@ -51,7 +55,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 10,
+    version: 11,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -132,6 +136,10 @@ pub struct Directory {
     releases: releases::ReleaseBook,
     /// How trunks' calls are vouched for. Since version 10; read as not at all from earlier ones.
     securities: trunks::SecurityBook,
+    /// Levers of campaigns' pacing. Since version 11; read as none from earlier ones.
+    levers: levers::LeverBook,
+    /// Campaigns that count their abandonments with another. Since version 11.
+    drop_rates: drop_rates::DropRateBook,
 }
 
 impl Directory {
@@ -353,6 +361,8 @@ impl Directory {
             manners: self.trunk_manners(),
             recordings: self.recordings.all().collect(),
             recording_key: self.recording_key(),
+            levers: self.levers.all().collect(),
+            drop_rate_groups: self.drop_rates.all().collect(),
         }
     }
 
@@ -475,6 +485,10 @@ impl Directory {
                 security,
             } => self.set_trunk_and_manner(trunk, *manner, security, facts),
             Change::Understand { id, version } => self.understand(id, version, facts),
+            Change::SetLevers { campaign, levers } => self.set_levers(campaign, levers, facts),
+            Change::SetDropRateGroup { campaign, with } => {
+                self.set_drop_rate_group(campaign, with, facts)
+            }
         }
     }
 }
@@ -544,11 +558,16 @@ impl Replicated for Directory {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        if self.mesh_version() < MeshVersion::SIGNED_CALLS {
-            // A member of the release before may be sent it, and has no word for the rest.
-            return ENVELOPE.seal_shorter(9, self, &trunks::SecurityBook::EMPTY);
+        // A member of an earlier release may be sent it, and has no word for the rest.
+        let levers = [levers::LeverBook::EMPTY, drop_rates::DropRateBook::EMPTY].concat();
+        match self.mesh_version() {
+            version if version < MeshVersion::SIGNED_CALLS => {
+                let missing = [&trunks::SecurityBook::EMPTY[..], &levers].concat();
+                ENVELOPE.seal_shorter(9, self, &missing)
+            }
+            version if version < MeshVersion::LEVERS => ENVELOPE.seal_shorter(10, self, &levers),
+            _ => ENVELOPE.seal(self),
         }
-        ENVELOPE.seal(self)
     }
 
     fn freeze(&self) -> Box<dyn FnOnce() -> Vec<u8> + Send> {
@@ -561,10 +580,12 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // Levers of campaigns' pacing, and those that count together.
+        let eleven = [levers::LeverBook::EMPTY, drop_rates::DropRateBook::EMPTY].concat();
         // How trunks' calls are vouched for.
-        let ten = &trunks::SecurityBook::EMPTY[..];
+        let ten = [&trunks::SecurityBook::EMPTY[..], &eleven].concat();
         // What members understand.
-        let nine = [&releases::ReleaseBook::EMPTY[..], ten].concat();
+        let nine = [&releases::ReleaseBook::EMPTY[..], &ten].concat();
         // Which calls are recorded.
         let eight = [&recordings::RecordingBook::EMPTY[..], &nine].concat();
         // How trunks are used.
@@ -593,7 +614,8 @@ impl Replicated for Directory {
             Some(6) => seven,
             Some(7) => eight,
             Some(8) => nine,
-            Some(9) => ten.to_vec(),
+            Some(9) => ten,
+            Some(10) => eleven,
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

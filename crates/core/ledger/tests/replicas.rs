@@ -1020,6 +1020,45 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
     let bytes = directory.snapshot();
     golden("directory-v10-attestation.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == directory);
+    // And what came with version 11: levers of campaigns' pacing.
+    let mut newer = directory.clone();
+    let levers = Change::SetLevers {
+        campaign: CAMPAIGN,
+        levers: Levers {
+            target_permille: Some(20),
+            inbound_agents: 2,
+            ramp_up: Duration::from_secs(600),
+            ramp_down: Duration::from_secs(300),
+        },
+    };
+    let understood = [MemberId(1), MemberId(2)].map(|id| Change::Understand {
+        id,
+        version: MeshVersion(3),
+    });
+    let other = Campaign {
+        id: CampaignId(0),
+        name: "winter".into(),
+        ..campaign(0, 60)
+    };
+    let together = [
+        Change::CreateCampaign {
+            campaign: Box::new(other),
+        },
+        Change::SetDropRateGroup {
+            campaign: CampaignId(2),
+            with: Some(CAMPAIGN),
+        },
+    ];
+    let all = understood.into_iter().chain([levers]).chain(together);
+    for change in all {
+        let index = newer.applied() + 1;
+        let wall = WallTime::from_millis(NOON);
+        let reply = newer.apply(ApplyContext { index, wall }, change.into(), &mut Vec::new());
+        assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
+    }
+    let bytes = newer.snapshot();
+    golden("directory-v11-levers.bin", &bytes);
+    assert!(Directory::restore(&bytes).unwrap() == newer);
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {
         let wall = WallTime::from_millis(NOON);

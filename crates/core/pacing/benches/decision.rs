@@ -94,6 +94,63 @@ fn neighbours(cities: usize, view: &View) -> Vec<Neighbour> {
     vec![neighbour; cities]
 }
 
+/// The moment after a break of all: nobody talks, nothing rings, and each agent's lines are launched at
+/// once.
+fn fresh(agents: u64) -> View {
+    View {
+        ready: agents as u32,
+        budget: busy(agents).budget,
+        ..View::default()
+    }
+}
+
+/// What a decision took, and what it asked of the allocator.
+struct Measured {
+    /// In microseconds, sorted.
+    times: Vec<f64>,
+    allocations: usize,
+    /// Lines that the last decision launched.
+    lines: u32,
+}
+
+impl Measured {
+    fn at(&self, share: f64) -> f64 {
+        self.times[(share * (self.times.len() - 1) as f64) as usize]
+    }
+}
+
+/// So many decisions on one view, the models moving between them as they do in a node.
+fn decide(view: &View, decisions: u64) -> Measured {
+    let mut controller = grown();
+    let mut now = Instant::from_millis(2_000_000);
+    let mut measured = Measured {
+        times: Vec::with_capacity(decisions as usize),
+        allocations: 0,
+        lines: 0,
+    };
+    for n in 0..decisions {
+        now = now + Duration::from_millis(50);
+        let after = Duration::from_secs(4 + n % 17);
+        match n % 12 {
+            0 => controller.observe(now, Observation::Answered { after }),
+            4 | 8 => {
+                let after = Duration::from_secs(25);
+                controller.observe(now, Observation::Unanswered { after });
+            }
+            _ => {}
+        }
+        let asked = ASKED.load(Ordering::Relaxed);
+        let began = std::time::Instant::now();
+        black_box(controller.give_up(now, black_box(view)));
+        measured.lines = black_box(controller.lines(now, black_box(view)));
+        let took = began.elapsed();
+        measured.allocations += ASKED.load(Ordering::Relaxed) - asked;
+        measured.times.push(took.as_secs_f64() * 1e6);
+    }
+    measured.times.sort_by(f64::total_cmp);
+    measured
+}
+
 fn main() {
     for (agents, cities, limit) in [
         (5u64, 0, 10.0),
@@ -104,41 +161,19 @@ fn main() {
         (100, 0, 100.0),
         (500, 0, 100.0),
     ] {
-        let mut controller = grown();
         let mut view = busy(agents);
         view.neighbours = neighbours(cities, &view);
-        let mut now = Instant::from_millis(2_000_000);
-        let mut times = Vec::with_capacity(20_000);
-        let mut allocations = 0;
-        for n in 0..20_000u64 {
-            now = now + Duration::from_millis(50);
-            // The models move between decisions, as they do in a node.
-            let after = Duration::from_secs(4 + n % 17);
-            match n % 12 {
-                0 => controller.observe(now, Observation::Answered { after }),
-                4 | 8 => {
-                    let after = Duration::from_secs(25);
-                    controller.observe(now, Observation::Unanswered { after });
-                }
-                _ => {}
-            }
-            let asked = ASKED.load(Ordering::Relaxed);
-            let began = std::time::Instant::now();
-            black_box(controller.give_up(now, black_box(&view)));
-            black_box(controller.lines(now, black_box(&view)));
-            let took = began.elapsed();
-            allocations += ASKED.load(Ordering::Relaxed) - asked;
-            times.push(took.as_secs_f64() * 1e6);
+        for (moment, view, decisions) in [("busy", view, 20_000), ("fresh", fresh(agents), 2_000)] {
+            let measured = decide(&view, decisions);
+            println!(
+                "{agents:4} agents, {cities:2} other cities, {moment:5}, {:4} lines out: median {:6.2} us, 99 % {:6.2} us (limit {limit} us), {} allocations, {} lines launched",
+                view.lines.len(),
+                measured.at(0.5),
+                measured.at(0.99),
+                measured.allocations,
+                measured.lines,
+            );
+            assert_eq!(measured.allocations, 0, "a decision allocates nothing");
         }
-        times.sort_by(f64::total_cmp);
-        let at = |share: f64| times[(share * (times.len() - 1) as f64) as usize];
-        println!(
-            "{agents:4} agents, {cities:2} other cities, {:4} lines: median {:6.2} us, 99 % {:6.2} us (limit {limit} us), {allocations} allocations, {} more lines",
-            view.lines.len(),
-            at(0.5),
-            at(0.99),
-            controller.lines(now, &view),
-        );
-        assert_eq!(allocations, 0, "a decision allocates nothing");
     }
 }

@@ -1,27 +1,12 @@
-//! What an operator sets beside mode and dial level: how much less than the law to let down, whom
-//! to leave to inbound calls, how dialing begins and ends.
+//! What an operator sets beside mode and dial level ([`Levers`]): how much less than the law to let
+//! down, whom to leave to inbound calls, how dialing begins and ends.
 
 use crate::{Budget, View};
-use domain::DialLevel;
+use domain::{DialLevel, Levers};
 use std::time::Duration;
 
-/// A campaign's levers. None of them can make a campaign dial more than it would without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Levers {
-    /// Thousandths of the live answers to let down on the long mean, where that is less than the
-    /// budget. The budget itself stays the law's: it is what holds whatever happens.
-    pub target_permille: Option<u16>,
-    /// Ready agents who are left to inbound calls. Who answered and finds nobody else goes to one
-    /// of them all the same.
-    pub inbound_agents: u32,
-    /// From the begin of dialing the level rises within so long from one line an agent to its own.
-    pub ramp_up: Duration,
-    /// Before the end of dialing the level falls within so long to one line an agent.
-    pub ramp_down: Duration,
-}
-
 /// Where a campaign stands between begin and end of its dialing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Shift {
     /// Since its dialing began today, or its agents came back from a break of all.
     pub since: Duration,
@@ -29,48 +14,60 @@ pub struct Shift {
     pub left: Option<Duration>,
 }
 
-impl Levers {
-    /// Tells a controller of them. `leaving` of the ready agents go on an announced break before a
-    /// line that is begun now could bring them a call.
-    pub fn tell(&self, view: &mut View, leaving: u32) {
-        view.spared = self.inbound_agents.saturating_add(leaving).min(view.ready);
-        view.budget = view.budget.map(|budget| Budget {
-            permille: (self.target_permille)
-                .map_or(budget.permille, |target| target.min(budget.permille)),
-            ..budget
-        });
-    }
+/// Tells a controller of the levers. `leaving` of the ready agents go on an announced break before a
+/// line that is begun now could bring them a call.
+pub fn tell(levers: &Levers, view: &mut View, leaving: u32) {
+    view.spared = levers
+        .inbound_agents
+        .saturating_add(leaving)
+        .min(view.ready);
+    view.budget = view.budget.map(|budget| Budget {
+        permille: (levers.target_permille)
+            .map_or(budget.permille, |target| target.min(budget.permille)),
+        ..budget
+    });
+}
 
-    /// The dial level at a moment of the shift; none once it has ended.
-    pub fn level(&self, level: DialLevel, shift: Shift) -> Option<DialLevel> {
-        if shift.left == Some(Duration::ZERO) {
-            return None;
+/// How far each ramp has come, in thousandths: that of the begin, that before the end.
+fn ramps(levers: &Levers, shift: Shift) -> (u128, u128) {
+    let share = |passed: Duration, ramp: Duration| -> u128 {
+        if passed >= ramp {
+            1000
+        } else {
+            passed.as_nanos() * 1000 / ramp.as_nanos()
         }
-        let share = |passed: Duration, ramp: Duration| -> u128 {
-            if passed >= ramp {
-                1000
-            } else {
-                passed.as_nanos() * 1000 / ramp.as_nanos()
-            }
-        };
-        let up = share(shift.since, self.ramp_up);
-        let down = shift.left.map_or(1000, |left| share(left, self.ramp_down));
-        let above = u128::from(level.0.saturating_sub(DialLevel::ONE.0)) * up.min(down) / 1000;
-        let above = u16::try_from(above).unwrap_or(u16::MAX);
-        Some(DialLevel(level.0.min(DialLevel::ONE.0) + above))
-    }
+    };
+    let down = (shift.left).map_or(1000, |left| share(left, levers.ramp_down));
+    (share(shift.since, levers.ramp_up), down)
+}
 
-    /// Of the lines that a controller of that level wishes, those that the moment of the shift lets
-    /// go out.
-    pub fn hold(&self, level: DialLevel, shift: Shift, view: &View, lines: u32) -> u32 {
-        match self.level(level, shift) {
-            Some(now) if now == level => lines,
-            Some(now) => {
-                let agents = view.agents().saturating_sub(view.spared);
-                lines.min(now.lines(agents).saturating_sub(view.outstanding()))
-            }
-            None => 0,
+/// Whether it is the ramp before the end that holds the level down, not the one at the begin.
+pub(crate) fn is_ending(levers: &Levers, shift: Shift) -> bool {
+    let (up, down) = ramps(levers, shift);
+    down < up
+}
+
+/// The dial level at a moment of the shift; none once it has ended.
+pub fn level(levers: &Levers, level: DialLevel, shift: Shift) -> Option<DialLevel> {
+    if shift.left == Some(Duration::ZERO) {
+        return None;
+    }
+    let (up, down) = ramps(levers, shift);
+    let above = u128::from(level.0.saturating_sub(DialLevel::ONE.0)) * up.min(down) / 1000;
+    let above = u16::try_from(above).unwrap_or(u16::MAX);
+    Some(DialLevel(level.0.min(DialLevel::ONE.0) + above))
+}
+
+/// Of the lines that a controller of a dial level wishes, those that go out at the level `now` of the
+/// moment ([`level`]).
+pub fn hold(own: DialLevel, now: Option<DialLevel>, view: &View, lines: u32) -> u32 {
+    match now {
+        Some(now) if now == own => lines,
+        Some(now) => {
+            let agents = view.agents().saturating_sub(view.spared);
+            lines.min(now.lines(agents).saturating_sub(view.outstanding()))
         }
+        None => 0,
     }
 }
 
@@ -109,14 +106,14 @@ mod tests {
                 since: minutes(since),
                 left: left.map(minutes),
             };
-            let level = levers.level(LEVEL, shift);
-            assert_eq!(level, expected.map(DialLevel), "{since} {left:?}");
+            let now = level(&levers, LEVEL, shift);
+            assert_eq!(now, expected.map(DialLevel), "{since} {left:?}");
         }
         let shift = Shift {
             since: Duration::ZERO,
             left: Some(minutes(1)),
         };
-        assert_eq!(Levers::default().level(LEVEL, shift), Some(LEVEL));
+        assert_eq!(level(&Levers::default(), LEVEL, shift), Some(LEVEL));
     }
 
     #[test]
@@ -134,7 +131,7 @@ mod tests {
                 budget: Some(budget),
                 ..View::default()
             };
-            levers.tell(&mut view, 0);
+            tell(&levers, &mut view, 0);
             let permille = told;
             assert_eq!(view.budget, Some(Budget { permille, ..budget }));
         }
@@ -152,11 +149,11 @@ mod tests {
                 budget: crate::scenarios::AMPLE,
                 ..View::default()
             };
-            levers.tell(&mut view, 3);
+            tell(&levers, &mut view, 3);
             assert_eq!(view.spared, 5);
             let lines = controller(mode, LEVEL).lines(Instant::ZERO, &view);
             assert_eq!(lines, expected, "{mode:?}");
-            levers.tell(&mut view, 40);
+            tell(&levers, &mut view, 40);
             assert_eq!(controller(mode, LEVEL).lines(Instant::ZERO, &view), 0);
         }
     }
@@ -169,11 +166,11 @@ mod tests {
             leaving in 0u32..30,
             (since, left) in (0u64..2000, prop::option::of(0u64..2000)),
             (up, down) in (0u64..1500, 0u64..1500),
-            level in 100u16..=1000,
+            own in 100u16..=1000,
         ) {
             let seconds = Duration::from_secs;
             view.budget = crate::scenarios::AMPLE;
-            let level = DialLevel(level);
+            let own = DialLevel(own);
             let levers = Levers {
                 target_permille: Some(10),
                 inbound_agents,
@@ -181,14 +178,16 @@ mod tests {
                 ramp_down: seconds(down),
             };
             for mode in [PacingMode::Progressive, PacingMode::Ratio, PacingMode::Predictive] {
-                let mut controller = controller(mode, level);
+                let mut controller = controller(mode, own);
                 let free = controller.lines(Instant::ZERO, &view);
                 let mut told = view.clone();
-                levers.tell(&mut told, leaving);
+                tell(&levers, &mut told, leaving);
                 let shift = Shift { since: seconds(since), left: left.map(seconds) };
                 let wish = controller.lines(Instant::ZERO, &told);
                 prop_assert!(wish <= free);
-                prop_assert!(levers.hold(level, shift, &told, wish) <= wish);
+                let now = level(&levers, own, shift);
+                prop_assert!(now.is_none_or(|now| now <= own));
+                prop_assert!(hold(own, now, &told, wish) <= wish);
             }
         }
     }

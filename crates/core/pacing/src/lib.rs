@@ -7,7 +7,8 @@
 mod budget;
 mod governor;
 pub mod hopper;
-mod levers;
+pub mod levers;
+mod limit;
 mod pool;
 mod predictive;
 mod progressive;
@@ -17,8 +18,10 @@ mod ratio;
 mod scenarios;
 
 pub use budget::{Budget, Window};
+pub use domain::Levers;
 pub use governor::{Limits, RateLimiter};
-pub use levers::{Levers, Shift};
+pub use levers::Shift;
+pub use limit::Look;
 pub use pool::{FORECAST_LIFE, Forecast, MOMENTS, Neighbour, Sums, overlap_permille};
 pub use predictive::{Binding, Predictive, Price, Projection};
 pub use progressive::Progressive;
@@ -70,7 +73,7 @@ pub struct View {
     /// Outstanding lines of other campaigns that may take the same ready agents.
     pub lines_elsewhere: u32,
     /// Ready agents on whom no line may count: left to inbound calls, or about to leave
-    /// ([`Levers::tell`]).
+    /// ([`levers::tell`]).
     pub spared: u32,
     /// What may still be abandoned; none when it is not known.
     pub budget: Option<Budget>,
@@ -180,6 +183,11 @@ pub trait Controller: fmt::Debug + Send {
     /// takes nobody else until it has ended.
     fn keeps_agents(&self) -> bool {
         false
+    }
+
+    /// What held the last [`Controller::lines`] back.
+    fn binding(&self) -> Binding {
+        Binding::Agents
     }
 
     /// Another dial level from here on. What was learned stays; a rule without a level ignores it.

@@ -52,6 +52,8 @@ pub struct Projection {
 /// What held a decision back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Binding {
+    /// One line for each ready agent, by choice.
+    Agents,
     /// Too little was seen yet: one line for each ready agent.
     #[default]
     Young,
@@ -171,7 +173,7 @@ impl Predictive {
             abandoned: std::mem::take(&mut self.abandoned),
             permille: view.budget.map_or(0, |budget| budget.permille),
         };
-        self.pace.turn(told, left, reserve);
+        self.pace.turn(told, reserve);
         // While every line keeps an agent nothing is spent, which says nothing of the price.
         let learned = if self.keeps { 0 } else { answered };
         self.price
@@ -365,6 +367,10 @@ impl Controller for Predictive {
 
     fn keeps_agents(&self) -> bool {
         self.keeps
+    }
+
+    fn binding(&self) -> Binding {
+        self.projection.binding
     }
 
     fn give_up(&mut self, _now: Instant, view: &View) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! So many lines for each ready agent.
 
-use crate::{Controller, View};
+use crate::{Binding, Controller, View};
 use domain::{DialLevel, Instant};
 
 /// `dial_level` lines for each ready agent, less what is outstanding. Plain on purpose: it looks
@@ -28,6 +28,10 @@ impl Controller for Ratio {
             .lines(ready)
             .min(most)
             .saturating_sub(view.outstanding())
+    }
+
+    fn binding(&self) -> Binding {
+        Binding::Level
     }
 
     fn set_level(&mut self, level: DialLevel) {

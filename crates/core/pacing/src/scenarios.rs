@@ -224,7 +224,7 @@ fn run_with(
         let now = Instant::from_millis(second * 1000);
         people.live(second);
         let mut view = people.view(second);
-        levers.tell(&mut view, 0);
+        crate::levers::tell(&levers, &mut view, 0);
         let shift = Shift {
             since: Duration::from_secs(second),
             left: ends.map(|ends| Duration::from_secs(ends.saturating_sub(second))),
@@ -243,7 +243,8 @@ fn run_with(
             leads: people.leads,
         };
         let wish = controller.lines(now, &view);
-        let launch = limits.hold(levers.hold(level, shift, &view, wish));
+        let at = crate::levers::level(&levers, level, shift);
+        let launch = limits.hold(crate::levers::hold(level, at, &view, wish));
         for _ in 0..launch {
             assert!(limiter.take(now));
             rate.note(now);

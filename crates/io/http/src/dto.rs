@@ -27,7 +27,7 @@ pub use call::{
 };
 pub use campaign::{
     AbandonmentBudget, AgentDisposition, AnsweringMachines, Campaign, CampaignSettings,
-    CampaignStats, CityShare, IdleReason, PacingMode, Retry,
+    CampaignStats, CityPacing, CityShare, IdleReason, PacingMode, Retry,
 };
 pub use clearance::{
     DncPattern, Freeze, FreezeLift, FreezeRequest, PatternRemoval, PatternRequest, pattern, target,

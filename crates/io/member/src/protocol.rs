@@ -174,13 +174,14 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
     }
 }
 
-/// A node's word of itself. A node of the release before does not say why its trunks are up or not.
+/// A node's word of itself. A node of the release before does not say what holds its campaigns, one
+/// before that not why its trunks are up or not.
 ///
 /// # Errors
 /// As [`decode`].
 pub fn decode_status(bytes: &[u8]) -> Result<domain::status::NodeStatus, ServiceError> {
-    // An empty list at its end; what is whole without it is not read so far.
-    decode(&[bytes, &[0]].concat())
+    // Empty lists at its end; what is whole without them is not read so far.
+    decode(&[bytes, &[0, 0]].concat())
 }
 
 /// Call records as a shipment.

@@ -781,6 +781,8 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         dnc_ages: Vec::new(),
         clearance: Vec::new(),
         answering: Vec::new(),
+        levers: Vec::new(),
+        drop_rate_groups: Vec::new(),
         recordings: match plan.record {
             true => vec![(CAMPAIGN, Recording::All)],
             false => Vec::new(),

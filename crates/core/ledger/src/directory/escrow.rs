@@ -13,7 +13,7 @@
 
 mod counts;
 
-use super::{Directory, DirectoryReply, Rejection, checks};
+use super::{Directory, DirectoryReply, Rejection, checks, drop_rates::DropRateBook};
 use crate::rules::Rules;
 use counts::Counts;
 use domain::{
@@ -218,13 +218,18 @@ impl Escrow {
         clock: WallTime,
         member: MemberId,
         proof: &EscrowProof,
+        groups: &DropRateBook,
         news: impl Fn(CampaignId) -> bool,
     ) {
-        let of = |list: &[(CampaignId, u64)], campaign: CampaignId| {
-            let found = list.iter().find(|(id, _)| *id == campaign);
-            found.map_or(0, |(_, n)| *n)
+        // Nodes name the campaigns of attempts, and the one whose budget an abandonment is of.
+        let of = |list: &[(CampaignId, u64)], campaign: CampaignId| -> u64 {
+            let counts = |(id, _): &&(CampaignId, u64)| groups.account(*id) == campaign;
+            list.iter().filter(counts).map(|(_, n)| *n).sum()
         };
-        let mut untold: BTreeMap<CampaignId, u64> = proof.abandoned.iter().copied().collect();
+        let mut untold: BTreeMap<CampaignId, u64> = BTreeMap::new();
+        for (campaign, n) in &proof.abandoned {
+            *untold.entry(groups.account(*campaign)).or_default() += n;
+        }
         for (campaign, account) in &mut self.campaigns {
             let Some(share) = account.shares.remove(&(member, proof.incarnation)) else {
                 continue;
@@ -315,11 +320,12 @@ impl Directory {
             _ => self.escrow.begin(clock, ask.member, ask.incarnation),
         }
         let (campaigns, escrow) = (&self.campaigns, &mut self.escrow);
+        let groups = &self.drop_rates;
         for proof in (ask.proofs.iter()).filter(|p| p.incarnation < ask.incarnation) {
             // Only a later run can have proved it.
             let first = spoke.is_none_or(|run| proof.incarnation >= run);
             let news = |id: CampaignId| first && campaigns.contains_key(&id);
-            escrow.prove(clock, ask.member, proof, news);
+            escrow.prove(clock, ask.member, proof, groups, news);
         }
         let known = |line: &&EscrowLine| self.campaigns.contains_key(&line.campaign);
         let lines: Vec<&EscrowLine> = ask.lines.iter().filter(known).collect();
@@ -342,11 +348,12 @@ impl Directory {
         Ok(DirectoryReply::Escrow(answer))
     }
 
-    /// A campaign's abandonment budget at `wall`, or at the directory's calendar where that is
-    /// later; none where the campaign or its rule pack is not known.
+    /// A campaign's abandonment budget, which is that of all it counts with, at `wall`, or at the
+    /// directory's calendar where that is later; none where the campaign or its rule pack is not known.
     pub fn abandonment(&self, campaign: CampaignId, wall: WallTime) -> Option<BudgetView> {
         let clock = self.clock.max(wall);
         let rules = Rules::of(&self.campaigns.get(&campaign)?.rule_pack)?;
+        let campaign = self.drop_rates.account(campaign);
         let Some(account) = self.escrow.campaigns.get(&campaign) else {
             return Some(BudgetView::default());
         };

@@ -31,6 +31,7 @@ impl Change {
                 entries.max().unwrap_or_default()
             }
             Self::SetTrunkWhole { .. } => MeshVersion::SIGNED_CALLS,
+            Self::SetLevers { .. } | Self::SetDropRateGroup { .. } => MeshVersion::LEVERS,
             _ => MeshVersion::BASE,
         }
     }
@@ -84,8 +85,11 @@ impl Directory {
         (self.members()).filter(move |m| !m.removed && self.understands(m.id) < newest)
     }
 
-    /// Why a change may not be written yet.
-    pub(super) fn not_yet(&self, change: &Change) -> Result<(), Rejection> {
+    /// Whether every member can read a change.
+    ///
+    /// # Errors
+    /// Why it may not be written yet.
+    pub fn not_yet(&self, change: &Change) -> Result<(), Rejection> {
         let (now, wanted) = (self.mesh_version(), change.since());
         if wanted <= now {
             return Ok(());
@@ -99,8 +103,16 @@ impl Directory {
             [] => "members that have not yet said what they understand".to_owned(),
             _ => waits.join(", "),
         };
+        let what = match change {
+            Change::SetLevers { levers, .. } => {
+                let names = levers.names().collect::<Vec<_>>().join(", ");
+                format!("a campaign's levers ({names}) need")
+            }
+            Change::SetDropRateGroup { .. } => "a drop-rate group needs".to_owned(),
+            _ => "this needs".to_owned(),
+        };
         let why =
-            format!("is {now}, and this needs {wanted}; upgrade {whom} first (`dialmesh node ls`)");
+            format!("is {now}, and {what} {wanted}; upgrade {whom} first (`dialmesh node ls`)");
         Err(Rejection::new("mesh.version", why))
     }
 
@@ -267,6 +279,38 @@ mod tests {
         assert_eq!(directory.too_new(&command), None);
         let taken = apply(&mut directory, add(entry)).0;
         assert!(matches!(taken, DirectoryReply::Dnc { renewed: 1, .. }));
+    }
+
+    #[test]
+    fn levers_wait_until_all_can_read_them_and_snapshots_do_too() {
+        use domain::{CampaignId, Levers};
+        let mut directory = two();
+        apply(&mut directory, understand(HUB, 3));
+        apply(&mut directory, understand(SPARE, 2));
+        assert_eq!(directory.snapshot()[1], 10);
+        let set = Change::SetLevers {
+            campaign: CampaignId(1),
+            levers: Levers {
+                inbound_agents: 2,
+                ramp_up: std::time::Duration::from_secs(600),
+                ..Levers::default()
+            },
+        };
+        let DirectoryReply::Rejected(why) = apply(&mut directory, set.clone()).0 else {
+            panic!("it was taken");
+        };
+        let want = "mesh.version: is 2, and a campaign's levers (inbound_agents, ramp_up) need 3; \
+                    upgrade spare first (`dialmesh node ls`)";
+        assert_eq!(why.to_string(), want);
+        apply(&mut directory, understand(SPARE, 3));
+        assert_eq!(directory.snapshot()[1], 11);
+        // Now it is read; there is no such campaign.
+        let DirectoryReply::Rejected(why) = apply(&mut directory, set).0 else {
+            panic!("it was taken");
+        };
+        assert_eq!(why.field, "campaign");
+        let restored = Directory::restore(&directory.snapshot()).unwrap();
+        assert!(restored == directory);
     }
 
     #[test]

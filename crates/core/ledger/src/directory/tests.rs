@@ -10,7 +10,7 @@ use super::*;
 use crate::{envelope::by_wire, origin::Origin, region::DncRemoval};
 use domain::{
     AgentDisposition, AnsweringMachines, CallerIdCaps, CampaignState, Codec, DialLevel,
-    Disposition, DispositionCode, DispositionFlags, HomeMatch, Incarnation, MemberRole,
+    Disposition, DispositionCode, DispositionFlags, HomeMatch, Incarnation, Levers, MemberRole,
     NumberFormat, PacingMode, RetryRule, Secret, SipTransport, limits,
 };
 use std::time::Duration;
@@ -385,6 +385,78 @@ fn a_campaign_may_have_who_answers_listened_to() {
     assert_eq!(world.directory.facts().answering, kept);
     assert_eq!(told(&mut world, off), [fact(off)]);
     assert!(world.directory.facts().answering.is_empty());
+}
+
+#[test]
+fn a_campaigns_levers_are_kept_beside_it_within_their_bounds() {
+    let mut world = World::new();
+    let say = |campaign, levers| Change::SetLevers {
+        campaign: CampaignId(campaign),
+        levers,
+    };
+    let some = Levers {
+        target_permille: Some(30),
+        inbound_agents: limits::INBOUND_AGENTS,
+        ramp_up: limits::RAMP_MAX,
+        ramp_down: Duration::from_secs(300),
+    };
+    let refused = world.no(say(1, some));
+    assert_eq!(refused.field, "mesh.version");
+    for id in [MemberId(1), MemberId(2)] {
+        let version = domain::MeshVersion::LEVERS;
+        world.ok(Change::Understand { id, version });
+    }
+    assert_eq!(world.no(say(1, some)).field, "campaign");
+    world.ok(create(campaign("autumn")));
+    assert_eq!(world.directory.levers(CampaignId(1)), Levers::default());
+    type Spoil = fn(&mut Levers);
+    let cases: [(&str, Spoil, u64); 4] = [
+        // The rule pack's budget.
+        (
+            "campaign.target_permille",
+            |l| l.target_permille = Some(31),
+            30,
+        ),
+        ("campaign.inbound_agents", |l| l.inbound_agents += 1, 5_000),
+        (
+            "campaign.ramp_up",
+            |l| l.ramp_up += Duration::from_millis(1),
+            14_400,
+        ),
+        ("campaign.ramp_down", |l| l.ramp_down *= 60, 14_400),
+    ];
+    for (field, spoil, limit) in cases {
+        let mut levers = some;
+        spoil(&mut levers);
+        let refused = world.no(say(1, levers));
+        assert_eq!(
+            (refused.field.as_str(), refused.limit),
+            (field, Some(limit))
+        );
+    }
+    let told = |world: &mut World, levers| {
+        world.events.clear();
+        world.ok(say(1, levers));
+        let told: Vec<Fact> = (world.events.drain(..))
+            .flat_map(|event| match event {
+                DirectoryEvent::Changed { facts, .. } => facts,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        told
+    };
+    let fact = |levers| Fact::Levers(CampaignId(1), levers);
+    assert_eq!(told(&mut world, Levers::default()), [], "it was so before");
+    assert_eq!(told(&mut world, some), [fact(some)]);
+    assert_eq!(told(&mut world, some), []);
+    assert_eq!(world.directory.facts().levers, [(CampaignId(1), some)]);
+    let restored = Directory::restore(&world.directory.snapshot()).unwrap();
+    assert!(restored == world.directory);
+    assert_eq!(
+        told(&mut world, Levers::default()),
+        [fact(Levers::default())]
+    );
+    assert!(world.directory.facts().levers.is_empty());
 }
 
 #[test]

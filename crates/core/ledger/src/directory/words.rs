@@ -1,7 +1,7 @@
 //! What is said to the directory, and what it answers.
 
 use super::{
-    ConsentKey, DncLift, DncListChange, NewDncPart, Removal,
+    ConsentKey, DirectoryFacts, DncLift, DncListChange, NewDncPart, Removal,
     layout::{Place, RegionPolicy, VoterPolicy},
 };
 use crate::{
@@ -11,9 +11,9 @@ use crate::{
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, CampaignState,
     ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
-    EscrowGrant, Freeze, HomeRule, ListId, Member, MemberId, MemberRole, MeshVersion, PhoneNumber,
-    Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId, TrunkManner,
-    TrunkSecurity, WallTime,
+    EscrowGrant, Freeze, HomeRule, Levers, ListId, Member, MemberId, MemberRole, MeshVersion,
+    PhoneNumber, Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId,
+    TrunkManner, TrunkSecurity, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -525,6 +525,21 @@ pub enum Change {
         /// How its calls are vouched for.
         security: TrunkSecurity,
     },
+    /// Says what an operator sets of a campaign's pacing beside mode and dial level.
+    SetLevers {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// All of them.
+        levers: Levers,
+    },
+    /// Has a campaign count its abandonments with another's, in one budget for both; see
+    /// [`super::Directory::drop_rate_group`].
+    SetDropRateGroup {
+        /// Which campaign; it must be a draft.
+        campaign: CampaignId,
+        /// With which it counts; none for a budget of its own.
+        with: Option<CampaignId>,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -716,47 +731,10 @@ pub enum Fact {
     RecordingKey(RecordingKey),
     /// What all members understand from here on.
     MeshVersion(MeshVersion),
-}
-
-/// Everything a node's engine starts from.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct DirectoryFacts {
-    /// The index of which it is true.
-    pub index: u64,
-    /// Index of the last entry that changed do-not-call.
-    pub dnc_index: u64,
-    /// The mesh.
-    pub mesh: Option<MeshId>,
-    /// Members, the removed ones too.
-    pub members: Vec<Member>,
-    /// Regions.
-    pub regions: Vec<Region>,
-    /// The map from numbers to home regions.
-    pub home_rules: Vec<HomeRule>,
-    /// Campaigns.
-    pub campaigns: Vec<Campaign>,
-    /// Trunks.
-    pub trunks: Vec<Trunk>,
-    /// Caller IDs.
-    pub caller_ids: Vec<CallerId>,
-    /// Agents.
-    pub agents: Vec<AgentAccount>,
-    /// Do-not-call entries.
-    pub dnc: Vec<DncFact>,
-    /// The do-not-call base in use.
-    pub dnc_base: Option<DncBaseId>,
-    /// Patterns, freezes and consents.
-    pub clearance: Vec<ClearanceFact>,
-    /// How old the lists are that the do-not-call base in use was made of.
-    pub dnc_ages: Vec<DncListAge>,
-    /// What campaigns do about answering machines, those that do anything.
-    pub answering: Vec<(CampaignId, AnsweringMachines)>,
-    /// How trunks are used, where it is not the default.
-    pub manners: Vec<(TrunkId, TrunkManner)>,
-    /// Which calls of campaigns are recorded, of those that have any recorded.
-    pub recordings: Vec<(CampaignId, Recording)>,
-    /// The key that recordings are made with.
-    pub recording_key: Option<RecordingKey>,
+    /// A campaign's levers.
+    Levers(CampaignId, Levers),
+    /// With which other a campaign counts its abandonments.
+    DropRateGroup(CampaignId, Option<CampaignId>),
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

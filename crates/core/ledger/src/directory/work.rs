@@ -200,6 +200,7 @@ impl Directory {
         };
         self.check_campaign(&campaign)?;
         self.check_network(&campaign)?;
+        self.check_counts_together(&campaign)?;
         Ok(self.keep_campaign(campaign, facts))
     }
 

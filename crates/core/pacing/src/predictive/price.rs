@@ -76,18 +76,14 @@ pub(super) struct Told {
 }
 
 impl Pace {
-    /// What `told` says happened since the last time; the window has `left` more, and the price would
-    /// like to have `reserve`.
-    pub(super) fn turn(&mut self, told: Told, left: f32, reserve: f32) {
+    /// What `told` says happened since the last time; the price would like to have `reserve`.
+    pub(super) fn turn(&mut self, told: Told, reserve: f32) {
         /// Of the permitted share, what is aimed at: hours scatter around their aim.
         const AIM: f32 = 0.99;
         let earned = told.answers as f32 * f32::from(told.permille) / 1000.0 * AIM;
         let before = self.left.unwrap_or(reserve);
         let now = before + earned - told.abandoned as f32;
-        // While the window is what binds, nothing above the reserve is saved: it would be spent at
-        // once when the window has filled.
-        let holds = if left < now { 1.0 } else { 1.0 + MOST };
-        self.left = Some(now.min(holds * reserve));
+        self.left = Some(now.min((1.0 + MOST) * reserve));
     }
 
     /// Abandonments that the pace allows; below zero when it was passed.
@@ -124,17 +120,14 @@ mod tests {
             permille: 30,
         };
         let mut pace = Pace::default();
-        pace.turn(told(0, 0), 1000.0, 10.0);
+        pace.turn(told(0, 0), 10.0);
         assert_eq!(pace.left(), 10.0);
-        pace.turn(told(100_000, 0), 5000.0, 10.0);
+        pace.turn(told(100_000, 0), 10.0);
         assert!((pace.left() - 14.0).abs() < 1e-3);
         // A thousand answers earn thirty, less one in a hundred.
-        pace.turn(told(1000, 29), 5000.0, 100.0);
+        pace.turn(told(1000, 29), 100.0);
         assert!((pace.left() - 14.7).abs() < 1e-3);
-        pace.turn(told(0, 20), 5000.0, 100.0);
+        pace.turn(told(0, 20), 100.0);
         assert!(pace.left() < 0.0);
-        // While less is left in the window, the reserve is as much as is saved.
-        pace.turn(told(100_000, 0), 8.0, 10.0);
-        assert_eq!(pace.left(), 10.0);
     }
 }

@@ -3,8 +3,8 @@
 use super::{Abandonment, Checks, RecordedCalls, Timestamp, Validate};
 use crate::problem::FieldError;
 use domain::{
-    CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, MemberId,
-    RegionId, RetryRule, limits,
+    CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, Levers,
+    MemberId, RegionId, RetryRule, limits, status::PacingStatus,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -154,6 +154,29 @@ pub struct CampaignSettings {
     /// Which calls are recorded, from the next joined ones on. Needs a recording key.
     #[serde(default)]
     pub recording: RecordedCalls,
+    /// The share of live answers to let down on the long mean in mode `predictive`, in percent in
+    /// steps of 0.1, where that is less than the rule pack's budget. None aims at the budget.
+    #[serde(default)]
+    #[schema(minimum = 0.1, example = 2.0)]
+    pub target_abandonment_percent: Option<f64>,
+    /// Ready agents of each city that are left to inbound calls: no line counts on them.
+    #[serde(default)]
+    #[schema(maximum = 5000)]
+    pub inbound_agents: u32,
+    /// How long the dial level rises from one line an agent to its own, from the begin of dialing on.
+    #[serde(default)]
+    #[schema(maximum = 14400)]
+    pub ramp_up_seconds: u64,
+    /// How long it falls to one line an agent before the calling window closes.
+    #[serde(default)]
+    #[schema(maximum = 14400)]
+    pub ramp_down_seconds: u64,
+    /// The campaign with which this one counts its abandonments, in one budget for both, as the law
+    /// asks of campaigns that are one in its eyes. Fixed once the campaign was started. None for a
+    /// budget of its own.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "camp_00000001")]
+    pub drop_rate_group: Option<CampaignId>,
 }
 
 mod defaults {
@@ -240,7 +263,32 @@ impl CampaignSettings {
             requires_consent: false,
             answering_machines: AnsweringMachines::Off,
             recording: RecordedCalls::Off,
+            target_abandonment_percent: None,
+            inbound_agents: 0,
+            ramp_up_seconds: 0,
+            ramp_down_seconds: 0,
+            drop_rate_group: None,
         }
+    }
+
+    /// The levers among them. Call [`Validate::validate`] first.
+    pub fn levers(&self) -> Levers {
+        let permille = |percent: f64| (percent * 10.0).round() as u16;
+        Levers {
+            target_permille: self.target_abandonment_percent.map(permille),
+            inbound_agents: self.inbound_agents,
+            ramp_up: Duration::from_secs(self.ramp_up_seconds),
+            ramp_down: Duration::from_secs(self.ramp_down_seconds),
+        }
+    }
+
+    /// With these levers.
+    pub fn set_levers(&mut self, levers: Levers) {
+        let percent = |permille| f64::from(permille) / 10.0;
+        self.target_abandonment_percent = levers.target_permille.map(percent);
+        self.inbound_agents = levers.inbound_agents;
+        self.ramp_up_seconds = levers.ramp_up.as_secs();
+        self.ramp_down_seconds = levers.ramp_down.as_secs();
     }
 
     fn disposition(&self, name: &str) -> Option<Disposition> {
@@ -371,6 +419,11 @@ impl From<&domain::Campaign> for CampaignSettings {
             requires_consent: false,
             answering_machines: AnsweringMachines::Off,
             recording: RecordedCalls::Off,
+            target_abandonment_percent: None,
+            inbound_agents: 0,
+            ramp_up_seconds: 0,
+            ramp_down_seconds: 0,
+            drop_rate_group: None,
         }
     }
 }
@@ -380,6 +433,15 @@ impl Validate for CampaignSettings {
         let mut checks = Checks::default();
         checks.name("/name", &self.name);
         checks.range("/dial_level", self.dial_level, (1.0, 10.0));
+        if let Some(target) = self.target_abandonment_percent {
+            let least = f64::from(limits::TARGET_PERMILLE_MIN) / 10.0;
+            checks.range("/target_abandonment_percent", target, (least, 100.0));
+        }
+        let agents = (0, limits::INBOUND_AGENTS);
+        checks.range("/inbound_agents", self.inbound_agents, agents);
+        let ramp = (0, limits::RAMP_MAX.as_secs());
+        checks.range("/ramp_up_seconds", self.ramp_up_seconds, ramp);
+        checks.range("/ramp_down_seconds", self.ramp_down_seconds, ramp);
         checks.range("/ring_limit_seconds", self.ring_limit_seconds, (15, 120));
         checks.range("/talk_limit_seconds", self.talk_limit_seconds, (60, 14_400));
         checks.range("/answer_limit_ms", self.answer_limit_ms, (0, 10_000));
@@ -486,7 +548,7 @@ pub struct IdleReason {
 }
 
 /// What is left of a campaign's abandonment budget, and who holds it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AbandonmentBudget {
     /// Over what it is counted: `30 days`, `24 hours`, `the month in Europe/London`.
     pub window: String,
@@ -501,7 +563,7 @@ pub struct AbandonmentBudget {
 }
 
 /// What a city may do with a campaign's abandonment budget.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CityShare {
     /// The node.
     #[schema(value_type = String)]
@@ -515,6 +577,42 @@ pub struct CityShare {
     /// Whether it dials ahead of its agents, and if not why: `ahead`, `one_to_one_share_spent`,
     /// `one_to_one_share_unknown`, `one_to_one_by_choice`, `idle`.
     pub dials: String,
+    /// What holds its lines; none while the node is silent or does not dial the campaign.
+    #[serde(default)]
+    pub pacing: Option<CityPacing>,
+}
+
+/// What holds a city's lines of a campaign.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CityPacing {
+    /// What kept it from one more line over the last second: a lever (`target_abandonment`,
+    /// `dial_level`, `inbound_agents`, `ramp_up`, `ramp_down`), the budget (`abandonment_budget`,
+    /// `budget_reserve`, `abandonment_risk`, `still_learning`), or what is short (`ready_agents`,
+    /// `no_agents`, `leads`, `trunk_channels`, `trunk_calls_per_second`, `do_not_call`).
+    pub limit: String,
+    /// The dial level of the moment: below the campaign's own while it is ramped.
+    pub dial_level: f64,
+    /// Lines that may still need an agent.
+    pub lines: u32,
+    /// Agents on shift who take its calls.
+    pub agents: u32,
+    /// Those of them who are ready.
+    pub ready: u32,
+    /// Those of the ready ones who are left to inbound calls.
+    pub kept_for_inbound: u32,
+}
+
+impl From<&PacingStatus> for CityPacing {
+    fn from(status: &PacingStatus) -> Self {
+        Self {
+            limit: status.limit.name().to_owned(),
+            dial_level: f64::from(status.level.0) / 100.0,
+            lines: status.lines,
+            agents: status.agents,
+            ready: status.ready,
+            kept_for_inbound: status.spared,
+        }
+    }
 }
 
 /// A campaign's figures.

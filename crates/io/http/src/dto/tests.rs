@@ -56,6 +56,46 @@ fn a_campaign_survives_the_way_to_the_directory_and_back() {
 }
 
 #[test]
+fn levers_survive_the_way_and_have_bounds() {
+    use domain::limits;
+    let good = CampaignSettings {
+        target_abandonment_percent: Some(2.3),
+        inbound_agents: limits::INBOUND_AGENTS,
+        ramp_up_seconds: limits::RAMP_MAX.as_secs(),
+        ramp_down_seconds: 1,
+        ..CampaignSettings::new("autumn", "us-federal")
+    };
+    assert_eq!(good.validate(), []);
+    let levers = good.levers();
+    assert_eq!(levers.target_permille, Some(23));
+    assert_eq!(levers.ramp_up, limits::RAMP_MAX);
+    let mut back = CampaignSettings::new("autumn", "us-federal");
+    assert_eq!(back.levers(), domain::Levers::default());
+    back.set_levers(levers);
+    assert_eq!(back, good);
+    type Spoil = fn(&mut CampaignSettings);
+    let cases: [(&str, Spoil); 6] = [
+        ("/target_abandonment_percent", |s| {
+            s.target_abandonment_percent = Some(0.0);
+        }),
+        ("/target_abandonment_percent", |s| {
+            s.target_abandonment_percent = Some(f64::NAN);
+        }),
+        ("/target_abandonment_percent", |s| {
+            s.target_abandonment_percent = Some(100.1);
+        }),
+        ("/inbound_agents", |s| s.inbound_agents += 1),
+        ("/ramp_up_seconds", |s| s.ramp_up_seconds += 1),
+        ("/ramp_down_seconds", |s| s.ramp_down_seconds = 14_401),
+    ];
+    for (pointer, spoil) in cases {
+        let mut settings = good.clone();
+        spoil(&mut settings);
+        assert_eq!(pointers(&settings), [pointer]);
+    }
+}
+
+#[test]
 fn campaigns_are_judged_field_by_field() {
     let good = CampaignSettings::new("autumn", "us-federal");
     for (at_bound, beyond) in [(15, 14), (120, 121)] {

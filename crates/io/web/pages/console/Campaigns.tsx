@@ -1,6 +1,6 @@
 import { Code, Paper, Table, Text, Title, Tooltip } from "@mantine/core";
-import type { CampaignStats, CityShare, Dials } from "../shared/api";
-import { atWorst, held, ways } from "../shared/campaigns";
+import type { Campaign, CampaignStats, CityShare, Dials } from "../shared/api";
+import { atWorst, held, levers, ways } from "../shared/campaigns";
 import { Icon, type IconName } from "../shared/icons";
 import { useSpeech } from "../shared/language";
 import { catalogues, type Key } from "../shared/words";
@@ -14,16 +14,27 @@ const dialing: Record<Dials, { icon: IconName; tone: string }> = {
   idle: { icon: "pause", tone: "quiet" },
 };
 
+/** Words by a name that the server gave. One of a newer release has none here yet: the name itself
+ * says more than nothing. */
+function useWords() {
+  const { t, language } = useSpeech();
+  return (key: string, name: string) => (key in catalogues[language] ? t(key as Key) : name);
+}
+
 function Ways({ cities }: { cities: CityShare[] }) {
   const { t, n } = useSpeech();
+  const words = useWords();
   if (cities.length === 0) return <span className="quiet">{t("campaigns.noCity")}</span>;
   return (
     <ul className="ways">
       {ways(cities).map((way) => {
         const { icon, tone } = dialing[way.dials];
-        const names = way.cities.map((city) =>
-          t("campaigns.cityShare", { city: city.name, held: city.held, wanted: city.wanted }),
-        );
+        const names = way.cities.map((city) => {
+          const share = { city: city.name, held: city.held, wanted: city.wanted };
+          const limit = city.pacing && words(`limit.${city.pacing.limit}`, city.pacing.limit);
+          const held = limit ? ` (${t("campaigns.heldBack", { limit })})` : "";
+          return t("campaigns.cityShare", share) + held;
+        });
         return (
           <li key={way.dials} data-testid="way" data-dials={way.dials}>
             <Tooltip label={names.join(" · ")} withArrow multiline maw={320}>
@@ -75,14 +86,24 @@ function Left({ stats }: { stats: CampaignStats }) {
 }
 
 function Why({ stats }: { stats: CampaignStats }) {
-  const { t, language } = useSpeech();
+  const { t } = useSpeech();
+  const words = useWords();
   const [first] = stats.why_idle;
   if (!first) return <span className="quiet">{t("campaigns.nothingHeld")}</span>;
-  const key = `why.${first.rule}`;
-  // A rule of a newer release has no words here yet: its name says more than nothing.
-  const rule = key in catalogues[language] ? t(key as Key) : first.rule;
+  const rule = words(`why.${first.rule}`, first.rule);
   return (
     <span data-testid="campaign-why">{t("campaigns.why", { count: first.leads, rule })}</span>
+  );
+}
+
+function Levers({ campaign }: { campaign: Campaign }) {
+  const { t, n } = useSpeech();
+  const set = levers(campaign).map(({ lever, value }) => t(`lever.${lever}`, { value: n(value, 1) }));
+  if (set.length === 0) return null;
+  return (
+    <div className="quiet" data-testid="campaign-levers">
+      {set.join(" · ")}
+    </div>
   );
 }
 
@@ -97,6 +118,7 @@ function Line({ row: { campaign, stats, failed } }: { row: Row }) {
           {t(`state.${campaign.state}`)} · {t(`pacing.${campaign.pacing}`)}
           {level && ` · ${t("campaigns.level", { level: n(campaign.dial_level, 1) })}`}
         </div>
+        <Levers campaign={campaign} />
       </Table.Th>
       {stats ? (
         <>

@@ -100,6 +100,10 @@ export interface Campaign {
   pacing: PacingMode;
   dial_level: number;
   rule_pack: string;
+  target_abandonment_percent?: number | null;
+  inbound_agents?: number;
+  ramp_up_seconds?: number;
+  ramp_down_seconds?: number;
 }
 
 export type Dials =
@@ -109,12 +113,23 @@ export type Dials =
   | "one_to_one_by_choice"
   | "idle";
 
+/** What holds a city's lines; a node of an earlier release does not say it. */
+export interface CityPacing {
+  limit: string;
+  dial_level: number;
+  lines: number;
+  agents: number;
+  ready: number;
+  kept_for_inbound: number;
+}
+
 export interface CityShare {
   node: string;
   name: string;
   held: number;
   wanted: number;
   dials: Dials;
+  pacing?: CityPacing | null;
 }
 
 export interface CampaignStats {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Campaign, CampaignStats, CityShare, Dials } from "./api";
-import { SHOWN, atWorst, chosen, held, ways } from "./campaigns";
+import { SHOWN, atWorst, chosen, held, levers, ways } from "./campaigns";
 
 const campaign = (name: string, state: Campaign["state"]): Campaign => ({
   id: name,
@@ -67,5 +67,25 @@ describe("atWorst", () => {
     expect(held(some)).toBe(6);
     expect(atWorst(some)).toBeCloseTo(1.8);
     expect(atWorst(stats(0, []))).toBe(0);
+  });
+});
+
+describe("levers", () => {
+  it("names those that are set", () => {
+    const set = {
+      ...campaign("a", "running"),
+      target_abandonment_percent: 2.5,
+      inbound_agents: 2,
+      ramp_up_seconds: 600,
+      ramp_down_seconds: 0,
+    };
+    expect(levers(set)).toEqual([
+      { lever: "target", value: 2.5 },
+      { lever: "inbound", value: 2 },
+      { lever: "rampUp", value: 10 },
+    ]);
+    expect(levers({ ...set, target_abandonment_percent: null, inbound_agents: 0, ramp_up_seconds: 0 })).toEqual([]);
+    // As a server of an earlier release says it.
+    expect(levers(campaign("b", "running"))).toEqual([]);
   });
 });

@@ -29,6 +29,19 @@ export function ways(cities: CityShare[]): { dials: Dials; cities: CityShare[] }
     .filter((way) => way.cities.length > 0);
 }
 
+export type Lever = "target" | "inbound" | "rampUp" | "rampDown";
+
+/** The levers of a campaign that are set, in percent, agents and minutes. */
+export function levers(campaign: Campaign): { lever: Lever; value: number }[] {
+  const all: { lever: Lever; value: number }[] = [
+    { lever: "target", value: campaign.target_abandonment_percent ?? 0 },
+    { lever: "inbound", value: campaign.inbound_agents ?? 0 },
+    { lever: "rampUp", value: (campaign.ramp_up_seconds ?? 0) / 60 },
+    { lever: "rampDown", value: (campaign.ramp_down_seconds ?? 0) / 60 },
+  ];
+  return all.filter(({ value }) => value > 0);
+}
+
 /** Abandonments that cities hold and may still cause without asking. */
 export const held = (stats: CampaignStats) =>
   stats.budget.cities.reduce((sum, city) => sum + city.held, 0);

@@ -55,7 +55,29 @@ const NOTHING: EscrowLine = EscrowLine {
     want: 0,
 };
 
+/// A second campaign, whose abandonments are counted with the first one's.
+const OTHER: CampaignId = CampaignId(2);
+
 impl World {
+    fn grouped() -> Self {
+        let mut world = Self::new();
+        for id in [MemberId(1), NODES[0], NODES[1]] {
+            let version = domain::MeshVersion::LEVERS;
+            world.change(Change::Understand { id, version });
+        }
+        let other = Campaign {
+            name: "winter".into(),
+            ..campaign()
+        };
+        let campaign = Box::new(other);
+        world.change(Change::CreateCampaign { campaign });
+        world.change(Change::SetDropRateGroup {
+            campaign: OTHER,
+            with: Some(CAMPAIGN),
+        });
+        world
+    }
+
     fn new() -> Self {
         let mut world = Self {
             directory: Directory::default(),
@@ -596,4 +618,129 @@ fn counts_have_a_bound() {
     let hours = limits::ABANDONMENT_WINDOW_MAX.as_secs() / 3600;
     assert!(account.counts.len() as u64 <= hours + 2);
     assert_eq!(world.view().answered, 30 * 24);
+}
+
+#[test]
+fn campaigns_that_count_together_have_one_budget() {
+    let mut world = World::grouped();
+    let wall = world.wall();
+    let answers = EscrowLine {
+        answers: 100,
+        since: wall,
+        want: 10,
+        ..NOTHING
+    };
+    let grant = world.tell(0, 1, answers);
+    assert_eq!(grant.granted, 3);
+    let view = |world: &World, id| world.directory.abandonment(id, world.wall()).unwrap();
+    assert_eq!(view(&world, CAMPAIGN), view(&world, OTHER));
+    // The node went away with what it held. Its journal names the campaigns of attempts that were in
+    // the air, and the budget of what was let down.
+    let ask = EscrowAsk {
+        proofs: vec![EscrowProof {
+            incarnation: Incarnation(1),
+            abandoned: vec![(CAMPAIGN, 1)],
+            in_air: vec![(CAMPAIGN, 1), (OTHER, 1)],
+        }],
+        ..world.next(0, 2, vec![NOTHING])
+    };
+    assert!(matches!(world.ask(ask), DirectoryReply::Escrow(_)));
+    let after = view(&world, OTHER);
+    assert_eq!(
+        (after.abandoned, after.in_doubt),
+        (3, 0),
+        "both in the air count"
+    );
+    assert_eq!(after, view(&world, CAMPAIGN));
+}
+
+#[test]
+fn who_counts_with_whom_is_fixed_before_the_first_call() {
+    let mut world = World::grouped();
+    let set = |campaign, with| Change::SetDropRateGroup { campaign, with };
+    let no = |world: &mut World, change| match world.apply(change) {
+        DirectoryReply::Rejected(why) => why.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let own = Campaign {
+        name: "spring".into(),
+        ..campaign()
+    };
+    let (third, china) = (CampaignId(3), CampaignId(4));
+    for rule_pack in ["us-federal", "china"] {
+        let campaign = Box::new(Campaign {
+            name: rule_pack.into(),
+            rule_pack: rule_pack.into(),
+            ring_limit: Duration::from_secs(60),
+            ..own.clone()
+        });
+        world.change(Change::CreateCampaign { campaign });
+    }
+    for (change, why) in [
+        (set(third, Some(OTHER)), "counts with camp_00000001"),
+        (set(third, Some(third)), "is the campaign itself"),
+        (
+            set(CAMPAIGN, Some(third)),
+            "counts with camp_00000001 itself",
+        ),
+        (
+            set(china, Some(CAMPAIGN)),
+            "rule pack us-federal, not by china",
+        ),
+        (set(third, Some(CampaignId(99))), "is not known"),
+        (set(CampaignId(99), None), "is not known"),
+    ] {
+        let said = no(&mut world, change);
+        assert!(said.contains(why), "{said}");
+    }
+    let other_rules = |id| Change::SetCampaign {
+        campaign: Box::new(Campaign {
+            rule_pack: "china".into(),
+            ring_limit: Duration::from_secs(60),
+            ..world.directory.campaign(id).unwrap().clone()
+        }),
+        if_match: None,
+    };
+    for change in [CAMPAIGN, OTHER].map(other_rules) {
+        let said = no(&mut world, change);
+        assert!(said.starts_with("campaign.rule_pack: stays"), "{said}");
+    }
+    // Taken back and given again while it is a draft; fixed from the start on.
+    world.change(set(OTHER, None));
+    world.change(set(OTHER, Some(CAMPAIGN)));
+    world.change(Change::SetCampaignState {
+        id: OTHER,
+        state: CampaignState::Running,
+        if_match: None,
+    });
+    let said = no(&mut world, set(OTHER, None));
+    assert!(
+        said.contains("is fixed once the campaign was started"),
+        "{said}"
+    );
+    world.change(set(OTHER, Some(CAMPAIGN)));
+}
+
+#[test]
+fn so_many_campaigns_count_together_and_no_more() {
+    let mut world = World::grouped();
+    let ids = 3..=u32::try_from(limits::DROP_RATE_GROUP).unwrap() + 1;
+    for id in ids.clone() {
+        let campaign = Box::new(Campaign {
+            name: format!("c{id}"),
+            ..campaign()
+        });
+        world.change(Change::CreateCampaign { campaign });
+    }
+    let with = Some(CAMPAIGN);
+    let last = *ids.end();
+    for id in ids {
+        let set = Change::SetDropRateGroup {
+            campaign: CampaignId(id),
+            with,
+        };
+        let reply = world.apply(set);
+        let refused = matches!(reply, DirectoryReply::Rejected(_));
+        assert_eq!(refused, id == last, "{id}: {reply:?}");
+    }
 }

@@ -1,0 +1,135 @@
+//! Levers of campaigns' pacing, through the admin API.
+
+use super::*;
+
+fn with_levers() -> CampaignSettings {
+    CampaignSettings {
+        pacing: PacingMode::Predictive,
+        dial_level: 3.0,
+        target_abandonment_percent: Some(2.5),
+        inbound_agents: 2,
+        ramp_up_seconds: 600,
+        ramp_down_seconds: 300,
+        ..CampaignSettings::new("autumn", "us-federal")
+    }
+}
+
+fn pointers(error: &BackendError) -> Vec<&str> {
+    match error {
+        BackendError::Invalid(fields) => fields.iter().map(|f| f.pointer.as_str()).collect(),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn levers_are_settings_of_a_campaign() {
+    let mesh = Mesh::new().await;
+    mesh.run(async |api, coordinator| {
+        let by = by();
+        let made = api.create_campaign(&by, with_levers()).await.unwrap();
+        assert_eq!(made.settings, with_levers());
+        assert_eq!(api.campaign(made.id).await.unwrap(), made);
+        // Another is made without, and given some later.
+        let plain = CampaignSettings::new("winter", "us-federal");
+        let other = api.create_campaign(&by, plain.clone()).await.unwrap();
+        assert_eq!(other.settings, plain);
+        let settings = CampaignSettings {
+            inbound_agents: 1,
+            ..plain
+        };
+        let set = (api
+            .update_campaign(&by, other.id, 1, settings.clone())
+            .await)
+            .unwrap();
+        assert_eq!((set.version, set.settings), (2, settings.clone()));
+        // More than the law allows is refused before anything is changed.
+        let beyond = CampaignSettings {
+            target_abandonment_percent: Some(3.1),
+            attempts_max: 9,
+            ..settings.clone()
+        };
+        let refused = (api.update_campaign(&by, other.id, 2, beyond).await).unwrap_err();
+        assert_eq!(pointers(&refused), ["/target_abandonment_percent"]);
+        assert!(
+            refused.to_string().contains("us-federal allows, 3 %"),
+            "{refused}"
+        );
+        let kept = api.campaign(other.id).await.unwrap();
+        assert_eq!((kept.version, kept.settings), (2, settings));
+        let stats = api.campaign_stats(made.id).await.unwrap();
+        assert_eq!(stats.budget.cities, [], "no node has joined");
+        ((), coordinator)
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mesh_that_cannot_read_levers_refuses_them_by_name() {
+    let mesh = Mesh::held_at(Some(MeshVersion(2))).await;
+    mesh.run(async |api, coordinator| {
+        let by = by();
+        let refused = (api.create_campaign(&by, with_levers()).await).unwrap_err();
+        let said = refused.to_string();
+        let names = "levers (target_permille, inbound_agents, ramp_up, ramp_down) need 3";
+        assert!(said.contains(names) && said.contains("upgrade"), "{said}");
+        let page = api.campaigns(PageQuery::default()).await.unwrap();
+        assert_eq!(page.data, [], "nothing was made");
+        // Without them it is a campaign like any other.
+        let plain = CampaignSettings::new("autumn", "us-federal");
+        let made = api.create_campaign(&by, plain.clone()).await.unwrap();
+        let renamed = CampaignSettings {
+            name: "winter".into(),
+            ..plain
+        };
+        (api.update_campaign(&by, made.id, 1, renamed).await).unwrap();
+        ((), coordinator)
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn campaigns_may_share_one_budget_until_they_are_started() {
+    let mesh = Mesh::new().await;
+    mesh.run(async |api, coordinator| {
+        let by = by();
+        let (_, head) = region_and_campaign(&*api).await;
+        let settings = CampaignSettings {
+            drop_rate_group: Some(head),
+            ..CampaignSettings::new("north", "us-federal")
+        };
+        let made = api.create_campaign(&by, settings.clone()).await.unwrap();
+        assert_eq!(made.settings.drop_rate_group, Some(head));
+        // Not with one that counts elsewhere, nor by other rules.
+        let chained = CampaignSettings {
+            name: "south".into(),
+            drop_rate_group: Some(made.id),
+            ..settings.clone()
+        };
+        let refused = api.create_campaign(&by, chained).await.unwrap_err();
+        let said = refused.to_string();
+        assert!(
+            said.contains("is created as") && said.contains("counts with"),
+            "{said}"
+        );
+        let moved = CampaignSettings {
+            rule_pack: "china".into(),
+            ..settings.clone()
+        };
+        let refused = (api.update_campaign(&by, made.id, 1, moved).await).unwrap_err();
+        assert_eq!(pointers(&refused), ["/rule_pack"]);
+        let started = (api
+            .act_on_campaign(&by, made.id, CampaignAction::Start)
+            .await)
+            .unwrap();
+        let alone = CampaignSettings {
+            drop_rate_group: None,
+            ..settings
+        };
+        let version = started.version;
+        let refused = (api.update_campaign(&by, made.id, version, alone).await).unwrap_err();
+        assert_eq!(pointers(&refused), ["/drop_rate_group"]);
+        assert!(
+            refused.to_string().contains("make another campaign"),
+            "{refused}"
+        );
+        ((), coordinator)
+    });
+}
