@@ -35,6 +35,9 @@ fn config() -> WorldConfig {
     config.talk_ms = (12_000, 15_000);
     config.pause_permille = 0;
     config.habits.answer_permille_by_hour = [900; 24];
+    // Persons who stay until the agent hangs up.
+    config.habits.talk_mean_ms = 120_000;
+    config.habits.machine_permille = 0;
     config
 }
 
@@ -140,7 +143,7 @@ async fn supervised(
     boss.act(world, verb, &call)?;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let from = Instant::now();
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let heard = boss.phone.heard_between(from, Instant::now());
     let floor = live(world)?;
     let calls = floor["data"].as_array().context("calls")?;

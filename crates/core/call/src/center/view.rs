@@ -248,18 +248,15 @@ impl CallCenter {
             assert_eq!(agent.busy(), agent.attempt.is_some(), "{id}: {agent:?}");
             assert_eq!(
                 agent.leg.is_some(),
-                agent.phone != crate::Phone::Down,
+                agent.phone != Phone::Down,
                 "{id}: {agent:?}"
             );
             assert_eq!(
                 agent.duty == Duty::LoggedOut,
-                agent.phone != crate::Phone::Up,
+                agent.phone != Phone::Up,
                 "{id}: {agent:?}"
             );
-            assert!(
-                agent.audio || agent.phone == crate::Phone::Up,
-                "{id}: {agent:?}"
-            );
+            assert!(agent.audio || agent.phone == Phone::Up, "{id}: {agent:?}");
             let ready = agent.duty == Duty::Ready && agent.audio;
             let within = |line: &crate::ready::Waiting| line.contains(*id, agent.idle_since);
             assert_eq!(within(&self.ready), ready && agent.screen, "{id}");
