@@ -403,7 +403,7 @@ fn a_campaigns_levers_are_kept_beside_it_within_their_bounds() {
     let refused = world.no(say(1, some));
     assert_eq!(refused.field, "mesh.version");
     for id in [MemberId(1), MemberId(2)] {
-        let version = domain::MeshVersion::LEVERS;
+        let version = MeshVersion::LEVERS;
         world.ok(Change::Understand { id, version });
     }
     assert_eq!(world.no(say(1, some)).field, "campaign");
