@@ -160,8 +160,17 @@ async fn change(backend: &Backend, change: Change) -> Answer<Campaign> {
 
 /// A campaign was made, and what is kept beside it could not be said.
 fn half_made(id: CampaignId, setting: &str, error: &BackendError) -> BackendError {
+    let why = match error {
+        BackendError::Invalid(fields) => {
+            let each = fields
+                .iter()
+                .map(|f| format!("{} {}", f.pointer, f.message));
+            each.collect::<Vec<_>>().join("; ")
+        }
+        other => other.to_string(),
+    };
     BackendError::Conflict(format!(
-        "the campaign is created as {id}, and its {setting} is not set yet: {error}; update it with \
+        "the campaign is created as {id}, and its {setting} is not set yet: {why}; update it with \
          {setting} before you start it"
     ))
 }
