@@ -266,8 +266,6 @@ fn each_profile_gets_its_call_through_as_its_carrier_wants_it() {
             .map(|p| p.name)
             .eq(LEADS.map(|(name, ..)| name))
     );
-    // SIPp needs a moment before it listens.
-    std::thread::sleep(Duration::from_millis(500));
     let numbers = |place: u64| {
         let lead = LEADS.get(usize::try_from(place).unwrap());
         lead.map(|(.., number)| number.parse().unwrap())

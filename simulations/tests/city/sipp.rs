@@ -6,8 +6,26 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+/// Waits until a program listens for datagrams there; `why` says what it printed, if it ended instead.
+pub(crate) fn listens(child: &mut Child, address: SocketAddr, why: impl Fn() -> String) {
+    let place = format!(":{:04X} ", address.port());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !fs::read_to_string("/proc/net/udp")
+        .unwrap()
+        .contains(&place)
+    {
+        let over = child.try_wait().unwrap();
+        assert!(
+            over.is_none() && Instant::now() < deadline,
+            "nothing listens at {address} ({over:?}): {}",
+            why()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
 
 /// One call by the scenario of that name.
 pub(crate) struct Sipp {
@@ -19,12 +37,13 @@ impl Sipp {
     pub(crate) fn start(scenario: &str, name: &str, address: SocketAddr, folder: &Path) -> Self {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("sipp/{scenario}.xml"));
         let messages = folder.join(format!("{name}.messages"));
-        let out = File::create(folder.join(format!("{name}.out"))).unwrap();
+        let printed = folder.join(format!("{name}.out"));
+        let out = File::create(&printed).unwrap();
         let port = address.port().to_string();
         // SIPp takes ports for audio and, two above, for video.
         let (media, _) = WorldConfig::free_row(4).unwrap();
         let media = media.to_string();
-        let child = Command::new("sipp")
+        let mut child = Command::new("sipp")
             .arg("-sf")
             .arg(file)
             .args([
@@ -46,6 +65,9 @@ impl Sipp {
             .stderr(out)
             .spawn()
             .expect("SIPp is there: `cargo xtask setup` installs it (Debian: sip-tester)");
+        listens(&mut child, address, || {
+            fs::read_to_string(&printed).unwrap_or_default()
+        });
         Self { child, messages }
     }
 

@@ -1,6 +1,10 @@
 //! sngrep reads what a city exports: a whole call, as it went over the wire.
 
-use crate::city::{City, caller_id, free_port, sipp::Sipp, trunk};
+use crate::city::{
+    City, caller_id, free_port,
+    sipp::{Sipp, listens},
+    trunk,
+};
 use domain::Trunk;
 use engine::DirectoryCopy;
 use sip_transport::Exporter;
@@ -10,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// The program without its screen, writing what it understood to a file.
@@ -33,20 +37,9 @@ impl Sngrep {
             .spawn()
             .expect("sngrep is there: `cargo xtask setup` installs it (Debian: sngrep)");
         let mut sngrep = Self { child, capture };
-        let place = format!(":{:04X} ", listen.port());
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !fs::read_to_string("/proc/net/udp")
-            .unwrap()
-            .contains(&place)
-        {
-            let over = sngrep.child.try_wait().unwrap();
-            assert!(
-                over.is_none() && Instant::now() < deadline,
-                "sngrep does not listen ({over:?}): {}",
-                fs::read_to_string(folder.join("sngrep.log")).unwrap()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        listens(&mut sngrep.child, listen, || {
+            fs::read_to_string(folder.join("sngrep.log")).unwrap()
+        });
         sngrep
     }
 
@@ -79,10 +72,9 @@ fn sngrep_reads_our_calls() {
     let folder = tempfile::tempdir().unwrap();
     let (carrier, collector) = (free_port(), free_port());
     let mut sngrep = Sngrep::start(folder.path(), collector);
-    let _sipp = Sipp::start("carrier", "carrier", carrier, folder.path());
+    let _sipp = Sipp::start("carrier-answers", "carrier", carrier, folder.path());
     let copy = DirectoryCopy {
         trunks: vec![Trunk {
-            options_interval: Duration::from_secs(5),
             codecs: vec![domain::Codec::Pcmu],
             ..trunk(1, carrier)
         }],
