@@ -6,7 +6,10 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod common;
+
 use anyhow::{Context as _, Result, ensure};
+use common::{dialmesh, said};
 use serde_json::{Value, json};
 use simulations::{
     audio::{Law, WINDOW, tone_hertz, tones_in},
@@ -15,10 +18,7 @@ use simulations::{
 };
 use std::{
     fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
     time::Duration,
 };
 
@@ -35,33 +35,6 @@ fn config() -> WorldConfig {
     // Whoever answers says hello first, and is a person.
     config.habits.answer_permille_by_hour = [700; 24];
     config
-}
-
-fn dialmesh(world: &World, words: &[&str]) -> Result<Output> {
-    let contexts = world.folder().join("contexts.toml");
-    if !contexts.exists() {
-        let text = format!(
-            "current = \"here\"\n[context.here]\nurl = {:?}\ntoken = {:?}\n",
-            world.api().base(),
-            world.api().token()
-        );
-        let mut file = (fs::OpenOptions::new().write(true).create_new(true))
-            .mode(0o600)
-            .open(&contexts)?;
-        file.write_all(text.as_bytes())?;
-    }
-    let output = Command::new(env!("CARGO_BIN_EXE_dialmesh"))
-        .args(words)
-        .env("DIALMESH_CONTEXTS", contexts)
-        .output();
-    output.context("running dialmesh")
-}
-
-fn said(world: &World, words: &[&str]) -> Result<String> {
-    let output = dialmesh(world, words)?;
-    let why = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{words:?}: {why}");
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 async fn bytes_of(world: &World, call: &str, range: Option<&str>) -> Result<reqwest::Response> {

@@ -6,7 +6,10 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod common;
+
 use anyhow::{Context as _, Result, ensure};
+use common::{dialmesh, said};
 use serde_json::{Value, json};
 use simulations::{
     audio::{Law, WINDOW, rtp::RtpThread, tones_in},
@@ -16,9 +19,6 @@ use simulations::{
 };
 use std::{
     fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    process::{Command, Output},
     time::{Duration, Instant},
 };
 
@@ -39,33 +39,6 @@ fn config() -> WorldConfig {
     config.habits.talk_mean_ms = 120_000;
     config.habits.machine_permille = 0;
     config
-}
-
-fn dialmesh(world: &World, words: &[&str]) -> Result<Output> {
-    let contexts = world.folder().join("contexts.toml");
-    if !contexts.exists() {
-        let text = format!(
-            "current = \"here\"\n[context.here]\nurl = {:?}\ntoken = {:?}\n",
-            world.api().base(),
-            world.api().token()
-        );
-        let mut file = (fs::OpenOptions::new().write(true).create_new(true))
-            .mode(0o600)
-            .open(&contexts)?;
-        file.write_all(text.as_bytes())?;
-    }
-    let output = Command::new(env!("CARGO_BIN_EXE_dialmesh"))
-        .args(words)
-        .env("DIALMESH_CONTEXTS", contexts)
-        .output();
-    output.context("running dialmesh")
-}
-
-fn said(world: &World, words: &[&str]) -> Result<String> {
-    let output = dialmesh(world, words)?;
-    let why = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{words:?}: {why}");
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// A supervisor at a phone with a tone, on shift and paused.

@@ -66,6 +66,7 @@ fn is(heard: i32, wanted: &[LegId]) -> bool {
     (heard - wanted).abs() <= wanted / 16 + 16
 }
 
+#[derive(Default)]
 struct Clock {
     millis: u64,
     sequence: u16,
@@ -129,13 +130,7 @@ fn tape(exchange: &mut Exchange, bytes: &[u8], heard: &mut Heard) {
 
 #[test]
 fn who_listens_is_heard_by_nobody_and_changes_nothing() {
-    let (mut exchange, mut clock) = (
-        floor(),
-        Clock {
-            millis: 0,
-            sequence: 0,
-        },
-    );
+    let (mut exchange, mut clock) = (floor(), Clock::default());
     talk(&mut exchange, &mut clock, 10);
     supervise(&mut exchange, BOSS, Supervision::Listen).unwrap();
     let heard = talk(&mut exchange, &mut clock, 50);
@@ -150,13 +145,7 @@ fn who_listens_is_heard_by_nobody_and_changes_nothing() {
 /// The promise: what a supervisor whispers is never on the person's wire, nor in the recording.
 #[test]
 fn a_whisper_reaches_the_agent_and_never_the_person() {
-    let (mut exchange, mut clock) = (
-        floor(),
-        Clock {
-            millis: 0,
-            sequence: 0,
-        },
-    );
+    let (mut exchange, mut clock) = (floor(), Clock::default());
     supervise(&mut exchange, BOSS, Supervision::Whisper).unwrap();
     let heard = talk(&mut exchange, &mut clock, 100);
     assert!(is(heard.top(A), &[B, BOSS]), "{}", heard.top(A));
@@ -178,13 +167,7 @@ fn a_whisper_reaches_the_agent_and_never_the_person() {
 
 #[test]
 fn who_barges_in_is_heard_by_both_and_recorded_as_sent() {
-    let (mut exchange, mut clock) = (
-        floor(),
-        Clock {
-            millis: 0,
-            sequence: 0,
-        },
-    );
+    let (mut exchange, mut clock) = (floor(), Clock::default());
     supervise(&mut exchange, BOSS, Supervision::Barge).unwrap();
     let heard = talk(&mut exchange, &mut clock, 50);
     assert!(is(heard.top(A), &[B, BOSS]) && is(heard.top(B), &[A, BOSS]));
@@ -204,13 +187,7 @@ fn who_barges_in_is_heard_by_both_and_recorded_as_sent() {
 
 #[test]
 fn two_supervisors_hear_each_other_as_far_as_they_speak() {
-    let (mut exchange, mut clock) = (
-        floor(),
-        Clock {
-            millis: 0,
-            sequence: 0,
-        },
-    );
+    let (mut exchange, mut clock) = (floor(), Clock::default());
     supervise(&mut exchange, BOSS, Supervision::Whisper).unwrap();
     supervise(&mut exchange, OTHER, Supervision::Listen).unwrap();
     let heard = talk(&mut exchange, &mut clock, 30);
@@ -225,13 +202,7 @@ fn two_supervisors_hear_each_other_as_far_as_they_speak() {
 
 #[test]
 fn every_stream_stays_one_stream_over_all_changes() {
-    let (mut exchange, mut clock) = (
-        floor(),
-        Clock {
-            millis: 0,
-            sequence: 0,
-        },
-    );
+    let (mut exchange, mut clock) = (floor(), Clock::default());
     let mut all = Heard::default();
     for manner in [None]
         .into_iter()
@@ -265,13 +236,7 @@ fn every_stream_stays_one_stream_over_all_changes() {
 
 #[test]
 fn everybody_may_go() {
-    let (mut exchange, mut clock) = (
-        floor(),
-        Clock {
-            millis: 0,
-            sequence: 0,
-        },
-    );
+    let (mut exchange, mut clock) = (floor(), Clock::default());
     supervise(&mut exchange, BOSS, Supervision::Barge).unwrap();
     supervise(&mut exchange, OTHER, Supervision::Whisper).unwrap();
     // A supervisor's leg is lost: it is not there any more, and that is all.
