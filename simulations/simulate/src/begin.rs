@@ -64,6 +64,9 @@ impl World {
         for id in CAMPAIGNS {
             let campaign = Box::new(campaign(id, self.options.ring, self.options.talk));
             self.commit_directory(None, &change(Change::CreateCampaign { campaign }))?;
+            if self.options.groups && id == CAMPAIGNS[1] {
+                self.count_together()?;
+            }
             let state = CampaignState::Running;
             let run = Change::SetCampaignState {
                 id,

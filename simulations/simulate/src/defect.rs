@@ -144,6 +144,10 @@ defects! {
     OverspentForgotten, "overspent-forgotten", "5", [I6];
     /// 5: the directory's calendar runs a month ahead, and abandonments leave the window too early.
     CalendarMonthAhead, "calendar-month-ahead", "5", [I6];
+    /// 5: a node does not hear that campaigns count their abandonments together.
+    GroupUnheard, "group-unheard", "5", [I6];
+    /// 5: each campaign of a drop-rate group has lines for the whole share.
+    GroupSharesTwice, "group-shares-twice", "5", [I6];
     /// I5: an abandoned call is reported as not answered.
     AbandonmentHidden, "abandonment-hidden", "I5", [I5];
     /// I7: a node forgets an outcome once it was sent, acknowledged or not.
@@ -188,6 +192,11 @@ impl Defect {
                 | Self::ImportsUnasked
                 | Self::ImportsNameNewMap
         )
+    }
+
+    /// Whether only runs in which campaigns count their abandonments together can show it.
+    pub const fn is_about_groups(self) -> bool {
+        matches!(self, Self::GroupUnheard | Self::GroupSharesTwice)
     }
 
     /// Whether only runs in which members are upgraded one by one can show it.

@@ -122,15 +122,16 @@ impl Shares {
         written.totals.insert(campaign, total);
     }
 
-    /// Lines of a campaign that are out.
-    fn lines(&self, campaign: CampaignId) -> u32 {
-        self.lines.iter().filter(|(of, _)| *of == campaign).count() as u32
+    /// Lines of these campaigns that are out.
+    fn lines(&self, of: &[CampaignId]) -> u32 {
+        let lines = self.lines.iter().filter(|(id, _)| of.contains(id));
+        lines.count() as u32
     }
 
-    /// Some lines of a campaign end.
-    fn end_lines(&mut self, campaign: CampaignId, n: u32) {
+    /// Some lines of these campaigns end.
+    fn end_lines(&mut self, of: &[CampaignId], n: u32) {
         for _ in 0..n {
-            if let Some(place) = self.lines.iter().position(|(of, _)| *of == campaign) {
+            if let Some(place) = self.lines.iter().position(|(id, _)| of.contains(id)) {
                 self.lines.remove(place);
             }
         }
@@ -142,10 +143,15 @@ impl Shares {
         now: u64,
         local: Instant,
         who: (MemberId, Incarnation),
+        counted: &[(CampaignId, Vec<CampaignId>)],
     ) -> Option<EscrowAsk> {
         let (lines, escrow) = (&self.lines, &mut self.escrow);
-        let at_risk =
-            |campaign: CampaignId| lines.iter().filter(|(of, _)| *of == campaign).count() as u32;
+        let at_risk = |account: CampaignId| {
+            let of = counted.iter().filter(|(id, _)| *id == account);
+            let of = of.flat_map(|(_, counted)| counted);
+            of.map(|id| lines.iter().filter(|(of, _)| of == id).count() as u32)
+                .sum()
+        };
         // The escrow says its ask again by itself, later than this shell does.
         let asked = escrow.poll(local, at_risk);
         self.waiting = asked.or(self.waiting.take());
@@ -190,9 +196,44 @@ impl Shares {
 }
 
 impl World {
+    /// Whose budget a campaign's abandonments are counted in.
+    fn account(&self, campaign: CampaignId) -> CampaignId {
+        let with = self.directory.witness.drop_rate_group(campaign);
+        with.unwrap_or(campaign)
+    }
+
+    /// The same, as nodes go by it.
+    fn heard_account(&self, campaign: CampaignId) -> CampaignId {
+        match self.options.has(Defect::GroupUnheard) {
+            true => campaign,
+            false => self.account(campaign),
+        }
+    }
+
+    /// The campaigns that count in one budget, as nodes go by it.
+    fn counted(&self, account: CampaignId) -> Vec<CampaignId> {
+        let mut all = CAMPAIGNS.to_vec();
+        all.retain(|campaign| self.heard_account(*campaign) == account);
+        all
+    }
+
+    /// Whoever answers a line that is out may be let down: no more of them are out than may be.
+    fn lines_are_covered(&self, i: usize, account: CampaignId) -> Checked {
+        let shares = &self.nodes[i].shares;
+        let lines = shares.lines(&self.counted(account));
+        let held = shares.escrow.held(account);
+        if lines > held {
+            return Err(Invariant::I6.broken(format!(
+                "node {i} has {lines} lines out on {held} shares of {account}"
+            )));
+        }
+        Ok(())
+    }
+
     /// Persons answer, some are let down, the directory is told and asked.
     pub(crate) fn crowd(&mut self, i: usize) -> Checked {
         let campaign = CAMPAIGNS[self.random.below(2) as usize];
+        let account = self.heard_account(campaign);
         let (now, local) = (self.now, self.local(i));
         let (many, turn, dials) = (self.chance(500), self.chance(150), self.chance(300));
         let (persons, want) = (self.random.below(14), self.random.below(12));
@@ -201,16 +242,23 @@ impl World {
             self.nodes[i].shares.escrow.close();
         } else {
             let shares = &mut self.nodes[i].shares;
-            if shares.escrow.left(local.monotonic, campaign).is_none() || turn {
-                shares.escrow.want(campaign, want);
+            if shares.escrow.left(local.monotonic, account).is_none() || turn {
+                shares.escrow.want(account, want);
             }
             if many {
-                (0..persons).for_each(|_| shares.escrow.note_answer(local.wall, campaign));
-                self.checkers.abandonment.answered(now, campaign, persons);
+                (0..persons).for_each(|_| shares.escrow.note_answer(local.wall, account));
+                let truth = self.account(campaign);
+                self.checkers.abandonment.answered(now, truth, persons);
             }
-            match self.nodes[i].shares.escrow.left(local.monotonic, campaign) {
+            match self.nodes[i].shares.escrow.left(local.monotonic, account) {
                 Some(left) if dials => {
-                    let room = left.saturating_sub(self.nodes[i].shares.lines(campaign));
+                    let alone = self.options.has(Defect::GroupSharesTwice);
+                    let of = if alone {
+                        vec![campaign]
+                    } else {
+                        self.counted(account)
+                    };
+                    let room = left.saturating_sub(self.nodes[i].shares.lines(&of));
                     for _ in 0..self.random.below(room + 1) {
                         let ends = now + 1 + self.millis(LINE);
                         self.nodes[i].shares.lines.push((campaign, ends));
@@ -220,12 +268,14 @@ impl World {
                 None => self.saw(Happening::SharesUnknown),
             }
         }
+        self.lines_are_covered(i, account)?;
         self.answers_nobody_takes(i, campaign)?;
         let again = self.options.has(Defect::AsksAgainAsNew);
+        let apart = CAMPAIGNS.map(|campaign| (campaign, self.counted(campaign)));
         let node = &mut self.nodes[i];
         let who = (node.member, run);
-        let ask =
-            (node.shares.again(now, again)).or_else(|| node.shares.next(now, local.monotonic, who));
+        let ask = (node.shares.again(now, again))
+            .or_else(|| node.shares.next(now, local.monotonic, who, &apart));
         if let Some(ask) = ask {
             self.ask_share(i, ask);
         }
@@ -238,13 +288,14 @@ impl World {
         // Every second run lets hardly anybody down while its share lasts: so shares end with lines out.
         let local = self.local(i).monotonic;
         let node = &self.nodes[i];
-        let known = node.shares.escrow.left(local, campaign).is_some();
+        let account = self.heard_account(campaign);
+        let known = node.shares.escrow.left(local, account).is_some();
         let spares = known && (node.run.0 + i as u64).is_multiple_of(2);
         let often = if spares { 3 } else { 100 };
         let (down, drops) = (self.chance(often), self.mishap(15));
         let shares = &mut self.nodes[i].shares;
         shares.lines.retain(|(_, ends)| *ends > now);
-        let lines = shares.lines(campaign);
+        let lines = shares.lines(&[campaign]);
         if down && lines > 0 {
             let n = 1 + self.random.below(lines);
             for _ in 0..n {
@@ -262,30 +313,35 @@ impl World {
     fn let_down(&mut self, i: usize, campaign: CampaignId) -> Checked {
         let forgets = self.options.has(Defect::SpentForgotten);
         let local = self.local(i).monotonic;
+        let (truth, account) = (self.account(campaign), self.heard_account(campaign));
+        let counted = self.counted(account);
         let node = &mut self.nodes[i];
         let (who, shares) = ((node.member, node.run), &mut node.shares);
-        let nothing = shares.escrow.held(campaign) == 0;
-        let ended = shares.escrow.left(local, campaign).is_none();
+        let nothing = shares.escrow.held(account) == 0;
+        let ended = shares.escrow.left(local, account).is_none();
         // A share that ended covers the lines that were out then, and nobody else.
-        let beyond = nothing || (ended && shares.lines(campaign) == 0);
+        let beyond = nothing || (ended && shares.lines(&counted) == 0);
         if nothing && shares.asked.is_some() {
-            *shares.forgotten.entry(campaign).or_default() += 1;
+            *shares.forgotten.entry(account).or_default() += 1;
         }
-        let total = shares.escrow.note_abandoned(campaign);
+        let total = shares.escrow.note_abandoned(account);
         if !forgets {
-            shares.write(who.1, campaign, total);
+            shares.write(who.1, account, total);
         }
         // It was one of the lines, or took the agent of one.
-        let held = shares.escrow.held(campaign);
-        let more = shares.lines(campaign).saturating_sub(held);
-        shares.end_lines(campaign, more);
+        let held = shares.escrow.held(account);
+        let more = shares.lines(&counted).saturating_sub(held);
+        shares.end_lines(&counted, more);
+        if truth != campaign {
+            self.saw(Happening::CountedTogether);
+        }
         self.saw(match (beyond, ended) {
             (true, _) => Happening::Overspent,
             (false, true) => Happening::SpentAfterEnd,
             (false, false) => Happening::SharesSpent,
         });
         let (now, directory) = (self.now, &self.directory.witness);
-        (self.checkers.abandonment).abandoned(now, who, campaign, beyond, directory)
+        (self.checkers.abandonment).abandoned(now, who, truth, beyond, directory)
     }
 
     /// A node's process ends with lines out: some of the persons wait, some answer when it is gone.
@@ -293,24 +349,27 @@ impl World {
     pub(crate) fn lines_cut_off(&mut self, i: usize) -> Checked {
         let now = self.now;
         let lines = std::mem::take(&mut self.nodes[i].shares.lines);
-        for campaign in CAMPAIGNS {
-            let of = lines.iter().filter(|(of, _)| *of == campaign);
-            let (out, on_line) = (
-                of.clone().count(),
-                of.filter(|(_, ends)| *ends > now).count(),
-            );
+        for account in CAMPAIGNS {
+            let counted = self.counted(account);
             let node = &mut self.nodes[i];
             let who = (node.member, node.run);
-            let held = node.shares.escrow.held(campaign);
-            if out > 0 {
-                let written = node.shares.written.entry(who.1).or_default();
-                written.in_air.insert(campaign, out as u64);
+            // Whatever it counts with, an attempt is written down by its own campaign.
+            for campaign in &counted {
+                let out = lines.iter().filter(|(of, _)| of == campaign).count();
+                if out > 0 {
+                    let written = node.shares.written.entry(who.1).or_default();
+                    written.in_air.insert(*campaign, out as u64);
+                }
             }
+            let on_line = |(of, ends): &&(CampaignId, u64)| counted.contains(of) && *ends > now;
+            let on_line = lines.iter().filter(on_line).count();
+            let held = node.shares.escrow.held(account);
             let most = held.min(on_line as u32);
+            let truth = self.account(account);
             for _ in 0..self.random.below(most + 1) {
                 self.saw(Happening::LetDownByCrash);
                 let directory = &self.directory.witness;
-                (self.checkers.abandonment).abandoned(now, who, campaign, false, directory)?;
+                (self.checkers.abandonment).abandoned(now, who, truth, false, directory)?;
             }
         }
         Ok(())
@@ -319,7 +378,8 @@ impl World {
     fn ask_share(&mut self, i: usize, ask: EscrowAsk) {
         let kept = |line: &domain::EscrowLine| {
             let shares = &self.nodes[i].shares;
-            shares.lines(line.campaign) > 0 && shares.escrow.held(line.campaign) > line.want
+            let lines = shares.lines(&self.counted(line.campaign));
+            lines > 0 && shares.escrow.held(line.campaign) > line.want
         };
         if ask.lines.iter().any(kept) {
             self.saw(Happening::SharesAtRisk);

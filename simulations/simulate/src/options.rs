@@ -85,6 +85,9 @@ pub struct Options {
     /// Members begin with the release before and are upgraded one by one.
     #[serde(default)]
     pub upgrades: bool,
+    /// Both campaigns count their abandonments in one budget.
+    #[serde(default)]
+    pub groups: bool,
 }
 
 const fn one() -> usize {
@@ -114,7 +117,7 @@ impl Options {
         let churn_every = u64::from(draw(4, 90));
         let dnc_every = u64::from(draw(6, 80));
         let on = |random: &mut Stream| random.permille(650);
-        Self {
+        let mut drawn = Self {
             seed,
             defect: None,
             nodes,
@@ -149,7 +152,11 @@ impl Options {
             registers: on(&mut random),
             regions: if random.permille(250) { 2 } else { 1 },
             upgrades: random.permille(200),
-        }
+            groups: random.permille(300),
+        };
+        // A drop-rate group is set before its campaigns start, and needs every member to know of it.
+        drawn.groups &= !drawn.upgrades;
+        drawn
     }
 
     /// The same with a mistake on purpose. Campaigns ask for consent, and lists, lifts and scopes are
@@ -187,6 +194,7 @@ impl Options {
             registers: about_registers,
             regions: if defect.is_about_moves() { 2 } else { 1 },
             upgrades: defect.is_about_upgrades(),
+            groups: defect.is_about_groups(),
             dnc_every,
             ..self
         }

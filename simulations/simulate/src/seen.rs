@@ -105,6 +105,7 @@ happenings! {
     SharesReturned, "asks that give shares back";
     SharesProved, "asks with proofs of earlier runs";
     SharesInDoubt, "entries with shares in doubt";
+    CountedTogether, "persons let down by a campaign that counts with another";
     SharesUnknown, "looks at a share that is not known";
     CampaignChanges, "campaign changes";
     FactsForwarded, "facts forwarded to the region";

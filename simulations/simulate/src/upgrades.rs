@@ -5,7 +5,7 @@ use crate::{
     defect::Defect,
     seen::Happening,
     violation::{Checked, Invariant},
-    world::{Event, World, node_member, number, voter_member},
+    world::{CAMPAIGNS, Event, World, node_member, number, voter_member},
 };
 use domain::{DncEntry, DncScope, DncSource, MemberId, MeshVersion, WallTime};
 use ledger::Change;
@@ -53,6 +53,23 @@ impl World {
         }
         self.after(5_000, Event::Upgrade);
         Ok(())
+    }
+
+    /// Both campaigns have one budget from here on. Every member has said that it knows of such.
+    pub(crate) fn count_together(&mut self) -> Checked {
+        let members: Vec<_> = self.directory.witness.members().map(|m| m.id).collect();
+        for id in members {
+            let version = NOW;
+            self.commit_directory(None, &change(Change::Understand { id, version }))?;
+        }
+        let [head, campaign] = CAMPAIGNS;
+        let with = Some(head);
+        let group = Change::SetDropRateGroup { campaign, with };
+        self.commit_directory(None, &change(group))?;
+        match self.directory.witness.drop_rate_group(campaign) == with {
+            true => Ok(()),
+            false => Err(Invariant::I6.broken("the directory takes no drop-rate group")),
+        }
     }
 
     fn member_at(&self, process: usize) -> MemberId {
