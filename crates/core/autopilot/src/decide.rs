@@ -424,6 +424,11 @@ impl Pilot<'_> {
         if self.is_source(self.member(view.leader)?) {
             return None;
         }
+        // Who has just been handed the lead was chosen by whoever gave it up, which may be about to
+        // stop and be the source itself: nobody else knows that it stops.
+        if view.led < self.policy.stable {
+            return None;
+        }
         let fit = |m: &&Candidate| {
             self.is_source(m)
                 && m.is_live()

@@ -83,6 +83,8 @@ pub struct GroupView {
     pub region: Option<RegionId>,
     /// This member, which leads.
     pub leader: MemberId,
+    /// For how long it has led without a break.
+    pub led: Duration,
     /// Who votes.
     pub voters: BTreeSet<MemberId>,
     /// Who only copies.

@@ -39,6 +39,7 @@ fn view(voters: &[u64], members: Vec<Candidate>) -> GroupView {
     GroupView {
         region: None,
         leader: *voters.first().unwrap(),
+        led: seconds(3600),
         learners: learners.filter(|id| !voters.contains(id)).collect(),
         voters,
         changing: false,
@@ -151,6 +152,7 @@ prop_compose! {
         GroupView {
             region: region.map(RegionId),
             leader,
+            led: seconds(3600),
             voters,
             learners,
             changing,
@@ -637,6 +639,11 @@ fn a_group_is_led_where_its_commands_come_from() {
     };
     region.members.get_mut(&MemberId(1)).unwrap().draining = true;
     let to = Some(Step::TransferLeader(MemberId(2)));
+    assert_eq!(decide(&region, &policy).step, to);
+    // Who was handed the lead a moment ago does not give it back: who gave it up may be stopping.
+    region.led = policy.stable - seconds(1);
+    assert_eq!(decide(&region, &policy).step, None);
+    region.led = policy.stable;
     assert_eq!(decide(&region, &policy).step, to);
     region.leader = MemberId(2);
     assert_eq!(decide(&region, &policy).step, None);

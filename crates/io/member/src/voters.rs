@@ -46,6 +46,8 @@ pub(crate) struct Watch {
     presence: Mutex<Presence>,
     reports: Mutex<BTreeMap<GroupId, VotersReport>>,
     started: domain::Instant,
+    /// In which term this member leads a group, and since when.
+    led: Mutex<BTreeMap<GroupId, (u64, domain::Instant)>>,
     /// This member is about to stop: it leads nothing any more.
     leaving: AtomicBool,
 }
@@ -56,8 +58,21 @@ impl Default for Watch {
             presence: Mutex::default(),
             reports: Mutex::default(),
             started: service::clock::monotonic(),
+            led: Mutex::default(),
             leaving: AtomicBool::new(false),
         }
+    }
+}
+
+impl Watch {
+    /// Since when a group that this member leads is led by it: as far as was seen.
+    fn led_since(&self, status: &GroupStatus, now: domain::Instant) -> domain::Instant {
+        let mut led = self.led.lock();
+        let kept = led.entry(status.id).or_insert((status.term, now));
+        if kept.0 != status.term {
+            *kept = (status.term, now);
+        }
+        kept.1
     }
 }
 
@@ -164,6 +179,7 @@ impl Member {
         let now = service::clock::monotonic();
         let replicas: BTreeMap<MemberId, &consensus::Replica> =
             status.replicas.iter().map(|r| (r.member, r)).collect();
+        let since = self.watch().led_since(status, now);
         let presence = self.watch().presence.lock();
         // Whoever has what the leader had a look ago has caught up: at a distance nobody ever has
         // what it has now.
@@ -219,6 +235,7 @@ impl Member {
             let view = GroupView {
                 region,
                 leader: me,
+                led: now.since(since),
                 voters: status.voters.iter().copied().collect(),
                 learners: status.learners.iter().copied().collect(),
                 changing: status.changing,
