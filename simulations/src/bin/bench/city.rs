@@ -17,7 +17,10 @@ use engine::{
 use media::{MediaCommand, MediaEvent};
 use media_io::{Relay, RelayConfig, RelayHandle, Tapes};
 use recordings::{Folder, FolderLimits, Order, Orders, Writer};
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::{
+    process::{Resource, getrlimit, setrlimit},
+    time::{ClockId, Timespec, clock_gettime},
+};
 use sansio::Seed;
 use sip_transport::{Limits, Listener, SipSockets, TransportEvent};
 use std::{
@@ -43,8 +46,10 @@ const SESSION: SessionId = SessionId(9);
 const CAMPAIGN: CampaignId = CampaignId(1);
 const TRUNK: TrunkId = TrunkId(1);
 const TTL: Duration = Duration::from_secs(30);
-/// The node's RTP ports: fewer than its share of open files, enough for 5 s of rest at 300 a second.
-const RTP_PORTS: (u16, u16) = (24_000, 28_798);
+/// The first of the node's RTP ports: most lie below those that the system gives to anybody.
+const RTP_PORT: u16 = 10_000;
+/// Open files beside those of RTP.
+const OTHER_FILES: u64 = 800;
 /// Caller IDs of the trunk.
 const CALLER_IDS: u64 = 20;
 /// Events that may wait, and how many are taken before timers are looked at, as in the node.
@@ -82,6 +87,24 @@ impl Plan {
     }
     pub(crate) fn phones_media(&self) -> u16 {
         29_000
+    }
+    /// Two for each agent and each call, of which there are those under way and those whose ports rest.
+    fn rtp_ports(&self) -> anyhow::Result<(u16, u16)> {
+        let a_second = u64::from(self.calls_per_second).min(self.leads) as f64;
+        let resting = a_second * (media::DRAIN.as_secs_f64() + 0.5);
+        let pairs = (u64::from(self.agents) + resting as u64).max(2_400);
+        let last = u16::try_from(u64::from(RTP_PORT) + 2 * pairs);
+        let last = last.context("more calls rest than there are ports: give a lower --rate")?;
+        let files = 2 * pairs + OTHER_FILES;
+        let mut limit = getrlimit(Resource::Nofile);
+        if limit.current.is_some_and(|now| now < files) {
+            limit.current = Some(files);
+            limit.maximum = limit.maximum.map(|most| most.max(files));
+            setrlimit(Resource::Nofile, limit).with_context(|| {
+                format!("{files} open files are needed: raise `ulimit -Hn`, or give a lower --rate")
+            })?;
+        }
+        Ok((RTP_PORT, last))
     }
     fn at(&self, more: u16) -> SocketAddr {
         SocketAddr::new(LOOPBACK, self.port + more)
@@ -166,7 +189,8 @@ impl City {
         };
         let trunks = sockets(Side::Trunks, plan.at(0)).context("the trunks' sockets")?;
         let agents = sockets(Side::Agents, plan.at(2)).context("the agents' sockets")?;
-        let ports = media::PortRange::new(RTP_PORTS.0, RTP_PORTS.1)?;
+        let ports = plan.rtp_ports()?;
+        let ports = media::PortRange::new(ports.0, ports.1)?;
         let heard = events.clone();
         let folder = tempfile::tempdir().context("a folder for journal and recordings")?;
         let orders = Orders::default();
