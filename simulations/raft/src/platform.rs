@@ -6,7 +6,7 @@ use crate::{
     network::SimMesh,
     runtime::{SimRuntime, calendar, draw_up_to, sleep},
 };
-use consensus::platform::Platform;
+use consensus::{GroupId, platform::Platform};
 use domain::WallTime;
 use std::{io, time::Duration};
 
@@ -26,6 +26,9 @@ impl Platform for SimPlatform {
     fn wall() -> WallTime {
         WallTime::from_millis(calendar())
     }
+
+    /// The world looks at each member's groups, and ends the process of one that failed.
+    fn group_failed(_: GroupId, _: &str) {}
 
     async fn blocking<T: Send + 'static>(
         work: impl FnOnce() -> io::Result<T> + Send + 'static,

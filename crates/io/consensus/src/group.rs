@@ -20,7 +20,7 @@ use mesh::{Priority, ServiceError};
 use openraft::{
     EmptyNode,
     async_runtime::WatchReceiver,
-    errors::{InitializeError, RaftError},
+    errors::{Fatal, InitializeError, RaftError},
 };
 use sansio::Replicated;
 use std::{
@@ -163,7 +163,7 @@ pub(crate) fn follow<M: Replicated, P: Platform>(
                         .set(held.last_applied.as_ref().map_or(0.0, |l| l.index as f64));
                     (
                         now,
-                        held.running_state.as_ref().err().map(|e| e.to_string()),
+                        held.running_state.clone().err(),
                         held.last_applied.as_ref().map_or(0, |l| l.index),
                         held.snapshot.as_ref().map_or(0, |l| l.index),
                     )
@@ -179,12 +179,8 @@ pub(crate) fn follow<M: Replicated, P: Platform>(
                 changed
             });
             if let Some(why) = failure {
-                if !why.contains("stopped") {
-                    tracing::error!(
-                        group = label,
-                        why,
-                        "the group stopped on this member; restart the process"
-                    );
+                if !matches!(why, Fatal::Stopped) {
+                    P::group_failed(id, &why.to_string());
                 }
                 return;
             }

@@ -3,6 +3,7 @@
 //! [`Native`] is the one of every process. The simulator brings another, below the same log store,
 //! snapshots, machine and protocol; that is all that this seam is for.
 
+use crate::config::GroupId;
 use bytes::Bytes;
 use domain::{MemberId, WallTime};
 use mesh::{Endpoint, Priority, RpcError, Service, ServiceId};
@@ -37,6 +38,10 @@ pub trait Platform:
 
     /// The calendar's time.
     fn wall() -> WallTime;
+
+    /// A group cannot go on at this member: what it had to keep was not kept, and what its files hold is
+    /// not known.
+    fn group_failed(group: GroupId, why: &str);
 
     /// Does work that waits for the disk, where it holds up nobody.
     fn blocking<T: Send + 'static>(
@@ -127,6 +132,18 @@ impl Platform for Native {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         WallTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// As where the journal cannot be written: the process ends, the others take over, and whoever
+    /// starts it again has all groups.
+    fn group_failed(group: GroupId, why: &str) {
+        tracing::error!(
+            %group,
+            why,
+            "the group cannot go on at this member; this process stops so that no promise is broken. \
+             Check the disk (space, errors in the kernel log), then start it again"
+        );
+        std::process::abort()
     }
 
     async fn blocking<T: Send + 'static>(

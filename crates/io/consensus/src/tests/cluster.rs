@@ -145,6 +145,12 @@ impl Cluster {
         self.dir.path().join(member.to_string())
     }
 
+    /// Where a member's snapshots of the group lie.
+    pub(super) fn snapshots(&self, member: u64) -> PathBuf {
+        let folder = crate::machine::group_dir(&self.data(member), GROUP);
+        folder.join("snapshots")
+    }
+
     /// Starts a member from its directory, at the address that it had before.
     pub(super) async fn boot(&mut self, member: u64) {
         let id = MemberId(member);

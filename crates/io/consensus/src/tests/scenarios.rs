@@ -268,3 +268,36 @@ async fn leadership_is_handed_over_and_groups_share_a_journal() {
     running.groups.stop(second).await;
     assert_eq!(running.groups.running(), [GROUP]);
 }
+
+/// In the environment of the process that is to fail.
+const FAILING: &str = "DIALMESH_TEST_FAILING_GROUP";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_cannot_keep_its_snapshot_ends_the_process() {
+    if std::env::var_os(FAILING).is_some() {
+        let cluster = Cluster::start(1, quick()).await;
+        cluster.leader().await;
+        let group = cluster.group(1);
+        let index = group.linearizable_index(WAIT).await.unwrap();
+        group.wait_applied(index, WAIT).await.unwrap();
+        // The place of its snapshots is a file now.
+        let snapshots = cluster.snapshots(1);
+        std::fs::remove_dir_all(&snapshots).unwrap();
+        std::fs::write(&snapshots, "").unwrap();
+        group.snapshot_now().await.unwrap();
+        let mut leadership = group.watch_leadership();
+        while leadership.changed().await.is_ok() {}
+        panic!("the group went on, or its failure was not told");
+    }
+    let this = std::env::current_exe().unwrap();
+    let name = "tests::scenarios::a_group_that_cannot_keep_its_snapshot_ends_the_process";
+    let child = tokio::process::Command::new(this)
+        .args(["--exact", name, "--nocapture"])
+        .env(FAILING, "1")
+        .output();
+    let child = tokio::time::timeout(WAIT, child).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&child.stderr).into_owned();
+    let signal = std::os::unix::process::ExitStatusExt::signal(&child.status);
+    assert_eq!(signal, Some(6), "{:?}: {said}", child.status);
+    assert!(!said.contains("panicked"), "{said}");
+}
