@@ -165,7 +165,8 @@ async fn story() -> Result<()> {
     world.start_campaign().await?;
 
     let call = overflows(&world, &home, &host).await?;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Persons greet first.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let from = Instant::now();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let heard = host.phone.heard_between(from, Instant::now());
