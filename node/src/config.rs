@@ -42,6 +42,9 @@ pub struct NodeConfig {
     /// Recordings of calls.
     #[serde(default)]
     pub recordings: RecordingsConfig,
+    /// Answered persons who find no agent here, and agents of this node for those of others.
+    #[serde(default)]
+    pub overflow: OverflowConfig,
     /// Times of the mesh protocol.
     #[serde(default)]
     pub protocol: ProtocolConfig,
@@ -258,6 +261,32 @@ impl RecordingsConfig {
     }
 }
 
+/// Overflow of answered calls between nodes.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverflowConfig {
+    /// Whether a person who answered and finds no agent here is offered to other nodes, and this node's
+    /// agents to theirs.
+    #[serde(default = "default_true")]
+    pub enabled: bool,
+    /// How far away another node may be, there and back, as the mesh measures it.
+    #[serde(default = "default_round_trip", with = "duration")]
+    pub round_trip: Duration,
+}
+
+impl Default for OverflowConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            round_trip: default_round_trip(),
+        }
+    }
+}
+
+fn default_round_trip() -> Duration {
+    Duration::from_millis(150)
+}
+
 fn default_keep() -> Duration {
     FolderLimits::default().keep
 }
@@ -385,6 +414,14 @@ impl NodeConfig {
                 "give 1s to 15m, as \"60s\"",
             ));
         }
+        let round_trips = limits::OVERFLOW_ROUND_TRIP_MIN..=limits::OVERFLOW_ROUND_TRIP_MAX;
+        if !round_trips.contains(&self.overflow.round_trip) {
+            return Err(refuse(
+                "overflow.round_trip",
+                format!("{:?}", self.overflow.round_trip),
+                "give 1ms to 500ms, as \"150ms\"; to switch it off, set overflow.enabled = false",
+            ));
+        }
         let keep =
             Duration::from_secs(86_400)..=Duration::from_secs(86_400 * limits::RECORDING_DAYS);
         if !keep.contains(&self.recordings.keep) {
@@ -508,6 +545,11 @@ mod tests {
                 "[mesh]",
                 "[recordings]\nkeep = \"23h\"\n[mesh]",
                 ["recordings.keep", "1d to 3660d"],
+            ),
+            (
+                "[mesh]",
+                "[overflow]\nround_trip = \"2s\"\n[mesh]",
+                ["overflow.round_trip", "enabled = false"],
             ),
             (
                 "[mesh]",

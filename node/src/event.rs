@@ -1,5 +1,6 @@
 //! What reaches the engine's thread: one bounded queue for everything.
 
+use crate::overflow::OverflowEvent;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken};
 use domain::{
     AgentId, AttemptId, CallRecording, CampaignId, DncBaseId, DncEntry, EscrowGrant, Instant,
@@ -112,6 +113,8 @@ pub(crate) enum Event {
     },
     /// Regions of other cities whose leads are dialed too.
     Helped(Vec<RegionId>),
+    /// Of other nodes' persons and agents.
+    Overflow(OverflowEvent),
     /// No new attempts; the sender is told when nothing is live any more.
     Drain(oneshot::Sender<()>),
     OptOuts(Vec<DncEntry>),

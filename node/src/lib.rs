@@ -12,6 +12,7 @@ mod failover;
 mod journal;
 mod observe;
 mod outbox;
+mod overflow;
 mod phones;
 mod prompts;
 mod recordings;
@@ -234,7 +235,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     let (id, key) = numbers.context("there is no data key")?;
     let chain = (head, NumberKey::new(id.to_string(), *key), recorded.tapes);
     let started = start_engine(&config, &member, &readiness, &events, kept, region, chain)?;
-    let (shell, wishes) = started;
+    let (shell, wishes, errands) = started;
     let (trunks, agents) = (
         shell.trunks.bound()[0].address,
         shell.agents.bound()[0].address,
@@ -247,6 +248,12 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         println!("node {}: browsers' audio {address}", config.name);
     }
     let browsers = shell.relay.browsers().cloned();
+    let overflow = overflow::Overflow {
+        member: member.clone(),
+        events: events.clone(),
+        config: config.overflow,
+    };
+    overflow.start(&tasks, errands, shell.relay.carried());
     let engine_thread = std::thread::Builder::new()
         .name("engine".into())
         .spawn(move || shell::run(shell, &queue))
@@ -471,7 +478,11 @@ struct Kept {
     recordings: recordings::Recordings,
 }
 
-type Started = (Shell, mpsc::Receiver<shell::Wish>);
+type Started = (
+    Shell,
+    mpsc::Receiver<shell::Wish>,
+    mpsc::Receiver<overflow::Errand>,
+);
 
 fn start_engine(
     config: &NodeConfig,
@@ -581,6 +592,7 @@ fn start_engine(
         seed,
     );
     let (wishes, served) = mpsc::channel(WISHES);
+    let (errands, run) = mpsc::channel(overflow::ERRANDS);
     let shell = Shell {
         engine,
         trunks,
@@ -595,8 +607,9 @@ fn start_engine(
         located: BTreeMap::new(),
         phone_hosts: BTreeMap::new(),
         pulse: readiness.pulse("engine", Duration::from_secs(10)),
+        errands,
     };
-    Ok((shell, served))
+    Ok((shell, served, run))
 }
 
 /// Gets a new certificate from the coordinator before the present one ends: it lives for days.

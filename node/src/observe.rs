@@ -145,6 +145,10 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
             "Events that found the engine's queue full.",
         ),
         (
+            "dialmesh_overflow_total",
+            "Answered persons and agents of other nodes, by campaign and step: asked, joined, refused, late, lost (where the person is); kept, withdrawn (where the agent is).",
+        ),
+        (
             "dialmesh_relay_commands_lost_total",
             "Commands that the RTP relay did not take.",
         ),
@@ -180,6 +184,13 @@ pub(crate) fn observed(observed: &Observed) {
             let act = manner.map_or("leave", Supervision::name);
             tracing::info!(%seat, %call, act, "a supervisor of a call");
             metrics::counter!("dialmesh_supervision_total", "act" => act).increment(1);
+        }
+        Observed::Overflow { campaign, step } => {
+            metrics::counter!(
+                "dialmesh_overflow_total",
+                "campaign" => campaign.to_string(), "step" => step.name()
+            )
+            .increment(1);
         }
         Observed::Call(Call::Joined { campaign, waited }) => {
             metrics::histogram!("dialmesh_answer_wait_seconds", "campaign" => campaign.to_string())

@@ -1,10 +1,13 @@
 //! The engine's thread: one queue in, sockets, relay, journal and tasks out.
 
+mod overflow;
+
 use crate::{
     Kept,
     event::{Event, Events},
     journal::{Owed, Telling},
     observe,
+    overflow::Errand,
 };
 use call::{AgentError, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
@@ -70,6 +73,8 @@ pub(crate) struct Shell {
     /// Where agents' phones are, by login.
     pub(crate) phone_hosts: BTreeMap<String, IpAddr>,
     pub(crate) pulse: Pulse,
+    /// What is asked of other nodes.
+    pub(crate) errands: mpsc::Sender<Errand>,
 }
 
 /// The longest sleep: the pulse must beat.
@@ -81,6 +86,8 @@ struct Running {
     shell: Shell,
     screens: BTreeMap<AgentId, Vec<mpsc::Sender<AgentNotice>>>,
     replies: BTreeMap<u64, oneshot::Sender<Result<(), CommandError>>>,
+    /// Other nodes that wait for whether a word was taken.
+    words: BTreeMap<u64, oneshot::Sender<bool>>,
     requests: u64,
     /// Browsers' sessions begun.
     browsers: u64,
@@ -98,6 +105,7 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         shell,
         screens: BTreeMap::new(),
         replies: BTreeMap::new(),
+        words: BTreeMap::new(),
         requests: 0,
         browsers: 0,
         drained: None,
@@ -329,6 +337,7 @@ impl Running {
                 // Nobody waits any more: fine.
                 let _gone = reply.send(result).is_err();
             }
+            Event::Overflow(event) => self.overflow_event(now, event),
             Event::Helped(regions) => self.input(now, Input::Helped(regions)),
             Event::Drain(drained) => {
                 self.drained = Some(drained);
@@ -574,6 +583,10 @@ impl Running {
                 }
             }
             Output::Browser(command) => self.command_browser(command),
+            output @ (Output::Carry(_)
+            | Output::Offer { .. }
+            | Output::Say { .. }
+            | Output::WordTaken { .. }) => self.overflow_output(output),
             Output::Record(order) => self.shell.kept.recordings.order(&order),
             Output::KeepAlive {
                 region,

@@ -266,6 +266,10 @@ pub(crate) struct Attempt {
     pub(crate) recording: Option<RecordingState>,
     /// Nobody was dialed: a person called us.
     pub(crate) call_back: Option<CallingBack>,
+    /// The leg to the agent, where that is one of another node.
+    pub(crate) lent: Option<LegId>,
+    /// The person is another node's: so are lease, record and disposition.
+    pub(crate) borrowed: bool,
 }
 
 impl Attempt {
@@ -293,6 +297,8 @@ impl Attempt {
             failure: None,
             recording: None,
             call_back: None,
+            lent: None,
+            borrowed: false,
         }
     }
 

@@ -112,6 +112,9 @@ codes! {
     /// An opt-out of a person whose number is not known.
     NumberWithheld = "DM3025", "The person's number is withheld: it cannot be put on do-not-call.",
         "Ask for the number and have it added (dialmesh dnc add), and choose another disposition.";
+    /// The node whose call it was did not keep the disposition.
+    NotReported = "DM3026", "The city whose call it was has not confirmed the disposition: it may not be kept.",
+        "Write the result down and tell a supervisor, who finds it in the lead's history or corrects it there.";
 }
 
 impl AgentError {

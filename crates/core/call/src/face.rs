@@ -11,7 +11,7 @@ use crate::{
 };
 use domain::{
     AgentId, AttemptId, CallBackEnd, Campaign, CampaignId, DncSource, LeasedLead, LegId,
-    PhoneNumber, WhoAnswered,
+    PhoneNumber, WallTime, WhoAnswered,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -107,6 +107,61 @@ pub enum Input {
         /// Which.
         attempt: AttemptId,
     },
+    /// Another node keeps an agent for a person who waits here: the two are joined.
+    AgentLent {
+        /// Whose person.
+        attempt: AttemptId,
+        /// The agent, for the record.
+        agent: AgentId,
+        /// The leg to there: an id not in use, below [`crate::AGENT_LEGS`].
+        leg: LegId,
+    },
+    /// A lent agent set a disposition. [`Output::LentKept`] follows.
+    LentDisposed {
+        /// Which attempt's.
+        attempt: AttemptId,
+        /// Its name in the campaign.
+        disposition: String,
+        /// A note for the record.
+        note: String,
+        /// A promised callback.
+        callback_at: Option<WallTime>,
+    },
+    /// A lent agent is gone, or the way there is.
+    LentLeft {
+        /// Which attempt's.
+        attempt: AttemptId,
+    },
+    /// A lent agent wants the recording paused, or to go on.
+    LentPauses {
+        /// Which attempt's.
+        attempt: AttemptId,
+        /// For now.
+        paused: bool,
+    },
+    /// A person of another node answered and wants an agent: one is kept, for so long, until
+    /// [`Input::OfferTaken`]. What the agent sets comes out as [`Output::Report`], the end as
+    /// [`Output::Returned`]; nothing is written here.
+    Offered {
+        /// The person, under the other node's lease.
+        lead: Box<LeasedLead>,
+        /// Whose agents are asked.
+        campaign: Arc<Campaign>,
+        /// The leg to there: an id not in use, below [`crate::AGENT_LEGS`].
+        leg: LegId,
+        /// For how long the agent is kept.
+        within: Duration,
+    },
+    /// That person hears the agent.
+    OfferTaken {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// An [`Output::Report`] did not arrive, or was refused.
+    NotKept {
+        /// Which.
+        token: PersistToken,
+    },
     /// Give an attempt up unless it was answered.
     CancelAttempt {
         /// Which.
@@ -163,6 +218,36 @@ pub enum Output {
         token: PersistToken,
         /// What to write.
         entry: JournalEntry,
+    },
+    /// Tell the node whose person it is what its agent set, then say [`Input::Persisted`] or
+    /// [`Input::NotKept`]. Nothing is acknowledged before.
+    Report {
+        /// What to say it with.
+        token: PersistToken,
+        /// Which.
+        attempt: AttemptId,
+        /// The disposition's name.
+        disposition: String,
+        /// The note.
+        note: String,
+        /// A promised callback.
+        callback_at: Option<WallTime>,
+    },
+    /// What a lent agent set is durable.
+    LentKept {
+        /// Which attempt's.
+        attempt: AttemptId,
+    },
+    /// Nothing of another node's attempt is left here.
+    Returned {
+        /// Which.
+        attempt: AttemptId,
+        /// Its campaign.
+        campaign: CampaignId,
+        /// The agent spoke with the person.
+        joined: bool,
+        /// A disposition was reported, or could not be.
+        kept: bool,
     },
     /// The answer to a command.
     Reply {
@@ -360,6 +445,9 @@ pub enum Rejected {
     /// No such agent is known here.
     #[error("{0} is not an agent of this node")]
     UnknownAgent(AgentId),
+    /// The attempt has no lent agent, has its disposition, or knows none of that name.
+    #[error("attempt {0} takes no such disposition of another node's agent")]
+    LentDisposition(AttemptId),
     /// No such write was asked for.
     #[error("no write was asked for with token {}", .0.0)]
     UnknownToken(PersistToken),

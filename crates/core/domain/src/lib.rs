@@ -19,6 +19,7 @@ pub mod limits;
 pub mod manner;
 pub mod mesh_clock;
 pub mod mesh_version;
+pub mod overflow;
 pub mod phone;
 pub mod prefix;
 pub mod profile;
@@ -55,6 +56,9 @@ pub use levers::{LeverError, Levers};
 pub use manner::{IdentityHeader, NumberShape, NumberShapeError, Privacy, Redirects, TrunkManner};
 pub use mesh_clock::{ClockVerdict, MeshClock};
 pub use mesh_version::MeshVersion;
+pub use overflow::{
+    CarriedCall, CarriedSaid, CarriedWord, FreeAgents, OverflowAnswer, OverflowOffer,
+};
 pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
 pub use prefix::{Prefix, PrefixError, PrefixMap};
 pub use profile::{PROFILES, TrunkProfile};

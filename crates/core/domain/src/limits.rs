@@ -298,3 +298,22 @@ pub const RECORDING_DAYS: u64 = 3_660;
 pub const CALL_SUPERVISORS: usize = 4;
 /// Parties of one mixer: an agent, a person, and the supervisors of their call.
 pub const MIX_PARTIES: usize = 2 + CALL_SUPERVISORS;
+/// Bytes of one unreliable datagram between two members: within what any path of QUIC takes.
+pub const MESH_DATAGRAM_BYTES: usize = 1_100;
+/// Bytes of datagrams that wait on one link to another member; the oldest goes.
+pub const MESH_DATAGRAM_QUEUE: usize = 256 * 1024;
+/// Calls whose audio goes between two nodes at a time.
+pub const CARRIED_CALLS: usize = 500;
+/// Packets of carried calls that wait for the relay's thread, and for the mesh's; the oldest goes, where
+/// they wait for the relay.
+pub const CARRIED_PACKETS: usize = 4_096;
+/// A carried call of whose other node nothing was heard for so long is over.
+pub const CARRIED_LOST: Duration = Duration::from_secs(5);
+/// How young what another node said of its free agents must be.
+pub const FREE_AGENTS_AGE: Duration = Duration::from_secs(3);
+/// Campaigns of which a node tells its free agents.
+pub const FREE_AGENTS_CAMPAIGNS: usize = 500;
+/// The shortest round trip to which overflow may be limited.
+pub const OVERFLOW_ROUND_TRIP_MIN: Duration = Duration::from_millis(1);
+/// The longest such round trip: beyond it two persons fall into each other's words.
+pub const OVERFLOW_ROUND_TRIP_MAX: Duration = Duration::from_millis(500);

@@ -310,7 +310,7 @@ impl Engine {
     fn ringing_for(&self, leg: LegId) -> PromptId {
         let called = self.legs.get(leg).and_then(|leg| match leg.owner {
             Owner::Person { attempt, .. } => self.calls.shown_number(attempt),
-            Owner::Agent(_) => None,
+            Owner::Agent(_) | Owner::Visitor(_) => None,
         });
         PromptId::ringing(called)
     }

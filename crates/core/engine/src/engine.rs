@@ -11,14 +11,15 @@ use crate::{
     hopper::Hoppers,
     legs::Legs,
     lines::Pace,
+    overflow::{Overflow, OverflowStep},
     records::Ending,
     status::Tally,
     supervision::Supervisions,
 };
 use call::CallCenter;
 use domain::{
-    AttemptId, CallRecording, CampaignId, Instant, LegId, LegStats, Now, PhoneNumber, RegionId,
-    SipTransport, TrunkId, WallTime, answering::Verdict,
+    AttemptId, CallRecording, CampaignId, CarriedWord, Instant, LegId, LegStats, Now, PhoneNumber,
+    RegionId, SipTransport, TrunkId, WallTime, answering::Verdict,
 };
 use media::PortPool;
 use numbering::CallerIdFacts;
@@ -48,6 +49,7 @@ pub struct Engine {
     pub(crate) legs: Legs,
     pub(crate) browsers: Browsers,
     pub(crate) supervisions: Supervisions,
+    pub(crate) overflow: Overflow,
     pub(crate) hoppers: Hoppers,
     pub(crate) paces: BTreeMap<CampaignId, Pace>,
     pub(crate) ways: Ways,
@@ -127,6 +129,7 @@ impl Engine {
             legs: Legs::default(),
             browsers: Browsers::default(),
             supervisions: Supervisions::default(),
+            overflow: Overflow::new(seed.stream("overflow")),
             hoppers: Hoppers::default(),
             paces: BTreeMap::new(),
             ways: Ways::new(),
@@ -314,6 +317,28 @@ impl Engine {
                 name,
                 targets,
             } => self.trunk_located(now, trunk, &name, targets),
+            Input::Neighbour {
+                member,
+                round_trip,
+                free,
+            } => self.neighbour_told(now, member, round_trip, free),
+            Input::OfferAnswered {
+                from,
+                attempt,
+                call,
+                answer,
+            } => self.offer_answered(now, from, attempt, call, answer),
+            Input::CarriedSaid {
+                from,
+                said,
+                request,
+            } => self.carried_said(now, from, said, request),
+            Input::WordTold {
+                to,
+                said,
+                token,
+                taken,
+            } => self.word_told(now, to, &said, token, taken),
             Input::Drain => self.begin_drain(now),
             Input::Helped(regions) => self.helped = regions,
         }
@@ -329,6 +354,7 @@ impl Engine {
                 TimerName::Record(attempt) => self.give_up_figures(attempt),
                 TimerName::Unheard(attempt) => self.unheard(now, attempt),
                 TimerName::AudioBack(agent) => self.audio_stayed_away(now, agent),
+                TimerName::Overflow => self.look_at_carried(now),
                 TimerName::TargetRested(trunk) => self.watch_first(now, trunk),
                 TimerName::Permit | TimerName::Trunks | TimerName::Agents | TimerName::Calls => {}
             }
@@ -623,6 +649,32 @@ impl Engine {
                 call::Output::Reply { request, result } => {
                     self.output(Output::Reply { request, result })
                 }
+                call::Output::Report {
+                    token,
+                    attempt,
+                    disposition,
+                    note,
+                    callback_at,
+                } => {
+                    let word = CarriedWord::Disposed {
+                        disposition,
+                        note,
+                        callback_at,
+                    };
+                    self.report_disposition(token, attempt, word);
+                }
+                call::Output::LentKept { attempt } => self.lent_kept(attempt),
+                call::Output::Returned {
+                    attempt,
+                    campaign,
+                    joined,
+                    kept,
+                } => {
+                    if !joined {
+                        self.observe_overflow(campaign, OverflowStep::Withdrawn);
+                    }
+                    self.returned(attempt, joined && !kept);
+                }
                 call::Output::Closed(end) => self.closed(now, end),
                 call::Output::AddDoNotCall { number, source, .. } => {
                     self.opt_out(now, number, source)
@@ -633,6 +685,14 @@ impl Engine {
                         if !self.draining {
                             self.pace_soon(now);
                         }
+                    }
+                    if let call::Observed::Attempt {
+                        attempt,
+                        to: call::AttemptState::WaitingForAgent,
+                        ..
+                    } = &observed
+                    {
+                        self.ask_neighbours(now, *attempt, BTreeSet::new());
                     }
                     self.learn(now, &observed);
                     self.observe(Observed::Call(observed));

@@ -1,19 +1,20 @@
 //! What goes into [`crate::Engine`] and what comes out.
 
 use crate::{
-    call_backs::CallBackConfig, called::CalledPerson, facts::DirectoryCopy,
+    call_backs::CallBackConfig, called::CalledPerson, facts::DirectoryCopy, overflow::OverflowStep,
     recordings::RecordingOrder,
 };
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallRecording,
-    CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId, DncEntry, DncListAge, DncScope,
-    EscrowGrant, Instant, LeadId, LeasedLead, Levers, MemberId, PhoneNumber, Recording,
-    RecordingKey, RegionId, SessionId, Supervision, SupervisionOrder, SupervisionRefusal, Trunk,
-    TrunkId, TrunkManner, TrunkTarget, WallTime, status::TrunkTrouble,
+    CallerId, Campaign, CampaignId, CarriedCall, CarriedSaid, ClearanceFact, DncBaseId, DncEntry,
+    DncListAge, DncScope, EscrowGrant, FreeAgents, Instant, LeadId, LeasedLead, Levers, MemberId,
+    OverflowAnswer, OverflowOffer, PhoneNumber, Recording, RecordingKey, RegionId, SessionId,
+    Supervision, SupervisionOrder, SupervisionRefusal, Trunk, TrunkId, TrunkManner, TrunkTarget,
+    WallTime, status::TrunkTrouble,
 };
-use media::{BrowserCommand, BrowserEvent, BrowserId, MediaCommand, MediaEvent};
+use media::{BrowserCommand, BrowserEvent, BrowserId, CarryCommand, MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
@@ -272,6 +273,46 @@ pub enum Input<'a> {
         /// Where to.
         targets: Vec<TrunkTarget>,
     },
+    /// What another node told of its free agents and of the calls that it carries with this one.
+    Neighbour {
+        /// Who.
+        member: MemberId,
+        /// How far away it is, there and back.
+        round_trip: Duration,
+        /// What.
+        free: FreeAgents,
+    },
+    /// The answer to [`Output::Offer`]; none where none came in time.
+    OfferAnswered {
+        /// Whose.
+        from: MemberId,
+        /// Whose person.
+        attempt: AttemptId,
+        /// Which offer.
+        call: CarriedCall,
+        /// What.
+        answer: Option<OverflowAnswer>,
+    },
+    /// Another node said something of a carried call. Answered by [`Output::WordTaken`].
+    CarriedSaid {
+        /// Who.
+        from: MemberId,
+        /// What.
+        said: CarriedSaid,
+        /// Comes back with the answer.
+        request: u64,
+    },
+    /// Whether an [`Output::Say`] was taken.
+    WordTold {
+        /// By whom.
+        to: MemberId,
+        /// What was said.
+        said: CarriedSaid,
+        /// Came with it.
+        token: Option<PersistToken>,
+        /// False too where the other node did not answer.
+        taken: bool,
+    },
     /// No new attempts from here on; leads not dialed are given back.
     Drain,
 }
@@ -343,6 +384,35 @@ pub enum Output {
     Media(MediaCommand),
     /// For the relay's browsers, in one order with [`Output::Media`].
     Browser(BrowserCommand),
+    /// For the relay's carried legs, in one order with [`Output::Media`].
+    Carry(CarryCommand),
+    /// Ask another node for an agent; answered by [`Input::OfferAnswered`].
+    Offer {
+        /// Whom.
+        to: MemberId,
+        /// Whose person.
+        attempt: AttemptId,
+        /// What.
+        offer: Box<OverflowOffer>,
+        /// For how long the answer is waited for.
+        deadline: Duration,
+    },
+    /// Say something of a carried call; answered by [`Input::WordTold`].
+    Say {
+        /// To whom.
+        to: MemberId,
+        /// What.
+        said: CarriedSaid,
+        /// Comes back with the answer.
+        token: Option<PersistToken>,
+    },
+    /// The answer to [`Input::CarriedSaid`].
+    WordTaken {
+        /// Came with it.
+        request: u64,
+        /// Whether it was.
+        taken: bool,
+    },
     /// Whoever writes recordings is told of one before the relay is; answered by
     /// [`Input::Recorded`].
     Record(Box<RecordingOrder>),
@@ -464,6 +534,13 @@ pub enum Observed {
         /// How; none when it is over.
         manner: Option<Supervision>,
     },
+    /// An answered person and another node's agent, or the other way round.
+    Overflow {
+        /// The campaign.
+        campaign: CampaignId,
+        /// How far it is.
+        step: OverflowStep,
+    },
     /// A trunk is used again, or not any more.
     TrunkHealth {
         /// Which.
@@ -499,6 +576,8 @@ pub enum TimerName {
     Unheard(AttemptId),
     /// An agent's browser that must come back.
     AudioBack(AgentId),
+    /// Other nodes that carry calls with this one must be heard.
+    Overflow,
     /// An address of a trunk has rested.
     TargetRested(TrunkId),
     /// Of the trunks' user agent.

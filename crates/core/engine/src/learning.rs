@@ -1,7 +1,7 @@
 //! What pacing learns from calls: answers, ends, talks, abandonments.
 
 use crate::{Engine, Entry, Output, lines::Pace};
-use call::{AttemptEnd, AttemptState};
+use call::{AgentStatus, AttemptEnd, AttemptState};
 use domain::{AgentState, Disposition, Now};
 use pacing::Observation;
 
@@ -54,20 +54,22 @@ impl Engine {
     /// An attempt ended.
     pub(crate) fn learn_end(&mut self, now: Now, end: &AttemptEnd) {
         let at = now.monotonic;
-        let away = end.agent.is_some_and(|agent| {
-            self.calls.agent_status(agent).is_none_or(|status| {
-                matches!(status.state, AgentState::Paused(_) | AgentState::LoggedOut)
-            })
-        });
+        // None of another node's agent, whose wrap-up is not this node's to reckon with.
+        let status = (end.agent).and_then(|agent| self.calls.agent_status(agent));
         let Some(pace) = self.paces.get_mut(&end.lease.campaign) else {
             return;
         };
         if let Some(bridged) = end.bridged_at {
             let lasted = end.ended_at.since(bridged);
             pace.controller.observe(at, Observation::Talked { lasted });
-            let (lasted, ready) = (end.closed_at.since(end.ended_at), !away);
-            pace.controller
-                .observe(at, Observation::WrappedUp { lasted, ready });
+            let away = |status: &AgentStatus| {
+                matches!(status.state, AgentState::Paused(_) | AgentState::LoggedOut)
+            };
+            if let Some(ready) = status.as_ref().map(|status| !away(status)) {
+                let lasted = end.closed_at.since(end.ended_at);
+                pace.controller
+                    .observe(at, Observation::WrappedUp { lasted, ready });
+            }
         }
         let Some(began) = pace.begun.remove(&end.lease.attempt) else {
             return;

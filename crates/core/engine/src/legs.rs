@@ -1,7 +1,7 @@
 //! The legs of a node: which SIP call or browser and which media port belong to which leg.
 
 use crate::targets::Tried;
-use domain::{AgentId, AttemptId, Instant, LegId, LegStats, TrunkId};
+use domain::{AgentId, AttemptId, CarriedCall, Codec, Instant, LegId, LegStats, MemberId, TrunkId};
 use std::{collections::BTreeMap, net::SocketAddr};
 
 /// Whose a leg is.
@@ -9,8 +9,10 @@ use std::{collections::BTreeMap, net::SocketAddr};
 pub(crate) enum Owner {
     /// A called person's, by a trunk.
     Person { attempt: AttemptId, trunk: TrunkId },
-    /// An agent's phone.
+    /// An agent's phone; of another node's agent, the way there.
     Agent(AgentId),
+    /// The way to another node's person, who speaks with an agent of this one.
+    Visitor(AttemptId),
 }
 
 /// By what a leg is held.
@@ -23,6 +25,8 @@ pub(crate) enum Line {
     },
     /// The browser of the leg's agent.
     Browser,
+    /// A call that the mesh carries, to that node.
+    Carried(MemberId, CarriedCall),
 }
 
 /// How far a person's leg came, as its trunk tells.
@@ -66,7 +70,7 @@ impl Leg {
     pub(crate) fn call(&self) -> Option<sip::CallHandle> {
         match &self.line {
             Line::Sip { call, .. } => Some(*call),
-            Line::Browser => None,
+            Line::Browser | Line::Carried(..) => None,
         }
     }
 
@@ -74,7 +78,7 @@ impl Leg {
     pub(crate) fn local(&self) -> Option<&sip::sdp::LocalMedia> {
         match &self.line {
             Line::Sip { local, .. } => Some(local),
-            Line::Browser => None,
+            Line::Browser | Line::Carried(..) => None,
         }
     }
 }
@@ -89,6 +93,8 @@ pub(crate) struct Legs {
     figures: BTreeMap<LegId, LegStats>,
     channels: BTreeMap<TrunkId, u32>,
     persons: BTreeMap<AttemptId, LegId>,
+    /// What is sent to each.
+    codecs: BTreeMap<LegId, Codec>,
 }
 
 impl Legs {
@@ -99,7 +105,7 @@ impl Legs {
                 *self.channels.entry(trunk).or_default() += 1;
                 &mut self.trunk_calls
             }
-            Owner::Agent(_) => &mut self.agent_calls,
+            Owner::Agent(_) | Owner::Visitor(_) => &mut self.agent_calls,
         };
         if let Some(call) = leg.call() {
             calls.insert(call, id);
@@ -172,7 +178,7 @@ impl Legs {
                 }
                 &mut self.trunk_calls
             }
-            Owner::Agent(_) => &mut self.agent_calls,
+            Owner::Agent(_) | Owner::Visitor(_) => &mut self.agent_calls,
         };
         if let Some(call) = leg.call() {
             calls.remove(&call);
@@ -184,7 +190,20 @@ impl Legs {
         if keep {
             self.figures.insert(id, stats);
         }
+        self.codecs.remove(&id);
         self.legs.remove(&id)
+    }
+
+    /// Remembers what is sent to a leg.
+    pub(crate) fn set_codec(&mut self, id: LegId, codec: Codec) {
+        if self.legs.contains_key(&id) {
+            self.codecs.insert(id, codec);
+        }
+    }
+
+    /// What is sent to a leg.
+    pub(crate) fn codec(&self, id: LegId) -> Option<Codec> {
+        self.codecs.get(&id).copied()
     }
 
     /// Whether the relay still has it.

@@ -25,6 +25,8 @@ mod learning;
 mod legs;
 mod levers;
 mod lines;
+mod listening;
+mod overflow;
 mod phones;
 mod recordings;
 mod records;
@@ -41,4 +43,5 @@ pub use face::{
     TimerName,
 };
 pub use facts::DirectoryCopy;
+pub use overflow::OverflowStep;
 pub use recordings::RecordingOrder;

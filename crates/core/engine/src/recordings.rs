@@ -60,6 +60,7 @@ impl Engine {
             person,
         });
         self.tell_calls(now, call::Input::RecordingBegan { attempt });
+        self.tell_lent_recording(attempt);
     }
 
     /// Whoever writes recordings told what became of one.

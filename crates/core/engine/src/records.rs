@@ -25,6 +25,7 @@ impl Engine {
     /// what became of its recording, if it has one.
     pub(crate) fn closed(&mut self, now: Now, end: Box<AttemptEnd>) {
         let attempt = end.lease.attempt;
+        self.forget_carried(attempt);
         self.remember_called(&end);
         // Nothing of a call-back is an attempt's: no budget, no answer rate, no limit knows it.
         if end.call_back.is_none() {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use call::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
 use domain::{
     AgentId, AttemptId, CallerId, Campaign, IdentityHeader, LegId, Now, NumberShape, PhoneNumber,
-    Redirects, SipTransport, Trunk, TrunkAddress, TrunkManner, answering::Heard,
+    Redirects, SipTransport, Trunk, TrunkAddress, TrunkManner,
 };
 use media::{MediaCommand, MediaEvent, Port};
 use sip::{
@@ -53,6 +53,7 @@ impl Engine {
                 self.media(MediaCommand::Bridge { a, b });
                 self.begin_recording(now, a, b);
             }
+            LegCommand::PauseRecording { leg, paused } if self.pause_elsewhere(leg, paused) => {}
             LegCommand::PauseRecording { leg, paused } => {
                 self.media(MediaCommand::PauseRecording { leg, paused });
             }
@@ -328,14 +329,16 @@ impl Engine {
         };
         found.heard = false;
         let (ended, owner, call) = (found.ended, found.owner, side_and_call(found));
+        let carried = matches!(found.line, Line::Carried(..));
         match (call, owner) {
             _ if ended => {}
+            _ if carried => self.hang_up_carried(leg),
             (Some((side, call)), _) => {
                 let _gone = self.ua(side).bye(now, call, Some(16)).is_err();
                 self.drain_ua(now, side);
             }
             (None, Owner::Agent(agent)) => self.end_browser_leg(agent, leg),
-            (None, Owner::Person { .. }) => {}
+            (None, Owner::Person { .. } | Owner::Visitor(_)) => {}
         }
         self.close_leg(leg);
     }
@@ -621,6 +624,7 @@ impl Engine {
     pub(crate) fn set_remote(&mut self, leg: LegId, agreed: &Agreed, symmetric: bool) {
         let mut rtcp = agreed.remote;
         rtcp.set_port(agreed.remote.port().saturating_add(1));
+        self.legs.set_codec(leg, agreed.codec);
         self.media(MediaCommand::SetRemote {
             leg,
             addr: agreed.remote,
@@ -683,35 +687,21 @@ impl Engine {
         }
     }
 
-    /// Who listens to a leg told something.
-    fn heard(&mut self, now: Now, leg: LegId, heard: Heard) {
-        let Some(Owner::Person { attempt, .. }) = self.legs.get(leg).map(|l| l.owner) else {
-            return;
-        };
-        match heard {
-            Heard::Early(verdict) => {
-                let live = self.calls.lease(attempt).is_some();
-                if live || self.endings.contains_key(&attempt) {
-                    self.early_media.insert(attempt, verdict);
-                }
-            }
-            // Refused where the call ended, or its time was over, meanwhile.
-            Heard::Answered(who) => self.tell_calls(now, call::Input::Screened { attempt, who }),
-        }
-    }
-
     /// A leg went silent for too long: its peer is gone without a word.
     fn lost_media(&mut self, now: Now, leg: LegId) {
         let Some(found) = self.legs.get(leg).filter(|l| l.answered && !l.ended) else {
             return;
         };
+        if let Line::Carried(..) = found.line {
+            return self.carried_silent(now, leg);
+        }
         match (side_and_call(found), found.owner) {
             (Some((side, call)), _) => {
                 let _gone = self.ua(side).bye(now, call, Some(31)).is_err();
                 self.drain_ua(now, side);
             }
             (None, Owner::Agent(agent)) => self.audio_stayed_away(now, agent),
-            (None, Owner::Person { .. }) => {}
+            (None, Owner::Person { .. } | Owner::Visitor(_)) => {}
         }
     }
 
@@ -731,7 +721,7 @@ impl Engine {
 fn side_and_call(leg: &Leg) -> Option<(Side, CallHandle)> {
     let side = match leg.owner {
         Owner::Person { .. } => Side::Trunks,
-        Owner::Agent(_) => Side::Agents,
+        Owner::Agent(_) | Owner::Visitor(_) => Side::Agents,
     };
     Some((side, leg.call()?))
 }

@@ -82,6 +82,8 @@ impl Engine {
         for (attempt, .., state) in self.calls.attempts() {
             match state {
                 AttemptState::WaitingForAgent if attempt.is_call_back() => {}
+                // Another node's line.
+                _ if self.calls.is_borrowed(attempt) => {}
                 AttemptState::Leased | AttemptState::Dialing => lines.dialing += 1,
                 AttemptState::Ringing => lines.ringing += 1,
                 AttemptState::Answered

@@ -8,6 +8,9 @@
 #[path = "one_city/supervision.rs"]
 mod supervision;
 
+#[path = "one_city/overflow.rs"]
+mod overflow;
+
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, RequestId};
 use domain::{
@@ -105,6 +108,8 @@ struct World {
     browsers: Vec<media::BrowserCommand>,
     /// What is to be recorded.
     orders: Vec<engine::RecordingOrder>,
+    /// What other nodes and the way to them were told.
+    elsewhere: Vec<Output>,
 }
 
 fn flow(local: &str, remote: &str) -> Flow {
@@ -223,6 +228,7 @@ impl World {
             media: Vec::new(),
             browsers: Vec::new(),
             orders: Vec::new(),
+            elsewhere: Vec::new(),
         };
         world.input(Input::Directory {
             index: 5,
@@ -357,6 +363,10 @@ impl World {
                 // Its agents have SIP phones, supervisors have browsers.
                 Output::Browser(command) => self.browsers.push(command),
                 Output::Observed(_) | Output::Called { .. } => {}
+                output @ (Output::Carry(_)
+                | Output::Offer { .. }
+                | Output::Say { .. }
+                | Output::WordTaken { .. }) => self.elsewhere.push(output),
                 Output::KeepAlive {
                     region,
                     session,

@@ -4,6 +4,7 @@
 //! `media-io` drives an exchange from real sockets; a simulator can drive one from memory.
 
 pub mod browser;
+pub mod carried;
 pub mod command;
 pub mod dtmf;
 pub mod exchange;
@@ -21,6 +22,7 @@ pub mod tones;
 pub mod wav;
 
 pub use browser::{BROWSER_EVENT, BrowserCommand, BrowserEnd, BrowserEvent, BrowserId};
+pub use carried::{CARRIED_EVENT, CarryCommand};
 pub use command::{BridgeStats, LegDetail, MediaCommand, MediaEvent, PeerReport, Rejected};
 pub use exchange::{
     Exchange, ExchangeConfig, Listening, Onward, RecordingMark, Refusal, Taped, Tapped, TimerName,

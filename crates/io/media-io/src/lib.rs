@@ -12,9 +12,11 @@
 //! must be able to meet. Several relays on disjoint port ranges may run in one process, but a
 //! bridge never spans two of them.
 //!
-//! Agents' browsers join by WebRTC ([`BrowserConfig`]): one more socket, sessions in front of legs.
+//! Agents' browsers join by WebRTC ([`BrowserConfig`]): one more socket, sessions in front of legs. Legs of
+//! calls that go on at another node have the mesh in the place of a socket ([`CarriedGate`]).
 
 mod browser;
+mod carried;
 mod clock;
 mod ears;
 mod measure;
@@ -26,6 +28,7 @@ mod tapes;
 mod worker;
 
 pub use browser::{Arrival, BeginError, BrowserConfig, BrowserGate, BrowserSink, OfferError};
+pub use carried::{CarriedGate, CarriedSink};
 pub use clock::now;
 pub use prompts::{PromptFileError, load_prompts};
 pub use relay::{Relay, RelayConfig, RelayHandle, SendError, StartError};

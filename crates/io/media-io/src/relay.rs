@@ -1,7 +1,10 @@
 //! Starting, commanding and stopping a relay.
 
 use domain::limits;
-use media::{BrowserCommand, BrowserId, ExchangeConfig, MediaCommand, MediaEvent, Prompts, Seed};
+use media::{
+    BrowserCommand, BrowserId, CarryCommand, ExchangeConfig, MediaCommand, MediaEvent, Prompts,
+    Seed,
+};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
@@ -19,6 +22,7 @@ use crate::{
     browser::{
         Arrival, BeginError, BrowserConfig, BrowserGate, BrowserOrder, BrowserSink, Browsers,
     },
+    carried::{CarriedGate, Wires},
     sockets,
     syscalls::{Poller, Wake},
     tapes::Tapes,
@@ -135,6 +139,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     /// Microseconds of CPU, as of the last second.
     pub(crate) cpu: AtomicU64,
+    /// To and from other nodes.
+    pub(crate) wires: Arc<Wires>,
 }
 
 /// The RTP relay; see [`Relay::start`].
@@ -198,6 +204,7 @@ impl Relay {
             called: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             cpu: AtomicU64::new(0),
+            wires: Arc::default(),
         });
         let poller = Poller::new(512).map_err(system("epoll set"))?;
         poller
@@ -297,6 +304,19 @@ impl RelayHandle {
     /// As [`RelayHandle::send`].
     pub fn send_browser(&self, command: BrowserCommand) -> Result<(), SendError> {
         self.queue(Order::Browser(BrowserOrder::Command(command)))
+    }
+
+    /// Queues a command of carried legs, in one order with the others.
+    ///
+    /// # Errors
+    /// As [`RelayHandle::send`].
+    pub fn send_carry(&self, command: CarryCommand) -> Result<(), SendError> {
+        self.queue(Order::Carry(command))
+    }
+
+    /// The way to other nodes, for calls whose other side is there.
+    pub fn carried(&self) -> CarriedGate {
+        CarriedGate(Arc::clone(&self.shared))
     }
 
     /// Where offers are answered; none on a relay without browsers.

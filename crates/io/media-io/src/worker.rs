@@ -1,7 +1,7 @@
 //! The relay's thread.
 
-use domain::{Instant, Now};
-use media::{Exchange, MediaCommand, MediaEvent, Onward, exchange::TRANSMIT_BYTES};
+use domain::{Instant, Now, limits};
+use media::{CarryCommand, Exchange, MediaCommand, MediaEvent, Onward, exchange::TRANSMIT_BYTES};
 use std::{
     net::SocketAddr,
     os::fd::AsFd,
@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     browser::{BrowserOrder, Browsers, NOWHERE, Wire},
+    carried::Carriage,
     clock::now,
     ears::Ears,
     measure::Measures,
@@ -33,6 +34,8 @@ pub(crate) enum Order {
     Media(MediaCommand),
     /// Of a browser's audio.
     Browser(BrowserOrder),
+    /// Of a carried leg.
+    Carry(CarryCommand),
 }
 
 /// The token of the RTP socket at `place`.
@@ -70,6 +73,7 @@ pub(crate) struct Worker {
     /// Events of browsers that their sink had no room for.
     browsers_wait: bool,
     tapes: Option<Tapes>,
+    carriage: Carriage,
 }
 
 impl Worker {
@@ -83,6 +87,7 @@ impl Worker {
         (browsers, tapes): (Option<Browsers>, Option<Tapes>),
     ) -> Self {
         Self {
+            carriage: Carriage::new(Arc::clone(&shared.wires), pairs.len()),
             exchange: Exchange::new(config.exchange, config.prompts, config.seed),
             drops: vec![0; pairs.len()],
             pairs,
@@ -125,6 +130,7 @@ impl Worker {
                 packets += count;
                 full |= count == BATCH;
             }
+            packets += self.read_carried(now);
             self.offer_events();
             self.follow_commands(now);
             if let Some(tapes) = &mut self.tapes {
@@ -181,6 +187,7 @@ impl Worker {
             exchange: &mut self.exchange,
             pairs: &self.pairs,
             tapes: self.tapes.as_mut(),
+            carriage: &self.carriage,
         };
         Some((self.browsers.as_mut()?, wire))
     }
@@ -241,9 +248,53 @@ impl Worker {
             exchange: &mut self.exchange,
             pairs: &self.pairs,
             tapes: self.tapes.as_mut(),
+            carriage: &self.carriage,
         };
         browsers.receive(&mut wire, &mut self.datagrams, count);
         count
+    }
+
+    /// Reads what other nodes sent; how many packets it was.
+    fn read_carried(&mut self, now: Now) -> usize {
+        let came = self.carriage.take();
+        for (from, datagram) in &came {
+            let mut buffer = [0; limits::RTP_BYTES];
+            let Some((place, packet)) = self.carriage.read(*from, datagram) else {
+                continue;
+            };
+            let Some(room) = buffer.get_mut(..packet.len()) else {
+                self.exchange.receive_oversized(place);
+                continue;
+            };
+            room.copy_from_slice(packet);
+            let onward = self.exchange.receive(now, place, NOWHERE, room);
+            if let Some(tapes) = &mut self.tapes
+                && let Some(taped) = self.exchange.taped()
+            {
+                tapes.hear(now.monotonic, &taped, &buffer);
+            }
+            if let Some(onward) = onward {
+                let bytes = onward.bytes.clone();
+                self.send_one(now, &onward, &buffer[bytes]);
+            }
+        }
+        let count = came.len();
+        self.carriage.put_back(came);
+        count
+    }
+
+    /// Sends one packet: to a browser, to another node, or from its leg's socket.
+    fn send_one(&mut self, now: Now, onward: &Onward, packet: &[u8]) {
+        let place = onward.place;
+        if self.carriage.speaks_for(place) {
+            self.carriage.send(&mut self.exchange, place, packet);
+        } else if self.browsers.as_ref().is_some_and(|b| b.speaks_for(place)) {
+            if let Some((browsers, mut wire)) = self.browsers(now) {
+                browsers.send(&mut wire, place, packet);
+            }
+        } else if self.pairs[place].rtp.send_to(packet, onward.to).is_err() {
+            self.exchange.unsent(place, 1);
+        }
     }
 
     /// Sends the packets of one read. They all go to one leg: no command comes between.
@@ -257,11 +308,23 @@ impl Worker {
                 exchange: &mut self.exchange,
                 pairs: &self.pairs,
                 tapes: self.tapes.as_mut(),
+                carriage: &self.carriage,
             };
             for (n, onward) in onwards.iter().enumerate() {
                 if let Some(onward) = onward {
                     let bytes = self.datagrams.bytes(n, onward.bytes.clone());
                     browsers.send(&mut wire, onward.place, bytes);
+                }
+            }
+            return;
+        }
+        if let Some(first) = onwards.iter().flatten().next()
+            && self.carriage.speaks_for(first.place)
+        {
+            for (n, onward) in onwards.iter().enumerate() {
+                if let Some(onward) = onward {
+                    let bytes = self.datagrams.bytes(n, onward.bytes.clone());
+                    (self.carriage).send(&mut self.exchange, onward.place, bytes);
                 }
             }
             return;
@@ -304,6 +367,7 @@ impl Worker {
                         browsers.follow(&mut wire, order);
                     }
                 }
+                Order::Carry(command) => self.carriage.follow(now, &mut self.exchange, command),
             }
             self.offer_events();
             if self.waiting.is_some() {
@@ -321,6 +385,9 @@ impl Worker {
         {
             if let (MediaCommand::Close { .. }, Some(browsers)) = (command, &mut self.browsers) {
                 browsers.release(place);
+            }
+            if let MediaCommand::Close { .. } = command {
+                self.carriage.release(place);
             }
             let dropped = self.dropped(place).saturating_sub(self.drops[place]);
             self.exchange.overflowed(place, dropped);
@@ -363,8 +430,14 @@ impl Worker {
                     exchange: &mut self.exchange,
                     pairs: &self.pairs,
                     tapes: self.tapes.as_mut(),
+                    carriage: &self.carriage,
                 };
                 browsers.send(&mut wire, transmit.place, &buffer[..transmit.len]);
+                continue;
+            }
+            if self.carriage.speaks_for(transmit.place) {
+                let packet = &buffer[..transmit.len];
+                (self.carriage).send(&mut self.exchange, transmit.place, packet);
                 continue;
             }
             let pair = &self.pairs[transmit.place];

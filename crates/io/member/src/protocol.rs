@@ -46,6 +46,13 @@ pub const LIVE_CALLS: ServiceId = ServiceId::new(52, "live_calls");
 /// A coordinator lets a supervisor into a call at the node that has it: [`domain::SupervisionOrder`] to
 /// `Result<(), domain::SupervisionRefusal>`.
 pub const SUPERVISE: ServiceId = ServiceId::new(53, "supervise");
+/// A node asks another for an agent: [`domain::OverflowOffer`] to [`domain::OverflowAnswer`].
+pub const OVERFLOW_OFFER: ServiceId = ServiceId::new(54, "overflow_offer");
+/// A node says something of a call that it carries with another: [`domain::CarriedSaid`] to whether it
+/// was taken.
+pub const CARRIED_WORD: ServiceId = ServiceId::new(55, "carried_word");
+/// A node tells another who is free and which calls they carry: [`domain::FreeAgents`] to nothing.
+pub const FREE_AGENTS: ServiceId = ServiceId::new(56, "free_agents");
 /// Error code of a do-not-call base or recording that is not here.
 pub const NOT_HERE: u16 = 3;
 /// Error code of what only a coordinator may ask.
@@ -274,6 +281,33 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Longer<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_overflow_keep_their_bytes() {
+        use domain::{
+            AgentId, CampaignId, CarriedCall, CarriedSaid, CarriedWord, FreeAgents, OverflowAnswer,
+        };
+        let free = FreeAgents {
+            ready: vec![(CampaignId(5), 2)],
+            calls: vec![CarriedCall(3)],
+        };
+        assert_eq!(encode(&free).as_ref(), [1, 1, 5, 2, 1, 3]);
+        let kept = OverflowAnswer::Kept(AgentId(9));
+        assert_eq!(encode(&kept).as_ref(), [1, 0, 9]);
+        assert_eq!(encode(&OverflowAnswer::NotServed).as_ref(), [1, 3]);
+        let call = CarriedCall(7);
+        let said = |word| encode(&CarriedSaid { call, word });
+        assert_eq!(said(CarriedWord::Joined).as_ref(), [1, 7, 0]);
+        let over = CarriedWord::Over { by_person: true };
+        assert_eq!(said(over).as_ref(), [1, 7, 3, 1]);
+        let disposed = CarriedWord::Disposed {
+            disposition: "ok".into(),
+            note: String::new(),
+            callback_at: None,
+        };
+        assert_eq!(said(disposed).as_ref(), [1, 7, 4, 2, b'o', b'k', 0, 0]);
+        assert_eq!(said(CarriedWord::Left).as_ref(), [1, 7, 5]);
+    }
 
     #[test]
     fn bodies_round_trip_and_other_versions_are_refused() {

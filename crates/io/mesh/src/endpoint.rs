@@ -1,6 +1,7 @@
 //! A member's end of all its links.
 
 use crate::{
+    datagrams::{Datagrams, Unsent},
     identity::{Identity, IdentityError},
     join::JoinAuthority,
     peers::Peers,
@@ -9,7 +10,7 @@ use crate::{
     wire::{Priority, RpcError, ServiceId, call},
 };
 use bytes::Bytes;
-use domain::MemberId;
+use domain::{MemberId, limits};
 use parking_lot::{Mutex, RwLock};
 use quinn::{
     IdleTimeout, TransportConfig, VarInt,
@@ -94,6 +95,7 @@ pub(crate) struct Inner {
     pub(crate) mesh_id: String,
     pub(crate) peers: Peers,
     pub(crate) services: RwLock<HashMap<u16, Arc<dyn Service>>>,
+    pub(crate) datagrams: Datagrams,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) certified: Arc<Certified>,
     pub(crate) authority: Option<Arc<dyn JoinAuthority>>,
@@ -132,7 +134,8 @@ pub(crate) fn transport() -> Arc<TransportConfig> {
         .initial_rtt(INITIAL_RTT)
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .datagram_receive_buffer_size(None)
+        .datagram_receive_buffer_size(Some(limits::MESH_DATAGRAM_QUEUE))
+        .datagram_send_buffer_size(limits::MESH_DATAGRAM_QUEUE)
         .stream_receive_window(VarInt::from_u32(4 << 20))
         .receive_window(VarInt::from_u32(32 << 20))
         .send_window(32 << 20);
@@ -171,6 +174,7 @@ impl Endpoint {
             mesh_id: identity.mesh_id,
             peers: Peers::new(),
             services: RwLock::default(),
+            datagrams: Datagrams::default(),
             refusals,
             certified,
             authority,
@@ -211,6 +215,27 @@ impl Endpoint {
             .services
             .write()
             .insert(service.number, Arc::new(handler));
+    }
+
+    /// Hands datagrams of peers to `taker`, in place of any earlier one. It is called for each, in the
+    /// order of their coming on one link, and must not wait.
+    pub fn take_datagrams(&self, taker: impl Fn(MemberId, Bytes) + Send + Sync + 'static) {
+        self.inner().datagrams.set_taker(Arc::new(taker));
+    }
+
+    /// Sends a datagram to `peer`: at most once, in any order, and without waiting. Where a link does not
+    /// keep up, the oldest that wait are dropped.
+    ///
+    /// # Errors
+    /// [`Unsent`]; it did not leave.
+    pub fn send_datagram(&self, peer: MemberId, datagram: Bytes) -> Result<(), Unsent> {
+        let link = self.inner().peers.live(peer);
+        let sent = match link {
+            _ if datagram.len() > limits::MESH_DATAGRAM_BYTES => Err(Unsent::TooLarge),
+            None => Err(Unsent::NotConnected),
+            Some(link) => link.send_datagram(datagram).map_err(Unsent::from),
+        };
+        self.inner().datagrams.count(sent)
     }
 
     /// Where peers are dialed, in place of all that was said before. Peers that are not named are
@@ -338,6 +363,7 @@ impl Inner {
         }
         // Services may hold this endpoint: without them nothing keeps it alive.
         self.services.write().clear();
+        self.datagrams.forget_taker();
         self.quinn.close(0u32.into(), b"closed");
     }
 

@@ -4,11 +4,12 @@
 //!   member is. Keys never leave the machine that made them.
 //! - [`JoinToken`], [`join`], [`JoinAuthority`]: how a new member gets its certificate.
 //! - [`Endpoint`]: one UDP socket, one QUIC connection for each pair of members (mutual TLS 1.3, no
-//!   0-RTT, no resumption), requests and answers over it.
+//!   0-RTT, no resumption), requests and answers over it, and datagrams that may be lost.
 //!
 //! A cut link is noticed within 4 s: a keep-alive goes out each second, and a connection that
 //! hears nothing for 4 s is given up and dialed anew with back-off.
 
+mod datagrams;
 mod endpoint;
 mod files;
 mod identity;
@@ -21,6 +22,7 @@ mod tls;
 mod token;
 mod wire;
 
+pub use datagrams::Unsent;
 pub use endpoint::{Endpoint, EndpointConfig, MeshError};
 pub use identity::{Identity, IdentityError, MemberKey, MeshCa};
 pub use join::{

@@ -206,6 +206,9 @@ impl Inner {
         }
         tracing::info!(%peer, address = %connection.remote_address(), "link is up");
         let permits = self.peers.with(peer, |p| Arc::clone(&p.permits));
+        let (inner, link) = (Arc::clone(self), connection.clone());
+        // Ends with the connection.
+        tokio::spawn(async move { inner.datagrams.read(peer, &link).await });
         while let Ok((mut send, recv)) = connection.accept_bi().await {
             match Arc::clone(&permits).try_acquire_owned() {
                 Ok(permit) => {

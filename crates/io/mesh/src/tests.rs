@@ -1,5 +1,7 @@
 //! Real sockets on loopback.
 
+mod datagrams;
+
 use super::*;
 use bytes::Bytes;
 use domain::{Member, MemberId, MemberRole, WallTime};

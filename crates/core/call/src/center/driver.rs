@@ -43,6 +43,12 @@ struct World {
     /// Commands without a reply; whether they are dispositions.
     unanswered: BTreeMap<RequestId, bool>,
     writes: Vec<PersistToken>,
+    /// Dispositions on their way to other nodes.
+    reports: Vec<PersistToken>,
+    /// Attempts with agents of other nodes.
+    lent: BTreeSet<AttemptId>,
+    /// Other nodes' attempts that are here.
+    borrowed: BTreeSet<AttemptId>,
     written: BTreeSet<AttemptId>,
     /// Whether the present input is the end of a write.
     persisting: bool,
@@ -59,6 +65,8 @@ struct Counts {
     opted_out: u32,
     abandoned: u32,
     call_backs: BTreeMap<&'static str, u32>,
+    /// Agents lent to persons here, persons taken from elsewhere, and reports that were refused.
+    overflow: [u32; 3],
 }
 
 /// Names the seed when a check fails.
@@ -98,6 +106,9 @@ fn nothing_breaks_under_random_days() {
         // Who calls back is never abandoned, and nobody else is without being counted.
         let abandoned = world.counts.closed.get("abandoned").copied();
         assert_eq!(abandoned.unwrap_or(0), world.counts.abandoned);
+        for (sum, n) in total.overflow.iter_mut().zip(world.counts.overflow) {
+            *sum += n;
+        }
         for (name, n) in world.counts.call_backs {
             *total.call_backs.entry(name).or_default() += n;
         }
@@ -109,6 +120,7 @@ fn nothing_breaks_under_random_days() {
         assert!(total.call_backs.values().all(|n| *n > 10), "{total:?}");
         assert!(total.bridges > 1000 && total.refused > 1000, "{total:?}");
         assert!(total.opted_out > 10, "{total:?}");
+        assert!(total.overflow.iter().all(|n| *n > 10), "{total:?}");
     }
 }
 
@@ -138,6 +150,9 @@ impl World {
             closed: BTreeSet::new(),
             unanswered: BTreeMap::new(),
             writes: Vec::new(),
+            reports: Vec::new(),
+            lent: BTreeSet::new(),
+            borrowed: BTreeSet::new(),
             written: BTreeSet::new(),
             persisting: false,
             refused: false,
@@ -166,7 +181,8 @@ impl World {
     fn step(&mut self) {
         match self.random.below(100) {
             0..=9 => self.dial(),
-            10..=11 => self.call_back(),
+            10 => self.call_back(),
+            11 => self.overflow(),
             12..=26 => self.engine_answers(),
             27..=54 => self.something_happens_to_a_leg(),
             55..=74 => self.an_agent_acts(),
@@ -175,6 +191,9 @@ impl World {
                 if !self.writes.is_empty() {
                     let token = self.writes.remove(0);
                     self.put(Input::Persisted { token });
+                }
+                if !self.reports.is_empty() {
+                    self.report_answered();
                 }
             }
             87..=88 => self.campaign_changes(),
@@ -240,6 +259,98 @@ impl World {
             facts,
             wish,
         }));
+    }
+
+    /// Another node lends an agent, borrows one, or says something of either.
+    fn overflow(&mut self) {
+        match self.random.below(8) {
+            0..=2 => {
+                let waiting = self.center.waiting();
+                if waiting.is_empty() {
+                    return;
+                }
+                let attempt = self.pick(&waiting);
+                self.attempts += 1;
+                let leg = LegId(self.attempts);
+                self.legs.insert(leg, Outside::Up);
+                self.lent.insert(attempt);
+                let agent = AgentId(50 + leg.0);
+                self.counts.overflow[0] += 1;
+                assert!(self.put(Input::AgentLent {
+                    attempt,
+                    agent,
+                    leg,
+                }));
+            }
+            3 | 4 => self.borrow(),
+            5 => {
+                let some: Vec<_> = self.borrowed.iter().copied().collect();
+                if !some.is_empty() {
+                    let attempt = self.pick(&some);
+                    self.put(Input::OfferTaken { attempt });
+                }
+            }
+            _ => {
+                let some: Vec<_> = self.lent.iter().copied().collect();
+                if some.is_empty() {
+                    return;
+                }
+                let attempt = self.pick(&some);
+                let input = match self.random.below(3) {
+                    0 => Input::LentLeft { attempt },
+                    1 => Input::LentPauses {
+                        attempt,
+                        paused: self.random.permille(500),
+                    },
+                    _ => Input::LentDisposed {
+                        attempt,
+                        disposition: self.pick(&["sale", "never_again", "none"]).into(),
+                        note: String::new(),
+                        callback_at: None,
+                    },
+                };
+                self.put(input);
+            }
+        }
+    }
+
+    fn borrow(&mut self) {
+        self.attempts += 1;
+        let n = self.attempts;
+        let campaign = self.random.below(3) as usize;
+        let campaign = self.campaigns[campaign].clone();
+        let taken = self.put(Input::Offered {
+            lead: Box::new(lease(n, campaign.id)),
+            campaign,
+            leg: LegId(n),
+            within: Duration::from_secs(2),
+        });
+        if taken {
+            self.legs.insert(LegId(n), Outside::Up);
+            self.open.insert(attempt(n));
+            self.borrowed.insert(attempt(n));
+            if self.random.permille(700) {
+                self.counts.overflow[1] += 1;
+                let attempt = attempt(n);
+                assert!(self.put(Input::OfferTaken { attempt }));
+            }
+        }
+    }
+
+    /// What was reported to another node is kept there, or not.
+    fn report_answered(&mut self) {
+        let token = self.reports.remove(0);
+        if self.random.permille(700) {
+            self.put(Input::Persisted { token });
+        } else {
+            self.counts.overflow[2] += 1;
+            // Its refusal is an answer to what was asked before.
+            assert_eq!(
+                self.center.handle(self.now, Input::NotKept { token }),
+                Ok(())
+            );
+            self.look();
+        }
     }
 
     fn facts(&self) -> DialFacts {
@@ -506,6 +617,17 @@ impl World {
                     assert!(self.written.insert(attempt), "two dispositions");
                     self.writes.push(token);
                 }
+                Output::Report { token, .. } => self.reports.push(token),
+                Output::Returned { attempt, .. } => {
+                    assert!(
+                        self.borrowed.remove(&attempt),
+                        "returned without being here"
+                    );
+                    assert!(self.open.remove(&attempt), "returned twice");
+                    assert!(self.closed.insert(attempt));
+                    let leg = LegId((attempt.0 >> 32) as u64);
+                    assert_ne!(self.legs[&leg], Outside::Up, "a leg was left open");
+                }
                 Output::Reply { request, result } => {
                     let disposes = self.unanswered.remove(&request);
                     let disposes = disposes.expect("one reply to each command");
@@ -580,6 +702,7 @@ impl World {
 
     fn closed(&mut self, end: &crate::AttemptEnd) {
         let id = end.lease.attempt;
+        self.lent.remove(&id);
         assert!(self.open.remove(&id), "closed without being open");
         assert!(self.closed.insert(id), "two dispositions for {id}");
         assert!(!self.bridged.contains_key(&end.leg));
@@ -603,6 +726,8 @@ impl World {
             if !self.writes.is_empty() {
                 let token = self.writes.remove(0);
                 self.put(Input::Persisted { token });
+            } else if !self.reports.is_empty() {
+                self.report_answered();
             } else if let Some((at, _)) = self.center.poll_timeout() {
                 self.wait(at.since(self.now.monotonic));
             } else {

@@ -292,7 +292,7 @@ impl CallCenter {
     // ---- Agents kept for lines.
 
     /// Keeps a ready agent for a line.
-    fn reserve(&mut self, now: Now, id: AttemptId, agent: AgentId) {
+    pub(super) fn reserve(&mut self, now: Now, id: AttemptId, agent: AgentId) {
         let attempt = self.attempt_mut(id);
         attempt.reserved = Some(agent);
         let orphan = (attempt.began, id);
@@ -324,6 +324,10 @@ impl CallCenter {
     pub(super) fn orphan(&mut self, now: Now, id: AttemptId) {
         let attempt = self.attempt_mut(id);
         attempt.reserved = None;
+        if attempt.borrowed {
+            // Another agent than was promised is none.
+            return self.withdraw(now, id);
+        }
         if !attempt.is_line() {
             return;
         }

@@ -2,6 +2,7 @@
 
 mod call_backs;
 mod lines;
+mod overflow;
 mod persons;
 mod recording;
 mod shifts;
@@ -41,6 +42,9 @@ use std::{
 pub mod limits {
     use std::time::Duration;
 
+    /// How much longer than its own wrap-up limit a node waits for what a lent agent sets: the agent's node
+    /// has the same limit.
+    pub const LENT: Duration = Duration::from_secs(5);
     /// The engine must say within this time whether an INVITE left; after it the attempt's end is
     /// unknown.
     pub const LEASED: Duration = Duration::from_secs(10);
@@ -70,6 +74,8 @@ pub mod limits {
 enum Party {
     Person(AttemptId),
     Agent(AgentId),
+    /// An agent of another node, who is lent to this attempt.
+    Lent(AttemptId),
 }
 
 /// One node's attempts and agents. See the crate's page for what it keeps.
@@ -130,6 +136,27 @@ impl CallCenter {
             Input::Leg { leg, event } => self.leg_event(now, leg, event),
             Input::Screened { attempt, who } => self.screened(now, attempt, who),
             Input::RecordingBegan { attempt } => self.recording_began(attempt),
+            Input::AgentLent {
+                attempt,
+                agent,
+                leg,
+            } => self.agent_lent(now, attempt, agent, leg),
+            Input::LentDisposed {
+                attempt,
+                disposition,
+                note,
+                callback_at,
+            } => self.lent_disposed(now, attempt, (disposition, note, callback_at)),
+            Input::LentLeft { attempt } => self.lent_left(now, attempt),
+            Input::LentPauses { attempt, paused } => self.lent_pauses(attempt, paused),
+            Input::Offered {
+                lead,
+                campaign,
+                leg,
+                within,
+            } => self.offered(now, *lead, campaign, leg, within),
+            Input::OfferTaken { attempt } => self.offer_taken(now, attempt),
+            Input::NotKept { token } => self.not_kept(now, token),
             Input::CancelAttempt { attempt, reason } => self.cancel_attempt(now, attempt, reason),
             Input::Campaign(campaign) => {
                 self.campaign_changed(now, &campaign);
@@ -182,6 +209,7 @@ impl CallCenter {
             AttemptTimer::Cancelled => self.cancel_silent(now, id),
             AttemptTimer::Screening => self.screening_over(now, id),
             AttemptTimer::Answer if self.attempt(id).call_back.is_some() => self.announce(now, id),
+            AttemptTimer::Answer if self.attempt(id).borrowed => self.withdraw(now, id),
             AttemptTimer::Answer => self.abandon(now, id),
             AttemptTimer::Message if self.attempt(id).call_back.is_some() => {
                 self.caller_over(now, id);
@@ -197,6 +225,10 @@ impl CallCenter {
             Some(Party::Person(id)) => self.person_leg(now, *id, event),
             Some(Party::Agent(id)) => {
                 self.agent_leg(now, *id, event);
+                Ok(())
+            }
+            Some(Party::Lent(id)) => {
+                self.lent_leg(now, *id, event);
                 Ok(())
             }
             None => {
@@ -290,6 +322,9 @@ impl CallCenter {
             .expect("callers hold ids of live attempts only");
         assert_eq!(attempt.state, AttemptState::Closed);
         self.legs.remove(&attempt.leg);
+        if let Some(lent) = attempt.lent {
+            self.legs.remove(&lent);
+        }
         for timer in [
             AttemptTimer::Leased,
             AttemptTimer::Ring,
@@ -307,6 +342,16 @@ impl CallCenter {
         self.calling_back.remove(&(attempt.lease.number, id));
         if let Some(queued) = attempt.queued {
             self.persons.remove(&(queued, id));
+        }
+        if attempt.borrowed {
+            let kept = attempt.verdict.is_some_and(|verdict| verdict.kept);
+            self.outputs.push_back(Output::Returned {
+                attempt: id,
+                campaign: attempt.campaign.id,
+                joined: attempt.agent.is_some(),
+                kept,
+            });
+            return;
         }
         let end = attempt.end(now, disposition);
         self.outputs.push_back(Output::Closed(Box::new(end)));

@@ -87,23 +87,13 @@ impl CallCenter {
 
     /// Joins a waiting person with an agent who is ready, or kept for the line.
     pub(super) fn join(&mut self, now: Now, id: AttemptId, agent: AgentId) {
-        self.disarm(id, AttemptTimer::Answer);
         let waited = self.waited(now, id);
         self.caller_joined(now, id);
-        let attempt = self.attempt_mut(id);
-        let called_back = attempt.call_back.is_some();
-        attempt.reserved = None;
-        attempt.agent = Some(agent);
-        attempt.bridged_at = Some(now.wall);
+        let attempt = self.attempt(id);
+        // Counted where the person is, and of call-backs apart.
+        let counted = attempt.call_back.is_none() && !attempt.borrowed;
         let (campaign, leg) = (attempt.campaign.id, attempt.leg);
-        let answered = attempt.answered.unwrap_or(now);
-        let talk_end = answered.plus(attempt.campaign.talk_limit);
-        if let Some(queued) = attempt.queued {
-            self.persons.remove(&(queued, id));
-        }
-        self.advance(id, AttemptEvent::Joined);
-        let left = talk_end.monotonic.since(now.monotonic);
-        self.arm(now, id, AttemptTimer::Talk, left);
+        let talk_end = self.begin_talk(now, id, agent);
         let joined = self.agent_mut(agent);
         joined.attempt = Some(id);
         let agent_leg = joined
@@ -116,9 +106,27 @@ impl CallCenter {
         let card = Box::new(self.attempt(id).card());
         self.tell(agent, AgentNotice::Call(card));
         self.duty(now, agent, DutyEvent::Joined, Some(talk_end.wall));
-        if !called_back {
+        if counted {
             self.observe(Observed::Joined { campaign, waited });
         }
+    }
+
+    /// The person's side of a join; when the talk ends at the latest.
+    pub(super) fn begin_talk(&mut self, now: Now, id: AttemptId, agent: AgentId) -> Now {
+        self.disarm(id, AttemptTimer::Answer);
+        let attempt = self.attempt_mut(id);
+        attempt.reserved = None;
+        attempt.agent = Some(agent);
+        attempt.bridged_at = Some(now.wall);
+        let answered = attempt.answered.unwrap_or(now);
+        let talk_end = answered.plus(attempt.campaign.talk_limit);
+        if let Some(queued) = attempt.queued {
+            self.persons.remove(&(queued, id));
+        }
+        self.advance(id, AttemptEvent::Joined);
+        let left = talk_end.monotonic.since(now.monotonic);
+        self.arm(now, id, AttemptTimer::Talk, left);
+        talk_end
     }
 
     /// Nobody became ready in time: the person is told so.
@@ -177,6 +185,9 @@ impl CallCenter {
         if self.attempt(id).call_back.is_some() {
             return self.caller_gave_up(now, id, by_peer);
         }
+        if self.attempt(id).borrowed {
+            return self.withdraw(now, id);
+        }
         if self.attempt(id).state == AttemptState::Screening {
             // Taken for a person who answered, and counted as one.
             self.advance(id, AttemptEvent::Queued);
@@ -196,7 +207,7 @@ impl CallCenter {
         self.close(now, id, AttemptEvent::HungUp, Disposition::Abandoned);
     }
 
-    fn waited(&self, now: Now, id: AttemptId) -> Duration {
+    pub(super) fn waited(&self, now: Now, id: AttemptId) -> Duration {
         self.attempt(id)
             .queued
             .map_or(Duration::ZERO, |queued| now.monotonic.since(queued))

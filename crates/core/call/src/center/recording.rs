@@ -14,7 +14,8 @@ use domain::{AgentId, AttemptId};
 impl CallCenter {
     pub(super) fn recording_began(&mut self, id: AttemptId) -> Result<(), Rejected> {
         let attempt = (self.attempts.get_mut(&id)).ok_or(Rejected::UnknownAttempt(id))?;
-        if attempt.state == AttemptState::Bridged {
+        // Another node's word of it may come before that of the join.
+        if attempt.state == AttemptState::Bridged || attempt.borrowed {
             attempt.recording = Some(RecordingState::On);
             self.tell_recording(id);
         }

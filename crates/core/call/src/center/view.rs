@@ -185,7 +185,10 @@ impl CallCenter {
 
     /// Calls in which an agent and a person speak now, by id.
     pub fn joined(&self) -> impl Iterator<Item = JoinedCall<'_>> {
-        let bridged = (self.attempts.iter()).filter(|(_, a)| a.state == AttemptState::Bridged);
+        // A lent agent's call is one of the agent's node: there it can be heard.
+        let here =
+            |a: &crate::attempt::Attempt| a.state == AttemptState::Bridged && a.lent.is_none();
+        let bridged = (self.attempts.iter()).filter(move |(_, a)| here(a));
         bridged.filter_map(|(id, attempt)| {
             Some(JoinedCall {
                 attempt: *id,
@@ -276,16 +279,19 @@ impl CallCenter {
             assert_ne!(attempt.state, AttemptState::Closed);
             assert_ne!(attempt.state, AttemptState::Answered, "{id} is stuck");
             if let Some(agent) = attempt.reserved {
-                assert!(attempt.is_line(), "{id} keeps an agent for nothing");
+                let line = attempt.is_line() || attempt.borrowed;
+                assert!(line, "{id} keeps an agent for nothing");
                 assert_eq!(self.agents[&agent].attempt, Some(*id));
                 assert_eq!(self.agents[&agent].duty, Duty::Reserved);
             }
-            if attempt.state == AttemptState::Bridged {
+            if attempt.state == AttemptState::Bridged && attempt.lent.is_none() {
                 let agent = &self.agents[&attempt.agent.unwrap()];
                 assert_eq!(agent.attempt, Some(*id));
                 assert!(attempt.cancel.is_none() && !attempt.message);
             }
-            let waits = attempt.state == AttemptState::WaitingForAgent && !attempt.message;
+            let waits = attempt.state == AttemptState::WaitingForAgent
+                && !attempt.message
+                && !attempt.borrowed;
             let queued = attempt.queued.unwrap_or_default();
             let by_us = attempt.call_back.is_none();
             let (persons, callers) = (waits && by_us, waits && !by_us);

@@ -20,6 +20,10 @@ impl CallCenter {
         self.end_audio(now, id, by, hang_up);
         let attempt = self.attempt(id);
         let limit = attempt.campaign.wrap_up_limit;
+        let limit = match attempt.lent {
+            Some(_) => limit + limits::LENT,
+            None => limit,
+        };
         match attempt.verdict.as_ref().map(|verdict| verdict.kept) {
             None => self.arm(now, id, AttemptTimer::WrapUp, limit),
             Some(true) => self.finish(now, id),
@@ -35,9 +39,10 @@ impl CallCenter {
         self.attempt_mut(id).recording = None;
         let attempt = self.attempt(id);
         let (leg, limit) = (attempt.leg, attempt.campaign.wrap_up_limit);
+        let lent = attempt.lent;
         let undisposed = attempt.verdict.is_none();
         let agent = attempt.agent.expect("a bridged attempt has an agent");
-        if let Some(b) = self.agent(agent).leg {
+        if let Some(b) = lent.or_else(|| self.agent(agent).leg) {
             self.leg(LegCommand::Unbridge { a: leg, b });
         }
         if hang_up {
@@ -45,6 +50,11 @@ impl CallCenter {
         }
         self.legs.remove(&leg);
         self.advance(id, AttemptEvent::HungUp);
+        if let Some(leg) = lent {
+            self.legs.remove(&leg);
+            self.leg(LegCommand::HangUp { leg });
+            return;
+        }
         self.tell(agent, AgentNotice::CallEnded { attempt: id, by });
         let deadline = undisposed.then(|| now.wall + limit);
         self.duty(now, agent, DutyEvent::CallEnded, deadline);
@@ -119,7 +129,7 @@ impl CallCenter {
     }
 
     /// The one place where an attempt gets an agent's disposition.
-    fn set_verdict(&mut self, id: AttemptId, agent: AgentId, verdict: Verdict) {
+    pub(super) fn set_verdict(&mut self, id: AttemptId, agent: AgentId, verdict: Verdict) {
         self.disarm(id, AttemptTimer::WrapUp);
         let attempt = self.attempt_mut(id);
         let flags = attempt.campaign.flags(verdict.code).unwrap_or_default();
@@ -134,15 +144,33 @@ impl CallCenter {
                 source: DncSource::Agent,
             });
         }
-        let bound = self.agent_mut(agent);
-        if bound.duty == Duty::WrapUp && bound.attempt == Some(id) {
+        // A lent agent is another node's.
+        if let Some(bound) = self.agents.get_mut(&agent)
+            && bound.duty == Duty::WrapUp
+            && bound.attempt == Some(id)
+        {
             bound.deadline = None;
         }
     }
 
-    fn write_verdict(&mut self, now: Now, id: AttemptId) {
+    pub(super) fn write_verdict(&mut self, now: Now, id: AttemptId) {
+        self.writes_begun += 1;
+        let token = PersistToken(self.writes_begun);
+        self.writes.insert(token, id);
         let attempt = self.attempt(id);
         let verdict = attempt.verdict.as_ref().expect("it was just set");
+        if attempt.borrowed {
+            let (note, callback_at) = (verdict.note.clone(), verdict.callback_at);
+            let disposition = attempt.name_of(verdict.code);
+            self.outputs.push_back(Output::Report {
+                token,
+                attempt: id,
+                disposition,
+                note,
+                callback_at,
+            });
+            return;
+        }
         let dialed = attempt.dialed.as_ref().expect("a bridged call was dialed");
         let entry = JournalEntry::Disposed {
             attempt: id,
@@ -156,9 +184,6 @@ impl CallCenter {
             invited_at: dialed.invited_at,
             disposed_at: now.wall,
         };
-        self.writes_begun += 1;
-        let token = PersistToken(self.writes_begun);
-        self.writes.insert(token, id);
         self.outputs.push_back(Output::Persist { token, entry });
     }
 
@@ -170,7 +195,7 @@ impl CallCenter {
         // An attempt whose write is under way is not closed before it is done.
         let attempt = self.attempt_mut(id);
         let state = attempt.state;
-        let agent = attempt.agent;
+        let (agent, lent) = (attempt.agent, attempt.lent);
         let verdict = attempt.verdict.as_mut().expect("a write has its verdict");
         verdict.kept = true;
         let (code, request) = (verdict.code, verdict.request.take());
@@ -178,7 +203,9 @@ impl CallCenter {
         if let Some((_, request)) = request {
             self.reply(request, Ok(()));
         }
-        if let Some(agent) = agent {
+        if lent.is_some() {
+            self.outputs.push_back(Output::LentKept { attempt: id });
+        } else if let Some(agent) = agent {
             self.tell(
                 agent,
                 AgentNotice::Disposed {
@@ -213,16 +240,19 @@ impl CallCenter {
     }
 
     /// Closes a call in wrap-up whose disposition is kept, and lets its agent go on.
-    fn finish(&mut self, now: Now, id: AttemptId) {
+    pub(super) fn finish(&mut self, now: Now, id: AttemptId) {
         let attempt = self.attempt(id);
         let verdict = attempt
             .verdict
             .as_ref()
             .expect("only disposed calls finish");
         let disposition = Disposition::Agent(verdict.code);
-        let auto_ready = attempt.campaign.auto_ready;
+        let (auto_ready, lent) = (attempt.campaign.auto_ready, attempt.lent);
         let agent = attempt.agent.expect("a call in wrap-up had an agent");
         self.close(now, id, AttemptEvent::Disposed, disposition);
+        if lent.is_some() {
+            return;
+        }
         let bound = self.agent_mut(agent);
         if bound.attempt != Some(id) {
             // The agent has left and may even have come back.

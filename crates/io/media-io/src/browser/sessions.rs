@@ -26,7 +26,7 @@ use super::{
     numbers::Numbers,
     stun,
 };
-use crate::{sockets::Pair, syscalls::Datagrams, tapes::Tapes};
+use crate::{carried::Carriage, sockets::Pair, syscalls::Datagrams, tapes::Tapes};
 
 /// Where a browser's leg says that its peer is. Packets go from session to leg within the thread; no
 /// network carries this address (RFC 6666), and a datagram that claims it is refused.
@@ -49,6 +49,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) pairs: &'a [Pair],
     /// Where recorded bridges are written; what a browser says in them goes there as any leg's does.
     pub(crate) tapes: Option<&'a mut Tapes>,
+    /// Legs that another node carries: a browser may be bridged with one.
+    pub(crate) carriage: &'a Carriage,
 }
 
 struct Session {
@@ -482,6 +484,8 @@ impl Browsers {
         let bytes = &bytes[onward.bytes];
         if self.speaks_for(onward.place) {
             self.send(wire, onward.place, bytes);
+        } else if wire.carriage.speaks_for(onward.place) {
+            wire.carriage.send(wire.exchange, onward.place, bytes);
         } else if (wire.pairs[onward.place].rtp)
             .send_to(bytes, onward.to)
             .is_err()
@@ -603,11 +607,13 @@ mod tests {
     #[test]
     fn a_browser_has_so_many_addresses_and_the_oldest_goes() {
         let (mut browsers, mut exchange) = browsers();
+        let carriage = Carriage::new(Default::default(), 4);
         let mut wire = Wire {
             now: crate::clock::now(),
             exchange: &mut exchange,
             pairs: &[],
             tapes: None,
+            carriage: &carriage,
         };
         for id in [1, 2] {
             assert!(browsers.gate.take_place());

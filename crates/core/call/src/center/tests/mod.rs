@@ -3,6 +3,7 @@
 mod call_backs;
 mod calls;
 mod lines;
+mod overflow;
 mod shifts;
 
 use super::*;
