@@ -28,6 +28,7 @@ mod lines;
 mod phones;
 mod recordings;
 mod records;
+mod secured;
 mod signalling;
 mod status;
 mod supervision;
@@ -42,3 +43,4 @@ pub use face::{
 };
 pub use facts::DirectoryCopy;
 pub use recordings::RecordingOrder;
+pub use secured::SrtpConfig;

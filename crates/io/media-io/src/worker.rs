@@ -225,7 +225,7 @@ impl Worker {
                 _ => self.exchange.receive_oversized(place),
             }
         }
-        self.pass_on(now, &onwards);
+        self.pass_on(now, &mut onwards);
         count
     }
 
@@ -247,7 +247,7 @@ impl Worker {
     }
 
     /// Sends the packets of one read. They all go to one leg: no command comes between.
-    fn pass_on(&mut self, now: Now, onwards: &[Option<Onward>; BATCH]) {
+    fn pass_on(&mut self, now: Now, onwards: &mut [Option<Onward>; BATCH]) {
         if let Some(browsers) = &mut self.browsers
             && let Some(first) = onwards.iter().flatten().next()
             && browsers.speaks_for(first.place)
@@ -265,6 +265,14 @@ impl Worker {
                 }
             }
             return;
+        }
+        for (n, onward) in onwards.iter_mut().enumerate() {
+            let Some(sent) = onward else { continue };
+            let room = self.datagrams.room(n);
+            match self.exchange.seal(sent.place, room, sent.bytes.clone()) {
+                Some(bytes) => sent.bytes = bytes,
+                None => *onward = None,
+            }
         }
         let several = onwards.iter().flatten().nth(1).is_some();
         let mut taken = 0;
@@ -367,10 +375,12 @@ impl Worker {
                 browsers.send(&mut wire, transmit.place, &buffer[..transmit.len]);
                 continue;
             }
+            let sealed = (self.exchange).seal(transmit.place, &mut buffer, 0..transmit.len);
+            let Some(bytes) = sealed else { continue };
             let pair = &self.pairs[transmit.place];
             let socket = if transmit.rtcp { &pair.rtcp } else { &pair.rtp };
             let to: SocketAddr = transmit.to;
-            if socket.send_to(&buffer[..transmit.len], to).is_err() && !transmit.rtcp {
+            if socket.send_to(&buffer[bytes], to).is_err() && !transmit.rtcp {
                 self.exchange.unsent(transmit.place, 1);
             }
         }
