@@ -1,6 +1,6 @@
 //! A node's configuration: parsed and validated whole before any port is bound.
 
-use domain::limits;
+use domain::{SrtpPolicy, limits};
 use recordings::FolderLimits;
 use serde::Deserialize;
 use service::{
@@ -10,6 +10,7 @@ use service::{
     },
 };
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -87,6 +88,10 @@ pub struct SipConfig {
     /// The digest realm of agents' phones.
     #[serde(default = "default_realm")]
     pub realm: String,
+    /// Phones are challenged with MD5 alone (SHA-256 first where false): for phones that give up where
+    /// they also read SHA-256, as baresip 1.0 does.
+    #[serde(default)]
+    pub md5_only: bool,
     /// Name servers that carriers' names are looked up at; those of the system where none are given.
     #[serde(default)]
     pub dns: Vec<SocketAddr>,
@@ -96,9 +101,35 @@ pub struct SipConfig {
     /// TLS. Without it a trunk with the transport `tls` is unusable at this node.
     #[serde(default)]
     pub tls: Option<SipTlsConfig>,
+    /// Whose media is secured (SRTP).
+    #[serde(default)]
+    pub srtp: SipSrtpConfig,
     /// What calls are signed with. Without it a trunk with an attestation is unusable at this node.
     #[serde(default)]
     pub stir: Option<SipStirConfig>,
+}
+
+/// Secured media: SRTP with keys in session descriptions (RFC 4568), which only go by TLS. `"off"`, as it
+/// is; `"offered"`, and plain with who does not have it; `"required"`, and no call without it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SipSrtpConfig {
+    /// Agents' phones.
+    #[serde(default)]
+    pub phones: SrtpPolicy,
+    /// Carriers, by the name of this node's trunk.
+    #[serde(default)]
+    pub trunks: BTreeMap<String, SrtpPolicy>,
+}
+
+impl SipSrtpConfig {
+    /// As the engine takes it.
+    pub fn to_engine(&self) -> engine::SrtpConfig {
+        engine::SrtpConfig {
+            phones: self.phones,
+            trunks: self.trunks.clone(),
+        }
+    }
 }
 
 /// STIR/SHAKEN: certificate and key as PEM files, read when the node starts.
@@ -449,6 +480,22 @@ impl NodeConfig {
                 taken.push(listen);
             }
         }
+        let by_tls = self.sip.tls.as_ref();
+        if self.sip.srtp.phones != SrtpPolicy::Off
+            && by_tls.and_then(|tls| tls.agent_listen).is_none()
+        {
+            let remedy = "give [sip.tls] agent_listen: keys of media go by TLS only";
+            let value = format!("{:?}", self.sip.srtp.phones).to_lowercase();
+            return Err(refuse("sip.srtp.phones", value, remedy));
+        }
+        let secured = self.sip.srtp.trunks.iter();
+        if by_tls.is_none()
+            && let Some((trunk, _)) = secured.clone().find(|(_, p)| **p != SrtpPolicy::Off)
+        {
+            let remedy =
+                "give [sip.tls], and the trunk the transport tls: keys of media go by TLS only";
+            return Err(refuse("sip.srtp.trunks", trunk.clone(), remedy));
+        }
         if let Some(stir) = &self.sip.stir
             && (stir.x5u.parse::<sip::passport::CertificateUrl>()).is_err()
         {
@@ -520,6 +567,21 @@ mod tests {
                 "[mesh]",
                 "[sip.tls]\ntrunk_listen = \"127.0.0.1:7760\"\ncertificate = \"a\"\nkey = \"b\"\n[mesh]",
                 ["sip.tls.trunk_listen", "port of its own"],
+            ),
+            (
+                "[mesh]",
+                "[sip.srtp]\nphones = \"required\"\n[mesh]",
+                ["sip.srtp.phones", "[sip.tls] agent_listen"],
+            ),
+            (
+                "[mesh]",
+                "[sip.srtp.trunks]\nny-tx = \"offered\"\n[mesh]",
+                ["sip.srtp.trunks", "the transport tls"],
+            ),
+            (
+                "[mesh]",
+                "[sip.srtp]\nphones = \"maybe\"\n[mesh]",
+                ["node.toml:", "phones"],
             ),
             (
                 "[mesh]",

@@ -583,6 +583,8 @@ fn start_engine(
             media_address: config.media.advertise.unwrap_or(config.media.address),
             media_ports: ports,
             realm: config.sip.realm.clone(),
+            md5_only: config.sip.md5_only,
+            srtp: config.sip.srtp.to_engine(),
             freshness: config.protocol.freshness,
             safe_harbour,
             call_backs,

@@ -268,6 +268,10 @@ pub(crate) fn observed(observed: &Observed) {
             metrics::gauge!("dialmesh_share_unknown", "campaign" => campaign)
                 .set(f64::from(u8::from(unknown)));
         }
+        Observed::PhoneUnsecured { agent } => tracing::warn!(
+            %agent,
+            "the agent's phone is not called: [sip.srtp] requires SRTP of phones, and it did not register by TLS"
+        ),
         Observed::SentLate => metrics::counter!("dialmesh_invites_late_total").increment(1),
         Observed::TrunkHealth { trunk, trouble } => {
             match trouble {

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::{fs, path::Path, time::SystemTime};
 
 /// A program the tests use, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("sipp", "sip-tester"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
@@ -18,6 +18,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("kamailio", "kamailio"),
     ("kamailio", "kamailio-tls-modules"),
     ("sngrep", "sngrep"),
+    ("baresip", "baresip-core"),
 ];
 
 /// Installs missing programs with apt-get where we are root; else says what to install.

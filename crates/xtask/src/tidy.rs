@@ -101,7 +101,7 @@ const WORLD: [&str; 12] = [
 ];
 
 /// Core sources may not name these.
-const CORE_FORBIDDEN: [&str; 9] = [
+const CORE_FORBIDDEN: [&str; 10] = [
     "std::time::Instant",
     "SystemTime",
     "std::net::TcpStream",
@@ -111,6 +111,7 @@ const CORE_FORBIDDEN: [&str; 9] = [
     "std::env",
     "thread_rng",
     "getrandom::",
+    "aws_lc_rs::rand",
 ];
 
 /// Libraries that one place alone may name, and that place.

@@ -105,6 +105,11 @@ fn trunk(node: MemberId, carrier: &CarrierHandle) -> Trunk {
 impl Floor {
     /// A city with one carrier, one agent without a phone, and two leads.
     pub(crate) async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// The same with more lines in the node's section `[sip]`, and sections below it.
+    pub(crate) async fn with(sip: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (mesh_port, city_dir) = (free_port(), folder.path().join("city"));
         let log = folder.path().join("carrier.jsonl");
@@ -117,7 +122,7 @@ impl Floor {
             panic!("no region")
         };
         let node = founder.admit("city", region, mesh_port, &city_dir).await;
-        let city = City::start("city", mesh_port, &city_dir);
+        let city = City::start_with("city", mesh_port, &city_dir, sip);
         let carrier = carrier(&log).await;
         let trunk = trunk(node, &carrier);
         let DirectoryReply::Trunk(trunk) = founder.change(Change::SetTrunk { trunk }).await else {

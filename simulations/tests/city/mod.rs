@@ -81,6 +81,7 @@ fn described(port: u16) -> LocalMedia {
         codecs: vec![Codec::Pcma],
         dtmf_payload: 101,
         direction: Direction::SendRecv,
+        crypto: None,
     }
 }
 
@@ -230,6 +231,8 @@ impl City {
                 media_address: [127, 0, 0, 1].into(),
                 media_ports: media::PortRange::new(20_000, 24_000).unwrap(),
                 realm: "dialmesh".into(),
+                md5_only: false,
+                srtp: engine::SrtpConfig::default(),
                 freshness: Duration::from_secs(30),
                 safe_harbour: None,
                 call_backs: engine::CallBackConfig::default(),

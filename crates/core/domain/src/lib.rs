@@ -29,6 +29,7 @@ pub mod region;
 pub mod secret;
 pub mod security;
 pub mod shared_map;
+pub mod srtp;
 pub mod status;
 pub mod supervision;
 pub mod time;
@@ -68,6 +69,7 @@ pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};
 pub use secret::Secret;
 pub use security::{Attestation, TrunkSecurity};
 pub use shared_map::{SharedMap, SharedSet};
+pub use srtp::{SrtpKey, SrtpKeys, SrtpPolicy, SrtpSuite};
 pub use supervision::{LiveCall, LiveFloor, Supervision, SupervisionOrder, SupervisionRefusal};
 pub use time::{Instant, Now, WallTime};
 pub use trunk::{

@@ -86,6 +86,8 @@ pub const SIP_LINE_BYTES: usize = 8 * 1024;
 pub const SIP_VIAS: usize = 32;
 /// Media lines of one SDP body.
 pub const SDP_MEDIA_LINES: usize = 16;
+/// `a=crypto` lines of one media line that are read; what is beyond is as if it were not there.
+pub const SDP_CRYPTO_LINES: usize = 16;
 /// RTP ports (each with its RTCP port) of one relay.
 pub const MEDIA_PORTS: usize = 16_384;
 /// Bytes of one RTP or RTCP datagram that are read; a longer one is refused.

@@ -5,6 +5,7 @@ use crate::{
     Engine, Entry, Observed, Output, Side,
     called::CalledPerson,
     legs::{Leg, Line, Owner, Progress},
+    secured::NotTls,
 };
 use bytes::Bytes;
 use call::{CallBackWish, DialFacts, Prompt};
@@ -64,18 +65,35 @@ struct Caller {
     campaign: Arc<Campaign>,
 }
 
+/// A call that is not taken.
+struct Refused {
+    status: u16,
+    /// For the carrier's eyes; empty where the status says all.
+    why: String,
+}
+
+impl From<u16> for Refused {
+    fn from(status: u16) -> Self {
+        let why = String::new();
+        Self { status, why }
+    }
+}
+
 impl Engine {
     /// A carrier brings a call: answered and given to the call center, or refused with a status.
     pub(crate) fn call_came(&mut self, now: Now, came: &Came) {
-        let taken = self.who_calls(came).and_then(|caller| {
-            let offered = self.answer_offer(now, &caller.trunk, &came.body)?;
-            self.take_call_back(now, came, caller, offered)
-        });
-        if let Err(status) = taken {
-            let _gone = self.trunk_ua.reject(now, came.call, status).is_err();
+        if let Err(Refused { status, why }) = self.take_call(now, came) {
+            let refused = self.trunk_ua.reject_for(now, came.call, status, &why);
+            let _gone = refused.is_err();
             self.observe(Observed::CallBackRefused { status });
         }
         self.drain_ua(now, Side::Trunks);
+    }
+
+    fn take_call(&mut self, now: Now, came: &Came) -> Result<(), Refused> {
+        let caller = self.who_calls(came)?;
+        let offered = self.answer_offer(now, &caller.trunk, came)?;
+        Ok(self.take_call_back(now, came, caller, offered)?)
     }
 
     /// Who calls, and for which campaign; `Err` is the status that refuses the call.
@@ -159,10 +177,19 @@ impl Engine {
         &mut self,
         now: Now,
         trunk: &Trunk,
-        offer: &[u8],
-    ) -> Result<(media::Port, LocalMedia, Bytes, Option<Agreed>), u16> {
+        came: &Came,
+    ) -> Result<(media::Port, LocalMedia, Bytes, Option<Agreed>), Refused> {
+        let keys = self.session_keys(self.config.srtp.of(trunk), came.flow.transport);
+        let crypto = keys.map_err(|_| Refused {
+            status: 488,
+            why: NotTls::WHY.to_owned(),
+        })?;
         let port = self.ports.take(now.monotonic).ok_or(503_u16)?;
-        let mut local = self.local_media(port.number(), trunk.codecs.clone());
+        let mut local = LocalMedia {
+            crypto,
+            ..self.local_media(port.number(), trunk.codecs.clone())
+        };
+        let offer = &came.body;
         if offer.is_empty() {
             let body = Bytes::from(local.offer());
             return Ok((port, local, body, None));
@@ -174,9 +201,12 @@ impl Engine {
                 }
                 Ok((port, local, Bytes::from(body), Some(agreed)))
             }
-            Err(_) => {
+            Err(error) => {
                 self.ports.give_back(now.monotonic, port);
-                Err(488)
+                Err(Refused {
+                    status: 488,
+                    why: error.to_string(),
+                })
             }
         }
     }

@@ -245,7 +245,14 @@ impl Engine {
             self.permit.unsent(&grant);
             return Err("unsigned");
         };
-        let local = self.local_media(port, trunk.codecs.clone());
+        let Ok(crypto) = self.session_keys(self.config.srtp.of(&trunk), flow.transport) else {
+            self.permit.unsent(&grant);
+            return Err("unsecured");
+        };
+        let local = LocalMedia {
+            crypto,
+            ..self.local_media(port, trunk.codecs.clone())
+        };
         let way_there = (&trunk, flow);
         let mut invite = self.person_invite(way_there, &caller, number, &local, campaign, &grant);
         invite.headers.extend(identity);

@@ -19,7 +19,7 @@ use crate::{
 use call::CallCenter;
 use domain::{
     AttemptId, CallRecording, CampaignId, CarriedWord, Instant, LegId, LegStats, Now, PhoneNumber,
-    RegionId, SipTransport, TrunkId, WallTime, answering::Verdict,
+    RegionId, SipTransport, SrtpKeys, TrunkId, WallTime, answering::Verdict,
 };
 use media::PortPool;
 use numbering::CallerIdFacts;
@@ -60,6 +60,9 @@ pub struct Engine {
     pub(crate) phones: BTreeMap<String, PhoneAddress>,
     pub(crate) caller_draws: Stream,
     pub(crate) target_draws: Stream,
+    pub(crate) key_draws: Stream,
+    /// The keys that the relay knows, of the legs that are secured.
+    pub(crate) secured: BTreeMap<LegId, SrtpKeys>,
     /// Granted attempts whose INVITE is on its way to the kernel.
     pub(crate) grants: BTreeMap<AttemptId, Grant>,
     pub(crate) audit: permit::audit::Head,
@@ -104,6 +107,7 @@ impl Engine {
         };
         let registrar = sip::RegistrarConfig {
             realm: config.realm.clone(),
+            md5_only: config.md5_only,
             ..sip::RegistrarConfig::default()
         };
         let mut advertised = vec![(config.trunk_address, config.trunk_advertised)];
@@ -138,6 +142,8 @@ impl Engine {
             phones: BTreeMap::new(),
             caller_draws: seed.stream("caller-id"),
             target_draws: seed.stream("trunk-targets"),
+            key_draws: seed.stream("srtp-keys"),
+            secured: BTreeMap::new(),
             grants: BTreeMap::new(),
             audit: config.audit,
             last_invite: BTreeMap::new(),

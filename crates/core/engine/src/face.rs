@@ -2,7 +2,7 @@
 
 use crate::{
     call_backs::CallBackConfig, called::CalledPerson, facts::DirectoryCopy, overflow::OverflowStep,
-    recordings::RecordingOrder,
+    recordings::RecordingOrder, secured::SrtpConfig,
 };
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
@@ -53,6 +53,10 @@ pub struct EngineConfig {
     pub media_ports: media::PortRange,
     /// The digest realm of agents' phones.
     pub realm: String,
+    /// Agents' phones are challenged with MD5 alone.
+    pub md5_only: bool,
+    /// Whose media is secured.
+    pub srtp: SrtpConfig,
     /// Do-not-call freshness.
     pub freshness: Duration,
     /// The abandonment message, if there is one.
@@ -513,6 +517,11 @@ pub enum Observed {
     Refused {
         /// The rule.
         rule: &'static str,
+    },
+    /// An agent's phone was not called: its media must be secured, and it registered without TLS.
+    PhoneUnsecured {
+        /// Whose.
+        agent: AgentId,
     },
     /// An INVITE left although its permission had run out meanwhile; it was cancelled at once.
     SentLate,

@@ -30,6 +30,7 @@ mod overflow;
 mod phones;
 mod recordings;
 mod records;
+mod secured;
 mod signalling;
 mod status;
 mod supervision;
@@ -45,3 +46,4 @@ pub use face::{
 pub use facts::DirectoryCopy;
 pub use overflow::OverflowStep;
 pub use recordings::RecordingOrder;
+pub use secured::SrtpConfig;

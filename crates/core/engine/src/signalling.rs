@@ -1,7 +1,7 @@
 //! Between the call center's legs and SIP and RTP: every SIP word of the engine stands here.
 
 use crate::{
-    Engine, Output, Side,
+    Engine, Observed, Output, Side,
     call_backs::Came,
     legs::{Leg, Line, Owner, Progress},
     targets::Blame,
@@ -10,13 +10,13 @@ use bytes::Bytes;
 use call::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
 use domain::{
     AgentId, AttemptId, CallerId, Campaign, IdentityHeader, LegId, Now, NumberShape, PhoneNumber,
-    Redirects, SipTransport, Trunk, TrunkAddress, TrunkManner,
+    Redirects, SipTransport, SrtpPolicy, Trunk, TrunkAddress, TrunkManner,
 };
 use media::{MediaCommand, MediaEvent, Port};
 use sip::{
     CallHandle, Flow, Invite, RegistrationState, SipEvent,
     digest::Credentials,
-    sdp::{Agreed, Direction, LocalMedia},
+    sdp::{Direction, LocalMedia},
 };
 use std::{
     collections::BTreeSet,
@@ -88,6 +88,7 @@ impl Engine {
             codecs,
             dtmf_payload: TELEPHONE_EVENT,
             direction: Direction::SendRecv,
+            crypto: None,
         }
     }
 
@@ -194,11 +195,13 @@ impl Engine {
             self.trunk_ua.unregister(now, trunk.id);
             true
         };
+        let must_be_secured = self.config.srtp.of(trunk) == SrtpPolicy::Required;
+        let secured = !must_be_secured || trunk.transport == SipTransport::Tls;
         let wants_signature = (self.facts.manner(trunk.id).security.attestation).is_some();
         let signed = !wants_signature || self.config.voucher.is_some();
         if let Some(way) = self.ways.get_mut(&trunk.id) {
-            // A trunk that cannot be watched, registered or signed for as asked takes no call.
-            way.health.unusable = !(watched && registered && signed);
+            // A trunk that cannot be watched, registered, signed for or secured as asked takes no call.
+            way.health.unusable = !(watched && registered && signed && secured);
             way.health.no_options &= !interval.is_zero();
             way.health.unregistered &= trunk.register;
         }
@@ -249,13 +252,18 @@ impl Engine {
         else {
             return self.tell_leg(now, leg, lost);
         };
+        let Ok(crypto) = self.session_keys(self.config.srtp.phones, flow.transport) else {
+            self.observe(Observed::PhoneUnsecured { agent });
+            return self.tell_leg(now, leg, lost);
+        };
         let Some(port) = self.ports.take(now.monotonic) else {
             return self.tell_leg(now, leg, lost);
         };
-        let local = self.local_media(
-            port.number(),
-            vec![domain::Codec::Pcma, domain::Codec::Pcmu],
-        );
+        let codecs = vec![domain::Codec::Pcma, domain::Codec::Pcmu];
+        let local = LocalMedia {
+            crypto,
+            ..self.local_media(port.number(), codecs)
+        };
         let host = self.config.agent_address;
         let invite = Invite {
             flow,
@@ -621,21 +629,6 @@ impl Engine {
         }
     }
 
-    pub(crate) fn set_remote(&mut self, leg: LegId, agreed: &Agreed, symmetric: bool) {
-        let mut rtcp = agreed.remote;
-        rtcp.set_port(agreed.remote.port().saturating_add(1));
-        self.legs.set_codec(leg, agreed.codec);
-        self.media(MediaCommand::SetRemote {
-            leg,
-            addr: agreed.remote,
-            rtcp: Some(rtcp),
-            codec: agreed.codec,
-            telephone_event: agreed.dtmf_payload,
-            send: agreed.direction.sends() && !agreed.remote.ip().is_unspecified(),
-            symmetric,
-        });
-    }
-
     fn leg_ended(&mut self, now: Now, side: Side, call: CallHandle, event: LegEvent) {
         let Some(leg) = self.legs.of_call(side, call) else {
             return;
@@ -668,6 +661,7 @@ impl Engine {
                 leg, port, stats, ..
             } => {
                 self.ports.give_back(now.monotonic, port);
+                self.secured.remove(&leg);
                 let owner = self.legs.get(leg).map(|l| l.owner);
                 let waited = match owner {
                     Some(Owner::Person { attempt, .. }) => {

@@ -59,6 +59,8 @@ impl Node {
             media_address: [10, 0, 0, 1].into(),
             media_ports: PortRange::new(20_000, 20_200).unwrap(),
             realm: "dialmesh".into(),
+            md5_only: false,
+            srtp: engine::SrtpConfig::default(),
             freshness: Duration::from_secs(30),
             safe_harbour: None,
             call_backs: engine::CallBackConfig::default(),

@@ -64,6 +64,7 @@ fn theirs() -> LocalMedia {
         codecs: vec![Codec::Pcma],
         dtmf_payload: 96,
         direction: Direction::SendRecv,
+        crypto: None,
     }
 }
 
@@ -162,6 +163,8 @@ impl World {
             media_address: [10, 0, 0, 1].into(),
             media_ports: PortRange::new(20_000, 20_200).unwrap(),
             realm: "dialmesh".into(),
+            md5_only: false,
+            srtp: engine::SrtpConfig::default(),
             freshness: Duration::from_secs(30),
             safe_harbour: None,
             call_backs,

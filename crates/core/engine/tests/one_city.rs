@@ -5,6 +5,8 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[path = "one_city/secured.rs"]
+mod secured;
 #[path = "one_city/supervision.rs"]
 mod supervision;
 
@@ -29,7 +31,7 @@ use media::{MediaCommand, MediaEvent, PortRange};
 use sansio::Seed;
 use sip::{
     Credentials, Endpoint, EndpointConfig, Flow, Registration, SipEvent,
-    sdp::{Direction, LocalMedia},
+    sdp::{Direction, LocalCrypto, LocalMedia},
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -110,6 +112,8 @@ struct World {
     orders: Vec<engine::RecordingOrder>,
     /// What other nodes and the way to them were told.
     elsewhere: Vec<Output>,
+    /// What the far ends send with.
+    theirs: BTreeMap<Side, LocalCrypto>,
 }
 
 fn flow(local: &str, remote: &str) -> Flow {
@@ -128,6 +132,7 @@ fn media_at(port: u16) -> LocalMedia {
         codecs: vec![Codec::Pcma],
         dtmf_payload: 101,
         direction: Direction::SendRecv,
+        crypto: None,
     }
 }
 
@@ -170,18 +175,24 @@ fn campaign() -> Campaign {
 
 impl World {
     fn without_phone() -> Self {
+        Self::with(engine::SrtpConfig::default(), directory())
+    }
+
+    fn with(srtp: engine::SrtpConfig, directory: DirectoryCopy) -> Self {
         let engine = Engine::new(
             EngineConfig {
                 member: MemberId(2),
                 regions: vec![REGION],
                 trunk_address: at("10.0.0.1:5060"),
                 trunk_advertised: at("10.0.0.1:5060"),
-                trunk_tls: None,
+                trunk_tls: Some((at("10.0.0.1:5061"), at("10.0.0.1:5061"))),
                 voucher: None,
                 agent_address: at("10.0.0.1:5062"),
                 media_address: [10, 0, 0, 1].into(),
                 media_ports: PortRange::new(20_000, 20_200).unwrap(),
                 realm: "dialmesh".into(),
+                md5_only: false,
+                srtp,
                 freshness: TTL,
                 safe_harbour: None,
                 call_backs: engine::CallBackConfig::default(),
@@ -229,10 +240,11 @@ impl World {
             browsers: Vec::new(),
             orders: Vec::new(),
             elsewhere: Vec::new(),
+            theirs: BTreeMap::new(),
         };
         world.input(Input::Directory {
             index: 5,
-            changes: vec![DirectoryChange::Reset(Box::new(directory()))],
+            changes: vec![DirectoryChange::Reset(Box::new(directory))],
         });
         world.input(Input::SessionOpened {
             region: REGION,
@@ -244,8 +256,14 @@ impl World {
 
     fn new() -> Self {
         let mut world = Self::without_phone();
+        world.register(flow("10.0.2.1:5060", "10.0.0.1:5062"));
+        world
+    }
+
+    /// The agent's phone registers that way.
+    fn register(&mut self, flow: Flow) {
         let registration = Registration {
-            flow: flow("10.0.2.1:5060", "10.0.0.1:5062"),
+            flow,
             domain: "10.0.0.1:5062".into(),
             user: "li".into(),
             credentials: Some(Credentials {
@@ -254,13 +272,10 @@ impl World {
             }),
             expires: Duration::from_secs(300),
         };
-        let now = world.now;
-        world
-            .phone
-            .register(now, TrunkId(77), registration)
+        (self.phone)
+            .register(self.now, TrunkId(77), registration)
             .unwrap();
-        world.run(Duration::from_secs(3));
-        world
+        self.run(Duration::from_secs(3));
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -479,16 +494,20 @@ impl World {
                     &mut self.phone
                 };
                 ua.handle_timeout(self.now);
+                let far = LocalMedia {
+                    crypto: self.theirs.get(&side).cloned(),
+                    ..media_at(30_000)
+                };
                 let mut out = Vec::new();
                 while let Some(output) = ua.poll_output() {
                     match output {
                         sip::Output::Transmit { flow, bytes, .. } => out.push((flow, bytes)),
                         sip::Output::Event(event) => {
                             if let SipEvent::Incoming { call, body, .. } = &event {
-                                let (accepts, _) = media_at(30_000).answer(body).unwrap();
+                                let accepts = far.answer(body).map_or(Vec::new(), |(a, _)| a);
                                 self.incoming.push((side, *call, Bytes::from(accepts)));
                             }
-                            answer(ua, self.now, side, event);
+                            answer(ua, self.now, (side, &far), event);
                         }
                     }
                 }
@@ -614,9 +633,15 @@ fn directory() -> DirectoryCopy {
 }
 
 /// What the far ends do with a call.
-fn answer(ua: &mut Endpoint, now: Now, side: Side, event: SipEvent) {
+fn answer(ua: &mut Endpoint, now: Now, (side, far): (Side, &LocalMedia), event: SipEvent) {
     if let SipEvent::Incoming { call, to, body, .. } = event {
-        let (answer, _) = media_at(30_000).answer(&body).unwrap();
+        let answer = match far.answer(&body) {
+            Ok((answer, _)) => answer,
+            Err(why) => {
+                let refused = ua.reject_for(now, call, 488, &why.to_string());
+                return refused.unwrap();
+            }
+        };
         match (side, fate(&to.user())) {
             (Side::Agents, _) | (Side::Trunks, Fate::Answers) => {
                 ua.accept(now, call, Bytes::from(answer)).unwrap();

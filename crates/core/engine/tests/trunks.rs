@@ -151,6 +151,7 @@ fn local(port: u16) -> LocalMedia {
         codecs: vec![Codec::Pcma],
         dtmf_payload: 101,
         direction: Direction::SendRecv,
+        crypto: None,
     }
 }
 
@@ -190,6 +191,8 @@ impl World {
                 media_address: [10, 0, 0, 1].into(),
                 media_ports: PortRange::new(20_000, 20_400).unwrap(),
                 realm: "dialmesh".into(),
+                md5_only: false,
+                srtp: engine::SrtpConfig::default(),
                 freshness: TTL,
                 safe_harbour: None,
                 call_backs: engine::CallBackConfig::default(),

@@ -1,6 +1,6 @@
 //! What an engine tells a relay, and what it hears from it.
 
-use domain::{AttemptId, Codec, LegId, LegStats, Supervision, answering::Heard, limits};
+use domain::{AttemptId, Codec, LegId, LegStats, SrtpKeys, Supervision, answering::Heard, limits};
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{ports::Port, prompt::PromptId};
@@ -37,6 +37,14 @@ pub enum MediaCommand {
         /// Whether the first valid packet from the same host, whatever its port, locks the
         /// source and shows where to send: for registered phones, never for trunks.
         symmetric: bool,
+    },
+    /// The leg's packets are SRTP with these keys from here on, or plain: said before the
+    /// [`SetRemote`](Self::SetRemote) of the same description. A key that stays keeps its streams.
+    Secure {
+        /// The leg.
+        leg: LegId,
+        /// What its session agreed on.
+        keys: Option<SrtpKeys>,
     },
     /// Two open legs hear each other.
     Bridge {
@@ -124,6 +132,7 @@ impl MediaCommand {
     pub fn leg(&self) -> LegId {
         match self {
             Self::Open { leg, .. }
+            | Self::Secure { leg, .. }
             | Self::SetRemote { leg, .. }
             | Self::Play { leg, .. }
             | Self::StopPlay { leg }

@@ -1,4 +1,4 @@
-//! Audio without sockets: G.711, RTP, RTCP, tones, DTMF, WAV, prompts, mixing, the port pool; and the
+//! Audio without sockets: G.711, RTP, RTCP, SRTP, tones, DTMF, WAV, prompts, mixing, the port pool; and the
 //! [`Exchange`], which joins legs and decides for each packet whether and where it goes on.
 //!
 //! `media-io` drives an exchange from real sockets; a simulator can drive one from memory.
@@ -18,6 +18,7 @@ pub mod recorder;
 pub mod rtcp;
 pub mod rtp;
 pub mod source;
+pub mod srtp;
 pub mod tones;
 pub mod wav;
 
@@ -33,6 +34,7 @@ pub use mixer::{Mixer, Party};
 pub use ports::{DRAIN, Port, PortPool, PortRange, PortRangeError};
 pub use prompt::{Prompt, PromptError, PromptId, Prompts};
 pub use recorder::{Channel, Recorder, SideFacts, Sound};
+pub use srtp::{SRTP_ROOM, SrtpContext, SrtpError};
 
 /// Where an exchange's SSRCs come from; drawn by the shell.
 pub use sansio::Seed;

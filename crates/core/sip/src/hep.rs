@@ -1,8 +1,9 @@
 //! HEP version 3: a SIP message together with where it came from, where it went and when, for tools
 //! that watch signalling (Homer, sngrep). Layout by the protocol's published description: chunks of
-//! vendor, type and length behind a head with the whole length, all big-endian.
+//! vendor, type and length behind a head with the whole length, all big-endian. Keys of media are
+//! blanked: whoever sees the copy shall not hear the call.
 
-use crate::flow::Flow;
+use crate::{flow::Flow, sdp::blank_keys};
 use domain::SipTransport;
 use std::{
     net::{IpAddr, SocketAddr},
@@ -77,6 +78,8 @@ impl Packet<'_> {
             return false;
         };
         chunk(out, PAYLOAD, self.message);
+        let message = out.len() - self.message.len();
+        blank_keys(&mut out[message..]);
         out[4..6].copy_from_slice(&whole.to_be_bytes());
         true
     }
@@ -169,6 +172,19 @@ mod tests {
         let received = packet("192.0.2.1:5060", "198.51.100.2:5080", message, false).unwrap();
         assert_eq!(chunks(&received)[&FROM_4], [198, 51, 100, 2]);
         assert_eq!(chunks(&received)[&TO_PORT], 5060u16.to_be_bytes());
+    }
+
+    #[test]
+    fn keys_of_media_are_blanked() {
+        let message = b"v=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj|2^31\r\n";
+        let sent = packet("192.0.2.1:5061", "198.51.100.2:5061", message, true).unwrap();
+        let copy = chunks(&sent).remove(&PAYLOAD).unwrap();
+        assert_eq!(copy.len(), message.len());
+        let copy = String::from_utf8(copy).unwrap();
+        assert!(
+            copy.ends_with(" inline:****************************************|2^31\r\n"),
+            "{copy}"
+        );
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct RegistrarConfig {
     pub min_expires: Duration,
     /// Longest registration granted.
     pub max_expires: Duration,
+    /// Challenges name MD5 alone: there are phones that give up where they also read SHA-256.
+    pub md5_only: bool,
 }
 
 impl Default for RegistrarConfig {
@@ -35,6 +37,7 @@ impl Default for RegistrarConfig {
             realm: "dialmesh".into(),
             min_expires: Duration::from_secs(30),
             max_expires: Duration::from_secs(600),
+            md5_only: false,
         }
     }
 }
@@ -147,7 +150,11 @@ impl Registrar {
     pub(crate) fn challenge(&self, now: Now, source: IpAddr, stale: bool) -> Vec<u8> {
         let nonce = self.nonce(now.wall, source);
         let mut lines = Vec::with_capacity(320);
-        for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+        let offered = match self.config.md5_only {
+            true => &[Algorithm::Md5][..],
+            false => &[Algorithm::Sha256, Algorithm::Md5],
+        };
+        for algorithm in offered {
             put!(
                 lines,
                 "WWW-Authenticate: Digest realm=\"{}\", nonce=\"{nonce}\", algorithm={}, qop=\"auth\"{}\r\n",
@@ -506,5 +513,18 @@ mod tests {
         }
         assert!(!registrar.set_user("one more", Secret::new("x")));
         assert!(registrar.set_user("u1", Secret::new("changed")));
+    }
+
+    #[test]
+    fn phones_that_know_md5_only_read_nothing_else() {
+        let config = RegistrarConfig {
+            md5_only: true,
+            ..RegistrarConfig::default()
+        };
+        let registrar = Registrar::new(config, sansio::Seed::from_u64(1).stream("registrar"));
+        let lines = registrar.challenge(Now::default(), flow().remote.ip(), false);
+        let lines = String::from_utf8(lines).expect("text");
+        assert_eq!(lines.matches("WWW-Authenticate").count(), 1);
+        assert!(lines.contains("algorithm=MD5,"), "{lines}");
     }
 }

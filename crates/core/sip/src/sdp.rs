@@ -1,7 +1,16 @@
 //! Session descriptions (RFC 4566) and offer/answer (RFC 3264) for what we speak: G.711 and
-//! telephone-event over plain RTP. Everything else is refused, saying what.
+//! telephone-event over RTP, plain or secured with keys in the description (RFC 4568). Everything else
+//! is refused, saying what.
 
-use domain::{Codec, limits::SDP_MEDIA_LINES};
+mod crypto;
+
+pub use crypto::{CryptoFault, CryptoLine, LocalCrypto, blank_keys};
+
+use crypto::Secured;
+use domain::{
+    Codec, SrtpKeys, SrtpPolicy,
+    limits::{SDP_CRYPTO_LINES, SDP_MEDIA_LINES},
+};
 use std::{
     fmt::Write,
     net::{IpAddr, SocketAddr},
@@ -92,7 +101,7 @@ pub enum SdpError {
     #[error("session description has over {SDP_MEDIA_LINES} media lines")]
     TooManyMedia,
     /// No audio line that we could take.
-    #[error("no audio we speak: {reason}; expected PCMU or PCMA over RTP/AVP")]
+    #[error("no audio we speak: {reason}; PCMU and PCMA are spoken")]
     NotSpoken {
         /// What the first unfit line asks.
         reason: String,
@@ -120,6 +129,8 @@ pub struct Media {
     pub maps: Vec<(u8, String, u32)>,
     /// Packet time in milliseconds.
     pub packet_time: Option<u8>,
+    /// `a=crypto`: the keys that its writer would send with.
+    pub crypto: Vec<Result<CryptoLine, CryptoFault>>,
     direction: Option<Direction>,
     connection: Option<String>,
 }
@@ -187,30 +198,27 @@ impl Session {
         match name {
             "rtpmap" if media.maps.len() < 64 => media.maps.extend(read_map(value)),
             "ptime" => media.packet_time = value.trim().parse().ok(),
+            "crypto" if media.crypto.len() < SDP_CRYPTO_LINES => {
+                media.crypto.push(CryptoLine::read(value));
+            }
             _ => {}
         }
     }
 
-    /// What the audio line we can take offers; which line it is.
-    fn audio(&self) -> Result<(usize, &Media), SdpError> {
+    /// The audio line we can take, which one it is, and how it is secured: the first that is, else the
+    /// first.
+    fn audio(&self, ours: Option<&LocalCrypto>) -> Result<Taken<'_>, SdpError> {
         let mut reason = "no media line".to_owned();
-        for (i, media) in self.media.iter().enumerate() {
-            let bad = if media.kind != "audio" {
-                format!("{} line", media.kind)
-            } else if media.port == 0 {
-                "audio line with port 0".to_owned()
-            } else if media.protocol != "RTP/AVP" {
-                format!("audio over {}", media.protocol)
-            } else if media.codecs().next().is_none() {
-                format!("audio formats {}", media.formats.join(" "))
-            } else {
-                return Ok((i, media));
-            };
-            if i == 0 {
-                reason = bad.chars().take(80).collect();
+        let mut plain = None;
+        for (place, media) in self.media.iter().enumerate() {
+            match media.spoken(ours) {
+                Ok(secured @ Some(_)) => return Ok((place, media, secured)),
+                Ok(None) => plain = plain.or(Some((place, media, None))),
+                Err(bad) if place == 0 => reason = bad.chars().take(120).collect(),
+                Err(_) => {}
             }
         }
-        Err(SdpError::NotSpoken { reason })
+        plain.ok_or(SdpError::NotSpoken { reason })
     }
 
     /// Where the writer of `media` wants packets, and its direction with RFC 2543's hold undone.
@@ -240,7 +248,40 @@ impl Session {
     }
 }
 
+/// An audio line, which one it is, and the keys of both sides where it is secured.
+type Taken<'a> = (usize, &'a Media, Option<Secured>);
+
 impl Media {
+    /// Whether we can take it, and how it is secured; else why not.
+    fn spoken(&self, ours: Option<&LocalCrypto>) -> Result<Option<Secured>, String> {
+        if self.kind != "audio" {
+            return Err(format!("{} line", self.kind));
+        }
+        if self.port == 0 {
+            return Err("audio line with port 0".to_owned());
+        }
+        let met = ours.map(|ours| (ours.policy, ours.meet(&self.crypto)));
+        let secured = match (self.protocol.as_str(), met) {
+            ("RTP/AVP" | "RTP/SAVP", Some((_, Ok(secured)))) => Some(secured),
+            ("RTP/AVP", Some((SrtpPolicy::Required, Err(_)))) => {
+                return Err("plain audio where SRTP is required".to_owned());
+            }
+            ("RTP/AVP", _) => None,
+            ("RTP/SAVP", Some((_, Err(fault)))) => {
+                return Err(format!("audio over RTP/SAVP {fault}"));
+            }
+            ("RTP/SAVP", None) => {
+                let why = "SRTP is off for this peer, or its signalling is not TLS";
+                return Err(format!("audio over RTP/SAVP; {why}"));
+            }
+            (other, _) => return Err(format!("audio over {other}")),
+        };
+        match self.codecs().next() {
+            Some(_) => Ok(secured),
+            None => Err(format!("audio formats {}", self.formats.join(" "))),
+        }
+    }
+
     /// Codecs we speak with their payload types, in the writer's order.
     fn codecs(&self) -> impl Iterator<Item = (Codec, u8)> + '_ {
         self.payload_types().filter_map(|pt| {
@@ -285,6 +326,7 @@ fn read_media(value: &str) -> Option<Media> {
         formats: words.take(64).map(str::to_owned).collect(),
         maps: Vec::new(),
         packet_time: None,
+        crypto: Vec::new(),
         direction: None,
         connection: None,
     })
@@ -312,6 +354,8 @@ pub struct LocalMedia {
     pub dtmf_payload: u8,
     /// What we want.
     pub direction: Direction,
+    /// What we would send with; none where media is plain. Only for a peer whose signalling is TLS.
+    pub crypto: Option<LocalCrypto>,
 }
 
 /// What both sides agreed on.
@@ -333,6 +377,8 @@ pub struct Agreed {
     pub direction: Direction,
     /// Packet time the peer asks for, 20 ms where it does not say.
     pub packet_time: u8,
+    /// The keys both ways; none where media is plain.
+    pub crypto: Option<SrtpKeys>,
 }
 
 const fn payload(codec: Codec) -> u8 {
@@ -362,15 +408,20 @@ impl LocalMedia {
     fn put_audio(
         &self,
         text: &mut String,
+        (protocol, crypto): (&str, &[CryptoLine]),
         codecs: &[(Codec, u8)],
         dtmf: Option<u8>,
         direction: Direction,
     ) {
+        let mut keys = String::new();
+        for line in crypto {
+            line.write(&mut keys);
+        }
         let mut put = |part: std::fmt::Arguments<'_>| {
             text.write_fmt(part)
                 .expect("writing to a String cannot fail");
         };
-        put(format_args!("m=audio {} RTP/AVP", self.address.port()));
+        put(format_args!("m=audio {} {protocol}", self.address.port()));
         for pt in codecs.iter().map(|(_, pt)| *pt).chain(dtmf) {
             put(format_args!(" {pt}"));
         }
@@ -383,21 +434,31 @@ impl LocalMedia {
                 "a=rtpmap:{pt} telephone-event/8000\r\na=fmtp:{pt} 0-16\r\n"
             ));
         }
-        put(format_args!("a=ptime:20\r\na={}\r\n", direction.token()));
+        put(format_args!(
+            "{keys}a=ptime:20\r\na={}\r\n",
+            direction.token()
+        ));
     }
 
     /// Our offer.
     pub fn offer(&self) -> Vec<u8> {
         let codecs: Vec<_> = self.codecs.iter().map(|c| (*c, payload(*c))).collect();
         let mut text = self.begin();
-        self.put_audio(&mut text, &codecs, Some(self.dtmf_payload), self.direction);
+        let dtmf = Some(self.dtmf_payload);
+        // Only offered, it is plain audio with keys beside it: who does not know them leaves them.
+        let secured = match &self.crypto {
+            Some(ours) if ours.policy == SrtpPolicy::Required => ("RTP/SAVP", &ours.lines[..]),
+            Some(ours) => ("RTP/AVP", &ours.lines[..]),
+            None => ("RTP/AVP", &[][..]),
+        };
+        self.put_audio(&mut text, secured, &codecs, dtmf, self.direction);
         text.into_bytes()
     }
 
     /// What the answer to [`LocalMedia::offer`] agrees to.
     pub fn read_answer(&self, answer: &[u8]) -> Result<Agreed, SdpError> {
         let session = Session::read(answer)?;
-        let (i, media) = session.audio()?;
+        let (i, media, secured) = session.audio(self.crypto.as_ref())?;
         if i != 0 {
             return Err(SdpError::Mismatch("the audio line is not the first"));
         }
@@ -416,14 +477,15 @@ impl LocalMedia {
             local_dtmf_payload: dtmf.map(|_| self.dtmf_payload),
             direction: self.direction.both(direction.mirrored()),
             packet_time: media.packet_time.unwrap_or(20),
+            crypto: secured.map(|secured| secured.keys),
         })
     }
 
-    /// Our answer to an offer, and what it agrees to. The first audio line we speak is taken, every
-    /// other line is refused with port 0, the order kept (RFC 3264 section 6).
+    /// Our answer to an offer, and what it agrees to. The first secured audio line we speak is taken, else
+    /// the first plain one; every other line is refused with port 0, the order kept (RFC 3264 section 6).
     pub fn answer(&self, offer: &[u8]) -> Result<(Vec<u8>, Agreed), SdpError> {
         let session = Session::read(offer)?;
-        let (taken, media) = session.audio()?;
+        let (taken, media, secured) = session.audio(self.crypto.as_ref())?;
         let (codec, payload_type) = media
             .codecs()
             .find(|(codec, _)| self.codecs.contains(codec))
@@ -439,7 +501,10 @@ impl LocalMedia {
         let mut text = self.begin();
         for (i, line) in session.media.iter().enumerate() {
             if i == taken {
-                self.put_audio(&mut text, &[(codec, payload_type)], dtmf, direction);
+                let keys: Vec<_> = secured.iter().map(Secured::answer).collect();
+                let secured = (media.protocol.as_str(), &keys[..]);
+                let codec = &[(codec, payload_type)];
+                self.put_audio(&mut text, secured, codec, dtmf, direction);
             } else {
                 let format = line.formats.first().map_or("0", String::as_str);
                 write!(text, "m={} 0 {} {format}\r\n", line.kind, line.protocol)
@@ -455,6 +520,7 @@ impl LocalMedia {
             local_dtmf_payload: dtmf,
             direction,
             packet_time: media.packet_time.unwrap_or(20),
+            crypto: secured.map(|secured| secured.keys),
         };
         Ok((text.into_bytes(), agreed))
     }
@@ -462,8 +528,15 @@ impl LocalMedia {
     /// Our side as we last wrote it, from our own description, ready for the next one.
     pub fn from_ours(ours: &[u8]) -> Result<Self, SdpError> {
         let session = Session::read(ours)?;
-        let (_, media) = session.audio()?;
+        let audio = |m: &&Media| m.kind == "audio" && m.port != 0 && m.codecs().next().is_some();
+        let media = session.media.iter().find(audio);
+        let media = media.ok_or(SdpError::Mismatch("it has no audio line"))?;
         let (address, _) = session.target(media)?;
+        let lines: Vec<_> = media.crypto.iter().filter_map(|line| line.ok()).collect();
+        let policy = match media.protocol.as_str() {
+            "RTP/SAVP" => SrtpPolicy::Required,
+            _ => SrtpPolicy::Offered,
+        };
         let mut origin = session.origin.split(' ').skip(1).map(str::parse);
         let mut number = || origin.next().and_then(Result::ok).unwrap_or(0);
         Ok(Self {
@@ -473,6 +546,7 @@ impl LocalMedia {
             codecs: media.codecs().map(|(codec, _)| codec).collect(),
             dtmf_payload: media.dtmf().unwrap_or(101),
             direction: Direction::SendRecv,
+            crypto: (!lines.is_empty()).then_some(LocalCrypto { policy, lines }),
         })
     }
 }
@@ -489,6 +563,7 @@ mod tests {
             codecs: vec![Codec::Pcmu, Codec::Pcma],
             dtmf_payload: 101,
             direction: Direction::SendRecv,
+            crypto: None,
         }
     }
 
@@ -561,7 +636,10 @@ mod tests {
     #[test]
     fn what_we_do_not_speak_is_refused_by_name() {
         for (lines, reason) in [
-            ("m=audio 9000 RTP/SAVP 0\n", "audio over RTP/SAVP"),
+            (
+                "m=audio 9000 RTP/SAVP 0\n",
+                "audio over RTP/SAVP; SRTP is off for this peer, or its signalling is not TLS",
+            ),
             ("m=audio 9000 RTP/AVP 18\n", "audio formats 18"),
             (
                 "m=audio 9000 RTP/AVP 0\na=rtpmap:0 G729/8000\n",

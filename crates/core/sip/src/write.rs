@@ -43,6 +43,21 @@ pub(crate) fn put_header(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// Appends formatted text. Arguments must be free of line ends.
+/// Why a description was refused (RFC 3261 section 20.43): 399, in words of ours and printable ASCII.
+pub(crate) fn warning(why: &str) -> Vec<u8> {
+    let clean = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+    let why: String = why.chars().filter(clean).take(200).collect();
+    let mut lines = Vec::new();
+    if !why.is_empty() {
+        put_header(
+            &mut lines,
+            "Warning",
+            format!("399 dialmesh \"{why}\"").as_bytes(),
+        );
+    }
+    lines
+}
+
 macro_rules! put {
     ($out:expr, $($arg:tt)*) => {
         write!($out, $($arg)*).expect("writing to a Vec cannot fail")

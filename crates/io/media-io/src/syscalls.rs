@@ -23,6 +23,9 @@ pub(crate) const BATCH: usize = 8;
 /// Room for one datagram, and one byte more to notice longer ones.
 const BUFFER: usize = limits::RTP_BYTES + 1;
 
+/// The same, and what a packet grows by on its way out.
+const ROOM: usize = BUFFER + media::SRTP_ROOM;
+
 fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 {
         Err(io::Error::last_os_error())
@@ -124,7 +127,7 @@ impl Wake {
 
 /// Buffers for the datagrams of one read, reused for ever.
 pub(crate) struct Datagrams {
-    buffers: Box<[[u8; BUFFER]; BATCH]>,
+    buffers: Box<[[u8; ROOM]; BATCH]>,
     names: Box<[libc::sockaddr_storage; BATCH]>,
     lengths: [usize; BATCH],
 }
@@ -132,7 +135,7 @@ pub(crate) struct Datagrams {
 impl Datagrams {
     pub(crate) fn new() -> Self {
         Self {
-            buffers: Box::new([[0; BUFFER]; BATCH]),
+            buffers: Box::new([[0; ROOM]; BATCH]),
             // SAFETY: a socket address of all zeros is a valid value (of no family).
             names: Box::new([unsafe { mem::zeroed() }; BATCH]),
             lengths: [0; BATCH],
@@ -179,6 +182,11 @@ impl Datagrams {
         let len = self.lengths[n];
         let bytes = (len <= limits::RTP_BYTES).then(|| &mut self.buffers[n][..len]);
         (from, bytes)
+    }
+
+    /// The whole `n`th buffer.
+    pub(crate) fn room(&mut self, n: usize) -> &mut [u8] {
+        &mut self.buffers[n]
     }
 
     /// Some bytes of the `n`th buffer.

@@ -1,7 +1,9 @@
 //! The relay's thread.
 
 use domain::{Instant, Now, limits};
-use media::{CarryCommand, Exchange, MediaCommand, MediaEvent, Onward, exchange::TRANSMIT_BYTES};
+use media::{
+    CarryCommand, Exchange, MediaCommand, MediaEvent, Onward, SRTP_ROOM, exchange::TRANSMIT_BYTES,
+};
 use std::{
     net::SocketAddr,
     os::fd::AsFd,
@@ -232,7 +234,7 @@ impl Worker {
                 _ => self.exchange.receive_oversized(place),
             }
         }
-        self.pass_on(now, &onwards);
+        self.pass_on(now, &mut onwards);
         count
     }
 
@@ -258,14 +260,15 @@ impl Worker {
     fn read_carried(&mut self, now: Now) -> usize {
         let came = self.carriage.take();
         for (from, datagram) in &came {
-            let mut buffer = [0; limits::RTP_BYTES];
+            let mut buffer = [0; limits::RTP_BYTES + SRTP_ROOM];
             let Some((place, packet)) = self.carriage.read(*from, datagram) else {
                 continue;
             };
-            let Some(room) = buffer.get_mut(..packet.len()) else {
+            if packet.len() > limits::RTP_BYTES {
                 self.exchange.receive_oversized(place);
                 continue;
-            };
+            }
+            let room = &mut buffer[..packet.len()];
             room.copy_from_slice(packet);
             let onward = self.exchange.receive(now, place, NOWHERE, room);
             if let Some(tapes) = &mut self.tapes
@@ -274,8 +277,7 @@ impl Worker {
                 tapes.hear(now.monotonic, &taped, &buffer);
             }
             if let Some(onward) = onward {
-                let bytes = onward.bytes.clone();
-                self.send_one(now, &onward, &buffer[bytes]);
+                self.send_one(now, onward, &mut buffer);
             }
         }
         let count = came.len();
@@ -283,22 +285,30 @@ impl Worker {
         count
     }
 
-    /// Sends one packet: to a browser, to another node, or from its leg's socket.
-    fn send_one(&mut self, now: Now, onward: &Onward, packet: &[u8]) {
-        let place = onward.place;
+    /// Sends one packet of `buffer`: to a browser, to another node, or from its leg's socket.
+    fn send_one(&mut self, now: Now, onward: Onward, buffer: &mut [u8]) {
+        let Onward {
+            place, to, bytes, ..
+        } = onward;
         if self.carriage.speaks_for(place) {
-            self.carriage.send(&mut self.exchange, place, packet);
-        } else if self.browsers.as_ref().is_some_and(|b| b.speaks_for(place)) {
+            return (self.carriage).send(&mut self.exchange, place, &buffer[bytes]);
+        }
+        if self.browsers.as_ref().is_some_and(|b| b.speaks_for(place)) {
             if let Some((browsers, mut wire)) = self.browsers(now) {
-                browsers.send(&mut wire, place, packet);
+                browsers.send(&mut wire, place, &buffer[bytes]);
             }
-        } else if self.pairs[place].rtp.send_to(packet, onward.to).is_err() {
+            return;
+        }
+        let Some(bytes) = self.exchange.seal(place, buffer, bytes) else {
+            return;
+        };
+        if self.pairs[place].rtp.send_to(&buffer[bytes], to).is_err() {
             self.exchange.unsent(place, 1);
         }
     }
 
     /// Sends the packets of one read. They all go to one leg: no command comes between.
-    fn pass_on(&mut self, now: Now, onwards: &[Option<Onward>; BATCH]) {
+    fn pass_on(&mut self, now: Now, onwards: &mut [Option<Onward>; BATCH]) {
         if let Some(browsers) = &mut self.browsers
             && let Some(first) = onwards.iter().flatten().next()
             && browsers.speaks_for(first.place)
@@ -328,6 +338,14 @@ impl Worker {
                 }
             }
             return;
+        }
+        for (n, onward) in onwards.iter_mut().enumerate() {
+            let Some(sent) = onward else { continue };
+            let room = self.datagrams.room(n);
+            match self.exchange.seal(sent.place, room, sent.bytes.clone()) {
+                Some(bytes) => sent.bytes = bytes,
+                None => *onward = None,
+            }
         }
         let several = onwards.iter().flatten().nth(1).is_some();
         let mut taken = 0;
@@ -440,10 +458,12 @@ impl Worker {
                 (self.carriage).send(&mut self.exchange, transmit.place, packet);
                 continue;
             }
+            let sealed = (self.exchange).seal(transmit.place, &mut buffer, 0..transmit.len);
+            let Some(bytes) = sealed else { continue };
             let pair = &self.pairs[transmit.place];
             let socket = if transmit.rtcp { &pair.rtcp } else { &pair.rtp };
             let to: SocketAddr = transmit.to;
-            if socket.send_to(&buffer[..transmit.len], to).is_err() && !transmit.rtcp {
+            if socket.send_to(&buffer[bytes], to).is_err() && !transmit.rtcp {
                 self.exchange.unsent(transmit.place, 1);
             }
         }

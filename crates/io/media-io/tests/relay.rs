@@ -4,13 +4,13 @@
 #![allow(clippy::unwrap_used)]
 
 use domain::{
-    Codec, LegId, WhoAnswered,
+    Codec, LegId, SrtpKey, SrtpKeys, SrtpSuite, WhoAnswered,
     answering::{Heard, Verdict},
     limits,
 };
 use media::{
     ExchangeConfig, LegDetail, MediaCommand, MediaEvent, Port, PortPool, PortRange, PromptId,
-    Prompts, Seed,
+    Prompts, SRTP_ROOM, Seed, SrtpContext,
     dtmf::{self, Event},
     g711, rtcp,
     rtp::Header,
@@ -625,4 +625,73 @@ fn who_answered_is_told_from_what_the_leg_says() {
     let who = listened_to(fax, 60);
     assert_eq!(who.verdict, Verdict::Fax, "{who:?}");
     assert!(who.took_ms <= 1_200);
+}
+
+#[test]
+fn a_secured_phone_and_a_plain_trunk_hear_each_other_and_a_strangers_packets_are_dropped() {
+    let house = house();
+    let (mut phone, mut trunk) = (
+        house.join(0, Codec::Pcma, 600.0),
+        house.join(1, Codec::Pcma, 1_300.0),
+    );
+    let key = |fill| SrtpKey::draw(SrtpSuite::AesCm128Sha1_80, |bytes| bytes.fill(fill));
+    let keys = SrtpKeys {
+        send: key(1),
+        receive: key(2),
+    };
+    house.send(MediaCommand::Secure {
+        leg: phone.leg,
+        keys: Some(keys),
+    });
+    house.send(MediaCommand::Bridge {
+        a: phone.leg,
+        b: trunk.leg,
+    });
+    house.snapshot(phone.leg);
+    let (mut out, mut into) = (
+        SrtpContext::new(&keys.receive),
+        SrtpContext::new(&keys.send),
+    );
+    let (mut by_phone, mut by_trunk) = (Vec::new(), Vec::new());
+    // In bursts, as a relay that was held up finds them.
+    for _ in 0..10 {
+        for n in 0..5 {
+            let place = u64::from(phone.next) * 160;
+            let sound: Vec<u8> = tones::sine(phone.tone, -10.0, place, 160)
+                .map(|sample| g711::encode(phone.codec, sample))
+                .collect();
+            let mut bytes = phone.bytes(8, place as u32, &sound);
+            let len = bytes.len();
+            if n == 0 {
+                // Its own, not encrypted.
+                phone.socket.send_to(&bytes, phone.to).unwrap();
+            }
+            bytes.resize(len + SRTP_ROOM, 0);
+            let len = out.protect(&mut bytes, len).unwrap();
+            phone.socket.send_to(&bytes[..len], phone.to).unwrap();
+            trunk.say();
+        }
+        for _ in 0..5 {
+            by_trunk.extend(trunk.hear_sound().1);
+        }
+        let mut sounds = 0;
+        while sounds < 5 {
+            let mut buffer = [0; 2_000];
+            let (len, _) = phone.socket.recv_from(&mut buffer).expect("in time");
+            // What was said before the keys were told is not for them.
+            let Ok(len) = into.unprotect(&mut buffer[..len]) else {
+                continue;
+            };
+            let (_, payload) = Header::read(&buffer[..len]).unwrap();
+            let silence = g711::silence(Codec::Pcma);
+            if buffer[payload.clone()].iter().any(|code| *code != silence) {
+                by_phone.extend_from_slice(&buffer[payload]);
+                sounds += 1;
+            }
+        }
+    }
+    assert!(phone.share(1_300.0, &by_phone) > 0.9);
+    assert!(trunk.share(600.0, &by_trunk) > 0.9);
+    let (stats, _) = house.snapshot(phone.leg);
+    assert_eq!((stats.received, stats.refused), (50, 10));
 }

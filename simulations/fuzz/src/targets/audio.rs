@@ -1,8 +1,8 @@
 //! Audio from the network and from files.
 
 use super::State;
-use domain::{Codec, LegId, Now};
-use media::{Exchange, ExchangeConfig, MediaCommand, Port, PortRange, Prompt, Prompts};
+use domain::{Codec, LegId, Now, SrtpKey, SrtpKeys, SrtpSuite};
+use media::{Exchange, ExchangeConfig, MediaCommand, Port, PortRange, Prompt, Prompts, SRTP_ROOM};
 use sansio::{Seed, Stream};
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,6 +13,8 @@ const READ: usize = domain::limits::RTP_BYTES;
 struct Bridge {
     exchange: Exchange,
     now: Now,
+    /// The first leg is SRTP: none of these packets is its peer's.
+    secured: bool,
 }
 
 fn peer(leg: LegId) -> SocketAddr {
@@ -56,11 +58,29 @@ pub(super) fn exchange(stream: &mut Stream) -> Box<dyn State> {
         }
     }
     let [a, b] = LEGS;
+    let secured = stream.below(4) == 0;
+    if secured {
+        let suite = SrtpSuite::ALL[stream.below(4) as usize];
+        let mut key = || SrtpKey::draw(suite, |bytes| stream.fill(bytes));
+        let keys = SrtpKeys {
+            send: key(),
+            receive: key(),
+        };
+        let secure = MediaCommand::Secure {
+            leg: a,
+            keys: Some(keys),
+        };
+        exchange.handle(now, secure).expect("it is open");
+    }
     if stream.below(4) > 0 {
         let bridged = exchange.handle(now, MediaCommand::Bridge { a, b });
         bridged.expect("both are open");
     }
-    Box::new(Bridge { exchange, now })
+    Box::new(Bridge {
+        exchange,
+        now,
+        secured,
+    })
 }
 
 impl State for Bridge {
@@ -69,11 +89,13 @@ impl State for Bridge {
         let place = self.exchange.place_of(leg).expect("it is open");
         let mut packet = bytes[..bytes.len().min(READ)].to_vec();
         let length = packet.len();
+        packet.extend([0; SRTP_ROOM]);
         let mut from = peer(leg);
         if stream.below(20) == 0 {
             from.set_port(stream.next_u32() as u16);
         }
-        let onward = self.exchange.receive(self.now, place, from, &mut packet);
+        let datagram = &mut packet[..length];
+        let onward = self.exchange.receive(self.now, place, from, datagram);
         let _heard = self.exchange.tapped();
         while self.exchange.poll_output().is_some() {}
         self.now = self
@@ -81,8 +103,21 @@ impl State for Bridge {
             .plus(Duration::from_millis(u64::from(stream.below(60))));
         self.exchange.handle_timeout(self.now);
         let mut room = [0; media::exchange::TRANSMIT_BYTES];
-        while self.exchange.poll_transmit(&mut room).is_some() {}
+        while let Some(own) = self.exchange.poll_transmit(&mut room) {
+            let sealed = self.exchange.seal(own.place, &mut room, 0..own.len);
+            if sealed.is_none() {
+                return Err("what the exchange says itself cannot be sent".into());
+            }
+        }
+        if let Some(onward) = &onward {
+            let bytes = onward.bytes.clone();
+            let sealed = self.exchange.seal(onward.place, &mut packet, bytes);
+            if sealed.is_some_and(|bytes| bytes.end > length + SRTP_ROOM) {
+                return Err("it grew beyond its room".into());
+            }
+        }
         match onward {
+            Some(_) if self.secured && leg == LEGS[0] => Err("accepted without the key".into()),
             Some(onward) if onward.to.ip() == from.ip() => Err("it goes back to its sender".into()),
             Some(onward) if onward.bytes.end > length => Err("it grew on its way".into()),
             _ => Ok(()),

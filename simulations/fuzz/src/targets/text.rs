@@ -1,14 +1,14 @@
 //! Messages, streams of them, session descriptions.
 
 use super::State;
-use domain::Codec;
+use domain::{Codec, SrtpPolicy};
 use sansio::Stream;
 use sip::{
     Frame, Framer,
     digest::{Authorization, Challenge},
     lexer,
     message::{self, Head, NameAddr, Uri},
-    sdp::{Direction, LocalMedia, Session},
+    sdp::{Direction, LocalCrypto, LocalMedia, Session},
 };
 
 struct Message;
@@ -89,6 +89,8 @@ impl State for Split {
 struct Sdp(LocalMedia);
 
 pub(super) fn sdp(stream: &mut Stream) -> Box<dyn State> {
+    let policies = [SrtpPolicy::Off, SrtpPolicy::Offered, SrtpPolicy::Required];
+    let policy = policies[stream.below(3) as usize];
     Box::new(Sdp(LocalMedia {
         session_id: 1,
         version: 1,
@@ -99,6 +101,7 @@ pub(super) fn sdp(stream: &mut Stream) -> Box<dyn State> {
         },
         dtmf_payload: 101,
         direction: Direction::SendRecv,
+        crypto: LocalCrypto::draw(policy, |bytes| stream.fill(bytes)),
     }))
 }
 
@@ -110,10 +113,18 @@ impl State for Sdp {
         {
             return Err(format!("{:?} was never offered", agreed.codec));
         }
-        if let Ok((answer, _)) = self.0.answer(bytes)
-            && Session::read(&answer).is_err()
-        {
-            return Err("our own answer cannot be read".into());
+        if let Ok((answer, agreed)) = self.0.answer(bytes) {
+            if Session::read(&answer).is_err() {
+                return Err("our own answer cannot be read".into());
+            }
+            let ours = self.0.crypto.as_ref();
+            let plain = agreed.crypto.is_none();
+            if plain && ours.is_some_and(|ours| ours.policy == SrtpPolicy::Required) {
+                return Err("plain where it must be secured".into());
+            }
+            if !plain && ours.is_none() {
+                return Err("secured where we have no key".into());
+            }
         }
         Ok(())
     }

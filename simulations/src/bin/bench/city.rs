@@ -226,6 +226,8 @@ impl City {
                 media_address: LOOPBACK,
                 media_ports: ports,
                 realm: "dialmesh".into(),
+                md5_only: false,
+                srtp: engine::SrtpConfig::default(),
                 freshness: TTL,
                 safe_harbour: None,
                 call_backs: engine::CallBackConfig::default(),

@@ -3,7 +3,7 @@
 use domain::{AttemptId, Codec, Instant, LegId, LegStats};
 use std::net::SocketAddr;
 
-use super::mixing::InRoom;
+use super::{mixing::InRoom, secured::Secured};
 use crate::{
     command::{LegDetail, PeerReport},
     dtmf::EventReceiver,
@@ -71,6 +71,8 @@ pub(super) struct Leg {
     pub(super) port: Port,
     pub(super) telephone_event: Option<u8>,
     pub(super) remote: Option<Remote>,
+    /// Its packets are SRTP.
+    pub(super) secured: Option<Box<Secured>>,
     pub(super) reception: Reception,
     pub(super) events: EventReceiver,
     /// The stream that `events` listens to.
@@ -109,6 +111,7 @@ impl Leg {
             port,
             telephone_event,
             remote: None,
+            secured: None,
             reception: Reception::default(),
             events: EventReceiver::default(),
             events_stream: 0,

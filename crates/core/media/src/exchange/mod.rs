@@ -1,13 +1,14 @@
 //! The exchange: all legs of one relay thread, with no socket in sight.
 //!
 //! Packets come in one by one ([`Exchange::receive`], edited in place, answered by where they go
-//! on), commands as values ([`Exchange::handle`]); what the exchange says by itself (prompts,
+//! on; [`Exchange::seal`] makes them ready for it), commands as values ([`Exchange::handle`]); what the exchange says by itself (prompts,
 //! silence that keeps a path open, RTCP) is asked for with [`Exchange::poll_transmit`] after
 //! [`Exchange::handle_timeout`]. On the way of a packet nothing is allocated.
 
 mod leg;
 mod mixing;
 mod packets;
+mod secured;
 mod taping;
 mod ticks;
 
@@ -123,6 +124,7 @@ impl Exchange {
                 port,
                 telephone_event,
             } => self.open(now, leg, port, telephone_event),
+            MediaCommand::Secure { leg, keys } => self.secure(leg, keys),
             MediaCommand::SetRemote { .. } => self.set_remote(clock, command),
             MediaCommand::Bridge { a, b } => self.bridge(a, b),
             MediaCommand::Unbridge { a, b } => {
@@ -276,17 +278,22 @@ impl Exchange {
         if self.legs[place].is_some() {
             return Err(Rejected::PortTaken);
         }
-        let outgoing = Outgoing::new(
-            self.origins.next_u32(),
-            // In the lower half, as RFC 3711 would have it: no early wrap.
-            (self.origins.next_u32() & 0x7fff) as u16,
-            self.origins.next_u32(),
-        );
+        let outgoing = self.fresh_stream();
         let leg = Leg::new(now.monotonic, id, port, telephone_event, outgoing);
         self.legs[place] = Some(Box::new(leg));
         self.places.insert(id, place);
         self.ticks.begin(now);
         Ok(())
+    }
+
+    /// A stream that begins at random places.
+    fn fresh_stream(&mut self) -> Outgoing {
+        Outgoing::new(
+            self.origins.next_u32(),
+            // In the lower half, as RFC 3711 would have it: no early wrap.
+            (self.origins.next_u32() & 0x7fff) as u16,
+            self.origins.next_u32(),
+        )
     }
 
     fn set_remote(&mut self, now: Instant, command: MediaCommand) -> Result<(), Rejected> {

@@ -15,7 +15,7 @@ use crate::{
 /// RFC 3389's comfort noise: allowed, and not passed on.
 const COMFORT_NOISE: u8 = 13;
 
-/// A packet goes on, edited in place.
+/// A packet goes on, edited in place. It is sent as [`Exchange::seal`] makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Onward {
     /// From the socket of the port at this place.
@@ -41,17 +41,23 @@ pub enum Refusal {
     Payload,
     /// A sequence number far from the stream's.
     Sequence,
+    /// Not signed with the key of the leg's peer: plain, a stranger's, or changed.
+    Unauthenticated,
+    /// Signed with that key, and here before.
+    Replayed,
 }
 
 impl Refusal {
     /// All of them, as they are counted.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::NoLeg,
         Self::NoRemote,
         Self::Source,
         Self::Malformed,
         Self::Payload,
         Self::Sequence,
+        Self::Unauthenticated,
+        Self::Replayed,
     ];
 
     /// Its name in metrics.
@@ -63,6 +69,8 @@ impl Refusal {
             Self::Malformed => "malformed",
             Self::Payload => "payload",
             Self::Sequence => "sequence",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Replayed => "replayed",
         }
     }
 }
@@ -154,7 +162,7 @@ impl Exchange {
         now: Instant,
         place: usize,
         from: SocketAddr,
-        packet: &[u8],
+        packet: &mut [u8],
     ) -> Result<Option<Accepted>, Refusal> {
         let leg = self
             .legs
@@ -165,6 +173,11 @@ impl Exchange {
         if !remote.lock.admits(from) {
             return Err(Refusal::Source);
         }
+        let len = match &mut leg.secured {
+            Some(secured) => secured.open(packet)?,
+            None => packet.len(),
+        };
+        let packet = &packet[..len];
         let (header, payload) = Header::read(packet).map_err(|_| Refusal::Malformed)?;
         let kind = match header.payload_type {
             event if Some(event) == leg.telephone_event => Kind::Event,
@@ -300,7 +313,7 @@ impl Exchange {
     }
 
     /// Takes an RTCP datagram that came to the leg at `place`, on either of its ports.
-    pub fn receive_rtcp(&mut self, now: Now, place: usize, from: SocketAddr, packet: &[u8]) {
+    pub fn receive_rtcp(&mut self, now: Now, place: usize, from: SocketAddr, packet: &mut [u8]) {
         if let Err(refusal) = self.accept_rtcp(now, place, from, packet) {
             self.refuse(place, refusal);
         }
@@ -311,7 +324,7 @@ impl Exchange {
         now: Now,
         place: usize,
         from: SocketAddr,
-        packet: &[u8],
+        packet: &mut [u8],
     ) -> Result<(), Refusal> {
         let ntp = self.ticks.ntp(now.monotonic);
         let leg = self
@@ -323,6 +336,11 @@ impl Exchange {
         if !remote.lock.admits_rtcp(from) {
             return Err(Refusal::Source);
         }
+        let len = match &mut leg.secured {
+            Some(secured) => secured.open_rtcp(packet)?,
+            None => packet.len(),
+        };
+        let packet = &packet[..len];
         let ours = leg.outgoing.ssrc();
         let (mut sender_report, mut peer) = (leg.sender_report, leg.peer);
         rtcp::read(packet, |report| match report {

@@ -8,6 +8,7 @@ use crate::{
 use domain::{Codec, LegStats, WallTime, limits};
 
 mod mixing;
+mod secured;
 mod taping;
 
 const A: LegId = LegId(1);
@@ -208,7 +209,7 @@ fn strangers_are_refused_and_counted() {
     );
     assert_eq!(exchange.receive(at(0), place, peer(A), &mut far), None);
     // In the order of Refusal::ALL.
-    assert_eq!(exchange.traffic().refused, [1, 1, 2, 2, 1, 1]);
+    assert_eq!(exchange.traffic().refused, [1, 1, 2, 2, 1, 1, 0, 0]);
     exchange
         .handle(at(0), MediaCommand::Snapshot { leg: A })
         .unwrap();
@@ -511,7 +512,7 @@ fn silence_is_told_once_and_rtcp_is_life() {
     run(&mut exchange, 0, 20_000);
     let mut bytes = [0; rtcp::WRITE_BYTES];
     let len = rtcp::write(&mut bytes, 9, None, None, "peer");
-    exchange.receive_rtcp(at(20_000), place, addr("192.0.2.1:4001"), &bytes[..len]);
+    exchange.receive_rtcp(at(20_000), place, addr("192.0.2.1:4001"), &mut bytes[..len]);
     run(&mut exchange, 20_001, 49_000);
     assert_eq!(events(&mut exchange), []);
     run(&mut exchange, 49_001, 90_000);
@@ -583,14 +584,14 @@ fn reports_go_out_and_come_in() {
         at(millis + 40),
         place,
         addr("192.0.2.2:999"),
-        &answer[..len],
+        &mut answer[..len],
     );
     // From elsewhere it is refused; on the RTP port it is read too.
     exchange.receive_rtcp(
         at(millis + 40),
         place,
         addr("192.0.2.3:4001"),
-        &answer[..len],
+        &mut answer[..len],
     );
     assert_eq!(
         exchange.receive(at(millis + 40), place, peer(B), &mut answer[..len]),

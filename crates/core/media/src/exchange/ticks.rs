@@ -30,7 +30,7 @@ pub enum TimerName {
     Tick,
 }
 
-/// A packet of our own making, written to the caller's buffer.
+/// A packet of our own making, written to the caller's buffer. It is sent as [`Exchange::seal`] makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// From the socket of the port at this place.

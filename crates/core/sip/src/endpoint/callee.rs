@@ -12,7 +12,7 @@ use crate::{
     message::{Head, NameAddr, unquote},
     session_timer::lists,
     transaction::{InviteServerState, T1, T2},
-    write::{ALLOW, put, put_header, response_head},
+    write::{ALLOW, put, put_header, response_head, warning},
 };
 use bytes::Bytes;
 use domain::Now;
@@ -186,13 +186,24 @@ impl Endpoint {
 
     /// Refuses an incoming call with a status from 300 to 699.
     pub fn reject(&mut self, now: Now, call: CallHandle, status: u16) -> Result<(), Rejected> {
+        self.reject_for(now, call, status, "")
+    }
+
+    /// Refuses an incoming call and says why, in a Warning. A `Failed` event follows.
+    pub fn reject_for(
+        &mut self,
+        now: Now,
+        call: CallHandle,
+        status: u16,
+        why: &str,
+    ) -> Result<(), Rejected> {
         let found = self.incoming_call(call)?;
         if !(300..700).contains(&status) {
             let needs = "from 300 to 699";
             return Err(Rejected::BadStatus { status, needs });
         }
         if let Some(server) = found.invite {
-            self.respond(now, server, status, b"", b"");
+            self.respond(now, server, status, &warning(why), b"");
         }
         let refused = SipEvent::Failed {
             call,

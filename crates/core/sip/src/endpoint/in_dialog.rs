@@ -7,7 +7,7 @@ use crate::{
     lexer::{Message, Method, trim},
     message::{Head, body_is, q850_cause},
     sdp::LocalMedia,
-    write::{ALLOW, put_header, response_head},
+    write::{ALLOW, put_header, response_head, warning},
 };
 use bytes::Bytes;
 use domain::Now;
@@ -154,23 +154,29 @@ impl Endpoint {
         self.release(call);
     }
 
-    /// Our next description for the peer's offer, or for a request without one. `Err` is the status.
-    fn next_description(&self, call: CallHandle, message: &Message<'_>) -> Result<Vec<u8>, u16> {
-        let found = self.calls.get(call.0).ok_or(481u16)?;
-        let mut ours = LocalMedia::from_ours(&found.our_sdp).map_err(|_| 488u16)?;
-        // What was agreed on last may be one codec of several.
+    /// Our next description for the peer's offer, or for a request without one. `Err` is the status, with
+    /// header lines that say why.
+    fn next_description(
+        &self,
+        call: CallHandle,
+        message: &Message<'_>,
+    ) -> Result<Vec<u8>, (u16, Vec<u8>)> {
+        let only = |status: u16| (status, Vec::new());
+        let found = self.calls.get(call.0).ok_or(only(481))?;
+        let mut ours = LocalMedia::from_ours(&found.our_sdp).map_err(|_| only(488))?;
+        // What was agreed on last may be one codec of several, and one key.
         if let Ok(first) = LocalMedia::from_ours(&found.first_sdp) {
-            ours.codecs = first.codecs;
+            (ours.codecs, ours.crypto) = (first.codecs, first.crypto);
         }
         if message.body().is_empty() {
             return Ok(ours.offer());
         }
         if !body_is(message, "application/sdp") {
-            return Err(415);
+            return Err(only(415));
         }
         match ours.answer(message.body()) {
             Ok((answer, _)) => Ok(answer),
-            Err(_) => Err(488),
+            Err(error) => Err((488, warning(&error.to_string()))),
         }
     }
 
@@ -245,8 +251,8 @@ impl Endpoint {
                 let cseq = Some(head.cseq.number);
                 self.answer_invite(now, call, Some(server), cseq, &lines, &ours);
             }
-            Err(status) => {
-                self.respond(now, server, status, b"", b"");
+            Err((status, lines)) => {
+                self.respond(now, server, status, &lines, b"");
             }
         }
     }
@@ -296,12 +302,12 @@ impl Endpoint {
             Ok(None)
         } else if self.offer_is_open(call, head) {
             // RFC 3311 section 5.2.
-            Err(491)
+            Err((491, Vec::new()))
         } else {
             self.next_description(call, message).map(Some)
         };
         let timer = match described {
-            Err(status) => return (status, Vec::new(), Vec::new()),
+            Err((status, lines)) => return (status, lines, Vec::new()),
             Ok(_) => match self.session_asked(now, call, message) {
                 Err(lines) => return (422, lines, Vec::new()),
                 Ok(lines) => lines,

@@ -30,6 +30,7 @@ pub(super) fn sdp(port: u16) -> Bytes {
         codecs: vec![Codec::Pcmu, Codec::Pcma],
         dtmf_payload: 101,
         direction: crate::sdp::Direction::SendRecv,
+        crypto: None,
     }
     .offer()
     .into()

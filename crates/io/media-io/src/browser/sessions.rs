@@ -470,7 +470,7 @@ impl Browsers {
     /// A packet of the browser's: through the exchange, and on.
     fn heard(&mut self, wire: &mut Wire<'_>, session: &Session, packet: &RtpPacket) {
         let Some(place) = session.place else { return };
-        let mut bytes = [0; limits::RTP_BYTES];
+        let mut bytes = [0; limits::RTP_BYTES + media::SRTP_ROOM];
         let Some(len) = session.plain(packet, &mut bytes) else {
             return;
         };
@@ -481,14 +481,18 @@ impl Browsers {
             tapes.hear(wire.now.monotonic, &taped, &bytes);
         }
         let Some(onward) = onward else { return };
-        let bytes = &bytes[onward.bytes];
         if self.speaks_for(onward.place) {
-            self.send(wire, onward.place, bytes);
-        } else if wire.carriage.speaks_for(onward.place) {
-            wire.carriage.send(wire.exchange, onward.place, bytes);
-        } else if (wire.pairs[onward.place].rtp)
-            .send_to(bytes, onward.to)
-            .is_err()
+            return self.send(wire, onward.place, &bytes[onward.bytes]);
+        }
+        if wire.carriage.speaks_for(onward.place) {
+            let bytes = &bytes[onward.bytes];
+            return wire.carriage.send(wire.exchange, onward.place, bytes);
+        }
+        let sealed = (wire.exchange).seal(onward.place, &mut bytes, onward.bytes);
+        if let Some(sealed) = sealed
+            && (wire.pairs[onward.place].rtp)
+                .send_to(&bytes[sealed], onward.to)
+                .is_err()
         {
             wire.exchange.unsent(onward.place, 1);
         }
@@ -498,7 +502,7 @@ impl Browsers {
 impl Session {
     /// A packet as the leg knows it: its own header, the leg's number for telephone events. None for
     /// one that is longer than any of ours.
-    fn plain(&self, packet: &RtpPacket, to: &mut [u8; limits::RTP_BYTES]) -> Option<usize> {
+    fn plain(&self, packet: &RtpPacket, to: &mut [u8]) -> Option<usize> {
         let theirs = *packet.header.payload_type;
         let header = Header {
             marker: packet.header.marker,

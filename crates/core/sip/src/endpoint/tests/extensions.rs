@@ -1,6 +1,8 @@
 //! PRACK, session timers, redirections, and what the peer changes within a call.
 
 use super::*;
+use crate::sdp::LocalCrypto;
+use domain::SrtpPolicy;
 
 fn one(mut sent: Vec<String>) -> String {
     assert_eq!(sent.len(), 1, "{sent:?}");
@@ -512,4 +514,59 @@ fn redirections_are_refused_or_followed_once_to_the_same_number() {
         "once"
     );
     rig.assert_forgotten();
+}
+
+/// Hold, a new key of the peer's, and back: ours stays. Nothing within the call makes it plain.
+#[test]
+fn a_secured_call_stays_secured_and_keeps_our_key() {
+    let ours = LocalMedia {
+        crypto: LocalCrypto::draw(SrtpPolicy::Required, |bytes| bytes.fill(5)),
+        ..LocalMedia::from_ours(&sdp(40_000)).expect("ours")
+    };
+    let mut rig = rig();
+    let (_, invite) = answered(&mut rig, "", |invite| invite.body = ours.offer().into());
+    let first = ours.crypto.as_ref().expect("drawn").lines[0];
+    let theirs = |fill: u8, protocol: &str, direction: &str| {
+        let crypto = LocalCrypto::draw(SrtpPolicy::Required, |bytes| bytes.fill(fill));
+        let offer = LocalMedia {
+            crypto,
+            ..ours.clone()
+        };
+        let offer = String::from_utf8(offer.offer()).expect("text");
+        offer
+            .replace("RTP/SAVP", protocol)
+            .replace("sendrecv", direction)
+    };
+    for (cseq, fill, direction) in [(1, 9, "sendonly"), (2, 9, "sendrecv"), (3, 11, "sendrecv")] {
+        let offer = theirs(fill, "RTP/SAVP", direction);
+        rig.hear(&request(&invite, "INVITE", cseq, SDP, offer.as_bytes()));
+        let ok = rig.take_sent().pop().expect("an answer");
+        assert_eq!(status(&ok), "200", "{ok}");
+        rig.hear(&request(&invite, "ACK", cseq, "", b""));
+        let told = rig.take_events();
+        let [SipEvent::ReOffer { offer, answer, .. }] = &told[..] else {
+            panic!("{told:?}")
+        };
+        let again = LocalMedia::from_ours(answer).expect("ours");
+        let (_, agreed) = again.answer(offer).expect("agreed on");
+        let keys = agreed.crypto.expect("secured");
+        assert_eq!(keys.send, first.key);
+        assert_eq!(keys.receive.expose(), [fill; 30]);
+    }
+    let plain = String::from_utf8_lossy(&sdp(9_000)).into_owned();
+    for (cseq, offer, why) in [
+        (4, plain, "plain audio where SRTP is required"),
+        (
+            5,
+            theirs(9, "RTP/SAVPF", "sendrecv"),
+            "audio over RTP/SAVPF",
+        ),
+    ] {
+        rig.hear(&request(&invite, "INVITE", cseq, SDP, offer.as_bytes()));
+        let refused = rig.take_sent().pop().expect("an answer");
+        assert_eq!(status(&refused), "488");
+        let warning = format!("Warning: 399 dialmesh \"no audio we speak: {why}");
+        assert!(refused.contains(&warning), "{refused}");
+        rig.hear(&request(&invite, "ACK", cseq, "", b""));
+    }
 }
