@@ -11,8 +11,10 @@
 #![forbid(unsafe_code)]
 
 mod baselines;
+mod callers;
 mod center;
 mod clairvoyant;
+mod drifting;
 mod escrow;
 mod jobs;
 mod measure;
@@ -23,8 +25,10 @@ mod scoring;
 
 pub use self::scoring::{ScoringArgs, score};
 pub use baselines::{Issabel, Method, Samuelson, Vicidial};
+pub use callers::{CallersArgs, callers};
 pub use center::{Pacer, Setting, simulate};
 pub use clairvoyant::{Clairvoyant, Truth};
+pub use drifting::{BestTimeArgs, best_time};
 pub use measure::{Interval, Run};
 pub use pool::{Mesh, Tie, simulate_mesh};
 pub use population::{Population, Spell, Spread, Trouble, WalkOut};

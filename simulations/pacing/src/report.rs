@@ -198,6 +198,44 @@ pub(crate) fn svg(cells: &[Cell]) -> String {
     svg
 }
 
+/// Gains as bars to both sides of nothing, with their intervals.
+pub(crate) fn bars(title: &str, gains: &[(String, Interval)]) -> String {
+    let height = 40.0 + ROW * gains.len() as f64;
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n<text x=\"10\" y=\"16\">{title}</text>\n"
+    );
+    let x = |gain: f64| 550.0 + gain.clamp(-0.3, 0.3) * 900.0;
+    for tick in [-0.2, -0.1, 0.0, 0.1, 0.2] {
+        let at = x(tick);
+        writeln!(
+            svg,
+            "<line x1=\"{at}\" x2=\"{at}\" y1=\"24\" y2=\"{height}\" stroke=\"#ddd\"/><text x=\"{at}\" y=\"16\" text-anchor=\"middle\">{:+.0} %</text>",
+            tick * 100.0
+        )
+        .expect("writing to a String cannot fail");
+    }
+    for (row, (name, gain)) in gains.iter().enumerate() {
+        let y = 30.0 + ROW * row as f64;
+        let half = gain.half.unwrap_or(0.0);
+        let (from, to) = (x(gain.mean.min(0.0)), x(gain.mean.max(0.0)));
+        writeln!(
+            svg,
+            "<text x=\"10\" y=\"{:.1}\">{name}</text><rect x=\"{from:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"12\" fill=\"hsl(210,55%,60%)\"/><line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{:.1}\" y2=\"{:.1}\" stroke=\"black\"/><text x=\"830\" y=\"{:.1}\">{:+.1} %</text>",
+            y + 10.0,
+            to - from,
+            x(gain.mean - half),
+            x(gain.mean + half),
+            y + 6.0,
+            y + 6.0,
+            y + 10.0,
+            gain.mean * 100.0,
+        )
+        .expect("writing to a String cannot fail");
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! The lead score against a table of leads whose results are known: how well it ranks, and whether
 //! its chances are what happened.
 
+use crate::population::unit;
 use ::scoring::{FEATURES, Features, Learning, Model, Reliability, ranking};
 use anyhow::Context as _;
 use sansio::Seed;
@@ -26,7 +27,7 @@ pub struct ScoringArgs {
     #[arg(long, value_delimiter = ',')]
     pub pairs: Vec<String>,
     /// How often all leads are shuffled and parted anew.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 20)]
     pub rounds: u64,
     /// Parts: each is scored by a model that learned from the others.
     #[arg(long, default_value_t = 5)]
@@ -63,13 +64,14 @@ pub fn score(args: &ScoringArgs) -> anyhow::Result<()> {
         .with_context(|| format!("{} cannot be read", args.file.display()))?;
     let leads = Leads::of(&text, args)?;
     anyhow::ensure!(leads.features.len() >= 2 * args.parts, "too few leads");
-    let (mut areas, mut reliability) = (vec![], Reliability::default());
+    let mut measured = Measured::default();
     for round in 0..args.rounds {
         let mut order: Vec<usize> = (0..leads.features.len()).collect();
         let mut random = Seed::from_u64(round).stream("leads");
         for at in (1..order.len()).rev() {
             order.swap(at, random.below(at as u32 + 1) as usize);
         }
+        let (mut reliability, mut perfect) = (Reliability::default(), Reliability::default());
         for part in 0..args.parts {
             let mut model = Model::new(Learning::default());
             let inside = |at: &usize| *at % args.parts == part;
@@ -88,31 +90,52 @@ pub fn score(args: &ScoringArgs) -> anyhow::Result<()> {
                 .collect();
             for (chance, outcome) in &scored {
                 reliability.note(*chance, *outcome);
+                measured.all.note(*chance, *outcome);
+                perfect.note(*chance, unit(random.next_u64()) < f64::from(*chance));
             }
-            areas.push(ranking(&scored));
+            measured.areas.push(ranking(&scored));
         }
+        measured.errors.push(reliability.error());
+        measured.perfect.push(perfect.error());
     }
-    print(&leads, &areas, &reliability);
+    print(&leads, &measured);
     Ok(())
 }
 
-fn print(leads: &Leads, areas: &[f64], reliability: &Reliability) {
-    let positive = leads
-        .features
-        .iter()
-        .filter(|(_, outcome)| *outcome)
-        .count();
-    let area = crate::Interval::of(areas);
+/// What came out.
+#[derive(Default)]
+struct Measured {
+    /// The area under the ROC curve of each part.
+    areas: Vec<f64>,
+    /// The calibration error of each round, in which each lead is scored once.
+    errors: Vec<f64>,
+    /// What it would be if each chance were exactly right: chance alone.
+    perfect: Vec<f64>,
+    all: Reliability,
+}
+
+fn print(leads: &Leads, measured: &Measured) {
+    let positive = (leads.features.iter()).filter(|(_, outcome)| *outcome);
+    let interval = |values: &[f64]| {
+        let of = crate::Interval::of(values);
+        format!("{:.4} ±{:.4}", of.mean, of.half.unwrap_or(0.0))
+    };
     println!(
-        "{} leads, {positive} came to something; AUC {:.4} ±{:.4} over {} parts; calibration error {:.4}",
+        "{} leads, {} came to something; AUC {} over {} parts",
         leads.features.len(),
-        area.mean,
-        area.half.unwrap_or(0.0),
-        areas.len(),
-        reliability.error()
+        positive.count(),
+        interval(&measured.areas),
+        measured.areas.len(),
+    );
+    println!(
+        "calibration error {:.4} over all rounds together; {} a round, the worst {:.4}; {} if every chance were right",
+        measured.all.error(),
+        interval(&measured.errors),
+        measured.errors.iter().copied().fold(0.0, f64::max),
+        interval(&measured.perfect),
     );
     println!("   leads  promised  happened");
-    for (count, promised, happened) in reliability.steps() {
+    for (count, promised, happened) in measured.all.steps() {
         println!("{count:8} {promised:9.3} {happened:9.3}");
     }
 }

@@ -42,6 +42,11 @@ enum Verb {
     Pacing(pacing_sim::PacingArgs),
     /// The lead score on a file of leads with known results
     Scoring(pacing_sim::ScoringArgs),
+    /// Whom to call at which hour, in a synthetic world that drifts: what an order wins over none
+    BestTime(pacing_sim::BestTimeArgs),
+    /// Which caller ID to show, in synthetic worlds where numbers that are shown too often are
+    /// labelled
+    Callers(pacing_sim::CallersArgs),
     /// Every state of the lease and freshness protocols' models, and every mistake on purpose
     Model(protocol_model::ModelArgs),
 }
@@ -65,6 +70,14 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Verb::Scoring(args) => {
             pacing_sim::score(&args)?;
+            true
+        }
+        Verb::BestTime(args) => {
+            pacing_sim::best_time(&args)?;
+            true
+        }
+        Verb::Callers(args) => {
+            pacing_sim::callers(&args)?;
             true
         }
         Verb::Model(args) => protocol_model::run(&args),

@@ -5,6 +5,7 @@
 //!   zone it may lie in. It answers from tables in the binary, without allocation.
 //! - [`home_region`] applies the directory's map from numbers to regions.
 //! - [`choose_caller_id`] picks the number to show, the most local first, never just any.
+//! - [`Standing`] learns what persons think of a number, [`review`] says each day which ones rest.
 //!
 //! The tables come from libphonenumber's data (Apache License 2.0; `tables/NOTICE`) by
 //! `generate/generate.py`. What a prefix says is where a number was given out: a mobile phone may
@@ -15,9 +16,11 @@ mod home;
 mod locality;
 mod parse;
 mod presence;
+mod standing;
 mod tables;
 
 pub use home::home_region;
 pub use locality::{Locality, data_version, locality};
 pub use parse::{ParseError, parse};
 pub use presence::{CallerIdFacts, Choice, Closeness, Route, choose_caller_id};
+pub use standing::{PROBES, Review, Standing, review};

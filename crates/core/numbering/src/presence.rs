@@ -32,6 +32,11 @@ pub struct CallerIdFacts {
     pub used_this_hour: u32,
     /// Not to be shown now: it rests, or its trunk takes no call.
     pub resting: bool,
+    /// What persons think of it, in thousandths of a usual number ([`Standing::worth`]); 1000 where
+    /// nothing is known. A number that is worth more gets more of the calls.
+    ///
+    /// [`Standing::worth`]: crate::Standing::worth
+    pub worth: u16,
 }
 
 impl CallerIdFacts {
@@ -45,6 +50,7 @@ impl CallerIdFacts {
             used_today: 0,
             used_this_hour: 0,
             resting: false,
+            worth: 1000,
         }
     }
 
@@ -56,10 +62,11 @@ impl CallerIdFacts {
             && self.used_this_hour < self.caps.per_hour
     }
 
-    /// Use of the day's cap in thousandths: a number in warm-up with a low cap is not worn out
-    /// first.
+    /// Use of the day's cap in thousandths, by what the number is worth: one in warm-up with a low
+    /// cap is not worn out first.
     fn load(&self) -> u32 {
-        let load = u64::from(self.used_today) * 1000 / u64::from(self.caps.per_day.max(1));
+        let whole = u64::from(self.caps.per_day.max(1)) * u64::from(self.worth.max(1));
+        let load = u64::from(self.used_today) * 1_000_000 / whole;
         u32::try_from(load).unwrap_or(u32::MAX)
     }
 }
@@ -91,7 +98,8 @@ const NEAR_LOAD: u32 = 100;
 
 /// Chooses the caller ID for a call and with it the trunk, without allocation: of those that may be
 /// shown the closest; of those the trunks of the lowest rank; of those a trunk drawn by weight; of its
-/// caller IDs the least used by share of its day's cap, by draw among the nearly least used.
+/// caller IDs the least used by share of its day's cap and by worth, by draw among the nearly least
+/// used.
 ///
 /// `candidates` are the dialing city's own, those of one trunk side by side; `any_city` is the
 /// campaign's rule that any of them will do when none is local. None means: do not dial. Draws only
@@ -266,6 +274,22 @@ mod tests {
         let [mature, warming] = candidates.map(|facts| facts.used_today);
         assert_eq!(mature + warming, 40);
         assert!((2..=8).contains(&warming), "{warming} of 40");
+    }
+
+    #[test]
+    fn use_spreads_by_worth() {
+        let mut candidates = [facts("+14155550100"), facts("+14155550101")];
+        for (facts, worth) in candidates.iter_mut().zip([2000, 1000]) {
+            (facts.caps.per_day, facts.caps.per_hour, facts.worth) = (1000, 1000, worth);
+        }
+        let called = locality("+14155550134".parse().unwrap());
+        let mut stream = Seed::from_u64(1).stream("caller-id");
+        for _ in 0..900 {
+            let choice = choose_caller_id(&candidates, &called, false, &mut stream).unwrap();
+            candidates[choice.index].used_today += 1;
+        }
+        let [more, less] = candidates.map(|facts| facts.used_today);
+        assert!((520..=640).contains(&more), "{more} {less}");
     }
 
     fn route(trunk: u32, rank: u16, weight: u16) -> Route {

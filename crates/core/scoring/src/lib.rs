@@ -6,13 +6,20 @@
 //! with what it has seen), forgets by [`Model::fade`], and two that learned apart from one are put
 //! together by [`Model::merge`]. [`Reliability`] says whether its chances are what happens.
 //!
+//! [`Hours`] learns beside it what each hour of the day does to each segment, [`Order`] makes of both
+//! who is called first, and [`held_out`] keeps a share of the leads out of that order: what it wins.
+//!
 //! Which fields a model may see is its caller's list. A field that stands for a person's protected
 //! attributes (age, sex, family, origin, faith, health) belongs in none.
 
 mod features;
+mod hours;
 mod model;
+mod order;
 mod reliability;
 
 pub use features::{FEATURES, Features};
+pub use hours::{Factor, Factors, HOURS, Hours, SEGMENTS};
 pub use model::{Learning, Model};
+pub use order::{Order, Price, held_out};
 pub use reliability::{Reliability, ranking};

@@ -1,0 +1,251 @@
+//! Best time to call: what each hour does to the chance of an answer, by segment.
+
+/// Segments of one table at most; whoever has a higher one is counted with the last.
+pub const SEGMENTS: usize = 64;
+
+/// Hours of a day.
+pub const HOURS: usize = 24;
+
+/// How much the hours of the day differ before anything was seen: the variance of a factor, and how
+/// many expected answers a cell that is believed has.
+const PRIOR: (f32, f32) = (0.02, 20.0);
+
+/// One cell: sums, so that what several nodes saw can be added.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Cell {
+    /// Answers expected without regard to the hour.
+    expected: f32,
+    /// The variance of their number.
+    spread: f32,
+    answered: f32,
+}
+
+impl Cell {
+    fn add(&mut self, other: &Self) {
+        self.expected += other.expected;
+        self.spread += other.spread;
+        self.answered += other.answered;
+    }
+}
+
+/// A cell's factor on the chance: its mean, and how far it may be off.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factor {
+    /// What the chance is multiplied by, on the mean.
+    pub mean: f32,
+    /// The standard deviation of what is not known of it.
+    pub sd: f32,
+}
+
+/// Answers by segment and hour beside those expected from everything but the hour. A factor is
+/// shrunk in two steps (empirical Bayes): the hour's to 1, then the segment's at that hour to the
+/// hour's, each the more the less the cells of the table differ by more than chance. Fixed memory:
+/// 18 kB.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hours {
+    cells: Box<[[Cell; HOURS]]>,
+}
+
+impl Default for Hours {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hours {
+    /// Nothing seen: every factor is 1.
+    pub fn new() -> Self {
+        Self {
+            cells: vec![[Cell::default(); HOURS]; SEGMENTS].into_boxed_slice(),
+        }
+    }
+
+    /// A line begun at that hour of the called person's day; `chance` is what a model that does not
+    /// see the hour gave it.
+    pub fn note(&mut self, segment: usize, hour: usize, chance: f32, answered: bool) {
+        let cell = &mut self.cells[segment.min(SEGMENTS - 1)][hour % HOURS];
+        cell.add(&Cell {
+            expected: chance,
+            spread: chance * (1.0 - chance),
+            answered: f32::from(u8::from(answered)),
+        });
+    }
+
+    /// Forgets so much of what was seen: hours that were good do not stay so.
+    pub fn fade(&mut self, share: f32) {
+        let stays = (1.0 - share).clamp(0.0, 1.0);
+        for cell in self.cells.iter_mut().flatten() {
+            cell.expected *= stays;
+            cell.spread *= stays;
+            cell.answered *= stays;
+        }
+    }
+
+    /// Adds what `other` has seen since both were `base`.
+    pub fn merge(&mut self, other: &Self, base: &Self) {
+        let theirs = other.cells.iter().flatten();
+        let both = theirs.zip(base.cells.iter().flatten());
+        for (cell, (other, base)) in self.cells.iter_mut().flatten().zip(both) {
+            cell.expected = (cell.expected + other.expected - base.expected).max(0.0);
+            cell.spread = (cell.spread + other.spread - base.spread).max(0.0);
+            cell.answered = (cell.answered + other.answered - base.answered).max(0.0);
+        }
+    }
+
+    /// The factors as they are believed now. To be worked out once an hour or so, not for each lead.
+    pub fn factors(&self) -> Factors {
+        let mut hours = [Cell::default(); HOURS];
+        for row in &self.cells {
+            for (hour, cell) in hours.iter_mut().zip(row) {
+                hour.add(cell);
+            }
+        }
+        let level = level(&hours);
+        hours.iter_mut().for_each(|hour| hour.expected *= level);
+        let common = variance(hours.iter());
+        let hours = hours.map(|hour| shrunk(&hour, common));
+        let relative = |(hour, cell): (usize, &Cell)| Cell {
+            expected: cell.expected * level * hours[hour].mean,
+            ..*cell
+        };
+        let mut left = vec![[Cell::default(); HOURS]; SEGMENTS];
+        for (row, cells) in left.iter_mut().zip(&self.cells) {
+            for (at, cell) in cells.iter().enumerate() {
+                row[at] = relative((at, cell));
+            }
+        }
+        let own = variance(left.iter().flatten());
+        let factor = |(hour, cell): (usize, &Cell)| {
+            let (own, hour) = (shrunk(cell, own), hours[hour]);
+            Factor {
+                mean: own.mean * hour.mean,
+                sd: own.sd.hypot(hour.sd),
+            }
+        };
+        let cells = left.iter().map(|row| {
+            let mut factors = [Factor { mean: 1.0, sd: 0.0 }; HOURS];
+            for (at, cell) in row.iter().enumerate() {
+                factors[at] = factor((at, cell));
+            }
+            factors
+        });
+        Factors {
+            cells: cells.collect(),
+        }
+    }
+}
+
+/// What [`Hours`] believes at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Factors {
+    cells: Box<[[Factor; HOURS]]>,
+}
+
+impl Factors {
+    /// A segment's factor at that hour.
+    pub fn of(&self, segment: usize, hour: usize) -> Factor {
+        self.cells[segment.min(SEGMENTS - 1)][hour % HOURS]
+    }
+}
+
+/// Answers for each that was expected: how far the model is off that does not see the hour.
+fn level(hours: &[Cell; HOURS]) -> f32 {
+    let mut all = Cell::default();
+    hours.iter().for_each(|hour| all.add(hour));
+    (all.answered + PRIOR.1) / (all.expected + PRIOR.1)
+}
+
+/// The variance of the cells' factors beyond chance, by moments; few cells are outweighed by
+/// [`PRIOR`].
+fn variance<'a>(cells: impl Iterator<Item = &'a Cell>) -> f32 {
+    let (mut beyond, mut weight) = (PRIOR.0 * PRIOR.1 * PRIOR.1, PRIOR.1 * PRIOR.1);
+    for cell in cells {
+        let off = cell.answered - cell.expected;
+        beyond += off * off - cell.spread;
+        weight += cell.expected * cell.expected;
+    }
+    (beyond / weight).clamp(1e-4, 1.0)
+}
+
+/// A factor by the gamma law whose mean is 1 and whose variance is that.
+fn shrunk(cell: &Cell, variance: f32) -> Factor {
+    // Answers scatter less than a Poisson law says where chances are high.
+    let certain = if cell.spread > 0.0 {
+        (cell.expected / cell.spread).max(1.0)
+    } else {
+        1.0
+    };
+    let firm = 1.0 / variance;
+    let (answered, expected) = (cell.answered * certain, cell.expected * certain);
+    Factor {
+        mean: (firm + answered) / (firm + expected),
+        sd: (firm + answered).sqrt() / (firm + expected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many lines a cell, of which the segment's good hour answers half as often again.
+    fn seen(lines: u32) -> Hours {
+        let mut hours = Hours::new();
+        for segment in 0..8 {
+            for hour in 9..21 {
+                let tenths = if hour == 9 + segment { 3 } else { 2 };
+                for n in 0..lines {
+                    hours.note(segment, hour, 0.2, n % 10 < tenths);
+                }
+            }
+        }
+        hours
+    }
+
+    #[test]
+    fn nothing_seen_is_a_factor_of_one() {
+        let factor = Hours::new().factors().of(3, 14);
+        assert_eq!(factor.mean, 1.0);
+        assert!((factor.sd - (2.0f32 * PRIOR.0).sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn factors_come_nearer_the_more_was_seen() {
+        let (few, many) = (seen(20).factors(), seen(2_000).factors());
+        assert!((many.of(2, 11).mean - 1.4).abs() < 0.1, "{many:?}");
+        assert!((many.of(2, 12).mean - 0.96).abs() < 0.05);
+        assert!((1.0..many.of(2, 11).mean).contains(&few.of(2, 11).mean));
+        assert!(many.of(2, 11).sd < many.of(20, 11).sd);
+    }
+
+    #[test]
+    fn segments_and_hours_beyond_the_bound_have_a_place() {
+        let mut hours = Hours::new();
+        for n in 0..500 {
+            hours.note(SEGMENTS + n, HOURS + 9, 0.2, true);
+            hours.note(SEGMENTS + n, 12, 0.2, false);
+        }
+        assert!(hours.factors().of(SEGMENTS - 1, 9).mean > 1.5);
+        assert_eq!(
+            hours.factors().of(99, 9),
+            hours.factors().of(SEGMENTS - 1, 9)
+        );
+    }
+
+    #[test]
+    fn what_is_forgotten_counts_less_and_nodes_add_up() {
+        let base = seen(100);
+        let mut one = base.clone();
+        one.fade(0.5);
+        let sure = |hours: &Hours| (hours.factors().of(1, 10).mean - 1.0).abs();
+        assert!(sure(&one) < sure(&base));
+        let mut other = base.clone();
+        for n in 0..100 {
+            other.note(1, 10, 0.2, n % 2 == 0);
+        }
+        let mut merged = base.clone();
+        merged.merge(&other, &base);
+        let factor = |hours: &Hours| hours.factors().of(1, 10).mean;
+        assert!((factor(&merged) - factor(&other)).abs() < 1e-4);
+        assert!(factor(&merged) > factor(&base) + 0.1);
+    }
+}
