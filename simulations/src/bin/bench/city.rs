@@ -563,13 +563,11 @@ impl Running {
                 }
             }
             Output::Media(command) => self.media(command),
-            // Its agents have SIP phones.
-            Output::Browser(_) => self.counts.fail("a browser's command"),
-            // There is no other city.
-            Output::Carry(_)
-            | Output::Offer { .. }
-            | Output::Say { .. }
-            | Output::WordTaken { .. } => self.counts.fail("a word to another city"),
+            // Its agents have SIP phones, and there is no other city.
+            Output::Browser(_) | Output::Carry(_) | Output::WordTaken { .. } => {
+                self.counts.fail("a word to nobody")
+            }
+            Output::Offer { .. } | Output::Say { .. } => self.counts.fail("a word to nobody"),
             Output::KeepAlive {
                 region,
                 session,

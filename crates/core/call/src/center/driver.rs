@@ -274,7 +274,7 @@ impl World {
                 let leg = LegId(self.attempts);
                 self.legs.insert(leg, Outside::Up);
                 self.lent.insert(attempt);
-                let agent = AgentId(50 + u32::try_from(leg.0).unwrap());
+                let agent = AgentId(50 + leg.0 as u32);
                 self.counts.overflow[0] += 1;
                 assert!(self.put(Input::AgentLent {
                     attempt,
