@@ -273,6 +273,8 @@ impl World {
                 self.attempts += 1;
                 let leg = LegId(self.attempts);
                 self.legs.insert(leg, Outside::Up);
+                // Its number is a leg's: no attempt gets it.
+                self.closed.insert(super::tests::attempt(leg.0));
                 self.lent.insert(attempt);
                 let agent = AgentId(50 + leg.0 as u32);
                 self.counts.overflow[0] += 1;

@@ -101,9 +101,9 @@ fn a_lent_agent_is_joined_disposes_and_no_agent_here_is_touched() {
     let unknown = floor.put(disposed(1, "none"));
     assert_eq!(unknown, Err(Rejected::LentDisposition(attempt(1))));
     floor.put(disposed(1, "sale")).unwrap();
+    let token = floor.token();
     let twice = floor.put(disposed(1, "sale"));
     assert_eq!(twice, Err(Rejected::LentDisposition(attempt(1))));
-    let token = floor.token();
     floor.put(Input::Persisted { token }).unwrap();
     assert!(floor.out.contains(&Output::LentKept {
         attempt: attempt(1)
@@ -122,7 +122,8 @@ fn who_was_let_down_or_joined_here_is_lent_nobody() {
     let late = floor.put(lent(1));
     assert!(matches!(late, Err(Rejected::NotAllowed { .. })), "{late:?}");
     let mut floor = waiting();
-    floor.ready(ANN);
+    floor.log_in(ANN);
+    assert_eq!(floor.press(ANN, AgentCommand::Ready), Some(Ok(())));
     assert_eq!(floor.state(ANN), AgentState::OnCall);
     assert!(floor.put(lent(1)).is_err());
 }
