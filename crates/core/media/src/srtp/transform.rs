@@ -18,6 +18,10 @@ const GCM_TAG: usize = 16;
 const WORD: usize = 4;
 
 /// The session keys of RTP, or of RTCP.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one for each leg and direction, and no step further for each packet"
+)]
 pub(super) enum Transform {
     Counter {
         cipher: EncryptingKey,
