@@ -1,6 +1,6 @@
 //! The measured node: engine, sockets, relay and journal, driven as the node's shell drives them.
 
-use crate::rtp::Pair;
+use crate::{plan::Plan, rtp::Pair};
 use anyhow::Context as _;
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, PersistToken, Phone, RequestId};
@@ -17,10 +17,7 @@ use engine::{
 use media::{MediaCommand, MediaEvent};
 use media_io::{Relay, RelayConfig, RelayHandle, Tapes};
 use recordings::{Folder, FolderLimits, Order, Orders, Writer};
-use rustix::{
-    process::{Resource, getrlimit, setrlimit},
-    time::{ClockId, Timespec, clock_gettime},
-};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use sansio::Seed;
 use sip_transport::{Limits, Listener, SipSockets, TransportEvent};
 use std::{
@@ -39,77 +36,19 @@ use storage::{
     RecordingPrivateKey,
 };
 
-const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const MEMBER: MemberId = MemberId(2);
 const REGION: RegionId = RegionId(1);
 const SESSION: SessionId = SessionId(9);
 const CAMPAIGN: CampaignId = CampaignId(1);
 const TRUNK: TrunkId = TrunkId(1);
 const TTL: Duration = Duration::from_secs(30);
-/// The first of the node's RTP ports: most lie below those that the system gives to anybody.
-const RTP_PORT: u16 = 10_000;
-/// Open files beside those of RTP.
-const OTHER_FILES: u64 = 800;
 /// Caller IDs of the trunk.
 const CALLER_IDS: u64 = 20;
 /// Events that may wait, and how many are taken before timers are looked at, as in the node.
 const QUEUE: usize = 65_536;
 const BURST: usize = 256;
 const IDLE: Duration = Duration::from_millis(500);
-
-/// What is measured.
-#[derive(Clone, Debug)]
-pub(crate) struct Plan {
-    /// The first port; others follow.
-    pub(crate) port: u16,
-    /// Agents on shift.
-    pub(crate) agents: u32,
-    /// Leads there are.
-    pub(crate) leads: u64,
-    /// The trunk's limit.
-    pub(crate) calls_per_second: u32,
-    /// From answer to the carrier's BYE.
-    pub(crate) talk_ms: u32,
-    /// Each call is recorded, sealed, to a temporary folder.
-    pub(crate) record: bool,
-}
-
-impl Plan {
-    pub(crate) fn carrier(&self) -> u16 {
-        self.port + 4
-    }
-    pub(crate) fn phones(&self) -> u16 {
-        self.port + 6
-    }
-    /// SIPp's scenarios tell ports from 1000 above these.
-    pub(crate) fn carrier_media(&self) -> u16 {
-        9_000
-    }
-    pub(crate) fn phones_media(&self) -> u16 {
-        29_000
-    }
-    /// Two for each agent and each call, of which there are those under way and those whose ports rest.
-    fn rtp_ports(&self) -> anyhow::Result<(u16, u16)> {
-        let a_second = u64::from(self.calls_per_second).min(self.leads) as f64;
-        let resting = a_second * (media::DRAIN.as_secs_f64() + 0.5);
-        let pairs = (u64::from(self.agents) + resting as u64).max(2_400);
-        let last = u16::try_from(u64::from(RTP_PORT) + 2 * pairs);
-        let last = last.context("more calls rest than there are ports: give a lower --rate")?;
-        let files = 2 * pairs + OTHER_FILES;
-        let mut limit = getrlimit(Resource::Nofile);
-        if limit.current.is_some_and(|now| now < files) {
-            limit.current = Some(files);
-            limit.maximum = limit.maximum.map(|most| most.max(files));
-            setrlimit(Resource::Nofile, limit).with_context(|| {
-                format!("{files} open files are needed: raise `ulimit -Hn`, or give a lower --rate")
-            })?;
-        }
-        Ok((RTP_PORT, last))
-    }
-    fn at(&self, more: u16) -> SocketAddr {
-        SocketAddr::new(LOOPBACK, self.port + more)
-    }
-}
 
 /// What happened so far.
 #[derive(Debug, Default)]

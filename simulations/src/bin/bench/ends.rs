@@ -1,6 +1,6 @@
 //! SIPp at both ends: the carrier, and the agents' phones.
 
-use crate::city::Plan;
+use crate::plan::Plan;
 use anyhow::{Context as _, ensure};
 use md5::{Digest as _, Md5};
 use std::{

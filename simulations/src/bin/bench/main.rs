@@ -21,6 +21,7 @@ mod debian;
 mod ends;
 mod etcd;
 mod member;
+mod plan;
 mod postgres;
 mod promises;
 mod rtp;
@@ -28,10 +29,11 @@ mod trio;
 mod whole;
 
 use anyhow::{Context as _, ensure};
-use city::{City, Plan};
+use city::City;
 use clap::{Parser, ValueEnum};
 use cpu::{Clock, load};
 use ends::{Carrier, Phones};
+use plan::Plan;
 use std::{
     process::ExitCode,
     time::{Duration, Instant},

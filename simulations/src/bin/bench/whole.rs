@@ -2,11 +2,10 @@
 //! node's API. What an installation would see, on one machine.
 
 use crate::{
-    Arguments, CPU_WHOLE_CALL_MS, WARM_UP,
-    city::Plan,
-    cores,
+    Arguments, CPU_WHOLE_CALL_MS, WARM_UP, cores,
     cpu::{self, Clock, load},
     ends::{Carrier, Phones},
+    plan::Plan,
     word,
 };
 use anyhow::{Context as _, ensure};
