@@ -269,17 +269,17 @@ impl World {
                 if waiting.is_empty() {
                     return;
                 }
-                let attempt = self.pick(&waiting);
+                let person = self.pick(&waiting);
                 self.attempts += 1;
                 let leg = LegId(self.attempts);
                 self.legs.insert(leg, Outside::Up);
                 // Its number is a leg's: no attempt gets it.
-                self.closed.insert(super::tests::attempt(leg.0));
-                self.lent.insert(attempt);
+                self.closed.insert(attempt(leg.0));
+                self.lent.insert(person);
                 let agent = AgentId(50 + leg.0 as u32);
                 self.counts.overflow[0] += 1;
                 assert!(self.put(Input::AgentLent {
-                    attempt,
+                    attempt: person,
                     agent,
                     leg,
                 }));

@@ -59,13 +59,16 @@ impl Phone {
     }
 }
 
+/// What was taped of a packet, and its sound.
+type Tape = Option<(Taped, Vec<u8>)>;
+
 /// A packet's way through the exchange as a relay drives it; what was taped of it.
 fn through(
     exchange: &mut Exchange,
     leg: LegId,
     from: SocketAddr,
     packet: &[u8],
-) -> (Option<Vec<u8>>, Option<(Taped, Vec<u8>)>) {
+) -> (Option<Vec<u8>>, Tape) {
     let mut buffer = packet.to_vec();
     buffer.extend([0; SRTP_ROOM]);
     let place = exchange.place_of(leg).unwrap();
