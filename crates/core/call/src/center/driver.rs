@@ -264,7 +264,7 @@ impl World {
     /// Another node lends an agent, borrows one, or says something of either.
     fn overflow(&mut self) {
         match self.random.below(8) {
-            0..=2 => {
+            0..=1 => {
                 let waiting = self.center.waiting();
                 if waiting.is_empty() {
                     return;
@@ -284,7 +284,7 @@ impl World {
                     leg,
                 }));
             }
-            3 | 4 => self.borrow(),
+            2..=4 => self.borrow(),
             5 => {
                 let some: Vec<_> = self.borrowed.iter().copied().collect();
                 if !some.is_empty() {
@@ -342,7 +342,7 @@ impl World {
     /// What was reported to another node is kept there, or not.
     fn report_answered(&mut self) {
         let token = self.reports.remove(0);
-        if self.random.permille(700) {
+        if self.random.permille(500) {
             self.put(Input::Persisted { token });
         } else {
             self.counts.overflow[2] += 1;
