@@ -19,9 +19,31 @@ use common::{free_port, openssl};
 use floor::{Floor, persons_tones};
 use serde_json::json;
 use simulations::audio::tone_hertz;
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 const LOGIN: &str = "li";
+
+/// In the environment of a process that is one test's; not one of the node's own names.
+const APART: &str = "TEST_APART";
+
+/// A node's metrics are its process's, so each test has a process of its own, one after the other. True
+/// in it; elsewhere the test has been run by then.
+fn apart(test: &str) -> bool {
+    static ONE: Mutex<()> = Mutex::new(());
+    if std::env::var_os(APART).is_some() {
+        return true;
+    }
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut this = std::process::Command::new(std::env::current_exe().unwrap());
+    let this = this.args(["--exact", test, "--nocapture"]).env(APART, "1");
+    let done = this.output().unwrap();
+    let said = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(done.status.success(), "{}", said.concat());
+    false
+}
 
 /// A floor whose node speaks TLS and SRTP with phones; its port for them, and its certificate's folder.
 async fn secured(policy: &str) -> (Floor, u16, tempfile::TempDir) {
@@ -96,8 +118,9 @@ async fn a_call(policy: &str, encryption: &str, secure: bool) {
     let persons = persons_tones().map(|tone| tone as u32);
     let person = persons.iter().find(|tone| heard.contains_key(*tone));
     let person = *person.unwrap_or_else(|| panic!("the phone hears a person: {heard:?} {log}"));
-    // Of six seconds, before the hold and after it: a key that is wrong makes noise.
-    assert!(heard[&person] >= 50, "{heard:?} {log}");
+    // Of the three seconds before the hold: a key that is wrong makes noise. What comes after one,
+    // baresip 1.0 does not write down, plain or not.
+    assert!(heard[&person] >= 30, "{heard:?} {log}");
     assert!(!heard.contains_key(&tone), "it hears itself: {heard:?}");
     let audio = floor.what_the_person_heard().await;
     assert_eq!(audio.heard, vec![tone], "{audio:?}");
@@ -106,21 +129,33 @@ async fn a_call(policy: &str, encryption: &str, secure: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_that_insists_on_srtp() {
+    if !apart("a_phone_that_insists_on_srtp") {
+        return;
+    }
     a_call("required", "srtp-mand", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_that_takes_what_is_offered() {
+    if !apart("a_phone_that_takes_what_is_offered") {
+        return;
+    }
     a_call("offered", "srtp", true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_without_srtp_is_plain_where_that_may_be() {
+    if !apart("a_phone_without_srtp_is_plain_where_that_may_be") {
+        return;
+    }
     a_call("offered", "", false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_without_srtp_is_not_on_shift_where_it_must_be() {
+    if !apart("a_phone_without_srtp_is_not_on_shift_where_it_must_be") {
+        return;
+    }
     let (mut floor, registrar, folder) = secured("required").await;
     let settings = Settings {
         login: LOGIN,
