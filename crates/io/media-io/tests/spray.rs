@@ -75,9 +75,12 @@ fn join(relay: &RelayHandle, range: PortRange, leg: u16) -> Peer {
     for command in commands {
         relay.send(command).unwrap();
     }
+    let to = SocketAddr::from(([127, 0, 0, 1], port.number()));
+    // What others on this machine still send to the port's last owner is none of its business.
+    socket.connect(to).unwrap();
     Peer {
         socket,
-        to: SocketAddr::from(([127, 0, 0, 1], port.number())),
+        to,
         next: 1,
     }
 }
@@ -93,7 +96,7 @@ impl Peer {
         let sent = began.elapsed().as_nanos() as u64;
         packet[12..20].copy_from_slice(&sent.to_be_bytes());
         self.next = self.next.wrapping_add(1);
-        self.socket.send_to(&packet, self.to).unwrap();
+        self.socket.send(&packet).unwrap();
     }
 
     fn hear(&self, began: Instant, delays: &mut Vec<Duration>) {
