@@ -354,10 +354,11 @@ impl Checkers {
         }
     }
 
-    /// The region was told how an attempt ended that really was abandoned.
+    /// The region was told how an attempt ended that really was abandoned. A node that lost its power
+    /// before the person answered can say no more than that it dialed: that tells nobody how it ended.
     fn abandonment(&mut self, now: u64, region: &RegionLedger, outcome: &CallOutcome) {
         let attempt = outcome.attempt();
-        if matches!(outcome, CallOutcome::Dialed { .. })
+        if matches!(outcome, CallOutcome::Dialed { disposition, .. } if *disposition != Disposition::Unknown)
             && let Some((number, invited)) = self.attempts.was_abandoned(attempt)
             // One that has left is told of where it is, a moment later.
             && has(region, number)
