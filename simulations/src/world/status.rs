@@ -1,12 +1,57 @@
 //! What the mesh says of itself, as far as it is shown and waited for.
 
 use serde::Deserialize;
+use std::fmt;
 
 /// The live state.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Status {
     /// The cities, by name.
     pub cities: Vec<CityStatus>,
+    /// The Raft groups: the directory and every region.
+    #[serde(default)]
+    pub groups: Vec<GroupStatus>,
+}
+
+impl Status {
+    /// The groups whose leaders are about to change something, or are not heard: their names and
+    /// what is done or waited for.
+    pub fn restless_groups(&self) -> Vec<String> {
+        let restless = self.groups.iter().filter(|group| !group.is_at_rest());
+        restless.map(GroupStatus::to_string).collect()
+    }
+}
+
+/// A Raft group.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct GroupStatus {
+    /// `directory`, or the region's name.
+    pub name: String,
+    /// The election term.
+    pub term: u64,
+    /// What its leader does about voters and lead; none where it was not heard.
+    pub autopilot: Option<Autopilot>,
+}
+
+impl GroupStatus {
+    fn is_at_rest(&self) -> bool {
+        (self.autopilot.as_ref()).is_some_and(|autopilot| autopilot.why == "as it should be")
+    }
+}
+
+impl fmt::Display for GroupStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = (self.autopilot.as_ref()).map_or("its leader is not heard", |pilot| &pilot.why);
+        write!(f, "{} (term {}): {why}", self.name, self.term)
+    }
+}
+
+/// What a group's leader does about its voters and who leads.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Autopilot {
+    /// What is done next, or what is waited for.
+    pub why: String,
 }
 
 /// A city's figures.
@@ -110,9 +155,18 @@ mod tests {
     fn reads_what_the_api_says_and_more() {
         let text = r#"{"as_of": "2026-01-01T00:00:00Z", "cities": [{"name": "beijing", "mode": "central",
             "queued": 2, "trunks": [{"id": "trunk_1", "state": "up", "in_use": 3, "channels": 9}],
-            "calls": {"dialing": 1, "ringing": 2, "waiting": 0, "bridged": 4}, "new_field": {}}]}"#;
+            "calls": {"dialing": 1, "ringing": 2, "waiting": 0, "bridged": 4}, "new_field": {}}],
+            "groups": [{"name": "directory", "term": 3, "autopilot": {"why": "as it should be"}}, {"name": "beijing", "term": 4,
+            "autopilot": {"why": "1 is to lead in 3 s"}}, {"name": "wuhan", "term": 1, "autopilot": null}]}"#;
         let status: Status = serde_json::from_str(text).unwrap();
         assert_eq!(status.cities[0].calls.total(), 7);
         assert_eq!(status.cities[0].trunks[0].state, "up");
+        assert_eq!(
+            status.restless_groups(),
+            [
+                "beijing (term 4): 1 is to lead in 3 s",
+                "wuhan (term 1): its leader is not heard"
+            ]
+        );
     }
 }

@@ -420,13 +420,24 @@ impl Pilot<'_> {
     /// A group is led where its commands come from: elsewhere each costs a round trip more. Whoever
     /// was lost of late must have been back for longer each time, or the lead would go to and fro.
     fn lead_at_the_source(&self) -> Option<Found> {
-        let view = self.view;
-        if self.is_source(self.member(view.leader)?) {
-            return None;
-        }
         // Who has just been handed the lead was chosen by whoever gave it up, which may be about to
         // stop and be the source itself: nobody else knows that it stops.
-        if view.led < self.policy.stable {
+        if self.view.led < self.policy.stable {
+            return None;
+        }
+        let to = self.leader_at_the_source()?;
+        let why = format!(
+            "{} is to lead: this group's commands come from it, and {} is further away",
+            to.name,
+            self.view.name(self.view.leader)
+        );
+        Some(Found::Step(Step::TransferLeader(to.id), why))
+    }
+
+    /// Who would lead better than who does, since commands come from it.
+    fn leader_at_the_source(&self) -> Option<&Candidate> {
+        let view = self.view;
+        if self.is_source(self.member(view.leader)?) {
             return None;
         }
         let fit = |m: &&Candidate| {
@@ -438,13 +449,7 @@ impl Pilot<'_> {
                 && m.steady >= m.stable_after(self.policy, view.voters.len())
         };
         let voters = view.voters.iter().filter_map(|id| self.member(*id));
-        let to = voters.filter(fit).min_by_key(|m| (m.losses, m.id))?;
-        let why = format!(
-            "{} is to lead: this group's commands come from it, and {} is further away",
-            to.name,
-            view.name(view.leader)
-        );
-        Some(Found::Step(Step::TransferLeader(to.id), why))
+        voters.filter(fit).min_by_key(|m| (m.losses, m.id))
     }
 
     /// Why nothing is done: what is waited for, if anything.
@@ -458,6 +463,13 @@ impl Pilot<'_> {
                 .filter(drains)
                 .map(|m| format!("{} drains and keeps its vote: nobody can take it", m.name)),
         );
+        if let Some(to) = self.leader_at_the_source() {
+            let left = short(self.policy.stable.saturating_sub(self.view.led));
+            waits.push(format!(
+                "{} is to lead in {left}: this group's commands come from it",
+                to.name
+            ));
+        }
         let few = self.view.voters.len() < self.policy.voters;
         if few || !waits.is_empty() {
             let learners = self.view.learners.iter().filter_map(|id| self.member(*id));

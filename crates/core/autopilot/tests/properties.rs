@@ -642,7 +642,9 @@ fn a_group_is_led_where_its_commands_come_from() {
     assert_eq!(decide(&region, &policy).step, to);
     // Who was handed the lead a moment ago does not give it back: who gave it up may be stopping.
     region.led = policy.stable - seconds(1);
-    assert_eq!(decide(&region, &policy).step, None);
+    let waits = decide(&region, &policy);
+    assert_eq!(waits.step, None);
+    assert!(waits.why.contains("2 is to lead in 1"), "{}", waits.why);
     region.led = policy.stable;
     assert_eq!(decide(&region, &policy).step, to);
     region.leader = MemberId(2);
