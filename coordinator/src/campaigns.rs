@@ -31,6 +31,7 @@ fn shown(directory: &ledger::Directory, campaign: &domain::Campaign) -> Campaign
     shown.settings.answering_machines = directory.answering_machines(campaign.id).into();
     shown.settings.recording = directory.recording(campaign.id).into();
     shown.settings.set_levers(directory.levers(campaign.id));
+    shown.settings.hold_out_percent = directory.hold_out(campaign.id);
     shown.settings.drop_rate_group = directory.drop_rate_group(campaign.id);
     shown
 }
@@ -99,6 +100,26 @@ async fn set_drop_rate_group(
         backend.change(change).await?;
     }
     Ok(())
+}
+
+/// Says which share of a campaign's dials shows a number that is not local, where that changes.
+async fn set_hold_out(backend: &Backend, campaign: CampaignId, percent: u8) -> Answer<()> {
+    let known = (backend.member.directory()).read(|d| d.hold_out(campaign));
+    if known != percent {
+        let change = Change::SetHoldOut { campaign, percent };
+        backend.change(change).await?;
+    }
+    Ok(())
+}
+
+/// A share that a member could not read is refused before anything is made or changed.
+fn check_hold_out(backend: &Backend, settings: &CampaignSettings, known: u8) -> Answer<()> {
+    let percent = settings.hold_out_percent;
+    if percent == known {
+        return Ok(());
+    }
+    let campaign = CampaignId(0);
+    backend.may_write(&Change::SetHoldOut { campaign, percent })
 }
 
 /// Levers that cannot be set are told before anything is made or changed: beyond what the rule pack
@@ -183,6 +204,7 @@ pub(crate) async fn create(
     audit(by, "create_campaign", &settings.name);
     check_recording(backend, &settings)?;
     check_levers(backend, &settings, (Levers::default(), None))?;
+    check_hold_out(backend, &settings, 0)?;
     let campaign = settings.to_domain(CampaignId(0), CampaignState::Draft, 0);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     let created = change(backend, Change::CreateCampaign { campaign }).await?;
@@ -198,6 +220,8 @@ pub(crate) async fn create(
     said.map_err(|error| half_made(created.id, "levers", &error))?;
     let said = set_drop_rate_group(backend, created.id, settings.drop_rate_group).await;
     said.map_err(|error| half_made(created.id, "drop_rate_group", &error))?;
+    let said = set_hold_out(backend, created.id, settings.hold_out_percent).await;
+    said.map_err(|error| half_made(created.id, "hold_out_percent", &error))?;
     show(backend, created.id)
 }
 
@@ -213,6 +237,7 @@ pub(crate) async fn update(
     check_recording(backend, &settings)?;
     let before = (known.settings.levers(), known.settings.drop_rate_group);
     check_levers(backend, &settings, before)?;
+    check_hold_out(backend, &settings, known.settings.hold_out_percent)?;
     let campaign = settings.to_domain(id, known.state, version);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     if known.version != version {
@@ -237,6 +262,7 @@ pub(crate) async fn update(
     set_answering_machines(backend, id, settings.answering_machines.into()).await?;
     set_recording(backend, id, settings.recording.into()).await?;
     set_levers(backend, id, settings.levers()).await?;
+    set_hold_out(backend, id, settings.hold_out_percent).await?;
     show(backend, id)
 }
 

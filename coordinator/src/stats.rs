@@ -11,7 +11,7 @@ use dialmesh_http::{
     dto::{Abandonment, AbandonmentBudget, CampaignStats, CityPacing, CityShare, IdleReason},
 };
 use domain::{
-    Campaign, CampaignId, CampaignState, LeadId, MemberRole, PacingMode, WallTime, ZoneId,
+    Campaign, CampaignId, CampaignState, LeadId, MemberRole, PacingMode, RegionId, WallTime, ZoneId,
 };
 use ledger::{BudgetView, LeadStanding, RegionLedger, RegionStats, ShareView};
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStat
             windows.look(&group, pack, id, stats.due, now);
         }
     }
-    let counts = backend.records.tally(|tally| tally.campaign(id));
+    let (counts, lifts) = (backend.records).tally(|tally| (tally.campaign(id), tally.lifts(id)));
     let told = (backend.member.directory())
         .read(|d| d.abandonment(id, now))
         .unwrap_or_default();
@@ -86,6 +86,11 @@ pub(crate) fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignStat
         dispositions: counts.dispositions,
         abandonment: Abandonment::new(told.answered, told.abandoned, budget(pack)),
         budget: shares(backend, &campaign, pack, &told),
+        local_presence: backend.member.directory().read(|d| {
+            let known = |id| d.regions().find(|r| r.id == id).map(|r| r.name.clone());
+            let name = |id: RegionId| known(id).unwrap_or_else(|| id.to_string());
+            lifts.told(d.hold_out(id), name)
+        }),
         why_idle: why_idle(backend, &campaign, &sum, finished, &windows, next_due),
         as_of: now.into(),
     })

@@ -1,5 +1,6 @@
 //! Counts over call records, kept as records come, so that no figure needs a scan.
 
+use crate::lift::Lifts;
 use domain::{CallRecord, CampaignId, Disposition, MemberId, WallTime};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -67,6 +68,7 @@ impl Counts {
 pub(crate) struct Tally {
     campaigns: BTreeMap<CampaignId, Counts>,
     nodes: BTreeMap<MemberId, Counts>,
+    lifts: BTreeMap<CampaignId, Lifts>,
 }
 
 impl Tally {
@@ -76,10 +78,15 @@ impl Tally {
             .or_default()
             .add(record);
         self.nodes.entry(record.node).or_default().add(record);
+        self.lifts.entry(record.campaign).or_default().add(record);
     }
 
     pub(crate) fn campaign(&self, id: CampaignId) -> Counts {
         self.campaigns.get(&id).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn lifts(&self, id: CampaignId) -> Lifts {
+        self.lifts.get(&id).cloned().unwrap_or_default()
     }
 
     /// Answers of a node; see [`Counts::answers`].

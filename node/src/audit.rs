@@ -354,6 +354,7 @@ mod tests {
             listened: None,
             recording: None,
             call_back: None,
+            presence: None,
             dnc_base: None,
             consent: None,
             permission: Some(Permission {

@@ -40,6 +40,7 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         manners: facts.manners.clone(),
         levers: facts.levers.clone(),
         drop_rate_groups: facts.drop_rate_groups.clone(),
+        hold_outs: facts.hold_outs.clone(),
     }))
 }
 
@@ -59,6 +60,7 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::Recording(campaign, recording) => DirectoryChange::Recording(campaign, recording),
         Fact::RecordingKey(key) => DirectoryChange::RecordingKey(key),
         Fact::DropRateGroup(campaign, with) => DirectoryChange::DropRateGroup(campaign, with),
+        Fact::HoldOut(campaign, percent) => DirectoryChange::HoldOut(campaign, percent),
         Fact::Levers(campaign, levers) => DirectoryChange::Levers(campaign, levers),
         Fact::Answering(campaign, machines) => DirectoryChange::Answering(campaign, machines),
         Fact::Mesh(_)

@@ -97,6 +97,8 @@ pub struct WorldConfig {
     pub agents_per_city: usize,
     /// Caller IDs local to each of them.
     pub caller_ids_per_city: usize,
+    /// As many caller IDs more on each city's trunk that are of this place; none: local ones only.
+    pub far_caller_ids: Option<City>,
     /// Whether members reach each other through a wire that can be cut.
     pub link: bool,
     /// Whether each member's data lies on a small disk of its own that can be filled.
@@ -140,6 +142,7 @@ impl WorldConfig {
             cities: WorldCity::china(),
             agents_per_city: 12,
             caller_ids_per_city: 8,
+            far_caller_ids: None,
             link: true,
             small_disks: false,
             clocks: None,

@@ -71,6 +71,40 @@ async fn levers_are_settings_of_a_campaign() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hold_out_is_a_setting_and_has_a_report() {
+    let mesh = Mesh::new().await;
+    mesh.run(async |api, coordinator| {
+        let by = by();
+        let plain = CampaignSettings::new("autumn", "us-federal");
+        let made = api.create_campaign(&by, plain.clone()).await.unwrap();
+        let stats = api.campaign_stats(made.id).await.unwrap();
+        assert_eq!(stats.local_presence, None);
+        let settings = CampaignSettings {
+            hold_out_percent: 5,
+            ..plain
+        };
+        let set = (api.update_campaign(&by, made.id, 1, settings.clone()).await).unwrap();
+        assert_eq!(set.settings, settings);
+        let stats = api.campaign_stats(made.id).await.unwrap();
+        let report = stats.local_presence.expect("a share is held out");
+        assert_eq!((report.hold_out_percent, report.regions.len()), (5, 0));
+        assert_eq!(report.all.local_is_answered, "too_few");
+        ((), coordinator)
+    });
+    let mesh = Mesh::held_at(Some(MeshVersion(3))).await;
+    mesh.run(async |api, coordinator| {
+        let settings = CampaignSettings {
+            hold_out_percent: 5,
+            ..CampaignSettings::new("autumn", "us-federal")
+        };
+        let refused = (api.create_campaign(&by(), settings).await).unwrap_err();
+        let said = messages(&refused);
+        assert!(said.contains("hold_out_percent) needs 4"), "{said}");
+        ((), coordinator)
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mesh_that_cannot_read_levers_refuses_them_by_name() {
     let mesh = Mesh::held_at(Some(MeshVersion(2))).await;
     mesh.run(async |api, coordinator| {

@@ -124,6 +124,7 @@ fn dialing(n: u64) -> Kept {
         listened: None,
         recording: None,
         call_back: None,
+        presence: None,
     })))
 }
 
@@ -208,6 +209,7 @@ fn record() -> CallRecord {
         listened: None,
         recording: None,
         call_back: None,
+        presence: None,
     }
 }
 
@@ -226,7 +228,7 @@ fn records_of_the_versions_before_lack_their_last_fields() {
         }),
     ] {
         // Each version added one field, none here, at the end of the record at the end of the entry.
-        for (version, missing) in [(VERSION, 0), (6, 1), (5, 2), (4, 3), (3, 4), (2, 5)] {
+        for (version, missing) in [(VERSION, 0), (7, 1), (6, 2), (5, 3), (4, 4), (3, 5), (2, 6)] {
             let mut bytes = encode(&kept).to_vec();
             bytes.truncate(bytes.len() - missing);
             bytes[0] = version;

@@ -40,7 +40,16 @@ pub(super) async fn build(
     let caller_ids: Vec<_> = config
         .cities
         .iter()
-        .map(|city| caller_ids(city.place, config.caller_ids_per_city))
+        .enumerate()
+        .map(|(place, city)| {
+            let count = config.caller_ids_per_city;
+            let mut shown = caller_ids(city.place, count);
+            if let Some(far) = config.far_caller_ids {
+                // Each trunk's own, and nobody's local ones.
+                shown.extend(caller_ids(far, count * (place + 2)).split_off(count * (place + 1)));
+            }
+            shown
+        })
         .collect();
     let carrier = start_carrier(&config, &caller_ids, &path).await?;
     let names: Vec<&str> = std::iter::once(COORDINATOR)

@@ -59,6 +59,12 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  dialmesh campaign explain autumn\n  dialmesh campaign explain autumn -o json"
     )]
     Explain(Named),
+    /// Show what local caller IDs are worth: how often dials with one and dials held out are answered, by
+    /// region, with the difference and its 95 % confidence interval.
+    #[command(
+        after_help = "Examples:\n  dialmesh campaign set autumn --hold-out 5\n  dialmesh campaign report autumn\n  dialmesh campaign report autumn -o json"
+    )]
+    Report(Named),
     /// Show why leads are not dialed now: how many each rule holds back, and until when.
     #[command(after_help = "Examples:\n  dialmesh campaign why-idle autumn")]
     WhyIdle(Named),
@@ -158,6 +164,10 @@ struct Flags {
     /// of its own. Fixed once the campaign was started.
     #[arg(long, value_name = "CAMPAIGN|off")]
     drop_rate_group: Option<String>,
+    /// Of how many dials in a hundred to show a number that is not local, where there is a local one too,
+    /// 0 to 20 (0 when not given): so `campaign report` can say what local numbers are worth.
+    #[arg(long, value_name = "PERCENT")]
+    hold_out: Option<u8>,
 }
 
 /// What to aim at, in percent; none takes the aim back.
@@ -226,6 +236,18 @@ const EXPLAINED: [(&str, &str); 10] = [
     ("wanted", "/wanted"),
 ];
 
+const REPORTED: [(&str, &str); 9] = [
+    ("region", "/name"),
+    ("local dials", "/local/dials"),
+    ("answered %", "/local/percent"),
+    ("held out", "/held_out/dials"),
+    ("answered %", "/held_out/percent"),
+    ("lift, points", "/lift_points"),
+    ("from", "/low_points"),
+    ("to", "/high_points"),
+    ("local is answered", "/local_is_answered"),
+];
+
 pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
     let client = session.client()?;
     match verb {
@@ -284,6 +306,28 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             }
             session.rows(&EXPLAINED, cities)
         }
+        Verb::Report(named) => {
+            let stats: Value = client.get(&path(&client, &named, "/stats").await?).await?;
+            let report = &stats["local_presence"];
+            match (session.form(), report["regions"].as_array()) {
+                (Form::Table, None) => output::lines(&[
+                    "no dials are held out: `dialmesh campaign set NAME --hold-out 5`".to_owned(),
+                ]),
+                (Form::Table, Some(regions)) => {
+                    let mut rows = regions.clone();
+                    rows.push(report["all"].clone());
+                    rows.iter_mut().for_each(in_words);
+                    session.rows(&REPORTED, &json!(rows))?;
+                    output::lines(&[format!(
+                        "{}; at least {} dials of either kind; {} dials had no lot",
+                        output::plain(&report["method"]),
+                        report["least_dials"],
+                        report["not_compared"]
+                    )])
+                }
+                _ => session.show(report),
+            }
+        }
         Verb::WhyIdle(named) => {
             let stats: Value = client.get(&path(&client, &named, "/stats").await?).await?;
             let reasons = &stats["why_idle"];
@@ -300,6 +344,18 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             )
         }
     }
+}
+
+/// What a comparison came to, as a person says it.
+fn in_words(row: &mut Value) {
+    let said = match row["local_is_answered"].as_str() {
+        Some("too_few") => "too few to tell",
+        Some("not_told_apart") => "not told apart",
+        Some("more") => "more often",
+        Some("less") => "less often",
+        _ => return,
+    };
+    row["local_is_answered"] = json!(said);
 }
 
 async fn path(client: &Client, named: &Named, more: &str) -> Result<String> {
@@ -419,6 +475,7 @@ fn merged(args: Flags, known: Option<u16>, mut fields: Fields) -> Result<Fields>
     fields.put("inbound_agents", args.inbound_agents)?;
     fields.put("ramp_up_seconds", seconds(args.ramp_up))?;
     fields.put("ramp_down_seconds", seconds(args.ramp_down))?;
+    fields.put("hold_out_percent", args.hold_out)?;
     let all = args
         .attempts
         .or(known)
@@ -577,6 +634,7 @@ mod tests {
                 json!({}),
                 ["target_abandonment_percent", "0.1"],
             ),
+            (&["--hold-out", "21"], json!({}), ["hold_out_percent", "20"]),
         ] {
             let error = create(&[&pack, more].concat(), file).unwrap_err();
             for word in words {

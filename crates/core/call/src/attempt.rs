@@ -9,7 +9,7 @@ use crate::{
 use domain::{
     AgentId, AttemptId, CallOutcome, Campaign, CampaignId, ConsentUsed, Disposition,
     DispositionCode, DncBaseId, Instant, LeadId, LeasedLead, LegId, Now, Permission, PhoneNumber,
-    SessionId, TrunkId, WallTime, WhoAnswered,
+    Presence, SessionId, TrunkId, WallTime, WhoAnswered,
 };
 use sansio::transitions::Table;
 use serde::{Deserialize, Serialize};
@@ -168,6 +168,8 @@ pub struct DialFacts {
     pub dnc_base: Option<DncBaseId>,
     /// The person's consent, where one was there.
     pub consent: Option<ConsentUsed>,
+    /// Whether the shown number was local, and held out by lot or not.
+    pub presence: Option<Presence>,
 }
 
 /// What must be durable before an agent is told that a disposition is set (I7). After a crash it

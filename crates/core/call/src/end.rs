@@ -130,6 +130,7 @@ impl AttemptEnd {
             }),
             recording: None,
             call_back: self.call_back,
+            presence: dialed.and_then(|facts| facts.presence),
         })
     }
 }

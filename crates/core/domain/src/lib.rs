@@ -22,6 +22,7 @@ pub mod mesh_version;
 pub mod overflow;
 pub mod phone;
 pub mod prefix;
+pub mod presence;
 pub mod profile;
 pub mod record;
 pub mod recording;
@@ -62,6 +63,7 @@ pub use overflow::{
 };
 pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
 pub use prefix::{Prefix, PrefixError, PrefixMap};
+pub use presence::{Arm, Presence};
 pub use profile::{PROFILES, TrunkProfile};
 pub use record::{CallRecord, LegStats, Permission, RECORD_VERSION};
 pub use recording::{CallRecording, Recording, RecordingEnd, RecordingKey, RecordingKeyId};

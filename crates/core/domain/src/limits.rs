@@ -152,6 +152,9 @@ pub const TARGET_PERMILLE_MIN: u16 = 1;
 pub const INBOUND_AGENTS: u32 = NODE_AGENTS as u32;
 /// The longest ramp of a campaign's dial level.
 pub const RAMP_MAX: Duration = Duration::from_secs(4 * 3600);
+/// The largest share of a campaign's dials that may show a number that is not local, in percent: what is
+/// learned from more is bought with answers.
+pub const HOLD_OUT_PERCENT: u8 = 20;
 /// Campaigns that count their abandonments together.
 pub const DROP_RATE_GROUP: usize = 64;
 /// Campaigns of which a node says each second what holds them back; those with the lowest ids.

@@ -16,13 +16,15 @@ impl MeshVersion {
     /// Where each mesh begins, and what a member is taken to understand that never said anything.
     pub const BASE: Self = Self(1);
     /// The highest that this release understands.
-    pub const NEWEST: Self = Self(3);
+    pub const NEWEST: Self = Self(4);
     /// Do-not-call entries may say that a person called back.
     pub const CALL_BACKS: Self = Self(2);
     /// Trunks may say how their calls are vouched for.
     pub const SIGNED_CALLS: Self = Self(2);
     /// Campaigns may have levers ([`crate::Levers`]), and count their abandonments together.
     pub const LEVERS: Self = Self(3);
+    /// Campaigns may hold dials out of local presence.
+    pub const HOLD_OUT: Self = Self(4);
 }
 
 impl Default for MeshVersion {

@@ -2,8 +2,8 @@
 
 use crate::{
     AgentId, AttemptId, CallBack, CallRecording, CampaignId, ConsentUsed, Disposition, DncBaseId,
-    LeadId, ListId, Listened, MemberId, PhoneNumber, RegionId, SessionId, TrunkId, WallTime,
-    ZoneId,
+    LeadId, ListId, Listened, MemberId, PhoneNumber, Presence, RegionId, SessionId, TrunkId,
+    WallTime, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub struct Permission {
 }
 
 /// Version of a call record's bytes, wherever they lie or travel.
-pub const RECORD_VERSION: u8 = 7;
+pub const RECORD_VERSION: u8 = 8;
 
 /// One attempt from lease to end, or one call-back from its INVITE to its end. Written once, when it
 /// is closed. Fields are added at its end only, with a new [`RECORD_VERSION`].
@@ -134,6 +134,9 @@ pub struct CallRecord {
     pub recording: Option<CallRecording>,
     /// That a person called one of our numbers, and how it went; none for attempts. Since version 7.
     pub call_back: Option<CallBack>,
+    /// Whether the shown number was local, and held out by lot or not; none of call-backs. Since
+    /// version 8.
+    pub presence: Option<Presence>,
 }
 
 #[cfg(test)]

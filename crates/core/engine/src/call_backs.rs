@@ -232,6 +232,7 @@ impl Engine {
             permission: None,
             dnc_base: None,
             consent: None,
+            presence: None,
         };
         let wish = CallBackWish {
             after: caller.person.as_ref().map(|person| person.attempt),

@@ -6,9 +6,13 @@ use crate::{
     targets::Targets,
 };
 use domain::{
-    CallerId, Campaign, Now, PhoneNumber, Trunk, TrunkAddress, TrunkId, TrunkManner, TrunkTarget,
+    Arm, AttemptId, CallerId, Campaign, Now, PhoneNumber, Presence, Trunk, TrunkAddress, TrunkId,
+    TrunkManner, TrunkTarget,
 };
-use numbering::{CallerIdFacts, Locality, Route, choose_caller_id};
+use numbering::{
+    CallerIdFacts, Closeness, Locality, Route, choose_caller_id, choose_distant, is_held_out,
+    locality,
+};
 use pacing::RateLimiter;
 use std::collections::BTreeMap;
 
@@ -29,6 +33,13 @@ impl Way {
         let left = u32::from(leave_one && self.rate.burst() > 1);
         self.rate.available(now.monotonic).saturating_sub(left)
     }
+}
+
+/// Whose call it is for which a number is chosen.
+pub(crate) struct Called<'a> {
+    pub(crate) attempt: AttemptId,
+    pub(crate) number: PhoneNumber,
+    pub(crate) campaign: &'a Campaign,
 }
 
 /// Every trunk's.
@@ -204,16 +215,50 @@ impl Engine {
         (channels.min(ports), calls.min(ports))
     }
 
-    /// The most local caller ID of a trunk that takes a call now, other than `except`; none means do
-    /// not dial. `again` for a call that failed before.
+    /// The most local caller ID of a trunk that takes a call now, other than `except`, or one that is
+    /// not local where the attempt is held out; none means do not dial. `again` for a call that failed
+    /// before.
     pub(crate) fn choose_caller(
         &mut self,
         now: Now,
-        called: &Locality,
-        campaign: &Campaign,
+        called: &Called<'_>,
         except: Option<TrunkId>,
         again: bool,
-    ) -> Option<CallerId> {
+    ) -> Option<(CallerId, Presence)> {
+        self.refresh_use(now, except, again);
+        let place = locality(called.number);
+        let any_city = called.campaign.any_city_caller_id;
+        let local = choose_caller_id(&self.candidates, &place, any_city, &mut self.caller_draws)?;
+        let mut presence = Presence {
+            local: local.closeness != Closeness::AnyOfCity,
+            trial: None,
+        };
+        let mut index = local.index;
+        let percent = self.facts.hold_out(called.campaign.id);
+        // Only where both are to be had do the dials differ by the lot alone.
+        if presence.local
+            && percent > 0
+            && let Some(distant) = self.distant(&place)
+        {
+            let held_out = is_held_out(called.attempt, percent);
+            presence.trial = Some(if held_out { Arm::HeldOut } else { Arm::Local });
+            if held_out {
+                (index, presence.local) = (distant, false);
+            }
+        }
+        let number = self.candidates[index].number;
+        let caller = self.facts.caller_ids.get(&number).copied()?;
+        Some((caller, presence))
+    }
+
+    /// One of the candidates that is not local.
+    fn distant(&mut self, called: &Locality) -> Option<usize> {
+        let choice = choose_distant(&self.candidates, called, &mut self.caller_draws);
+        choice.map(|choice| choice.index)
+    }
+
+    /// How often each candidate was shown, and whether its trunk takes a call.
+    fn refresh_use(&mut self, now: Now, except: Option<TrunkId>, again: bool) {
         if self.candidates_stale {
             self.candidates_stale = false;
             self.refresh_candidates();
@@ -237,11 +282,5 @@ impl Engine {
             facts.used_this_hour = used_this_hour;
             facts.resting = rests || !takes;
         }
-        let any_city = campaign.any_city_caller_id;
-        let choice = choose_caller_id(&self.candidates, called, any_city, &mut self.caller_draws)?;
-        self.facts
-            .caller_ids
-            .get(&self.candidates[choice.index].number)
-            .copied()
     }
 }

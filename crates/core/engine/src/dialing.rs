@@ -3,6 +3,7 @@
 
 use crate::{
     Engine, Entry, Observed, Output, Side, TimerName,
+    callers::Called,
     health::{DOUBT, PATIENCE},
     legs::{Leg, Line, Owner, Progress},
     targets::{Blame, Tried},
@@ -11,10 +12,9 @@ use bytes::Bytes;
 use call::{DialFacts, Failure, LocalCause};
 use domain::{
     AttemptId, CallRecord, CallerId, Campaign, CampaignState, Disposition, LegId, Now, Permission,
-    PhoneNumber, Trunk, TrunkId, status::TrunkTrouble,
+    PhoneNumber, Presence, Trunk, TrunkId, status::TrunkTrouble,
 };
 use media::MediaCommand;
-use numbering::locality;
 use permit::Grant;
 use sip::{CallHandle, sdp::LocalMedia};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -32,6 +32,7 @@ enum Spared {
 struct Placed {
     to: SocketAddr,
     caller: CallerId,
+    presence: Presence,
     trunk: Trunk,
     grant: Grant,
     call: CallHandle,
@@ -212,8 +213,13 @@ impl Engine {
             Some(Spared::Targets(tried)) => (None, tried),
             None => (None, Tried::default()),
         };
-        let caller = self
-            .choose_caller(now, &locality(number), campaign, except, spared.is_some())
+        let called = Called {
+            attempt,
+            number,
+            campaign,
+        };
+        let (caller, presence) = self
+            .choose_caller(now, &called, except, spared.is_some())
             .ok_or("no_caller_id")?;
         let trunk = self
             .facts
@@ -268,6 +274,7 @@ impl Engine {
         Ok(Placed {
             to,
             caller,
+            presence,
             trunk,
             grant,
             call,
@@ -290,6 +297,7 @@ impl Engine {
             dnc_index: grant.dnc_index,
             dnc_base: grant.dnc_base,
             consent: grant.consent,
+            presence: Some(placed.presence),
             permission: Some(Permission {
                 sequence: self.audit.sequence + 1,
                 zones,
@@ -351,6 +359,7 @@ impl Engine {
             listened: None,
             recording: None,
             call_back: None,
+            presence: facts.presence,
         }
     }
 

@@ -480,6 +480,9 @@ impl Engine {
             }
             DirectoryChange::RecordingKey(key) => self.facts.recording_key = Some(key),
             DirectoryChange::DropRateGroup(campaign, with) => self.facts.set_group(campaign, with),
+            DirectoryChange::HoldOut(campaign, percent) => {
+                self.facts.set_hold_out(campaign, percent);
+            }
             DirectoryChange::Levers(campaign, levers) => self.levers_changed(now, campaign, levers),
             DirectoryChange::Reset(copy) => self.reset(now, index, *copy),
         }
@@ -501,10 +504,12 @@ impl Engine {
             recording_key,
             levers,
             drop_rate_groups,
+            hold_outs,
         } = copy;
         self.facts.reset_recordings(recordings, recording_key);
         self.facts.reset_levers(levers);
         self.facts.reset_groups(drop_rate_groups);
+        self.facts.reset_hold_outs(hold_outs);
         self.facts.reset_answering(answering);
         self.facts.set_manners(manners);
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())

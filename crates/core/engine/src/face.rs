@@ -112,6 +112,9 @@ pub enum DirectoryChange {
     Levers(CampaignId, Levers),
     /// With which other a campaign counts its abandonments; said while it is a draft.
     DropRateGroup(CampaignId, Option<CampaignId>),
+    /// Of how many dials in a hundred a campaign shows a number that is not local, from its next
+    /// attempts on.
+    HoldOut(CampaignId, u8),
     /// Everything, after a start or a snapshot.
     Reset(Box<DirectoryCopy>),
 }

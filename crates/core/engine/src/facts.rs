@@ -43,6 +43,8 @@ pub struct DirectoryCopy {
     pub levers: Vec<(CampaignId, Levers)>,
     /// Campaigns that count their abandonments with another, and which.
     pub drop_rate_groups: Vec<(CampaignId, CampaignId)>,
+    /// Of how many dials in a hundred campaigns show a number that is not local, of those that do.
+    pub hold_outs: Vec<(CampaignId, u8)>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.
@@ -61,6 +63,7 @@ pub(crate) struct Facts {
     groups: BTreeMap<CampaignId, CampaignId>,
     /// The same the other way round.
     members: BTreeSet<(CampaignId, CampaignId)>,
+    hold_outs: BTreeMap<CampaignId, u8>,
 }
 
 impl Facts {
@@ -165,6 +168,24 @@ impl Facts {
     pub(crate) fn reset_groups(&mut self, all: Vec<(CampaignId, CampaignId)>) {
         self.members = all.iter().map(|(id, with)| (*with, *id)).collect();
         self.groups = all.into_iter().collect();
+    }
+
+    /// Of how many dials in a hundred a campaign shows a number that is not local.
+    pub(crate) fn hold_out(&self, campaign: CampaignId) -> u8 {
+        self.hold_outs.get(&campaign).copied().unwrap_or_default()
+    }
+
+    /// Takes in a campaign's share.
+    pub(crate) fn set_hold_out(&mut self, campaign: CampaignId, percent: u8) {
+        match percent {
+            0 => self.hold_outs.remove(&campaign),
+            _ => self.hold_outs.insert(campaign, percent),
+        };
+    }
+
+    /// Takes in all campaigns' shares; those that are not named hold nothing out.
+    pub(crate) fn reset_hold_outs(&mut self, all: Vec<(CampaignId, u8)>) {
+        self.hold_outs = all.into_iter().collect();
     }
 
     /// How a trunk is used.

@@ -626,6 +626,7 @@ fn directory() -> DirectoryCopy {
         answering: Vec::new(),
         levers: Vec::new(),
         drop_rate_groups: Vec::new(),
+        hold_outs: Vec::new(),
         recordings: Vec::new(),
         recording_key: None,
         manners: Vec::new(),

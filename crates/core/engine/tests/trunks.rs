@@ -794,6 +794,58 @@ fn the_next_trunk_shows_its_own_number_or_none_is_dialed() {
 }
 
 #[test]
+fn a_share_is_held_out_by_lot_with_the_nodes_own_numbers_and_the_record_says_so() {
+    use domain::{Arm, Presence};
+    let mut world = World::new([1, 2]);
+    for id in [1, 2] {
+        world.carrier(id).mode = Mode::Rings;
+    }
+    world.directory(DirectoryChange::HoldOut(CAMPAIGN, 20));
+    world.shifts(30);
+    // Without a number that is not local there is nothing to compare.
+    world.lease(3);
+    world.run(Duration::from_secs(3));
+    let plain = Some(Presence {
+        local: true,
+        trial: None,
+    });
+    let noted: Vec<_> = world.noted.drain(..).map(|r| r.presence).collect();
+    assert_eq!(noted, [plain; 3]);
+    let far = caller_id(862_188_880_009, 2);
+    world.directory(DirectoryChange::CallerIds(vec![far]));
+    world.lease(27);
+    world.run(Duration::from_secs(3));
+    let noted: Vec<CallRecord> = world.noted.drain(..).collect();
+    assert_eq!(noted.len(), 27);
+    let mut held = 0;
+    for record in &noted {
+        let out = numbering::is_held_out(record.attempt, 20);
+        held += usize::from(out);
+        let arm = if out { Arm::HeldOut } else { Arm::Local };
+        let presence = Presence {
+            local: !out,
+            trial: Some(arm),
+        };
+        assert_eq!(record.presence, Some(presence), "{:?}", record.attempt);
+        assert_eq!(record.caller_id == Some(far.number), out);
+        // By the trunk whose number it is, the lower rank though it has.
+        assert_eq!(record.trunk, Some(TrunkId(1 + u32::from(out))));
+    }
+    assert!((1..=12).contains(&held), "{held} of 27");
+    let invites = &world.carrier(2).invites;
+    let from = |invite: &&String| invite.contains("From: <sip:+862188880009@");
+    assert_eq!(invites.iter().filter(from).count(), held);
+    // Taken back, all are local again.
+    world.directory(DirectoryChange::HoldOut(CAMPAIGN, 0));
+    world.run(Duration::from_secs(60));
+    world.noted.clear();
+    world.lease(20);
+    world.run(Duration::from_secs(3));
+    assert!(!world.noted.is_empty());
+    assert!(world.noted.iter().all(|record| record.presence == plain));
+}
+
+#[test]
 fn a_failing_carrier_is_left_and_tried_by_one_call() {
     let mut world = World::new([1, 2]);
     world.carrier(1).mode = Mode::Refuses(500);

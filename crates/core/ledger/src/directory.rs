@@ -14,6 +14,7 @@ mod escrow;
 mod exceptions;
 mod facts;
 mod fleet;
+mod hold_outs;
 mod homes;
 mod layout;
 mod levers;
@@ -55,7 +56,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 11,
+    version: 12,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -140,6 +141,9 @@ pub struct Directory {
     levers: levers::LeverBook,
     /// Campaigns that count their abandonments with another. Since version 11.
     drop_rates: drop_rates::DropRateBook,
+    /// Which share of dials shows a number that is not local. Since version 12; read as none from
+    /// earlier ones.
+    hold_outs: hold_outs::HoldOutBook,
 }
 
 impl Directory {
@@ -363,6 +367,7 @@ impl Directory {
             recording_key: self.recording_key(),
             levers: self.levers.all().collect(),
             drop_rate_groups: self.drop_rates.all().collect(),
+            hold_outs: self.hold_outs.all().collect(),
         }
     }
 
@@ -489,6 +494,7 @@ impl Directory {
             Change::SetDropRateGroup { campaign, with } => {
                 self.set_drop_rate_group(campaign, with, facts)
             }
+            Change::SetHoldOut { campaign, percent } => self.set_hold_out(campaign, percent, facts),
         }
     }
 }
@@ -559,13 +565,20 @@ impl Replicated for Directory {
 
     fn snapshot(&self) -> Vec<u8> {
         // A member of an earlier release may be sent it, and has no word for the rest.
-        let levers = [levers::LeverBook::EMPTY, drop_rates::DropRateBook::EMPTY].concat();
+        let twelve = hold_outs::HoldOutBook::EMPTY;
+        let levers = [
+            levers::LeverBook::EMPTY,
+            drop_rates::DropRateBook::EMPTY,
+            twelve,
+        ]
+        .concat();
         match self.mesh_version() {
             version if version < MeshVersion::SIGNED_CALLS => {
                 let missing = [&trunks::SecurityBook::EMPTY[..], &levers].concat();
                 ENVELOPE.seal_shorter(9, self, &missing)
             }
             version if version < MeshVersion::LEVERS => ENVELOPE.seal_shorter(10, self, &levers),
+            version if version < MeshVersion::HOLD_OUT => ENVELOPE.seal_shorter(11, self, &twelve),
             _ => ENVELOPE.seal(self),
         }
     }
@@ -580,8 +593,15 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // Dials held out of local presence.
+        let twelve = hold_outs::HoldOutBook::EMPTY;
         // Levers of campaigns' pacing, and those that count together.
-        let eleven = [levers::LeverBook::EMPTY, drop_rates::DropRateBook::EMPTY].concat();
+        let eleven = [
+            levers::LeverBook::EMPTY,
+            drop_rates::DropRateBook::EMPTY,
+            twelve,
+        ]
+        .concat();
         // How trunks' calls are vouched for.
         let ten = [&trunks::SecurityBook::EMPTY[..], &eleven].concat();
         // What members understand.
@@ -616,6 +636,7 @@ impl Replicated for Directory {
             Some(8) => nine,
             Some(9) => ten,
             Some(10) => eleven,
+            Some(11) => twelve.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

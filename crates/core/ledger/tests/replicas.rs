@@ -1059,6 +1059,24 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
     let bytes = newer.snapshot();
     golden("directory-v11-levers.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == newer);
+    // And what came with version 12: dials held out of local presence.
+    let understood = [MemberId(1), MemberId(2)].map(|id| Change::Understand {
+        id,
+        version: MeshVersion(4),
+    });
+    let held_out = Change::SetHoldOut {
+        campaign: CAMPAIGN,
+        percent: 5,
+    };
+    for change in understood.into_iter().chain([held_out]) {
+        let index = newer.applied() + 1;
+        let wall = WallTime::from_millis(NOON);
+        let reply = newer.apply(ApplyContext { index, wall }, change.into(), &mut Vec::new());
+        assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
+    }
+    let bytes = newer.snapshot();
+    golden("directory-v12-hold-out.bin", &bytes);
+    assert!(Directory::restore(&bytes).unwrap() == newer);
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {
         let wall = WallTime::from_millis(NOON);

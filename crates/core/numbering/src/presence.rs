@@ -1,8 +1,8 @@
 //! Local presence: which caller ID to show, the most local to the called number first.
 
 use crate::{Locality, locality};
-use domain::{CallerIdCaps, PhoneNumber, TrunkId};
-use sansio::Stream;
+use domain::{AttemptId, CallerIdCaps, PhoneNumber, TrunkId};
+use sansio::{Seed, Stream};
 
 /// The trunk of a caller ID, as far as choosing goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,11 +110,45 @@ pub fn choose_caller_id(
     any_city: bool,
     stream: &mut Stream,
 ) -> Option<Choice> {
+    draw(candidates, stream, |facts| {
+        closeness_of(&facts.locality, called, any_city)
+    })
+}
+
+/// Chooses as [`choose_caller_id`] does, but among those that are not local: for the dials that are held
+/// out. Of the called number's own country only: a foreign number is answered, and ruled, by reasons of
+/// its own.
+pub fn choose_distant(
+    candidates: &[CallerIdFacts],
+    called: &Locality,
+    stream: &mut Stream,
+) -> Option<Choice> {
+    // Neither numbers of no country nor those of unknown ones.
+    let country = called.country.bytes().all(|b| b.is_ascii_uppercase()) && called.country != "ZZ";
+    draw(candidates, stream, |facts| {
+        let distant = country
+            && facts.locality.country == called.country
+            && closeness_of(&facts.locality, called, false).is_none();
+        distant.then_some(Closeness::AnyOfCity)
+    })
+}
+
+/// Whether the lot holds an attempt out, `percent` of a hundred. The attempt's id alone decides: the same
+/// for every try of it, on whichever trunk.
+pub fn is_held_out(attempt: AttemptId, percent: u8) -> bool {
+    let mut seed = [0; 32];
+    seed[..16].copy_from_slice(&attempt.0.to_le_bytes());
+    Seed::new(seed).stream("hold-out").below(100) < u32::from(percent)
+}
+
+/// Of the candidates that may be shown and have a class, one of the best.
+fn draw(
+    candidates: &[CallerIdFacts],
+    stream: &mut Stream,
+    closeness: impl Fn(&CallerIdFacts) -> Option<Closeness>,
+) -> Option<Choice> {
     let class = |facts: &CallerIdFacts| {
-        facts
-            .may_be_shown()
-            .then(|| closeness_of(&facts.locality, called, any_city))
-            .flatten()
+        (facts.may_be_shown().then(|| closeness(facts)).flatten())
             .map(|closeness| (closeness, facts.route.rank))
     };
     let best = candidates.iter().filter_map(class).min()?;
@@ -236,6 +270,51 @@ mod tests {
         let any = choose(&candidates[..1], "+442079460123", true).unwrap();
         assert_eq!((any.index, any.closeness), (0, Closeness::AnyOfCity));
         assert_eq!(choose(&[], "+14155550134", true), None);
+    }
+
+    #[test]
+    fn held_out_dials_show_a_number_of_the_country_that_is_not_local() {
+        let mut candidates = [
+            facts("+14155550100"), // the called number's area
+            facts("+13105550100"), // its state
+            facts("+12125550100"), // New York
+            facts("+862012345678"),
+        ];
+        let called = locality("+14155550134".parse().unwrap());
+        let mut stream = Seed::from_u64(7).stream("caller-id");
+        let got = choose_distant(&candidates, &called, &mut stream);
+        let want = Choice {
+            index: 2,
+            closeness: Closeness::AnyOfCity,
+        };
+        assert_eq!(got, Some(want));
+        // Caps and rest count as ever; a foreign number never does, nor one whose place nobody knows.
+        candidates[2].used_today = candidates[2].caps.per_day;
+        assert_eq!(choose_distant(&candidates, &called, &mut stream), None);
+        candidates[2].used_today = 0;
+        // Satellites' numbers share a code and no country.
+        let nowhere = locality("+870773111632".parse().unwrap());
+        candidates[0] = facts("+870773111633");
+        assert_eq!(choose_distant(&candidates, &nowhere, &mut stream), None);
+    }
+
+    #[test]
+    fn the_lot_is_the_attempts_own_and_keeps_its_share() {
+        use domain::RegionId;
+        let attempts =
+            || (1..=20_000).map(|n| AttemptId::new(RegionId(3), n / 50, (n % 50) as u32));
+        for percent in [0, 1, 5, 20] {
+            let held = attempts().filter(|id| is_held_out(*id, percent)).count();
+            // Within five deviations.
+            let (mean, share) = (200.0 * f64::from(percent), f64::from(percent) / 100.0);
+            let off = (held as f64 - mean).abs();
+            assert!(
+                off <= 5.0 * (mean * (1.0 - share)).sqrt(),
+                "{percent}: {held}"
+            );
+        }
+        // A larger share holds out whom a smaller one did, and more.
+        assert!(attempts().all(|id| !is_held_out(id, 5) || is_held_out(id, 20)));
     }
 
     #[test]

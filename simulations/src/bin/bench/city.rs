@@ -751,6 +751,7 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         answering: Vec::new(),
         levers: Vec::new(),
         drop_rate_groups: Vec::new(),
+        hold_outs: Vec::new(),
         recordings: match plan.record {
             true => vec![(CAMPAIGN, Recording::All)],
             false => Vec::new(),

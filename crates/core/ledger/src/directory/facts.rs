@@ -52,4 +52,6 @@ pub struct DirectoryFacts {
     pub levers: Vec<(CampaignId, Levers)>,
     /// Campaigns that count their abandonments with another, and which.
     pub drop_rate_groups: Vec<(CampaignId, CampaignId)>,
+    /// Of how many dials in a hundred campaigns show a number that is not local, of those that do.
+    pub hold_outs: Vec<(CampaignId, u8)>,
 }

@@ -32,6 +32,7 @@ impl Change {
             }
             Self::SetTrunkWhole { .. } => MeshVersion::SIGNED_CALLS,
             Self::SetLevers { .. } | Self::SetDropRateGroup { .. } => MeshVersion::LEVERS,
+            Self::SetHoldOut { .. } => MeshVersion::HOLD_OUT,
             _ => MeshVersion::BASE,
         }
     }
@@ -109,6 +110,7 @@ impl Directory {
                 format!("a campaign's levers ({names}) need")
             }
             Change::SetDropRateGroup { .. } => "a drop-rate group needs".to_owned(),
+            Change::SetHoldOut { .. } => "a hold-out share (hold_out_percent) needs".to_owned(),
             _ => "this needs".to_owned(),
         };
         let why =

@@ -388,6 +388,53 @@ fn a_campaign_may_have_who_answers_listened_to() {
 }
 
 #[test]
+fn a_campaigns_hold_out_is_kept_beside_it_up_to_its_bound() {
+    let mut world = World::new();
+    let say = |campaign, percent| Change::SetHoldOut {
+        campaign: CampaignId(campaign),
+        percent,
+    };
+    let refused = world.no(say(1, 5));
+    let want = "is 1, and a hold-out share (hold_out_percent) needs 4; upgrade";
+    assert!(refused.to_string().contains(want), "{refused}");
+    let before = world.directory.snapshot();
+    for id in [MemberId(1), MemberId(2)] {
+        let version = MeshVersion::HOLD_OUT;
+        world.ok(Change::Understand { id, version });
+    }
+    assert_ne!(before[1], world.directory.snapshot()[1]);
+    assert_eq!(world.no(say(1, 5)).field, "campaign");
+    world.ok(create(campaign("autumn")));
+    let refused = world.no(say(1, limits::HOLD_OUT_PERCENT + 1));
+    let want = "campaign.hold_out_percent: 21 is not within 0 to 20 (limit 20)";
+    assert_eq!(
+        (refused.to_string().as_str(), refused.limit),
+        (want, Some(20))
+    );
+    let told = |world: &mut World, percent| {
+        world.events.clear();
+        world.ok(say(1, percent));
+        let told: Vec<Fact> = (world.events.drain(..))
+            .flat_map(|event| match event {
+                DirectoryEvent::Changed { facts, .. } => facts,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        told
+    };
+    let fact = |percent| Fact::HoldOut(CampaignId(1), percent);
+    assert_eq!(told(&mut world, 0), [], "it was so before");
+    assert_eq!(told(&mut world, 20), [fact(20)]);
+    assert_eq!(told(&mut world, 20), []);
+    assert_eq!(world.directory.hold_out(CampaignId(1)), 20);
+    assert_eq!(world.directory.facts().hold_outs, [(CampaignId(1), 20)]);
+    let restored = Directory::restore(&world.directory.snapshot()).unwrap();
+    assert!(restored == world.directory);
+    assert_eq!(told(&mut world, 0), [fact(0)]);
+    assert!(world.directory.facts().hold_outs.is_empty());
+}
+
+#[test]
 fn a_campaigns_levers_are_kept_beside_it_within_their_bounds() {
     let mut world = World::new();
     let say = |campaign, levers| Change::SetLevers {

@@ -540,6 +540,14 @@ pub enum Change {
         /// With which it counts; none for a budget of its own.
         with: Option<CampaignId>,
     },
+    /// Says of how many dials in a hundred a campaign shows a number that is not local, so that what
+    /// a local one is worth can be told.
+    SetHoldOut {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// At most [`domain::limits::HOLD_OUT_PERCENT`]; 0 for none.
+        percent: u8,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -735,6 +743,8 @@ pub enum Fact {
     Levers(CampaignId, Levers),
     /// With which other a campaign counts its abandonments.
     DropRateGroup(CampaignId, Option<CampaignId>),
+    /// Of how many dials in a hundred a campaign shows a number that is not local.
+    HoldOut(CampaignId, u8),
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

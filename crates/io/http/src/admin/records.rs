@@ -114,7 +114,7 @@ fn written(
 }
 
 /// The columns of an export, in order.
-pub(super) const COLUMNS: [&str; 42] = [
+pub(super) const COLUMNS: [&str; 44] = [
     "attempt",
     "lead",
     "campaign",
@@ -157,6 +157,8 @@ pub(super) const COLUMNS: [&str; 42] = [
     "call_back_end",
     "call_back_waited_ms",
     "call_back_after",
+    "caller_id_local",
+    "caller_id_trial",
 ];
 
 fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
@@ -223,6 +225,9 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         back.map_or(Value::Null, |back| back.end.name().into()),
         back.map_or(Value::Null, |back| back.waited_ms.into()),
         (back.and_then(|back| back.after)).map_or(Value::Null, |after| text(&after)),
+        (record.presence).map_or(Value::Null, |presence| presence.local.into()),
+        (record.presence.and_then(|presence| presence.trial))
+            .map_or(Value::Null, |arm| arm.name().into()),
     ];
     COLUMNS.into_iter().zip(values).collect()
 }

@@ -185,6 +185,15 @@ pub struct Call {
     /// How a person who called was served; none where we called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_back: Option<CallBack>,
+    /// Whether the number shown was local to the called one; none where a person called, and in records
+    /// of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_id_local: Option<bool>,
+    /// What the lot said, where the campaign holds dials out and there was a choice: `local`, or
+    /// `held_out` for a number that is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "local")]
+    pub caller_id_trial: Option<String>,
 }
 
 const fn outbound() -> CallDirection {
@@ -296,6 +305,9 @@ impl From<&CallRecord> for Call {
             early_media: listened.and_then(|l| Some(l.early?.name().to_owned())),
             recording: Recording::of(record),
             call_back: record.call_back.as_ref().map(Into::into),
+            caller_id_local: record.presence.map(|presence| presence.local),
+            caller_id_trial: (record.presence.and_then(|presence| presence.trial))
+                .map(|arm| arm.name().to_owned()),
         }
     }
 }

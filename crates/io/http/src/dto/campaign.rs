@@ -1,6 +1,6 @@
 //! Campaigns.
 
-use super::{Abandonment, Checks, RecordedCalls, Timestamp, Validate};
+use super::{Abandonment, Checks, LocalPresence, RecordedCalls, Timestamp, Validate};
 use crate::problem::FieldError;
 use domain::{
     CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, Levers,
@@ -177,6 +177,11 @@ pub struct CampaignSettings {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "camp_00000001")]
     pub drop_rate_group: Option<CampaignId>,
+    /// Of how many dials in a hundred a number is shown that is not local, where there is a local one
+    /// too, from the next attempts on: so the stats can say what local numbers are worth.
+    #[serde(default)]
+    #[schema(maximum = 20, example = 5)]
+    pub hold_out_percent: u8,
 }
 
 mod defaults {
@@ -268,6 +273,7 @@ impl CampaignSettings {
             ramp_up_seconds: 0,
             ramp_down_seconds: 0,
             drop_rate_group: None,
+            hold_out_percent: 0,
         }
     }
 
@@ -424,6 +430,7 @@ impl From<&domain::Campaign> for CampaignSettings {
             ramp_up_seconds: 0,
             ramp_down_seconds: 0,
             drop_rate_group: None,
+            hold_out_percent: 0,
         }
     }
 }
@@ -439,6 +446,8 @@ impl Validate for CampaignSettings {
         }
         let agents = (0, limits::INBOUND_AGENTS);
         checks.range("/inbound_agents", self.inbound_agents, agents);
+        let share = (0, limits::HOLD_OUT_PERCENT);
+        checks.range("/hold_out_percent", self.hold_out_percent, share);
         let ramp = (0, limits::RAMP_MAX.as_secs());
         checks.range("/ramp_up_seconds", self.ramp_up_seconds, ramp);
         checks.range("/ramp_down_seconds", self.ramp_down_seconds, ramp);
@@ -634,6 +643,9 @@ pub struct CampaignStats {
     pub abandonment: Abandonment,
     /// What is left of its budget, and who holds it.
     pub budget: AbandonmentBudget,
+    /// What local numbers are worth; none while no dials are held out and none were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_presence: Option<LocalPresence>,
     /// Why nothing more is dialed now, largest first.
     pub why_idle: Vec<IdleReason>,
     /// How fresh the figures are.

@@ -194,6 +194,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         listened: None,
         recording: None,
         call_back: None,
+        presence: None,
         dnc_base: None,
         consent: None,
         note: "=cmd()".to_owned(),
@@ -524,6 +525,7 @@ impl AdminBackend for Memory {
                 in_doubt: 0,
                 cities: Vec::new(),
             },
+            local_presence: None,
             why_idle: vec![IdleReason {
                 rule: "outside_calling_window".to_owned(),
                 leads: 4,

@@ -1,6 +1,6 @@
 import { Code, Paper, Table, Text, Title, Tooltip } from "@mantine/core";
-import type { Campaign, CampaignStats, CityShare, Dials } from "../shared/api";
-import { atWorst, held, levers, ways } from "../shared/campaigns";
+import type { Campaign, CampaignStats, CityShare, Dials, LiftOfRegion } from "../shared/api";
+import { atWorst, held, levers, lift, ways } from "../shared/campaigns";
 import { Icon, type IconName } from "../shared/icons";
 import { useSpeech } from "../shared/language";
 import { catalogues, type Key } from "../shared/words";
@@ -107,6 +107,26 @@ function Levers({ campaign }: { campaign: Campaign }) {
   );
 }
 
+/** What local numbers are worth: all regions in words, each of them where one points. */
+function LocalNumbers({ stats }: { stats: CampaignStats }) {
+  const { t, n } = useSpeech();
+  const report = stats.local_presence;
+  if (!report) return null;
+  const words = (row: LiftOfRegion) => {
+    const { said, points, low, high } = lift(row);
+    const found = { points: n(Math.abs(points), 1), low: n(low, 1), high: n(high, 1) };
+    return t(said, { ...found, local: row.local.dials, other: row.held_out.dials });
+  };
+  const each = report.regions.map((row) => `${row.name}: ${words(row)}`);
+  return (
+    <Tooltip label={each.join(" · ")} disabled={each.length === 0} withArrow multiline maw={360}>
+      <div className="quiet" tabIndex={0} data-testid="campaign-lift">
+        {t("lift.localNumbers", { found: words(report.all) })}
+      </div>
+    </Tooltip>
+  );
+}
+
 function Line({ row: { campaign, stats, failed } }: { row: Row }) {
   const { t, n } = useSpeech();
   const level = campaign.pacing !== "progressive";
@@ -119,6 +139,7 @@ function Line({ row: { campaign, stats, failed } }: { row: Row }) {
           {level && ` · ${t("campaigns.level", { level: n(campaign.dial_level, 1) })}`}
         </div>
         <Levers campaign={campaign} />
+        {stats && <LocalNumbers stats={stats} />}
       </Table.Th>
       {stats ? (
         <>

@@ -104,6 +104,7 @@ export interface Campaign {
   inbound_agents?: number;
   ramp_up_seconds?: number;
   ramp_down_seconds?: number;
+  hold_out_percent?: number;
 }
 
 export type Dials =
@@ -132,10 +133,35 @@ export interface CityShare {
   pacing?: CityPacing | null;
 }
 
+/** Dials of one kind, and how many of them a person answered. */
+export interface LiftArm {
+  dials: number;
+  answers: number;
+  percent?: number | null;
+}
+
+/** A region's dials with a local number beside those held out, in percent and points. */
+export interface LiftOfRegion {
+  name: string;
+  local: LiftArm;
+  held_out: LiftArm;
+  lift_points?: number | null;
+  low_points?: number | null;
+  high_points?: number | null;
+  local_is_answered: string;
+}
+
+export interface LocalPresence {
+  hold_out_percent: number;
+  regions: LiftOfRegion[];
+  all: LiftOfRegion;
+}
+
 export interface CampaignStats {
   campaign: string;
   abandonment: Abandonment;
   budget: { window: string; left: number; in_doubt: number; cities: CityShare[] };
+  local_presence?: LocalPresence | null;
   why_idle: { rule: string; leads: number; next_at?: string | null }[];
   as_of: string;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Campaign, CampaignStats, CityShare, Dials } from "./api";
-import { SHOWN, atWorst, chosen, held, levers, ways } from "./campaigns";
+import { SHOWN, atWorst, chosen, held, levers, lift, ways } from "./campaigns";
 
 const campaign = (name: string, state: Campaign["state"]): Campaign => ({
   id: name,
@@ -67,6 +67,25 @@ describe("atWorst", () => {
     expect(held(some)).toBe(6);
     expect(atWorst(some)).toBeCloseTo(1.8);
     expect(atWorst(stats(0, []))).toBe(0);
+  });
+});
+
+describe("lift", () => {
+  const row = (lift_points?: number, low_points?: number, high_points?: number) => ({
+    name: "north",
+    local: { dials: 70, answers: 56, percent: 80 },
+    held_out: { dials: 80, answers: 48, percent: 60 },
+    lift_points,
+    low_points,
+    high_points,
+    local_is_answered: "",
+  });
+  it("is told by the interval alone", () => {
+    expect(lift(row(20, 5.24, 33.39))).toEqual({ said: "lift.more", points: 20, low: 5.24, high: 33.39 });
+    expect(lift(row(-20, -33.39, -5.24)).said).toBe("lift.less");
+    expect(lift(row(2, -1, 5)).said).toBe("lift.notToldApart");
+    expect(lift(row(0, 0, 5)).said).toBe("lift.notToldApart");
+    expect(lift(row()).said).toBe("lift.tooFew");
   });
 });
 

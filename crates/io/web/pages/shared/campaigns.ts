@@ -1,6 +1,6 @@
 // What the figures of a campaign's pacing mean.
 
-import type { Campaign, CampaignStats, CityShare, Dials } from "./api";
+import type { Campaign, CampaignStats, CityShare, Dials, LiftOfRegion } from "./api";
 
 /** So many campaigns are asked for their figures at a time. */
 export const SHOWN = 20;
@@ -40,6 +40,19 @@ export function levers(campaign: Campaign): { lever: Lever; value: number }[] {
     { lever: "rampDown", value: (campaign.ramp_down_seconds ?? 0) / 60 },
   ];
   return all.filter(({ value }) => value > 0);
+}
+
+export type LiftSaid = "lift.more" | "lift.less" | "lift.notToldApart" | "lift.tooFew";
+
+/** What a comparison of local numbers with others came to; what a newer server says otherwise is too
+ * little to tell here. */
+export function lift(row: LiftOfRegion): { said: LiftSaid; points: number; low: number; high: number } {
+  const { lift_points: points, low_points: low, high_points: high } = row;
+  if (points == null || low == null || high == null) {
+    return { said: "lift.tooFew", points: 0, low: 0, high: 0 };
+  }
+  const said = low > 0 ? "lift.more" : high < 0 ? "lift.less" : "lift.notToldApart";
+  return { said, points, low, high };
 }
 
 /** Abandonments that cities hold and may still cause without asking. */

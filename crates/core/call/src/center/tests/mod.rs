@@ -94,6 +94,7 @@ pub(super) fn facts(now: Now) -> DialFacts {
         permission: None,
         dnc_base: None,
         consent: None,
+        presence: None,
     }
 }
 
