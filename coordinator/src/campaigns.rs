@@ -8,7 +8,7 @@ use dialmesh_http::{
     dto::{Campaign, CampaignSettings, Page, PageQuery},
     problem::{BackendError, FieldError},
 };
-use domain::{AnsweringMachines, CampaignId, CampaignState, Levers, Recording};
+use domain::{AnsweringMachines, CampaignId, CampaignState, LeadOrder, Levers, Recording};
 use ledger::{Change, DirectoryReply};
 
 pub(crate) fn list(backend: &Backend, query: &PageQuery) -> Answer<Page<Campaign>> {
@@ -32,6 +32,7 @@ fn shown(directory: &ledger::Directory, campaign: &domain::Campaign) -> Campaign
     shown.settings.recording = directory.recording(campaign.id).into();
     shown.settings.set_levers(directory.levers(campaign.id));
     shown.settings.drop_rate_group = directory.drop_rate_group(campaign.id);
+    shown.settings.lead_order = directory.lead_order(campaign.id).into();
     shown
 }
 
@@ -101,6 +102,16 @@ async fn set_drop_rate_group(
     Ok(())
 }
 
+/// Says in which order a campaign's leads are given out, where that changes.
+async fn set_lead_order(backend: &Backend, campaign: CampaignId, order: LeadOrder) -> Answer<()> {
+    let known = (backend.member.directory()).read(|d| d.lead_order(campaign));
+    if known != order {
+        let change = Change::SetLeadOrder { campaign, order };
+        backend.change(change).await?;
+    }
+    Ok(())
+}
+
 /// Levers that cannot be set are told before anything is made or changed: beyond what the rule pack
 /// allows, or while a member could not read them.
 fn check_levers(
@@ -109,6 +120,11 @@ fn check_levers(
     (known, grouped): (Levers, Option<CampaignId>),
 ) -> Answer<()> {
     let levers = settings.levers();
+    let order = LeadOrder::from(settings.lead_order);
+    if order != LeadOrder::default() {
+        let campaign = CampaignId(0);
+        backend.may_write(&Change::SetLeadOrder { campaign, order })?;
+    }
     let with = settings.drop_rate_group;
     if with.is_some() && with != grouped {
         let campaign = CampaignId(0);
@@ -198,6 +214,8 @@ pub(crate) async fn create(
     said.map_err(|error| half_made(created.id, "levers", &error))?;
     let said = set_drop_rate_group(backend, created.id, settings.drop_rate_group).await;
     said.map_err(|error| half_made(created.id, "drop_rate_group", &error))?;
+    let said = set_lead_order(backend, created.id, settings.lead_order.into()).await;
+    said.map_err(|error| half_made(created.id, "lead_order", &error))?;
     show(backend, created.id)
 }
 
@@ -237,6 +255,7 @@ pub(crate) async fn update(
     set_answering_machines(backend, id, settings.answering_machines.into()).await?;
     set_recording(backend, id, settings.recording.into()).await?;
     set_levers(backend, id, settings.levers()).await?;
+    set_lead_order(backend, id, settings.lead_order.into()).await?;
     show(backend, id)
 }
 

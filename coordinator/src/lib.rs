@@ -17,6 +17,7 @@ mod homes;
 mod import;
 mod init;
 mod leads;
+mod learned;
 mod lists;
 mod members;
 mod nodes;

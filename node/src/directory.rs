@@ -40,6 +40,7 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         manners: facts.manners.clone(),
         levers: facts.levers.clone(),
         drop_rate_groups: facts.drop_rate_groups.clone(),
+        lead_orders: facts.lead_orders.clone(),
     }))
 }
 
@@ -58,6 +59,7 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::Clearance(facts) => DirectoryChange::Clearance(facts),
         Fact::Recording(campaign, recording) => DirectoryChange::Recording(campaign, recording),
         Fact::RecordingKey(key) => DirectoryChange::RecordingKey(key),
+        Fact::LeadOrder(campaign, order) => DirectoryChange::LeadOrder(campaign, order),
         Fact::DropRateGroup(campaign, with) => DirectoryChange::DropRateGroup(campaign, with),
         Fact::Levers(campaign, levers) => DirectoryChange::Levers(campaign, levers),
         Fact::Answering(campaign, machines) => DirectoryChange::Answering(campaign, machines),

@@ -23,6 +23,8 @@ impl MeshVersion {
     pub const SIGNED_CALLS: Self = Self(2);
     /// Campaigns may have levers ([`crate::Levers`]), and count their abandonments together.
     pub const LEVERS: Self = Self(3);
+    /// Campaigns may have an order of leads ([`crate::LeadOrder`]), and claims name chances.
+    pub const LEAD_ORDER: Self = Self(3);
 }
 
 impl Default for MeshVersion {

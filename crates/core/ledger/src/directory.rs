@@ -16,6 +16,7 @@ mod facts;
 mod fleet;
 mod homes;
 mod layout;
+mod lead_orders;
 mod levers;
 mod people;
 mod recordings;
@@ -140,6 +141,9 @@ pub struct Directory {
     levers: levers::LeverBook,
     /// Campaigns that count their abandonments with another. Since version 11.
     drop_rates: drop_rates::DropRateBook,
+    /// In which order campaigns' leads are given out. Since version 11; read as the default from
+    /// earlier ones.
+    lead_orders: lead_orders::LeadOrderBook,
 }
 
 impl Directory {
@@ -363,7 +367,18 @@ impl Directory {
             recording_key: self.recording_key(),
             levers: self.levers.all().collect(),
             drop_rate_groups: self.drop_rates.all().collect(),
+            lead_orders: self.lead_orders.all().collect(),
         }
+    }
+
+    /// What came with version 11, as it is encoded where there is none of it.
+    fn levers_missing() -> Vec<u8> {
+        [
+            levers::LeverBook::EMPTY,
+            drop_rates::DropRateBook::EMPTY,
+            lead_orders::LeadOrderBook::EMPTY,
+        ]
+        .concat()
     }
 
     fn change(
@@ -489,6 +504,7 @@ impl Directory {
             Change::SetDropRateGroup { campaign, with } => {
                 self.set_drop_rate_group(campaign, with, facts)
             }
+            Change::SetLeadOrder { campaign, order } => self.set_lead_order(campaign, order, facts),
         }
     }
 }
@@ -559,7 +575,7 @@ impl Replicated for Directory {
 
     fn snapshot(&self) -> Vec<u8> {
         // A member of an earlier release may be sent it, and has no word for the rest.
-        let levers = [levers::LeverBook::EMPTY, drop_rates::DropRateBook::EMPTY].concat();
+        let levers = Self::levers_missing();
         match self.mesh_version() {
             version if version < MeshVersion::SIGNED_CALLS => {
                 let missing = [&trunks::SecurityBook::EMPTY[..], &levers].concat();
@@ -580,8 +596,8 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        // Levers of campaigns' pacing, and those that count together.
-        let eleven = [levers::LeverBook::EMPTY, drop_rates::DropRateBook::EMPTY].concat();
+        // Levers of campaigns' pacing, those that count together, and orders of leads.
+        let eleven = Self::levers_missing();
         // How trunks' calls are vouched for.
         let ten = [&trunks::SecurityBook::EMPTY[..], &eleven].concat();
         // What members understand.

@@ -1048,6 +1048,10 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
             campaign: CampaignId(2),
             with: Some(CAMPAIGN),
         },
+        Change::SetLeadOrder {
+            campaign: CAMPAIGN,
+            order: LeadOrder::BestChance,
+        },
     ];
     let all = understood.into_iter().chain([levers]).chain(together);
     for change in all {

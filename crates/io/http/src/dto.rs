@@ -9,6 +9,7 @@ mod dnc_list;
 mod do_not_call;
 mod homes;
 mod lead;
+mod learned;
 mod mesh;
 mod operation;
 mod page;
@@ -45,6 +46,9 @@ pub use do_not_call::{
 };
 pub use homes::{HomesFlow, HomesMove, HomesPlan, HomesPlanRequest, HomesRegion, HomesState};
 pub use lead::{ImportOptions, Lead, LeadFilter};
+pub use learned::{
+    AnswerRate, CampaignLearned, HourLearned, LeadOrder, ListLearned, PlaceLearned, Promise,
+};
 pub use mesh::{
     AuditHead, HomeRule, HomeRules, HomeWhen, JoinToken, JoinTokenCreated, JoinTokenRequest,
     Member, Region, RegionRequest,

@@ -4,8 +4,8 @@ use super::MeshId;
 use crate::region::DncFact;
 use domain::{
     AgentAccount, AnsweringMachines, CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId,
-    DncListAge, HomeRule, Levers, Member, Recording, RecordingKey, Region, Trunk, TrunkId,
-    TrunkManner,
+    DncListAge, HomeRule, LeadOrder, Levers, Member, Recording, RecordingKey, Region, Trunk,
+    TrunkId, TrunkManner,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,4 +52,6 @@ pub struct DirectoryFacts {
     pub levers: Vec<(CampaignId, Levers)>,
     /// Campaigns that count their abandonments with another, and which.
     pub drop_rate_groups: Vec<(CampaignId, CampaignId)>,
+    /// In which order campaigns' leads are given out, where it is not the default.
+    pub lead_orders: Vec<(CampaignId, LeadOrder)>,
 }

@@ -32,6 +32,7 @@ impl Change {
             }
             Self::SetTrunkWhole { .. } => MeshVersion::SIGNED_CALLS,
             Self::SetLevers { .. } | Self::SetDropRateGroup { .. } => MeshVersion::LEVERS,
+            Self::SetLeadOrder { .. } => MeshVersion::LEAD_ORDER,
             _ => MeshVersion::BASE,
         }
     }
@@ -109,6 +110,7 @@ impl Directory {
                 format!("a campaign's levers ({names}) need")
             }
             Change::SetDropRateGroup { .. } => "a drop-rate group needs".to_owned(),
+            Change::SetLeadOrder { .. } => "an order of leads needs".to_owned(),
             _ => "this needs".to_owned(),
         };
         let why =

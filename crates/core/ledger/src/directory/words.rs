@@ -11,9 +11,9 @@ use crate::{
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, CampaignState,
     ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
-    EscrowGrant, Freeze, HomeRule, Levers, ListId, Member, MemberId, MemberRole, MeshVersion,
-    PhoneNumber, Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId,
-    TrunkManner, TrunkSecurity, WallTime,
+    EscrowGrant, Freeze, HomeRule, LeadOrder, Levers, ListId, Member, MemberId, MemberRole,
+    MeshVersion, PhoneNumber, Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk,
+    TrunkId, TrunkManner, TrunkSecurity, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -540,6 +540,13 @@ pub enum Change {
         /// With which it counts; none for a budget of its own.
         with: Option<CampaignId>,
     },
+    /// Says in which order a campaign's leads are given out.
+    SetLeadOrder {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// Which order.
+        order: LeadOrder,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -735,6 +742,8 @@ pub enum Fact {
     Levers(CampaignId, Levers),
     /// With which other a campaign counts its abandonments.
     DropRateGroup(CampaignId, Option<CampaignId>),
+    /// In which order a campaign's leads are given out.
+    LeadOrder(CampaignId, LeadOrder),
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

@@ -1,6 +1,6 @@
 //! Campaigns.
 
-use super::{Abandonment, Checks, RecordedCalls, Timestamp, Validate};
+use super::{Abandonment, Checks, LeadOrder, RecordedCalls, Timestamp, Validate};
 use crate::problem::FieldError;
 use domain::{
     CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, Levers,
@@ -177,6 +177,10 @@ pub struct CampaignSettings {
     #[serde(default)]
     #[schema(value_type = Option<String>, example = "camp_00000001")]
     pub drop_rate_group: Option<CampaignId>,
+    /// Which of the due leads of one priority go out first, from the next claims on. It never overrides
+    /// calling windows, attempt limits, retry rules or priorities.
+    #[serde(default)]
+    pub lead_order: LeadOrder,
 }
 
 mod defaults {
@@ -268,6 +272,7 @@ impl CampaignSettings {
             ramp_up_seconds: 0,
             ramp_down_seconds: 0,
             drop_rate_group: None,
+            lead_order: LeadOrder::Oldest,
         }
     }
 
@@ -424,6 +429,7 @@ impl From<&domain::Campaign> for CampaignSettings {
             ramp_up_seconds: 0,
             ramp_down_seconds: 0,
             drop_rate_group: None,
+            lead_order: LeadOrder::Oldest,
         }
     }
 }
