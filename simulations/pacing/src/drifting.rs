@@ -261,8 +261,7 @@ impl Trial {
             rule,
             base: Model::new(learning).beginning_at(BEGINNING),
             hours: Hours::new(),
-            crossed: (rule == Rule::Logistic)
-                .then(|| Model::new(learning).beginning_at(BEGINNING)),
+            crossed: (rule == Rule::Logistic).then(|| Model::new(learning).beginning_at(BEGINNING)),
             price: Price::default(),
             due: VecDeque::new(),
             called: Vec::new(),
@@ -338,7 +337,13 @@ impl Trial {
     }
 
     /// The next lines of a day go out, to leads that a region gives out claim by claim.
-    fn claims(&mut self, world: &World, leads: &mut [Lead], (day, hour): (u32, usize), lines: usize) {
+    fn claims(
+        &mut self,
+        world: &World,
+        leads: &mut [Lead],
+        (day, hour): (u32, usize),
+        lines: usize,
+    ) {
         let places = self.places(world, hour);
         let mut left = lines;
         while left > 0 {

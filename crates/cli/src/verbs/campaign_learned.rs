@@ -29,7 +29,10 @@ pub(crate) fn print(learned: &Value) -> Result<()> {
         said.push("nothing was learned yet of who answers".to_owned());
         return output::lines(&said);
     }
-    said.push(format!("Who answers, learned from {lines} lines: {}.", share(&learned["all"])));
+    said.push(format!(
+        "Who answers, learned from {lines} lines: {}.",
+        share(&learned["all"])
+    ));
     if learned["lead_order"] == "best_chance" {
         said.push(format!(
             "Leads given out by their chance: {}; held out meanwhile: {}.",
