@@ -286,9 +286,8 @@ mod tests {
         let lines: u64 = learned.calibration.iter().map(|step| step.lines).sum();
         assert_eq!(lines, 2_000);
         assert!(
-            learned.calibration_error < 5.0,
-            "{}",
-            learned.calibration_error
+            (0.1..15.0).contains(&learned.calibration_error),
+            "{learned:?}"
         );
     }
 }
