@@ -2,7 +2,7 @@
 
 use crate::{
     bases::{self, Bases},
-    campaigns, clearance, compaction, consents, dnc, homes, import, leads, lists,
+    campaigns, clearance, compaction, consents, dnc, homes, import, leads, learned, lists,
     lists::Lists,
     members,
     nodes::Nodes,
@@ -21,15 +21,15 @@ use dialmesh_http::{
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
-        Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
-        ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck, DncImportOptions,
-        DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern, DncRemoval,
-        DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove, HomesPlan,
-        HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
-        LeadFilter, LiveCalls, Member as MemberView, Operation, Page, PageQuery, PatternRemoval,
-        PatternRequest, Recording, RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey,
-        Region, RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
-        VoterSettings,
+        Campaign, CampaignLearned, CampaignSettings, CampaignStats, ConsentCheck,
+        ConsentImportOptions, ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck,
+        DncImportOptions, DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern,
+        DncRemoval, DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove,
+        HomesPlan, HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest,
+        Lead, LeadFilter, LiveCalls, Member as MemberView, Operation, Page, PageQuery,
+        PatternRemoval, PatternRequest, Recording, RecordingCheck, RecordingDetail,
+        RecordingFilter, RecordingKey, Region, RegionPolicy, RegionRequest, Status, TokenIssued,
+        Trunk, TrunkPatch, TrunkRequest, VoterSettings,
     },
     events::Events,
     problem::{BackendError, FieldError},
@@ -375,6 +375,10 @@ impl AdminBackend for Desk {
     ) -> Answer<Campaign> {
         campaigns::act(&self.0, by, id, action).await
     }
+    async fn campaign_learned(&self, id: CampaignId) -> Answer<CampaignLearned> {
+        learned::campaign(&self.0, id).await
+    }
+
     async fn campaign_stats(&self, id: CampaignId) -> Answer<CampaignStats> {
         stats::campaign(&self.0, id)
     }

@@ -8,7 +8,7 @@ use dialmesh_http::{
     dto::{Campaign, CampaignSettings, Page, PageQuery},
     problem::{BackendError, FieldError},
 };
-use domain::{AnsweringMachines, CampaignId, CampaignState, Levers, Recording};
+use domain::{AnsweringMachines, CampaignId, CampaignState, LeadOrder, Levers, Recording};
 use ledger::{Change, DirectoryReply};
 
 pub(crate) fn list(backend: &Backend, query: &PageQuery) -> Answer<Page<Campaign>> {
@@ -33,6 +33,7 @@ fn shown(directory: &ledger::Directory, campaign: &domain::Campaign) -> Campaign
     shown.settings.set_levers(directory.levers(campaign.id));
     shown.settings.hold_out_percent = directory.hold_out(campaign.id);
     shown.settings.drop_rate_group = directory.drop_rate_group(campaign.id);
+    shown.settings.lead_order = directory.lead_order(campaign.id).into();
     shown
 }
 
@@ -112,6 +113,16 @@ async fn set_hold_out(backend: &Backend, campaign: CampaignId, percent: u8) -> A
     Ok(())
 }
 
+/// Says in which order a campaign's leads are given out, where that changes.
+async fn set_lead_order(backend: &Backend, campaign: CampaignId, order: LeadOrder) -> Answer<()> {
+    let known = (backend.member.directory()).read(|d| d.lead_order(campaign));
+    if known != order {
+        let change = Change::SetLeadOrder { campaign, order };
+        backend.change(change).await?;
+    }
+    Ok(())
+}
+
 /// A share that a member could not read is refused before anything is made or changed.
 fn check_hold_out(backend: &Backend, settings: &CampaignSettings, known: u8) -> Answer<()> {
     let percent = settings.hold_out_percent;
@@ -130,6 +141,11 @@ fn check_levers(
     (known, grouped): (Levers, Option<CampaignId>),
 ) -> Answer<()> {
     let levers = settings.levers();
+    let order = LeadOrder::from(settings.lead_order);
+    if order != LeadOrder::default() {
+        let campaign = CampaignId(0);
+        backend.may_write(&Change::SetLeadOrder { campaign, order })?;
+    }
     let with = settings.drop_rate_group;
     if with.is_some() && with != grouped {
         let campaign = CampaignId(0);
@@ -222,6 +238,8 @@ pub(crate) async fn create(
     said.map_err(|error| half_made(created.id, "drop_rate_group", &error))?;
     let said = set_hold_out(backend, created.id, settings.hold_out_percent).await;
     said.map_err(|error| half_made(created.id, "hold_out_percent", &error))?;
+    let said = set_lead_order(backend, created.id, settings.lead_order.into()).await;
+    said.map_err(|error| half_made(created.id, "lead_order", &error))?;
     show(backend, created.id)
 }
 
@@ -263,6 +281,7 @@ pub(crate) async fn update(
     set_recording(backend, id, settings.recording.into()).await?;
     set_levers(backend, id, settings.levers()).await?;
     set_hold_out(backend, id, settings.hold_out_percent).await?;
+    set_lead_order(backend, id, settings.lead_order.into()).await?;
     show(backend, id)
 }
 

@@ -17,6 +17,7 @@ mod homes;
 mod import;
 mod init;
 mod leads;
+mod learned;
 mod lift;
 mod lists;
 mod members;

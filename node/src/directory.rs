@@ -41,6 +41,7 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         levers: facts.levers.clone(),
         drop_rate_groups: facts.drop_rate_groups.clone(),
         hold_outs: facts.hold_outs.clone(),
+        lead_orders: facts.lead_orders.clone(),
     }))
 }
 
@@ -59,6 +60,7 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::Clearance(facts) => DirectoryChange::Clearance(facts),
         Fact::Recording(campaign, recording) => DirectoryChange::Recording(campaign, recording),
         Fact::RecordingKey(key) => DirectoryChange::RecordingKey(key),
+        Fact::LeadOrder(campaign, order) => DirectoryChange::LeadOrder(campaign, order),
         Fact::DropRateGroup(campaign, with) => DirectoryChange::DropRateGroup(campaign, with),
         Fact::HoldOut(campaign, percent) => DirectoryChange::HoldOut(campaign, percent),
         Fact::Levers(campaign, levers) => DirectoryChange::Levers(campaign, levers),

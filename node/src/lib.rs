@@ -10,6 +10,7 @@ mod directory;
 mod event;
 mod failover;
 mod journal;
+mod learned;
 mod observe;
 mod outbox;
 mod overflow;
@@ -32,6 +33,7 @@ use domain::{MemberRole, RegionId, Secret, SessionId, SipTransport};
 use engine::{Engine, EngineConfig, Side};
 use event::{Event, Events};
 use journal::Attempts;
+use learned::Learned;
 use ledger::{Change, DirectoryCommand, DirectoryEvent, RegionCommand};
 use member::{Member, MemberConfig, STATUS, encode, save_peers};
 use mesh::{Identity, JoinInfo, JoinToken};
@@ -215,12 +217,15 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     let phones = Phones::new(&keys);
     let (called_view, called_before) = called::open(&config.data_dir, &keys, clock::wall())?;
     let called = Called::new(&keys);
+    let (learned_view, learned_before) = learned::open(&config.data_dir, &keys)?;
+    let learned = Learned::default();
     let anchor = (member.directory()).read(|directory| directory.audit_head(member.id()));
     let anchor = anchor.map(|(sequence, hash)| permit::audit::Head { sequence, hash });
     let (audit, head, shown) = Audit::open(&config.data_dir, member.id(), anchor, clock::wall())?;
     let recorded = recordings::start(&config, member.id(), &events)?;
     recordings::serve(&member, &recorded.folder);
     supervision::serve(&member, &events);
+    learned::serve(&member, &events);
     tasks.spawn("recordings", recordings::keep(recorded.folder));
     let writer = recorded.writer;
     let kept = Kept {
@@ -229,6 +234,7 @@ pub async fn run(config: NodeConfig) -> Result<()> {
         outbox: Arc::clone(&outbox),
         phones: phones.clone(),
         called: called.clone(),
+        learned: learned.clone(),
         recordings: recorded.recordings,
     };
     let numbers = keys.hash_keys(permit::audit::NUMBERS).pop();
@@ -273,6 +279,8 @@ pub async fn run(config: NodeConfig) -> Result<()> {
     tasks.spawn("phones", phones.keep(view));
     events.put(Event::Called(called_before)).await;
     tasks.spawn("called", called.keep(called_view));
+    events.put(Event::Learned(learned_before)).await;
+    tasks.spawn("learned", learned.keep(learned_view));
     let served = Wishes {
         member: member.clone(),
         events: events.clone(),
@@ -475,6 +483,7 @@ struct Kept {
     outbox: Arc<Outbox>,
     phones: Phones,
     called: Called,
+    learned: Learned,
     recordings: recordings::Recordings,
 }
 

@@ -11,8 +11,8 @@ use crate::{
 };
 use call::{AgentError, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
-    AgentId, CampaignId, ClockVerdict, DncEntry, Instant, MemberId, Now, RegionId, SessionId,
-    Trunk, TrunkAddress, TrunkId, TrunkTarget,
+    AgentId, CampaignId, Chances, ClockVerdict, DncEntry, Instant, MemberId, Now, RegionId,
+    SessionId, Trunk, TrunkAddress, TrunkId, TrunkTarget,
 };
 use engine::{DirectoryChange, Engine, Entry, Input, Output, Side};
 use media::{BrowserCommand, BrowserId};
@@ -50,6 +50,7 @@ pub(crate) enum Wish {
         session: SessionId,
         campaign: CampaignId,
         n: u32,
+        chances: Option<Box<Chances>>,
     },
     Applied(u64),
     AskEscrow(EscrowQuestion),
@@ -363,6 +364,11 @@ impl Running {
                 self.input(now, Input::Phones(phones));
             }
             Event::Called(persons) => self.input(now, Input::Called(persons)),
+            Event::Learned(learned) => self.input(now, Input::Learned(learned)),
+            Event::TellLearned { campaign, reply } => {
+                // Nobody waits any more: fine.
+                drop(reply.send(self.shell.engine.learned(campaign)));
+            }
             Event::Stop => {}
         }
     }
@@ -606,12 +612,14 @@ impl Running {
                 session,
                 campaign,
                 n,
+                chances,
             } => {
                 self.wish(Wish::Claim {
                     region,
                     session,
                     campaign,
                     n,
+                    chances,
                 });
             }
             Output::Notice { agent, notice } => self.notice(agent, &notice),
@@ -634,6 +642,9 @@ impl Running {
                     self.let_phones_in();
                 }
                 self.shell.kept.phones.tell(login, phone);
+            }
+            Output::Learned { campaign, bytes } => {
+                (self.shell.kept.learned).tell(clock::wall(), campaign, bytes);
             }
             Output::Called { person, gone } => self.shell.kept.called.tell(person, gone),
             Output::Applied(index) => self.wish(Wish::Applied(index)),

@@ -5,7 +5,9 @@ use crate::{
     shell::Wish,
 };
 use consensus::ProposeError;
-use domain::{CampaignId, EscrowAsk, EscrowProof, Incarnation, Instant, RegionId, SessionId};
+use domain::{
+    CampaignId, Chances, EscrowAsk, EscrowProof, Incarnation, Instant, RegionId, SessionId,
+};
 use ledger::{
     Change, DirectoryCommand, DirectoryReply, RegionCommand, RegionRefusal, RegionReply, Shortage,
 };
@@ -98,9 +100,10 @@ impl Wishes {
                     session,
                     campaign,
                     n,
+                    chances,
                 } => {
-                    self.tasks
-                        .spawn("claim", self.clone().claim(region, session, campaign, n));
+                    let claiming = self.clone().claim(region, (session, campaign), n, chances);
+                    self.tasks.spawn("claim", claiming);
                 }
             }
         }
@@ -324,16 +327,40 @@ impl Wishes {
         }
     }
 
-    async fn claim(self, region: RegionId, session: SessionId, campaign: CampaignId, n: u32) {
+    async fn claim(
+        self,
+        region: RegionId,
+        (session, campaign): (SessionId, CampaignId),
+        n: u32,
+        chances: Option<Box<Chances>>,
+    ) {
         let sequence = self.claims.fetch_add(1, Ordering::Relaxed) + 1;
         let n = n.min(domain::limits::CLAIM_BATCH as u32);
-        let command = RegionCommand::Claim {
+        let in_turn = RegionCommand::Claim {
             session,
             campaign,
             n,
             sequence,
         };
-        let reply = self.ask_for_leads(region, &command).await;
+        let reply = match chances {
+            None => self.ask_for_leads(region, &in_turn).await,
+            Some(chances) => {
+                let best = RegionCommand::ClaimBest {
+                    session,
+                    campaign,
+                    n,
+                    sequence,
+                    chances: *chances,
+                };
+                match self.ask_for_leads(region, &best).await {
+                    // The region has not heard yet that every member can read it.
+                    Some(RegionReply::Refused(RegionRefusal::NotYet { .. })) => {
+                        self.ask_for_leads(region, &in_turn).await
+                    }
+                    reply => reply,
+                }
+            }
+        };
         let (leads, rest) = match reply {
             Some(RegionReply::Claimed { leads, shortage }) => {
                 (leads, shortage.and_then(|s| rest_after(&s)))

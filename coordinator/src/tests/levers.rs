@@ -175,3 +175,51 @@ async fn campaigns_may_share_one_budget_until_they_are_started() {
         ((), coordinator)
     });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_leads_is_a_setting_and_what_was_learned_is_told() {
+    let mesh = Mesh::new().await;
+    mesh.run(async |api, coordinator| {
+        let by = by();
+        let settings = CampaignSettings {
+            lead_order: LeadOrder::BestChance,
+            ..CampaignSettings::new("autumn", "us-federal")
+        };
+        let made = api.create_campaign(&by, settings.clone()).await.unwrap();
+        assert_eq!(made.settings, settings);
+        // No node has joined: nothing was learned, and nobody is missing.
+        let learned = api.campaign_learned(made.id).await.unwrap();
+        assert_eq!(learned.lead_order, LeadOrder::BestChance);
+        assert_eq!((learned.all.lines, learned.hours.len()), (0, 0));
+        assert_eq!((learned.told.len(), learned.silent.len()), (0, 0));
+        let oldest = CampaignSettings {
+            lead_order: LeadOrder::Oldest,
+            ..settings
+        };
+        let set = api.update_campaign(&by, made.id, 1, oldest.clone()).await;
+        assert_eq!(set.unwrap().settings, oldest);
+        let unknown = api.campaign_learned(CampaignId(99)).await.unwrap_err();
+        assert!(
+            matches!(unknown, BackendError::NotFound { .. }),
+            "{unknown}"
+        );
+        ((), coordinator)
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mesh_that_cannot_read_an_order_of_leads_refuses_it_by_name() {
+    let mesh = Mesh::held_at(Some(MeshVersion(3))).await;
+    mesh.run(async |api, coordinator| {
+        let settings = CampaignSettings {
+            lead_order: LeadOrder::BestChance,
+            ..CampaignSettings::new("autumn", "us-federal")
+        };
+        let refused = api.create_campaign(&by(), settings).await.unwrap_err();
+        let said = messages(&refused);
+        assert!(said.contains("an order of leads needs 4"), "{said}");
+        let page = api.campaigns(PageQuery::default()).await.unwrap();
+        assert_eq!(page.data, [], "nothing was made");
+        ((), coordinator)
+    });
+}

@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod audit;
 pub(crate) mod call;
 pub(crate) mod campaign;
+pub(crate) mod campaign_learned;
 pub(crate) mod config;
 pub(crate) mod consent;
 pub(crate) mod context;

@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "compliance",
             "permit",
             "pacing",
+            "scoring",
             "call",
             "sip",
             "media",
@@ -58,7 +59,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("recordings", &["domain", "media", "media-io", "storage"]),
     ("web", &[]),
     ("service", &["domain", "sansio"]),
-    ("dialmesh-http", &["domain", "call", "web", "service"]),
+    (
+        "dialmesh-http",
+        &["domain", "scoring", "call", "web", "service"],
+    ),
 ];
 
 /// Binaries hold wiring: they may know anything below them, and the one binary knows the roles.

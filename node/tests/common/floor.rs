@@ -36,7 +36,7 @@ pub(crate) fn persons_tones() -> [f64; 2] {
 pub(crate) struct Floor {
     pub(crate) founder: Founder,
     pub(crate) node: MemberId,
-    campaign: CampaignId,
+    pub(crate) campaign: CampaignId,
     pub(crate) screen: Screen,
     carrier: CarrierHandle,
     log: PathBuf,

@@ -5,11 +5,12 @@ use crate::{
     Interval,
     population::{normals, unit},
 };
-use ::scoring::{Features, HOURS, Hours, Model, Order, Price, held_out};
+use ::scoring::{Features, HOURS, Hours, Model, Order, Price};
 use anyhow::Context as _;
+use domain::{LeadId, held_out, limits};
 use sansio::{Seed, Stream};
 use serde::Serialize;
-use std::{cmp::Ordering, fmt::Write as _, path::PathBuf};
+use std::{cmp::Ordering, collections::VecDeque, fmt::Write as _, path::PathBuf};
 
 /// Measures orders of leads in a synthetic world.
 #[derive(Clone, Debug, clap::Args)]
@@ -69,10 +70,12 @@ const LEVEL: f64 = -1.4;
 const FRAILTY: f64 = 0.8;
 /// Attempts that a model tells apart.
 const ATTEMPTS: usize = 10;
+/// The chance with which the product's models begin.
+const BEGINNING: f32 = 0.2;
+/// Leads in one claim: what some agents dial in ten seconds.
+const CLAIM: usize = 20;
 /// Forgotten each day.
 const FADE: f32 = 0.015;
-/// The product's share of leads out of order, in thousandths.
-const HELD_OUT: u32 = 50;
 
 /// How leads are put in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,17 +92,21 @@ enum Rule {
     Ours,
     /// The same with draws instead of means.
     Thompson,
+    /// As a region of the product gives leads out: claim by claim, the best of those that are due for
+    /// longest, by their chance at the hour; who was passed over goes behind the others.
+    Claims,
     /// The product's rule by one who knows every effect.
     Knowing,
 }
 
-const RULES: [(Rule, &str); 7] = [
+const RULES: [(Rule, &str); 8] = [
     (Rule::Random, "random"),
     (Rule::Oldest, "oldest first"),
     (Rule::Highest, "highest chance now"),
     (Rule::Logistic, "logistic"),
     (Rule::Ours, "ours"),
     (Rule::Thompson, "ours, Thompson"),
+    (Rule::Claims, "ours, by claims"),
     (Rule::Knowing, "knows the hours"),
 ];
 
@@ -202,6 +209,9 @@ struct Trial {
     /// Sees the hour, alone and with the segment; only where it is looked at.
     crossed: Option<Model>,
     price: Price,
+    /// Who is due, longest first, and who was called today: for [`Rule::Claims`].
+    due: VecDeque<usize>,
+    called: Vec<usize>,
     random: Stream,
     all: Share,
     held_out: Share,
@@ -249,10 +259,12 @@ impl Trial {
         let learning = ::scoring::Learning::default();
         Self {
             rule,
-            base: Model::new(learning),
+            base: Model::new(learning).beginning_at(BEGINNING),
             hours: Hours::new(),
-            crossed: (rule == Rule::Logistic).then(|| Model::new(learning)),
+            crossed: (rule == Rule::Logistic).then(|| Model::new(learning).beginning_at(BEGINNING)),
             price: Price::default(),
+            due: VecDeque::new(),
+            called: Vec::new(),
             random: Seed::from_u64(seed).stream("calls"),
             all: Share::default(),
             held_out: Share::default(),
@@ -271,7 +283,7 @@ impl Trial {
                 attempts: 0,
                 tried: 0,
                 reached: false,
-                held_out: held_out(id as u64, HELD_OUT),
+                held_out: held_out(LeadId(id as u64), limits::HELD_OUT_PERMILLE),
             }
         };
         (0..count).map(lead).collect()
@@ -324,6 +336,49 @@ impl Trial {
         }
     }
 
+    /// The next lines of a day go out, to leads that a region gives out claim by claim.
+    fn claims(
+        &mut self,
+        world: &World,
+        leads: &mut [Lead],
+        (day, hour): (u32, usize),
+        lines: usize,
+    ) {
+        let places = self.places(world, hour);
+        let mut left = lines;
+        while left > 0 {
+            let n = left.min(CLAIM);
+            left -= n;
+            let looked = (n * limits::CLAIM_CHOICE).min(self.due.len());
+            let mut order: Vec<Turn> = Vec::with_capacity(looked);
+            for waited in 0..looked {
+                let at = self.due.pop_front().expect("as many are due");
+                let turn = self.unit() < n as f64 / looked as f64;
+                let place = match leads[at].held_out {
+                    true if turn => f64::MAX,
+                    true => f64::MIN,
+                    false => places[at % SEGMENTS][leads[at].attempts.min(ATTEMPTS)],
+                };
+                order.push(Turn {
+                    place,
+                    waited: -(waited as i64),
+                    chance: 0.0,
+                    lead: at,
+                });
+            }
+            order.sort_by(Turn::before);
+            let mut passed = order.split_off(n.min(order.len()));
+            passed.sort_by_key(|turn| -turn.waited);
+            self.due.extend(passed.iter().map(|turn| turn.lead));
+            for Turn { lead: at, .. } in order {
+                self.call(world, &mut leads[at], at % SEGMENTS, day, hour);
+                if !leads[at].reached {
+                    self.called.push(at);
+                }
+            }
+        }
+    }
+
     fn call(&mut self, world: &World, lead: &mut Lead, segment: usize, day: u32, hour: usize) {
         let odds = LEVEL + lead.frailty + world.effect(segment, hour);
         let answered = self.unit() < logistic(odds);
@@ -362,7 +417,7 @@ impl Trial {
             for (attempts, place) in places.iter_mut().enumerate() {
                 let chance = self.base.chance(&seen(segment, attempts));
                 *place = match self.rule {
-                    Rule::Highest => {
+                    Rule::Highest | Rule::Claims => {
                         f64::from(chance * factors.of(segment, (OPEN + hour) % HOURS).mean)
                     }
                     Rule::Logistic => {
@@ -413,11 +468,17 @@ fn run(args: &BestTimeArgs, rule: Rule, name: &'static str, history: u64, seed: 
     (trial.all, trial.held_out) = (Share::default(), Share::default());
     trial.price = Price::default();
     let mut leads = trial.leads(args.leads);
+    trial.due = (0..leads.len()).collect();
     for day in 1..=args.days {
         world.next_day();
         for hour in 0..OPEN_HOURS {
-            trial.hour(&world, &mut leads, day, hour, args.lines);
+            match rule {
+                Rule::Claims => trial.claims(&world, &mut leads, (day, hour), args.lines),
+                _ => trial.hour(&world, &mut leads, day, hour, args.lines),
+            }
         }
+        let called = std::mem::take(&mut trial.called);
+        trial.due.extend(called);
         trial.night();
     }
     Run {
@@ -508,7 +569,7 @@ fn rows(runs: &[Run]) -> Vec<Row> {
             let gains: Vec<f64> = (mine.iter().zip(&unordered))
                 .map(|(run, other)| run.all.share() / other.all.share() - 1.0)
                 .collect();
-            let ours = matches!(name, "ours" | "ours, Thompson");
+            let ours = name.starts_with("ours");
             let lifts = mine.iter().map(|run| {
                 let ordered = Share {
                     lines: run.all.lines - run.held_out.lines,

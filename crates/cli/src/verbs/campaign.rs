@@ -6,7 +6,7 @@ use crate::{
     names,
     output::{self, Form},
     session::Session,
-    verbs::{Fields, nothing, pair},
+    verbs::{Fields, campaign_learned, nothing, pair},
 };
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -49,7 +49,7 @@ pub(crate) enum Verb {
     /// End a campaign for good.
     #[command(after_help = "Examples:\n  dialmesh campaign stop autumn --yes")]
     Stop(Named),
-    /// Show leads, attempts, dispositions and abandonment.
+    /// Show leads, attempts, dispositions and abandonment, and what was learned of who answers when.
     #[command(
         after_help = "Examples:\n  dialmesh campaign stats autumn\n  dialmesh campaign stats autumn -o json"
     )]
@@ -168,6 +168,10 @@ struct Flags {
     /// 0 to 20 (0 when not given): so `campaign report` can say what local numbers are worth.
     #[arg(long, value_name = "PERCENT")]
     hold_out: Option<u8>,
+    /// Which of the due leads of one priority go out first (oldest when not given): with best_chance, of
+    /// those that have been due for longest, the ones that will most likely answer now.
+    #[arg(long, value_parser = ["oldest", "best_chance"])]
+    lead_order: Option<String>,
 }
 
 /// What to aim at, in percent; none takes the aim back.
@@ -296,6 +300,14 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
             {
                 stats.remove("why_idle");
             }
+            let learned: Value = client
+                .get(&path(&client, &named, "/learned").await?)
+                .await?;
+            if session.form() == Form::Table {
+                session.show(&stats)?;
+                return campaign_learned::print(&learned);
+            }
+            stats["learned"] = learned;
             session.show(&stats)
         }
         Verb::Explain(named) => {
@@ -470,6 +482,7 @@ fn merged(args: Flags, known: Option<u16>, mut fields: Fields) -> Result<Fields>
     fields.put("attempts_max", args.attempts)?;
     fields.put("requires_consent", args.requires_consent)?;
     fields.put("answering_machines", args.answering_machines)?;
+    fields.put("lead_order", args.lead_order)?;
     fields.put("recording", args.recording)?;
     fields.put("target_abandonment_percent", args.target_abandonment)?;
     fields.put("inbound_agents", args.inbound_agents)?;
@@ -497,7 +510,7 @@ fn merged(args: Flags, known: Option<u16>, mut fields: Fields) -> Result<Fields>
 mod tests {
     use super::*;
     use clap::Parser;
-    use dialmesh_http::dto::AnsweringMachines;
+    use dialmesh_http::dto::{AnsweringMachines, LeadOrder};
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -533,6 +546,8 @@ mod tests {
             "busy=10m",
             "--answering-machines",
             "hang_up",
+            "--lead-order",
+            "best_chance",
         ];
         let file = json!({"rule_pack": "china", "ring_limit_seconds": 40, "auto_ready": false});
         let settings = create(&flags, file).unwrap();
@@ -542,8 +557,10 @@ mod tests {
         );
         assert!(!settings.auto_ready && settings.rule_pack == "china" && settings.name == "autumn");
         assert_eq!(settings.answering_machines, AnsweringMachines::HangUp);
+        assert_eq!(settings.lead_order, LeadOrder::BestChance);
         let plain = create(&["--rule-pack", "china"], json!({})).unwrap();
         assert_eq!(plain.answering_machines, AnsweringMachines::Off);
+        assert_eq!(plain.lead_order, LeadOrder::Oldest);
         let attempts: Vec<_> = settings
             .retry
             .iter()

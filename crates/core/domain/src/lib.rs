@@ -7,6 +7,7 @@ pub mod agent;
 pub mod answering;
 pub mod call_back;
 pub mod campaign;
+pub mod chances;
 pub mod clearance;
 pub mod consent;
 pub mod dnc_list;
@@ -44,6 +45,7 @@ pub use campaign::{
     AgentDisposition, Campaign, CampaignState, DialLevel, Disposition, DispositionCode,
     DispositionFlags, PacingMode, RetryRule,
 };
+pub use chances::{Chances, ChancesError, LeadOrder, SegmentChances, held_out, held_out_turn};
 pub use clearance::{Barred, Clearance, ClearanceFact, DncPattern, Freeze, Target};
 pub use consent::{Consent, ConsentGrant, ConsentId, ConsentKind, ConsentProof, ConsentUsed};
 pub use dnc_list::{CountryCode, CountryCodeError, DncListAge, registry_is_too_old};

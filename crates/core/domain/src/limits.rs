@@ -157,6 +157,18 @@ pub const RAMP_MAX: Duration = Duration::from_secs(4 * 3600);
 pub const HOLD_OUT_PERCENT: u8 = 20;
 /// Campaigns that count their abandonments together.
 pub const DROP_RATE_GROUP: usize = 64;
+/// Lists whose chances a claim names; the leads of all others are of one kind.
+pub const CHANCE_LISTS: usize = 64;
+/// Attempts at a lead whose chances a claim tells apart.
+pub const CHANCE_ATTEMPTS: usize = 10;
+/// A claim for the best leads looks at so many for each that it is given.
+pub const CLAIM_CHOICE: usize = 8;
+/// Thousandths of the leads that are given out in no order, so that what an order wins is known.
+pub const HELD_OUT_PERMILLE: u32 = 50;
+/// Campaigns of which a node remembers what it learned; those that it learned of last.
+pub const LEARNED_CAMPAIGNS: usize = 256;
+/// Bytes of what a node learned of one campaign, as it is kept and told.
+pub const LEARNED_BYTES: usize = 128 * 1024;
 /// Campaigns of which a node says each second what holds them back; those with the lowest ids.
 pub const PACING_TOLD: usize = 500;
 /// Retry rules of one campaign.

@@ -25,6 +25,8 @@ impl MeshVersion {
     pub const LEVERS: Self = Self(3);
     /// Campaigns may hold dials out of local presence.
     pub const HOLD_OUT: Self = Self(4);
+    /// Campaigns may have an order of leads ([`crate::LeadOrder`]), and claims name chances.
+    pub const LEAD_ORDER: Self = Self(4);
 }
 
 impl Default for MeshVersion {

@@ -13,6 +13,7 @@ use crate::{
     lines::Pace,
     overflow::{Overflow, OverflowStep},
     records::Ending,
+    scores::Scores,
     status::Tally,
     supervision::Supervisions,
 };
@@ -51,6 +52,7 @@ pub struct Engine {
     pub(crate) supervisions: Supervisions,
     pub(crate) overflow: Overflow,
     pub(crate) hoppers: Hoppers,
+    pub(crate) scores: Scores,
     pub(crate) paces: BTreeMap<CampaignId, Pace>,
     pub(crate) ways: Ways,
     /// Caller IDs of this node's trunks, those of one trunk side by side.
@@ -135,6 +137,7 @@ impl Engine {
             supervisions: Supervisions::default(),
             overflow: Overflow::new(seed.stream("overflow")),
             hoppers: Hoppers::default(),
+            scores: Scores::default(),
             paces: BTreeMap::new(),
             ways: Ways::new(),
             candidates: Vec::new(),
@@ -317,6 +320,7 @@ impl Engine {
             }
             Input::Recorded(attempt, recording) => self.recorded(attempt, recording),
             Input::Called(persons) => self.called_before(persons),
+            Input::Learned(learned) => self.learned_before(now, &learned),
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::TrunkLocated {
                 trunk,
@@ -357,6 +361,7 @@ impl Engine {
             match timer {
                 TimerName::Pace => self.pace(now),
                 TimerName::Escrow => self.look_at_escrow(now),
+                TimerName::Learned => self.tell_learned(),
                 TimerName::Record(attempt) => self.give_up_figures(attempt),
                 TimerName::Unheard(attempt) => self.unheard(now, attempt),
                 TimerName::AudioBack(agent) => self.audio_stayed_away(now, agent),
@@ -483,6 +488,9 @@ impl Engine {
             DirectoryChange::HoldOut(campaign, percent) => {
                 self.facts.set_hold_out(campaign, percent);
             }
+            DirectoryChange::LeadOrder(campaign, order) => {
+                self.facts.set_lead_order(campaign, order);
+            }
             DirectoryChange::Levers(campaign, levers) => self.levers_changed(now, campaign, levers),
             DirectoryChange::Reset(copy) => self.reset(now, index, *copy),
         }
@@ -505,11 +513,13 @@ impl Engine {
             levers,
             drop_rate_groups,
             hold_outs,
+            lead_orders,
         } = copy;
         self.facts.reset_recordings(recordings, recording_key);
         self.facts.reset_levers(levers);
         self.facts.reset_groups(drop_rate_groups);
         self.facts.reset_hold_outs(hold_outs);
+        self.facts.reset_lead_orders(lead_orders);
         self.facts.reset_answering(answering);
         self.facts.set_manners(manners);
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallRecording,
-    CallerId, Campaign, CampaignId, CarriedCall, CarriedSaid, ClearanceFact, DncBaseId, DncEntry,
-    DncListAge, DncScope, EscrowGrant, FreeAgents, Instant, LeadId, LeasedLead, Levers, MemberId,
-    OverflowAnswer, OverflowOffer, PhoneNumber, Recording, RecordingKey, RegionId, SessionId,
-    Supervision, SupervisionOrder, SupervisionRefusal, Trunk, TrunkId, TrunkManner, TrunkTarget,
-    WallTime, status::TrunkTrouble,
+    CallerId, Campaign, CampaignId, CarriedCall, CarriedSaid, Chances, ClearanceFact, DncBaseId,
+    DncEntry, DncListAge, DncScope, EscrowGrant, FreeAgents, Instant, LeadId, LeadOrder,
+    LeasedLead, Levers, MemberId, OverflowAnswer, OverflowOffer, PhoneNumber, Recording,
+    RecordingKey, RegionId, SessionId, Supervision, SupervisionOrder, SupervisionRefusal, Trunk,
+    TrunkId, TrunkManner, TrunkTarget, WallTime, status::TrunkTrouble,
 };
 use media::{BrowserCommand, BrowserEvent, BrowserId, CarryCommand, MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
@@ -115,6 +115,8 @@ pub enum DirectoryChange {
     /// Of how many dials in a hundred a campaign shows a number that is not local, from its next
     /// attempts on.
     HoldOut(CampaignId, u8),
+    /// In which order a campaign's leads are given out, from the next claim on.
+    LeadOrder(CampaignId, LeadOrder),
     /// Everything, after a start or a snapshot.
     Reset(Box<DirectoryCopy>),
 }
@@ -265,6 +267,9 @@ pub enum Input<'a> {
         /// What it grants.
         grants: Vec<EscrowGrant>,
     },
+    /// What earlier runs of this node learned of campaigns, from [`Output::Learned`], those learned of
+    /// last first. Said once, at the start.
+    Learned(Vec<(CampaignId, Vec<u8>)>),
     /// Whom earlier runs of this node called, from [`Output::Called`]. Said once, at the start.
     Called(Vec<CalledPerson>),
     /// What became of an attempt's recording.
@@ -452,6 +457,16 @@ pub enum Output {
         campaign: CampaignId,
         /// At most so many.
         n: u32,
+        /// What leads' chances are, where the best go first.
+        chances: Option<Box<Chances>>,
+    },
+    /// What was learned of a campaign, in the place of what was told of it before; none to forget it.
+    /// Need not be durable: what is lost is learned again.
+    Learned {
+        /// The campaign.
+        campaign: CampaignId,
+        /// As [`scoring::Answers::save`] writes it.
+        bytes: Option<Vec<u8>>,
     },
     /// For an agent's screens.
     Notice {
@@ -582,6 +597,8 @@ pub enum TimerName {
     Permit,
     /// Shares of abandonment budgets.
     Escrow,
+    /// What was learned is told.
+    Learned,
     /// A closed attempt whose media figures did not come.
     Record(AttemptId),
     /// An INVITE that no word came for.

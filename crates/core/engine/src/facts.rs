@@ -3,8 +3,8 @@
 use call::Account;
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, ClearanceFact,
-    DncBaseId, DncEntry, DncListAge, Levers, MemberId, PhoneNumber, Recording, RecordingKey, Trunk,
-    TrunkId, TrunkManner, limits,
+    DncBaseId, DncEntry, DncListAge, LeadOrder, Levers, MemberId, PhoneNumber, Recording,
+    RecordingKey, Trunk, TrunkId, TrunkManner, limits,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,6 +45,8 @@ pub struct DirectoryCopy {
     pub drop_rate_groups: Vec<(CampaignId, CampaignId)>,
     /// Of how many dials in a hundred campaigns show a number that is not local, of those that do.
     pub hold_outs: Vec<(CampaignId, u8)>,
+    /// In which order campaigns' leads are given out, where it is not the default.
+    pub lead_orders: Vec<(CampaignId, LeadOrder)>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.
@@ -60,6 +62,7 @@ pub(crate) struct Facts {
     recordings: BTreeMap<CampaignId, Recording>,
     pub(crate) recording_key: Option<RecordingKey>,
     levers: BTreeMap<CampaignId, Levers>,
+    lead_orders: BTreeMap<CampaignId, LeadOrder>,
     groups: BTreeMap<CampaignId, CampaignId>,
     /// The same the other way round.
     members: BTreeSet<(CampaignId, CampaignId)>,
@@ -136,6 +139,21 @@ impl Facts {
     /// Takes in the levers of all campaigns; those that are not named have none set.
     pub(crate) fn reset_levers(&mut self, all: Vec<(CampaignId, Levers)>) {
         self.levers = all.into_iter().collect();
+    }
+
+    /// In which order a campaign's leads are given out.
+    pub(crate) fn lead_order(&self, campaign: CampaignId) -> LeadOrder {
+        self.lead_orders.get(&campaign).copied().unwrap_or_default()
+    }
+
+    /// Takes in in which order a campaign's leads are given out.
+    pub(crate) fn set_lead_order(&mut self, campaign: CampaignId, order: LeadOrder) {
+        self.lead_orders.insert(campaign, order);
+    }
+
+    /// Takes in the orders of all campaigns; those that are not named have the default.
+    pub(crate) fn reset_lead_orders(&mut self, all: Vec<(CampaignId, LeadOrder)>) {
+        self.lead_orders = all.into_iter().collect();
     }
 
     /// Whose budget a campaign's abandonments are counted in.

@@ -30,6 +30,7 @@ mod overflow;
 mod phones;
 mod recordings;
 mod records;
+mod scores;
 mod secured;
 mod signalling;
 mod status;

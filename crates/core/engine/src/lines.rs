@@ -258,11 +258,13 @@ impl Engine {
                 continue;
             };
             if self.hoppers.ask(now.monotonic, region, campaign.id) {
+                let chances = self.chances(campaign.id, region);
                 self.output(Output::Claim {
                     region,
                     session,
                     campaign: campaign.id,
                     n: share,
+                    chances,
                 });
             }
         }
@@ -388,6 +390,7 @@ impl Engine {
         self.escrow.close();
         self.escrow_soon(now);
         self.timers.disarm(&TimerName::Pace);
+        self.tell_learned();
         let leads = self.hoppers.take_if(|_| true);
         self.give_back(leads);
         let attempts: Vec<AttemptId> = self.calls.attempts().map(|(attempt, ..)| attempt).collect();

@@ -31,6 +31,7 @@ impl Engine {
         if end.call_back.is_none() {
             self.count_closed(&end);
             self.learn_end(now, &end);
+            self.learn_answer(now, &end);
             self.observe_closed(&end);
         }
         self.grants.remove(&attempt);

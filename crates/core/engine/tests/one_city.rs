@@ -5,6 +5,8 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[path = "one_city/learning.rs"]
+mod learning;
 #[path = "one_city/secured.rs"]
 mod secured;
 #[path = "one_city/supervision.rs"]
@@ -85,6 +87,10 @@ struct World {
     opt_outs: usize,
     applied: u64,
     claims: u32,
+    /// What went with each of them.
+    chances: Vec<Option<Box<domain::Chances>>>,
+    /// What was told to be kept of what the engine learned.
+    learned: Vec<(CampaignId, Option<Vec<u8>>)>,
     confirm: bool,
     /// How long the process stands still between an INVITE's datagram and the next look at the clock.
     pause: Duration,
@@ -225,6 +231,8 @@ impl World {
             opt_outs: 0,
             applied: 0,
             claims: 0,
+            chances: Vec::new(),
+            learned: Vec::new(),
             confirm: true,
             pause: Duration::ZERO,
             stock: None,
@@ -410,7 +418,11 @@ impl World {
                         .unwrap();
                 }
                 Output::KeepAlive { .. } | Output::AskFresh { .. } => {}
-                Output::Claim { n, region, .. } => {
+                Output::Learned { campaign, bytes } => self.learned.push((campaign, bytes)),
+                Output::Claim {
+                    n, region, chances, ..
+                } => {
+                    self.chances.push(chances);
                     self.asked_in.push(region);
                     self.claims += n;
                     self.asked.push(n);
@@ -627,6 +639,7 @@ fn directory() -> DirectoryCopy {
         levers: Vec::new(),
         drop_rate_groups: Vec::new(),
         hold_outs: Vec::new(),
+        lead_orders: Vec::new(),
         recordings: Vec::new(),
         recording_key: None,
         manners: Vec::new(),

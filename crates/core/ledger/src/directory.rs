@@ -17,6 +17,7 @@ mod fleet;
 mod hold_outs;
 mod homes;
 mod layout;
+mod lead_orders;
 mod levers;
 mod people;
 mod recordings;
@@ -144,6 +145,9 @@ pub struct Directory {
     /// Which share of dials shows a number that is not local. Since version 12; read as none from
     /// earlier ones.
     hold_outs: hold_outs::HoldOutBook,
+    /// In which order campaigns' leads are given out. Since version 12; read as the default from
+    /// earlier ones.
+    lead_orders: lead_orders::LeadOrderBook,
 }
 
 impl Directory {
@@ -368,7 +372,17 @@ impl Directory {
             levers: self.levers.all().collect(),
             drop_rate_groups: self.drop_rates.all().collect(),
             hold_outs: self.hold_outs.all().collect(),
+            lead_orders: self.lead_orders.all().collect(),
         }
+    }
+
+    /// What came with version 12, as it is encoded where there is none of it.
+    fn twelve_missing() -> [u8; 2] {
+        let ([hold_outs], [lead_orders]) = (
+            hold_outs::HoldOutBook::EMPTY,
+            lead_orders::LeadOrderBook::EMPTY,
+        );
+        [hold_outs, lead_orders]
     }
 
     fn change(
@@ -495,6 +509,7 @@ impl Directory {
                 self.set_drop_rate_group(campaign, with, facts)
             }
             Change::SetHoldOut { campaign, percent } => self.set_hold_out(campaign, percent, facts),
+            Change::SetLeadOrder { campaign, order } => self.set_lead_order(campaign, order, facts),
         }
     }
 }
@@ -565,11 +580,11 @@ impl Replicated for Directory {
 
     fn snapshot(&self) -> Vec<u8> {
         // A member of an earlier release may be sent it, and has no word for the rest.
-        let twelve = hold_outs::HoldOutBook::EMPTY;
+        let twelve = Self::twelve_missing();
         let levers = [
-            levers::LeverBook::EMPTY,
-            drop_rates::DropRateBook::EMPTY,
-            twelve,
+            &levers::LeverBook::EMPTY[..],
+            &drop_rates::DropRateBook::EMPTY,
+            &twelve,
         ]
         .concat();
         match self.mesh_version() {
@@ -593,13 +608,13 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
-        // Dials held out of local presence.
-        let twelve = hold_outs::HoldOutBook::EMPTY;
+        // Dials held out of local presence, and orders of leads.
+        let twelve = Self::twelve_missing();
         // Levers of campaigns' pacing, and those that count together.
         let eleven = [
-            levers::LeverBook::EMPTY,
-            drop_rates::DropRateBook::EMPTY,
-            twelve,
+            &levers::LeverBook::EMPTY[..],
+            &drop_rates::DropRateBook::EMPTY,
+            &twelve,
         ]
         .concat();
         // How trunks' calls are vouched for.

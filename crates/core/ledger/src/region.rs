@@ -21,6 +21,7 @@
 //! its own tick is applied ([`crate::SessionBook`]).
 
 mod book;
+mod choice;
 mod claims;
 mod clearance;
 mod facts;
@@ -340,7 +341,30 @@ impl RegionLedger {
                 campaign,
                 n,
                 sequence,
-            } => self.claim(session, campaign, n, sequence, heard),
+            } => {
+                let asked = claims::Asked {
+                    session,
+                    campaign,
+                    n,
+                    sequence,
+                };
+                self.claim(&asked, None, heard)
+            }
+            RegionCommand::ClaimBest {
+                session,
+                campaign,
+                n,
+                sequence,
+                chances,
+            } => {
+                let asked = claims::Asked {
+                    session,
+                    campaign,
+                    n,
+                    sequence,
+                };
+                self.claim(&asked, Some(&chances), heard)
+            }
             RegionCommand::Report {
                 session, outcomes, ..
             } => self.report(session, &outcomes),

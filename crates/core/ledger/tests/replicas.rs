@@ -1059,7 +1059,7 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
     let bytes = newer.snapshot();
     golden("directory-v11-levers.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == newer);
-    // And what came with version 12: dials held out of local presence.
+    // And what came with version 12: dials held out of local presence, orders of leads.
     let understood = [MemberId(1), MemberId(2)].map(|id| Change::Understand {
         id,
         version: MeshVersion(4),
@@ -1068,14 +1068,18 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
         campaign: CAMPAIGN,
         percent: 5,
     };
-    for change in understood.into_iter().chain([held_out]) {
+    let best_first = Change::SetLeadOrder {
+        campaign: CAMPAIGN,
+        order: LeadOrder::BestChance,
+    };
+    for change in understood.into_iter().chain([held_out, best_first]) {
         let index = newer.applied() + 1;
         let wall = WallTime::from_millis(NOON);
         let reply = newer.apply(ApplyContext { index, wall }, change.into(), &mut Vec::new());
         assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
     }
     let bytes = newer.snapshot();
-    golden("directory-v12-hold-out.bin", &bytes);
+    golden("directory-v12-orders.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == newer);
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {

@@ -1,5 +1,7 @@
 //! Best time to call: what each hour does to the chance of an answer, by segment.
 
+use serde::{Deserialize, Serialize};
+
 /// Segments of one table at most; whoever has a higher one is counted with the last.
 pub const SEGMENTS: usize = 64;
 
@@ -11,8 +13,8 @@ pub const HOURS: usize = 24;
 const PRIOR: (f32, f32) = (0.02, 20.0);
 
 /// One cell: sums, so that what several nodes saw can be added.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Cell {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cell {
     /// Answers expected without regard to the hour.
     expected: f32,
     /// The variance of their number.
@@ -90,6 +92,34 @@ impl Hours {
             cell.spread = (cell.spread + other.spread - base.spread).max(0.0);
             cell.answered = (cell.answered + other.answered - base.answered).max(0.0);
         }
+    }
+
+    /// Adds what another has seen from nothing, whose segments have these places here.
+    pub(crate) fn add(&mut self, other: &Self, places: &[usize]) {
+        for (row, at) in other.cells.iter().zip(places) {
+            let sums = &mut self.cells[(*at).min(SEGMENTS - 1)];
+            sums.iter_mut()
+                .zip(row)
+                .for_each(|(sum, cell)| sum.add(cell));
+        }
+    }
+
+    /// The cells that something was seen of, by segment and hour.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (u16, Cell)> + '_ {
+        let known = self.cells.iter().flatten().enumerate();
+        let known = known.filter(|(_, cell)| **cell != Cell::default());
+        known.map(|(at, cell)| (at as u16, *cell))
+    }
+
+    /// As it was told; none where a cell or a figure is beyond its bound.
+    pub(crate) fn restore(&mut self, cells: &[(u16, Cell)]) -> Option<()> {
+        for (at, cell) in cells {
+            let good = |figure: f32| figure.is_finite() && figure >= 0.0;
+            let good = good(cell.expected) && good(cell.spread) && good(cell.answered);
+            let row = self.cells.get_mut(usize::from(*at) / HOURS)?;
+            row[usize::from(*at) % HOURS] = Some(*cell).filter(|_| good)?;
+        }
+        Some(())
     }
 
     /// The factors as they are believed now. To be worked out once an hour or so, not for each lead.

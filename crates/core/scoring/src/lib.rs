@@ -7,19 +7,26 @@
 //! together by [`Model::merge`]. [`Reliability`] says whether its chances are what happens.
 //!
 //! [`Hours`] learns beside it what each hour of the day does to each segment, [`Order`] makes of both
-//! who is called first, and [`held_out`] keeps a share of the leads out of that order: what it wins.
+//! who is called first. [`Answers`] is what a node keeps of a campaign: both, what they are seen by,
+//! and whether they keep what they promise.
 //!
 //! Which fields a model may see is its caller's list. A field that stands for a person's protected
 //! attributes (age, sex, family, origin, faith, health) belongs in none.
 
+mod answers;
+mod count;
 mod features;
 mod hours;
 mod model;
 mod order;
 mod reliability;
+mod saved;
 
+pub use answers::{ATTEMPTS, Answers, GivenOut, Line, WEEKDAYS};
+pub use count::Count;
 pub use features::{FEATURES, Features};
 pub use hours::{Factor, Factors, HOURS, Hours, SEGMENTS};
 pub use model::{Learning, Model};
-pub use order::{Order, Price, held_out};
+pub use order::{Order, Price};
 pub use reliability::{Reliability, ranking};
+pub use saved::Unreadable;

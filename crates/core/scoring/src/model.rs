@@ -2,6 +2,7 @@
 //! others 2013).
 
 use crate::features::{BITS, Features};
+use serde::{Deserialize, Serialize};
 
 /// How fast a model learns, and how much it must see to believe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,35 +30,88 @@ impl Default for Learning {
 
 /// What a place of the table has seen: the sum of its gradients, less what its weight has moved,
 /// and the sum of their squares.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Seen {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Seen {
     sum: f32,
     squares: f32,
 }
 
-/// Chances by features. Half a megabyte, allocated once.
+/// Chances by features. Half a megabyte, allocated once; less where few features are expected.
 #[derive(Clone, Debug)]
 pub struct Model {
     learning: Learning,
+    /// The logarithm of the odds of who is known by nothing.
+    beginning: f32,
+    /// By how much places of the whole table are shifted to those of this one.
+    shift: u32,
     table: Box<[Seen]>,
 }
 
 impl Model {
     /// A model that knows nothing: every chance is a half.
     pub fn new(learning: Learning) -> Self {
+        Self::sized(learning, BITS, 0.5)
+    }
+
+    /// A model that knows nothing but a chance, a fraction, that all have in common, with a table of
+    /// `1 << bits` places (16 at most). To what is forgotten it goes back.
+    pub(crate) fn sized(learning: Learning, bits: u32, beginning: f32) -> Self {
+        let bits = bits.min(BITS);
+        let beginning = beginning.clamp(0.001, 0.999);
         Self {
             learning,
-            table: vec![Seen::default(); 1 << BITS].into_boxed_slice(),
+            beginning: (beginning / (1.0 - beginning)).ln(),
+            shift: BITS - bits,
+            table: vec![Seen::default(); 1 << bits].into_boxed_slice(),
+        }
+    }
+
+    /// The same model, that begins with such a chance instead of a half. Set before it learns.
+    #[must_use]
+    pub fn beginning_at(self, chance: f32) -> Self {
+        let Self {
+            learning, shift, ..
+        } = self;
+        Self::sized(learning, BITS - shift, chance)
+    }
+
+    /// The logarithm of the odds that it began with.
+    pub(crate) const fn beginning(&self) -> f32 {
+        self.beginning
+    }
+
+    /// The places that something was seen of.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = (u16, Seen)> + '_ {
+        let known = self.table.iter().enumerate();
+        let known = known.filter(|(_, seen)| **seen != Seen::default());
+        known.map(|(at, seen)| (at as u16, *seen))
+    }
+
+    /// As it was told; none where a place or a figure is beyond its bound.
+    pub(crate) fn restore(&mut self, beginning: f32, seen: &[(u16, Seen)]) -> Option<()> {
+        self.beginning = Some(beginning).filter(|odds| odds.is_finite())?;
+        for (at, seen) in seen {
+            let good = seen.sum.is_finite() && seen.squares.is_finite() && seen.squares >= 0.0;
+            *self.table.get_mut(usize::from(*at))? = Some(*seen).filter(|_| good)?;
+        }
+        Some(())
+    }
+
+    /// Adds what a model of the same size learned from nothing.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (seen, other) in self.table.iter_mut().zip(&other.table) {
+            seen.sum += other.sum;
+            seen.squares += other.squares;
         }
     }
 
     /// The chance for a lead, between 0 and 1.
     pub fn chance(&self, lead: &Features) -> f32 {
-        logistic(lead.places().iter().map(|at| self.weight(*at)).sum())
+        logistic(self.beginning + self.parts(lead).sum::<f32>())
     }
 
-    /// What each of the lead's features adds to the logarithm of the odds, in their order: why the
-    /// chance is what it is.
+    /// What each of the lead's features adds to the logarithm of the odds that the model began with, in
+    /// their order: why the chance is what it is.
     pub fn parts<'a>(&'a self, lead: &'a Features) -> impl Iterator<Item = f32> + 'a {
         lead.places().iter().map(|at| self.weight(*at))
     }
@@ -68,7 +122,7 @@ impl Model {
         let gradient = chance - f32::from(u8::from(outcome));
         for at in lead.places() {
             let weight = self.weight(*at);
-            let seen = &mut self.table[usize::from(*at)];
+            let seen = &mut self.table[self.index(*at)];
             let squares = seen.squares + gradient * gradient;
             let slower = (squares.sqrt() - seen.squares.sqrt()) / self.learning.rate;
             seen.sum += gradient - slower * weight;
@@ -95,8 +149,16 @@ impl Model {
         }
     }
 
+    /// What all leads have in common keeps a place of its own.
+    fn index(&self, at: u16) -> usize {
+        match at {
+            0 => 0,
+            _ => usize::from(at >> self.shift).max(1),
+        }
+    }
+
     fn weight(&self, at: u16) -> f32 {
-        let (seen, learning) = (&self.table[usize::from(at)], &self.learning);
+        let (seen, learning) = (&self.table[self.index(at)], &self.learning);
         if seen.sum.abs() <= learning.least {
             return 0.0;
         }
@@ -138,6 +200,20 @@ mod tests {
     #[test]
     fn knowing_nothing_it_says_a_half() {
         assert_eq!(Model::new(Learning::default()).chance(&lead(3).0), 0.5);
+    }
+
+    #[test]
+    fn a_small_one_begins_where_it_is_told_and_goes_back_to_it() {
+        let mut model = Model::sized(Learning::default(), 10, 0.2);
+        assert!((model.chance(&lead(3).0) - 0.2).abs() < 1e-6);
+        taught(0, 20_000, &mut model);
+        assert!((of_kind(&model, 8) - 0.8).abs() < 0.1);
+        for _ in 0..2_000 {
+            model.fade(0.05);
+        }
+        assert!((of_kind(&model, 8) - 0.2).abs() < 1e-3);
+        let other = Model::new(Learning::default()).beginning_at(0.3);
+        assert!((other.chance(&lead(3).0) - 0.3).abs() < 1e-6);
     }
 
     #[test]

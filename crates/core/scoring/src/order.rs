@@ -77,16 +77,6 @@ impl Order {
     }
 }
 
-/// Whether a lead is of the share (in thousandths) that is called in no order, so that what the order
-/// wins is known. The same for ever and at every node, whatever was learned.
-pub fn held_out(lead: u64, permille: u32) -> bool {
-    // SplitMix64's last steps: leads that follow each other are no nearer than others.
-    let mut mixed = lead.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (mixed ^ mixed >> 31) % 1000 < u64::from(permille)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,13 +171,5 @@ mod tests {
             first += u32::from(order.now(5) > order.now(0));
         }
         assert!((1..100).contains(&first), "{first}");
-    }
-
-    #[test]
-    fn the_share_held_out_is_the_share_asked_for() {
-        let held = (0..100_000).filter(|lead| held_out(*lead, 50)).count();
-        assert!((4_700..5_300).contains(&held), "{held}");
-        assert!(!(0..1_000).any(|lead| held_out(lead, 0)));
-        assert!((0..1_000).all(|lead| held_out(lead, 1000)));
     }
 }

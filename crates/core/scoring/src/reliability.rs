@@ -1,13 +1,15 @@
 //! Whether a model ranks well, and whether its chances are what happens.
 
-/// Steps of a [`Reliability`].
-const STEPS: usize = 10;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Step {
-    leads: u64,
+/// Steps of a [`Reliability`].
+pub(crate) const STEPS: usize = 10;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    leads: f64,
     promised: f64,
-    happened: u64,
+    happened: f64,
 }
 
 /// Chances that were given, by tenths, beside what happened.
@@ -21,27 +23,58 @@ impl Reliability {
     pub fn note(&mut self, chance: f32, outcome: bool) {
         let at = (chance.clamp(0.0, 1.0) * STEPS as f32) as usize;
         let step = &mut self.steps[at.min(STEPS - 1)];
-        step.leads += 1;
+        step.leads += 1.0;
         step.promised += f64::from(chance);
-        step.happened += u64::from(outcome);
+        step.happened += f64::from(u8::from(outcome));
+    }
+
+    /// Forgets so much of what was noted.
+    pub fn fade(&mut self, share: f32) {
+        let stays = 1.0 - f64::from(share.clamp(0.0, 1.0));
+        for step in &mut self.steps {
+            step.leads *= stays;
+            step.promised *= stays;
+            step.happened *= stays;
+        }
+    }
+
+    /// Adds what was noted elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        for (step, other) in self.steps.iter_mut().zip(&other.steps) {
+            step.leads += other.leads;
+            step.promised += other.promised;
+            step.happened += other.happened;
+        }
+    }
+
+    pub(crate) const fn kept(&self) -> [Step; STEPS] {
+        self.steps
+    }
+
+    /// As it was kept; none where a figure is beyond its bound.
+    pub(crate) fn restore(&mut self, steps: [Step; STEPS]) -> Option<()> {
+        let good = |figure: f64| figure.is_finite() && figure >= 0.0;
+        let whole = |step: &Step| good(step.leads) && good(step.promised) && good(step.happened);
+        self.steps = Some(steps).filter(|steps| steps.iter().all(whole))?;
+        Some(())
     }
 
     /// The expected calibration error: how far, on the mean over leads, the mean chance of a tenth
     /// is from the share that happened. 0 before anything was noted.
     pub fn error(&self) -> f64 {
-        let leads: u64 = self.steps.iter().map(|step| step.leads).sum();
-        let far = |step: &Step| (step.promised - step.happened as f64).abs();
-        self.steps.iter().map(far).sum::<f64>() / leads.max(1) as f64
+        let leads: f64 = self.steps.iter().map(|step| step.leads).sum();
+        let far = |step: &Step| (step.promised - step.happened).abs();
+        let far = self.steps.iter().map(far).sum::<f64>();
+        if leads > 0.0 { far / leads } else { 0.0 }
     }
 
     /// Leads, mean chance and share that happened, of each tenth that was given at all.
     pub fn steps(&self) -> impl Iterator<Item = (u64, f64, f64)> + '_ {
-        self.steps.iter().filter(|s| s.leads > 0).map(|step| {
-            let leads = step.leads as f64;
+        self.steps.iter().filter(|s| s.leads > 0.0).map(|step| {
             (
-                step.leads,
-                step.promised / leads,
-                step.happened as f64 / leads,
+                step.leads.round() as u64,
+                step.promised / step.leads,
+                step.happened / step.leads,
             )
         })
     }

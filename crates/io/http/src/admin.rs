@@ -75,6 +75,7 @@ fn api() -> OpenApiRouter<AdminState> {
         .routes(routes!(campaigns::pause))
         .routes(routes!(campaigns::stop))
         .routes(routes!(campaigns::stats))
+        .routes(routes!(campaigns::learned))
         .routes(routes!(leads::import))
         .routes(routes!(leads::list))
         .routes(routes!(leads::show))

@@ -9,6 +9,7 @@ mod dnc_list;
 mod do_not_call;
 mod homes;
 mod lead;
+mod learned;
 mod lift;
 mod mesh;
 mod operation;
@@ -46,6 +47,9 @@ pub use do_not_call::{
 };
 pub use homes::{HomesFlow, HomesMove, HomesPlan, HomesPlanRequest, HomesRegion, HomesState};
 pub use lead::{ImportOptions, Lead, LeadFilter};
+pub use learned::{
+    AnswerRate, CampaignLearned, HourLearned, LeadOrder, ListLearned, PlaceLearned, Promise,
+};
 pub use lift::{LiftArm, LiftOfRegion, LocalPresence};
 pub use mesh::{
     AuditHead, HomeRule, HomeRules, HomeWhen, JoinToken, JoinTokenCreated, JoinTokenRequest,

@@ -53,6 +53,9 @@ pub const OVERFLOW_OFFER: ServiceId = ServiceId::new(54, "overflow_offer");
 pub const CARRIED_WORD: ServiceId = ServiceId::new(55, "carried_word");
 /// A node tells another who is free and which calls they carry: [`domain::FreeAgents`] to nothing.
 pub const FREE_AGENTS: ServiceId = ServiceId::new(56, "free_agents");
+/// A coordinator asks a node what it learned of who answers a campaign's calls: [`domain::CampaignId`] to
+/// bytes of its own version, at most [`domain::limits::LEARNED_BYTES`].
+pub const LEARNED: ServiceId = ServiceId::new(57, "learned");
 /// Error code of a do-not-call base or recording that is not here.
 pub const NOT_HERE: u16 = 3;
 /// Error code of what only a coordinator may ask.

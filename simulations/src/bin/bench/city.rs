@@ -463,7 +463,8 @@ impl Running {
             | Output::Audit(_)
             | Output::Applied(_)
             | Output::Phone { .. }
-            | Output::Called { .. } => {}
+            | Output::Called { .. }
+            | Output::Learned { .. } => {}
             Output::Record(order) => {
                 let head = RecordingHead {
                     attempt: order.attempt,
@@ -752,6 +753,7 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         levers: Vec::new(),
         drop_rate_groups: Vec::new(),
         hold_outs: Vec::new(),
+        lead_orders: Vec::new(),
         recordings: match plan.record {
             true => vec![(CAMPAIGN, Recording::All)],
             false => Vec::new(),

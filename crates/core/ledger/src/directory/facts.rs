@@ -4,8 +4,8 @@ use super::MeshId;
 use crate::region::DncFact;
 use domain::{
     AgentAccount, AnsweringMachines, CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId,
-    DncListAge, HomeRule, Levers, Member, Recording, RecordingKey, Region, Trunk, TrunkId,
-    TrunkManner,
+    DncListAge, HomeRule, LeadOrder, Levers, Member, Recording, RecordingKey, Region, Trunk,
+    TrunkId, TrunkManner,
 };
 use serde::{Deserialize, Serialize};
 
@@ -54,4 +54,6 @@ pub struct DirectoryFacts {
     pub drop_rate_groups: Vec<(CampaignId, CampaignId)>,
     /// Of how many dials in a hundred campaigns show a number that is not local, of those that do.
     pub hold_outs: Vec<(CampaignId, u8)>,
+    /// In which order campaigns' leads are given out, where it is not the default.
+    pub lead_orders: Vec<(CampaignId, LeadOrder)>,
 }

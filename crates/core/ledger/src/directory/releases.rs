@@ -33,6 +33,7 @@ impl Change {
             Self::SetTrunkWhole { .. } => MeshVersion::SIGNED_CALLS,
             Self::SetLevers { .. } | Self::SetDropRateGroup { .. } => MeshVersion::LEVERS,
             Self::SetHoldOut { .. } => MeshVersion::HOLD_OUT,
+            Self::SetLeadOrder { .. } => MeshVersion::LEAD_ORDER,
             _ => MeshVersion::BASE,
         }
     }
@@ -111,6 +112,7 @@ impl Directory {
             }
             Change::SetDropRateGroup { .. } => "a drop-rate group needs".to_owned(),
             Change::SetHoldOut { .. } => "a hold-out share (hold_out_percent) needs".to_owned(),
+            Change::SetLeadOrder { .. } => "an order of leads needs".to_owned(),
             _ => "this needs".to_owned(),
         };
         let why =

@@ -10,8 +10,8 @@ use super::*;
 use crate::{envelope::by_wire, origin::Origin, region::DncRemoval};
 use domain::{
     AgentDisposition, AnsweringMachines, CallerIdCaps, CampaignState, Codec, DialLevel,
-    Disposition, DispositionCode, DispositionFlags, HomeMatch, Incarnation, Levers, MemberRole,
-    NumberFormat, PacingMode, RetryRule, Secret, SipTransport, limits,
+    Disposition, DispositionCode, DispositionFlags, HomeMatch, Incarnation, LeadOrder, Levers,
+    MemberRole, NumberFormat, PacingMode, RetryRule, Secret, SipTransport, limits,
 };
 use std::time::Duration;
 
@@ -1045,4 +1045,53 @@ fn a_registry_does_not_take_over_what_others_asked_for() {
         (world.index, world.index),
         "renewed"
     );
+}
+
+#[test]
+fn a_campaigns_order_of_leads_is_kept_beside_it() {
+    let mut world = World::new();
+    let say = |campaign, order| Change::SetLeadOrder {
+        campaign: CampaignId(campaign),
+        order,
+    };
+    let refused = world.no(say(1, LeadOrder::BestChance));
+    assert_eq!(refused.field, "mesh.version");
+    assert!(
+        refused.to_string().contains("an order of leads needs 4"),
+        "{refused}"
+    );
+    for id in [MemberId(1), MemberId(2)] {
+        let version = MeshVersion::LEAD_ORDER;
+        world.ok(Change::Understand { id, version });
+    }
+    assert_eq!(world.no(say(1, LeadOrder::BestChance)).field, "campaign");
+    world.ok(create(campaign("autumn")));
+    assert_eq!(world.directory.lead_order(CampaignId(1)), LeadOrder::Oldest);
+    let told = |world: &mut World, order| {
+        world.events.clear();
+        world.ok(say(1, order));
+        let told: Vec<Fact> = (world.events.drain(..))
+            .flat_map(|event| match event {
+                DirectoryEvent::Changed { facts, .. } => facts,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        told
+    };
+    let fact = |order| Fact::LeadOrder(CampaignId(1), order);
+    assert_eq!(told(&mut world, LeadOrder::Oldest), [], "it was so before");
+    assert_eq!(
+        told(&mut world, LeadOrder::BestChance),
+        [fact(LeadOrder::BestChance)]
+    );
+    assert_eq!(told(&mut world, LeadOrder::BestChance), []);
+    let kept = [(CampaignId(1), LeadOrder::BestChance)];
+    assert_eq!(world.directory.facts().lead_orders, kept);
+    let restored = Directory::restore(&world.directory.snapshot()).unwrap();
+    assert!(restored == world.directory);
+    assert_eq!(
+        told(&mut world, LeadOrder::Oldest),
+        [fact(LeadOrder::Oldest)]
+    );
+    assert!(world.directory.facts().lead_orders.is_empty());
 }

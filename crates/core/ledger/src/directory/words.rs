@@ -11,9 +11,9 @@ use crate::{
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, CampaignState,
     ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
-    EscrowGrant, Freeze, HomeRule, Levers, ListId, Member, MemberId, MemberRole, MeshVersion,
-    PhoneNumber, Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk, TrunkId,
-    TrunkManner, TrunkSecurity, WallTime,
+    EscrowGrant, Freeze, HomeRule, LeadOrder, Levers, ListId, Member, MemberId, MemberRole,
+    MeshVersion, PhoneNumber, Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk,
+    TrunkId, TrunkManner, TrunkSecurity, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -548,6 +548,13 @@ pub enum Change {
         /// At most [`domain::limits::HOLD_OUT_PERCENT`]; 0 for none.
         percent: u8,
     },
+    /// Says in which order a campaign's leads are given out.
+    SetLeadOrder {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// Which order.
+        order: LeadOrder,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -745,6 +752,8 @@ pub enum Fact {
     DropRateGroup(CampaignId, Option<CampaignId>),
     /// Of how many dials in a hundred a campaign shows a number that is not local.
     HoldOut(CampaignId, u8),
+    /// In which order a campaign's leads are given out.
+    LeadOrder(CampaignId, LeadOrder),
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

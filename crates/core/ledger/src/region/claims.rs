@@ -1,5 +1,6 @@
 //! Claims: which due leads a session is given.
 
+use super::choice::Choice;
 use super::{
     Lease, RegionLedger, RegionRefusal, RegionReply, Shortage,
     book::{DueKey, LeadSlot, LeadState, NONE},
@@ -9,29 +10,51 @@ use crate::{
     rules::{Gate, Rules},
 };
 use domain::{
-    AttemptId, Campaign, CampaignId, CampaignState, Incarnation, LeasedLead, SessionId, WallTime,
-    limits,
+    AttemptId, Campaign, CampaignId, CampaignState, Chances, Incarnation, LeasedLead, SessionId,
+    WallTime, held_out, held_out_turn, limits,
 };
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 /// How long a lead rests that has had all its attempts while the campaign's limit sank below.
 const EXHAUSTED_REST: Duration = Duration::from_secs(24 * 3600);
 
+/// What a claim asks for.
+pub(super) struct Asked {
+    pub(super) session: SessionId,
+    pub(super) campaign: CampaignId,
+    pub(super) n: u32,
+    pub(super) sequence: u64,
+}
+
 /// What a look at a due lead says.
-enum Verdict {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
     Lease,
     Rest(WallTime),
+    /// Others have a better chance: it goes behind those that wait.
+    Pass,
 }
 
 impl RegionLedger {
     pub(super) fn claim(
         &mut self,
-        session: SessionId,
-        campaign: CampaignId,
-        n: u32,
-        sequence: u64,
+        asked: &Asked,
+        chances: Option<&Chances>,
         heard: bool,
     ) -> Result<RegionReply, RegionRefusal> {
+        let Asked {
+            session,
+            campaign,
+            n,
+            sequence,
+        } = *asked;
+        if let Some(wrong) = chances.and_then(|chances| chances.check().err()) {
+            return Err(RegionRefusal::TooMany {
+                what: format!("{} of a claim's chances", wrong.what),
+                got: wrong.got as u64,
+                limit: wrong.limit as u64,
+            });
+        }
         if n as usize > limits::CLAIM_BATCH {
             return Err(RegionRefusal::TooMany {
                 what: "leads in a claim".into(),
@@ -55,7 +78,13 @@ impl RegionLedger {
             }
         }
         let (leads, shortage) = match self.claimable(session, campaign) {
-            Ok((rules, room)) => self.pick(session, campaign, n.min(room), rules, heard),
+            Ok((rules, room)) => {
+                let asked = Asked {
+                    n: n.min(room),
+                    ..*asked
+                };
+                self.pick(&asked, rules, chances, heard)
+            }
             Err(shortage) => (Vec::new(), Some(shortage)),
         };
         Ok(RegionReply::Claimed { leads, shortage })
@@ -131,22 +160,27 @@ impl RegionLedger {
         }
     }
 
-    /// Gives up to `n` due leads to a session, and tells them where somebody hears it. Looks at no more than 4n + 1000 of them; those
-    /// that may not be dialed yet are put off, so the next claim does not meet them again.
+    /// Gives up to `n` due leads to a session, and tells them where somebody hears it. Looks at no more
+    /// than 4n + 1000 of them (8n + 1000 where it chooses); those that may not be dialed yet are put off, so the next claim does not
+    /// meet them again.
     fn pick(
         &mut self,
-        session: SessionId,
-        campaign: CampaignId,
-        n: u32,
+        asked: &Asked,
         rules: Rules,
+        chances: Option<&Chances>,
         heard: bool,
     ) -> (Vec<LeasedLead>, Option<Shortage>) {
+        let Asked {
+            session,
+            campaign,
+            n,
+            ..
+        } = *asked;
         let groups = match self.open_groups(campaign, rules, self.clock()) {
             Ok(groups) => groups,
             Err(shortage) => return (Vec::new(), Some(shortage)),
         };
-        let looks = 4 * n as usize + 1000;
-        let verdicts = self.look_through(campaign, &groups, n as usize, looks, rules);
+        let verdicts = self.look_through(campaign, &groups, n as usize, rules, chances);
         let mut leads = Vec::with_capacity(if heard { n as usize } else { 0 });
         let (mut leased, mut set_aside) = (0, 0);
         for (lead, verdict) in verdicts {
@@ -161,6 +195,10 @@ impl RegionLedger {
                 Verdict::Rest(until) => {
                     set_aside += 1;
                     self.book.change(lead, |row| row.due = until);
+                }
+                Verdict::Pass => {
+                    let now = self.clock();
+                    self.book.change(lead, |row| row.due = now);
                 }
             }
         }
@@ -177,30 +215,82 @@ impl RegionLedger {
         id: CampaignId,
         groups: &[u16],
         n: usize,
-        looks: usize,
         rules: Rules,
+        chances: Option<&Chances>,
     ) -> Vec<(LeadSlot, Verdict)> {
         let (Some(book), Some(campaign)) = (self.book.campaign(id), self.campaigns.get(&id)) else {
             return Vec::new();
         };
+        let mut choice = Choice::new(n, chances.is_some());
+        let looks = choice.width() + 1000;
         let mut queues: Vec<_> = groups.iter().map(|zones| book.due[zones].iter()).collect();
         let mut heads: BinaryHeap<Reverse<(DueKey, usize)>> = (queues.iter_mut().enumerate())
             .filter_map(|(place, queue)| Some(Reverse((*queue.next()?, place))))
             .collect();
         let mut verdicts = Vec::with_capacity(n);
-        let mut leased = 0;
         while let Some(Reverse((key, place))) = heads.pop() {
-            if leased == n || verdicts.len() == looks {
+            if verdicts.len() + choice.len() >= looks {
+                break;
+            }
+            let lead = key.lead();
+            if choice.is_full(self.book.rows[lead as usize].priority) {
                 break;
             }
             if let Some(next) = queues[place].next() {
                 heads.push(Reverse((*next, place)));
             }
-            let verdict = self.verdict(key.lead(), campaign, rules);
-            leased += usize::from(matches!(verdict, Verdict::Lease));
-            verdicts.push((key.lead(), verdict));
+            match self.verdict(lead, campaign, rules) {
+                Verdict::Lease => choice.meet(lead, self.book.rows[lead as usize].priority),
+                rest => verdicts.push((lead, rest)),
+            }
         }
+        verdicts.extend(self.chosen(choice, chances));
         verdicts
+    }
+
+    /// Who of those that may be leased is: where there is a choice, the best of the lowest priority.
+    fn chosen(&self, choice: Choice, chances: Option<&Chances>) -> Vec<(LeadSlot, Verdict)> {
+        let left = choice.left();
+        let Some(chances) = chances.filter(|_| choice.last.len() > left) else {
+            let all = choice.sure.into_iter().chain(choice.last);
+            return all.map(|lead| (lead, Verdict::Lease)).collect();
+        };
+        let looked = choice.last.len();
+        let mut places: Vec<(Reverse<i64>, usize, LeadSlot)> = (choice.last.iter().enumerate())
+            .map(|(met, lead)| {
+                (
+                    Reverse(self.place(*lead, chances, left, looked)),
+                    met,
+                    *lead,
+                )
+            })
+            .collect();
+        places.sort_unstable();
+        let best = places.into_iter().enumerate().map(|(place, (.., lead))| {
+            let verdict = if place < left {
+                Verdict::Lease
+            } else {
+                Verdict::Pass
+            };
+            (lead, verdict)
+        });
+        let sure = choice.sure.into_iter().map(|lead| (lead, Verdict::Lease));
+        sure.chain(best).collect()
+    }
+
+    /// A lead's place among `looked`, of which `given` are leased. One that is held out has its turn
+    /// whatever its chance.
+    fn place(&self, lead: LeadSlot, chances: &Chances, given: usize, looked: usize) -> i64 {
+        let (row, id) = (&self.book.rows[lead as usize], self.lead_id(lead));
+        if held_out(id, limits::HELD_OUT_PERMILLE) {
+            return match held_out_turn(id, self.applied, given, looked) {
+                true => i64::MAX,
+                false => i64::MIN,
+            };
+        }
+        let zones = &self.book.zone_sets[usize::from(row.zones)];
+        let local = (zones.first()).and_then(|zone| compliance::local_time(*zone, self.clock()));
+        chances.place(row.list, row.attempts, local.map(|local| local.hour))
     }
 
     /// Whether the attempt limits of the lead and, above all, of its number allow one more.

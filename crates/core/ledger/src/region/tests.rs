@@ -301,6 +301,7 @@ fn dnc(n: u64, scope: DncScope, index: u64) -> DncFact {
     }
 }
 
+mod best;
 mod claims;
 mod clearance;
 mod ends;

@@ -3,9 +3,9 @@
 use super::moves::{MoveRefusal, MovedBatch, MovedCounts};
 use crate::directory::since_entry;
 use domain::{
-    AttemptId, CallOutcome, Campaign, CampaignId, ClearanceFact, Disposition, DncBaseId, DncEntry,
-    DncScope, Incarnation, LeadId, LeadProfile, LeasedLead, ListId, MemberId, MeshVersion, NewLead,
-    PhoneNumber, RegionId, SessionId, WallTime,
+    AttemptId, CallOutcome, Campaign, CampaignId, Chances, ClearanceFact, Disposition, DncBaseId,
+    DncEntry, DncScope, Incarnation, LeadId, LeadProfile, LeasedLead, ListId, MemberId,
+    MeshVersion, NewLead, PhoneNumber, RegionId, SessionId, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -211,6 +211,20 @@ pub enum RegionCommand {
         /// A lower one than is known changes nothing.
         version: MeshVersion,
     },
+    /// Asks for leads to dial: of those that have been due for longest the ones with the best chance.
+    /// Those that were looked at and not given go behind the others of their priority.
+    ClaimBest {
+        /// As in [`RegionCommand::Claim`].
+        session: SessionId,
+        /// As there.
+        campaign: CampaignId,
+        /// As there.
+        n: u32,
+        /// As there; counts together with those.
+        sequence: u64,
+        /// What the node has learned.
+        chances: Chances,
+    },
 }
 
 impl RegionCommand {
@@ -218,6 +232,7 @@ impl RegionCommand {
     /// [`crate::Change::since`] says of changes of the directory.
     pub fn since(&self) -> MeshVersion {
         let facts: &[DncFact] = match self {
+            Self::ClaimBest { .. } => return MeshVersion::LEAD_ORDER,
             Self::Facts(facts) => &facts.dnc_added,
             _ => &[],
         };

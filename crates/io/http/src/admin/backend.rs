@@ -6,14 +6,14 @@ use crate::{
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
         AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
-        Campaign, CampaignSettings, CampaignStats, ConsentCheck, ConsentImportOptions,
-        ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck, DncImportOptions,
-        DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern, DncRemoval,
-        DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove, HomesPlan,
-        HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest, Lead,
-        LeadFilter, LiveCalls, Member, Operation, Page, PageQuery, PatternRemoval, PatternRequest,
-        Recording, RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey, Region,
-        RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
+        Campaign, CampaignLearned, CampaignSettings, CampaignStats, ConsentCheck,
+        ConsentImportOptions, ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck,
+        DncImportOptions, DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern,
+        DncRemoval, DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove,
+        HomesPlan, HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest,
+        Lead, LeadFilter, LiveCalls, Member, Operation, Page, PageQuery, PatternRemoval,
+        PatternRequest, Recording, RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey,
+        Region, RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
         VoterSettings,
     },
     problem::{BackendError, BodyError},
@@ -135,6 +135,8 @@ pub trait AdminBackend: Send + Sync + 'static {
     ) -> Answer<Campaign>;
     /// A campaign's figures and why nothing more is dialed.
     async fn campaign_stats(&self, id: CampaignId) -> Answer<CampaignStats>;
+    /// What the cities have learned of who answers a campaign's calls.
+    async fn campaign_learned(&self, id: CampaignId) -> Answer<CampaignLearned>;
 
     /// Reads a CSV file of leads. Must read `rows` to its end (or to a refusal) before it answers;
     /// the work may go on as the operation after that. `length` is the file's, where the client

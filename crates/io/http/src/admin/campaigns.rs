@@ -3,7 +3,7 @@
 use super::{AdminState, CampaignAction};
 use crate::{
     auth::Caller,
-    dto::{Campaign, CampaignSettings, CampaignStats, Page, PageQuery},
+    dto::{Campaign, CampaignLearned, CampaignSettings, CampaignStats, Page, PageQuery},
     extract::{IfMatch, Json, MergePatch, Path, Query, etag},
     problem::Problem,
 };
@@ -141,4 +141,16 @@ pub(super) async fn stats(
     Path(id): Path<CampaignId>,
 ) -> Result<axum::Json<CampaignStats>, Problem> {
     Ok(axum::Json(state.backend.campaign_stats(id).await?))
+}
+
+/// What the cities have learned of who answers, and whether their chances are what happens. Asks every
+/// node: not to be read each second.
+#[utoipa::path(get, path = "/campaigns/{id}/learned", tag = "campaigns", operation_id = "campaign_learned",
+    params(("id" = String, Path, description = "Campaign id.")), security(("bearer" = ["monitor"])),
+    responses((status = 200, description = "What was learned.", body = CampaignLearned)))]
+pub(super) async fn learned(
+    State(state): State<AdminState>,
+    Path(id): Path<CampaignId>,
+) -> Result<axum::Json<CampaignLearned>, Problem> {
+    Ok(axum::Json(state.backend.campaign_learned(id).await?))
 }

@@ -1,6 +1,6 @@
 //! Campaigns.
 
-use super::{Abandonment, Checks, LocalPresence, RecordedCalls, Timestamp, Validate};
+use super::{Abandonment, Checks, LeadOrder, LocalPresence, RecordedCalls, Timestamp, Validate};
 use crate::problem::FieldError;
 use domain::{
     CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, Levers,
@@ -182,6 +182,10 @@ pub struct CampaignSettings {
     #[serde(default)]
     #[schema(maximum = 20, example = 5)]
     pub hold_out_percent: u8,
+    /// Which of the due leads of one priority go out first, from the next claims on. It never overrides
+    /// calling windows, attempt limits, retry rules or priorities.
+    #[serde(default)]
+    pub lead_order: LeadOrder,
 }
 
 mod defaults {
@@ -274,6 +278,7 @@ impl CampaignSettings {
             ramp_down_seconds: 0,
             drop_rate_group: None,
             hold_out_percent: 0,
+            lead_order: LeadOrder::Oldest,
         }
     }
 
@@ -431,6 +436,7 @@ impl From<&domain::Campaign> for CampaignSettings {
             ramp_down_seconds: 0,
             drop_rate_group: None,
             hold_out_percent: 0,
+            lead_order: LeadOrder::Oldest,
         }
     }
 }

@@ -510,6 +510,22 @@ impl AdminBackend for Memory {
         old.version += 1;
         Ok((&*old).into())
     }
+    async fn campaign_learned(&self, id: CampaignId) -> Answer<CampaignLearned> {
+        let campaign = self.campaign(id).await?;
+        let mut answers = scoring::Answers::new(0.2);
+        let line = scoring::Line {
+            region: 1,
+            list: 1,
+            attempt: 1,
+            hour: 10,
+            weekday: 0,
+        };
+        answers.note(&line, scoring::GivenOut::InTurn, 0, true);
+        let order = campaign.settings.lead_order;
+        Ok(CampaignLearned::new(id, order, &answers, |_| {
+            "spring".to_owned()
+        }))
+    }
     async fn campaign_stats(&self, id: CampaignId) -> Answer<CampaignStats> {
         self.campaign(id).await?;
         Ok(CampaignStats {

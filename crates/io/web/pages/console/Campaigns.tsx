@@ -4,6 +4,7 @@ import { atWorst, held, levers, lift, ways } from "../shared/campaigns";
 import { Icon, type IconName } from "../shared/icons";
 import { useSpeech } from "../shared/language";
 import { catalogues, type Key } from "../shared/words";
+import { Learned } from "./Learned";
 import { useCampaigns, type Row } from "./useCampaigns";
 
 const dialing: Record<Dials, { icon: IconName; tone: string }> = {
@@ -127,7 +128,7 @@ function LocalNumbers({ stats }: { stats: CampaignStats }) {
   );
 }
 
-function Line({ row: { campaign, stats, failed } }: { row: Row }) {
+function Line({ row: { campaign, stats, failed }, token }: { row: Row; token: string }) {
   const { t, n } = useSpeech();
   const level = campaign.pacing !== "progressive";
   return (
@@ -140,6 +141,12 @@ function Line({ row: { campaign, stats, failed } }: { row: Row }) {
         </div>
         <Levers campaign={campaign} />
         {stats && <LocalNumbers stats={stats} />}
+        {campaign.lead_order === "best_chance" && (
+          <div className="quiet" data-testid="campaign-order">
+            {t("campaigns.bestChance")}
+          </div>
+        )}
+        <Learned campaign={campaign.id} token={token} />
       </Table.Th>
       {stats ? (
         <>
@@ -204,7 +211,7 @@ export function Campaigns({ token }: { token: string }) {
               </Table.Thead>
               <Table.Tbody>
                 {rows.map((row) => (
-                  <Line key={row.campaign.id} row={row} />
+                  <Line key={row.campaign.id} row={row} token={token} />
                 ))}
               </Table.Tbody>
             </Table>
