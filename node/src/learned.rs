@@ -18,10 +18,15 @@ const VERSION: u8 = 1;
 /// What is told gathers so long before it is written.
 const GATHER: Duration = Duration::from_secs(1);
 
+/// The last word of a campaign, and when it came; none to forget it.
+type Word = Option<(WallTime, Vec<u8>)>;
+/// What was learned of campaigns, of those learned of last first.
+type LearnedBefore = Vec<(CampaignId, Vec<u8>)>;
+
 /// What the engine told and the disk does not know yet: the last word of each campaign, and when it came.
 #[derive(Debug, Default)]
 struct Told {
-    campaigns: Mutex<BTreeMap<CampaignId, Option<(WallTime, Vec<u8>)>>>,
+    campaigns: Mutex<BTreeMap<CampaignId, Word>>,
     news: Notify,
 }
 
@@ -57,7 +62,7 @@ impl Learned {
     }
 }
 
-fn batch(told: BTreeMap<CampaignId, Option<(WallTime, Vec<u8>)>>) -> ViewBatch {
+fn batch(told: BTreeMap<CampaignId, Word>) -> ViewBatch {
     let mut batch = ViewBatch::new();
     for (campaign, learned) in told {
         let key = campaign.0.to_be_bytes();
@@ -79,10 +84,7 @@ fn batch(told: BTreeMap<CampaignId, Option<(WallTime, Vec<u8>)>>) -> ViewBatch {
 ///
 /// # Errors
 /// No view can be opened or made there.
-pub(crate) fn open(
-    data_dir: &Path,
-    keys: &DataKeys,
-) -> Result<(SledView, Vec<(CampaignId, Vec<u8>)>)> {
+pub(crate) fn open(data_dir: &Path, keys: &DataKeys) -> Result<(SledView, LearnedBefore)> {
     let OpenedView { view, .. } = SledView::open(&data_dir.join("learned"), keys)?;
     let entries = view.scan(b"", None, 4 * limits::LEARNED_CAMPAIGNS)?;
     let (mut known, mut over) = (Vec::new(), ViewBatch::new());
