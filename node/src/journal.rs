@@ -20,6 +20,8 @@ use storage::{Durability, Journal, JournalError, JournalStream, ProcessEpoch};
 const VERSION: u8 = 8;
 /// The stream's name.
 const STREAM: &str = "attempts";
+/// Room for most entries, so that they need not grow.
+const ENTRY_BYTES: usize = 512;
 /// Bytes read at a time at start.
 const READ: usize = 4 << 20;
 
@@ -113,7 +115,9 @@ impl From<Trust> for Proof {
 }
 
 fn encode(kept: &Kept) -> Bytes {
-    Bytes::from(postcard::to_extend(kept, vec![VERSION]).expect("entries are plain data"))
+    let mut bytes = Vec::with_capacity(ENTRY_BYTES);
+    bytes.push(VERSION);
+    Bytes::from(postcard::to_extend(kept, bytes).expect("entries are plain data"))
 }
 
 /// One attempt of an earlier run.

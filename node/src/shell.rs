@@ -9,6 +9,7 @@ use crate::{
     observe,
     overflow::Errand,
 };
+use bytes::Bytes;
 use call::{AgentError, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentId, CampaignId, Chances, ClockVerdict, DncEntry, Instant, MemberId, Now, RegionId,
@@ -82,6 +83,9 @@ pub(crate) struct Shell {
 const IDLE: Duration = Duration::from_millis(500);
 /// Events taken before timers are looked at again.
 const BURST: usize = 256;
+/// While rounds follow one another closely the thread rests so long after each: more events a wake, and
+/// nobody who brings one has to wake it. So much later a message may be taken.
+const GATHER: Duration = Duration::from_millis(1);
 
 struct Running {
     shell: Shell,
@@ -98,6 +102,9 @@ struct Running {
     opt_outs: Vec<DncEntry>,
     /// Whether the engine was told that the calendar cannot be trusted.
     clock_doubted: bool,
+    /// Of rounds before, for their room: outputs, and lines of the audit chain.
+    outputs: Vec<Output>,
+    lines: Vec<Bytes>,
 }
 
 /// Runs until told to stop.
@@ -113,7 +120,10 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         settled: None,
         opt_outs: Vec::new(),
         clock_doubted: false,
+        outputs: Vec::new(),
+        lines: Vec::new(),
     };
+    let mut woke = std::time::Instant::now();
     loop {
         running.shell.pulse.beat();
         let wait = match running.shell.engine.poll_timeout() {
@@ -125,6 +135,7 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        let last = std::mem::replace(&mut woke, std::time::Instant::now());
         for _ in 0..BURST {
             let Some(event) = next.take() else { break };
             if matches!(event, Event::Stop) {
@@ -133,6 +144,7 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
             running.take(event);
             next = queue.try_recv().ok();
         }
+        let more = next.is_some();
         if let Some(event) = next {
             running.take(event);
         }
@@ -164,6 +176,10 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
             let settled = running.settled.take();
             // Nobody waits any more when the deadline came first.
             let _gone = settled.is_some_and(|settled| settled.send(()).is_err());
+        }
+        running.shell.relay.flush();
+        if !more && woke.duration_since(last) < 2 * GATHER {
+            std::thread::sleep(GATHER);
         }
     }
 }
@@ -524,22 +540,16 @@ impl Running {
     /// Does what the engine wishes. Notes of the whole round are in the page cache before the first
     /// datagram of it leaves.
     fn drain(&mut self) {
-        let mut outputs = Vec::new();
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let mut lines = std::mem::take(&mut self.lines);
+        let mut notes = Vec::new();
         while let Some(output) = self.shell.engine.poll_output() {
-            outputs.push(output);
+            match output {
+                Output::Audit(line) => lines.push(line),
+                Output::Note(entry) => notes.push(entry),
+                output => outputs.push(output),
+            }
         }
-        let (mut notes, mut lines) = (Vec::new(), Vec::new());
-        outputs.retain_mut(|output| match output {
-            Output::Audit(line) => {
-                lines.push(std::mem::take(line));
-                false
-            }
-            Output::Note(entry) => {
-                notes.push(std::mem::replace(entry, Entry::Leased(Vec::new())));
-                false
-            }
-            _ => true,
-        });
         if let Err(error) = self.shell.kept.audit.write(&lines) {
             tracing::error!(
                 error = format!("{error:#}"),
@@ -553,9 +563,11 @@ impl Running {
             tracing::error!(%error, "an attempt cannot be noted; the process stops");
             std::process::abort();
         }
-        for output in outputs {
+        for output in outputs.drain(..) {
             self.output(output);
         }
+        lines.clear();
+        (self.outputs, self.lines) = (outputs, lines);
     }
 
     fn output(&mut self, output: Output) {
@@ -583,7 +595,7 @@ impl Running {
                 }
             }
             Output::Media(command) => {
-                if let Err(error) = self.shell.relay.send(command) {
+                if let Err(error) = self.shell.relay.send_later(command) {
                     tracing::error!(%error, ?command, "the relay did not take a command");
                     metrics::counter!("dialmesh_relay_commands_lost_total").increment(1);
                 }

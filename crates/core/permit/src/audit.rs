@@ -15,12 +15,14 @@
 use domain::{CallRecord, MemberId, PhoneNumber, WallTime, zones};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 
 /// Bytes of one line at most: an attempt with every zone of a large country has some 600.
 pub const LINE_BYTES: usize = 16 * 1024;
 /// Characters of a hash in hex.
 const HEX: usize = 64;
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Room for most lines, so that they need not grow.
+const USUAL_BYTES: usize = 1024;
 
 /// For what a data key is made a key of [`NumberKey`].
 pub const NUMBERS: &str = "audit chain";
@@ -72,9 +74,17 @@ impl Head {
 
     /// The hash in hex, as it stands in files.
     pub fn hex(&self) -> String {
-        let mut text = String::with_capacity(HEX);
-        for byte in self.hash {
-            write!(text, "{byte:02x}").expect("a string takes everything");
+        self.digits()
+            .iter()
+            .map(|digit| char::from(*digit))
+            .collect()
+    }
+
+    fn digits(&self) -> [u8; HEX] {
+        let mut text = [0; HEX];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.hash) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
         }
         text
     }
@@ -87,7 +97,7 @@ impl Head {
 
     fn next(&self, body: &[u8]) -> Self {
         let mut hash = Sha256::new();
-        hash.update(self.hex());
+        hash.update(self.digits());
         hash.update(b" ");
         hash.update(body);
         Self {
@@ -108,11 +118,12 @@ impl Head {
             self.sequence + 1,
             "lines are written in order"
         );
-        let body = serde_json::to_vec(&line).expect("plain data");
-        *self = self.next(&body);
-        let mut text = self.hex().into_bytes();
-        text.push(b' ');
-        text.extend(body);
+        // The hash comes in front of what it is over.
+        let mut text = Vec::with_capacity(USUAL_BYTES);
+        text.extend_from_slice(&[b' '; HEX + 1]);
+        serde_json::to_writer(&mut text, &line).expect("plain data");
+        *self = self.next(&text[HEX + 1..]);
+        text[..HEX].copy_from_slice(&self.digits());
         text.push(b'\n');
         text
     }

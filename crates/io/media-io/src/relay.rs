@@ -136,6 +136,8 @@ pub(crate) struct Shared {
     pub(crate) wake: Wake,
     /// Commands were queued since the thread last looked.
     pub(crate) called: AtomicBool,
+    /// Something is queued that shall be looked at, and `called` is to say so yet.
+    later: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// Microseconds of CPU, as of the last second.
     pub(crate) cpu: AtomicU64,
@@ -202,6 +204,7 @@ impl Relay {
         let shared = Arc::new(Shared {
             wake: Wake::new().map_err(system("eventfd"))?,
             called: AtomicBool::new(false),
+            later: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             cpu: AtomicU64::new(0),
             wires: Arc::default(),
@@ -297,6 +300,27 @@ impl RelayHandle {
         self.queue(Order::Media(command))
     }
 
+    /// Queues a command of a round without waking the relay for it: [`RelayHandle::flush`] does, once
+    /// for all. Whoever does not flush may wait for the next command that wakes.
+    ///
+    /// # Errors
+    /// As [`RelayHandle::send`].
+    pub fn send_later(&self, command: MediaCommand) -> Result<(), SendError> {
+        self.put(Order::Media(command))?;
+        // A leg that is opened has nowhere to send to and nobody to hear before a later command.
+        if !matches!(command, MediaCommand::Open { .. }) {
+            self.shared.later.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Wakes the relay where [`RelayHandle::send_later`] queued what cannot wait.
+    pub fn flush(&self) {
+        if self.shared.later.swap(false, Ordering::Relaxed) {
+            self.call();
+        }
+    }
+
     /// Queues a command of browsers' audio, in one order with the others. Without browsers it is
     /// nobody's.
     ///
@@ -348,14 +372,22 @@ impl RelayHandle {
     }
 
     fn queue(&self, order: Order) -> Result<(), SendError> {
+        self.put(order)?;
+        self.call();
+        Ok(())
+    }
+
+    fn put(&self, order: Order) -> Result<(), SendError> {
         self.commands.try_send(order).map_err(|error| match error {
             TrySendError::Full(_) => SendError::Busy,
             TrySendError::Disconnected(_) => SendError::Stopped,
-        })?;
+        })
+    }
+
+    fn call(&self) {
         if !self.shared.called.swap(true, Ordering::AcqRel) {
             self.shared.wake.notify();
         }
-        Ok(())
     }
 
     /// CPU time of the relay's thread, as of the last second.

@@ -224,7 +224,8 @@ pub struct Journal {
 
 struct Inner {
     shared: Arc<Shared>,
-    submissions: Option<mpsc::SyncSender<writer::Submission>>,
+    desk: Arc<writer::Desk>,
+    submissions: Option<mpsc::SyncSender<writer::Letter>>,
     stop_purge: Option<mpsc::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -270,13 +271,15 @@ impl Journal {
         };
         let shared = Arc::new(reseal::open(dir, options, keys)?);
         let (submissions, receiver) = mpsc::sync_channel(QUEUE);
+        let desk = Arc::new(writer::Desk::default());
         let (stop_purge, purge_receiver) = mpsc::channel::<()>();
         let threads = vec![
-            writer::spawn(Arc::clone(&shared), receiver).map_err(io)?,
+            writer::spawn(Arc::clone(&shared), Arc::clone(&desk), receiver).map_err(io)?,
             spawn_purge(Arc::clone(&shared), purge_receiver).map_err(io)?,
         ];
         let inner = Inner {
             shared,
+            desk,
             submissions: Some(submissions),
             stop_purge: Some(stop_purge),
             threads,
@@ -300,8 +303,35 @@ impl Journal {
             durability,
             done: Box::new(done),
         };
+        self.inner.desk.queue();
+        self.send(writer::Letter::Write(submission));
+    }
+
+    /// As [`Journal::submit`], but the caller writes itself where nothing waits for the writer's
+    /// thread and no sync is asked for at once: two threads need not wake one another. `done` may run
+    /// before this returns. Not for async code.
+    pub fn submit_here(
+        &self,
+        batch: JournalBatch,
+        durability: Durability,
+        done: impl FnOnce() + Send + 'static,
+    ) {
+        let submission = writer::Submission {
+            batch,
+            durability,
+            done: Box::new(done),
+        };
+        let inner = &self.inner;
+        match inner.desk.write_here(&inner.shared, submission) {
+            Ok(false) => {}
+            Ok(true) => self.send(writer::Letter::Look),
+            Err(queued) => self.send(writer::Letter::Write(queued)),
+        }
+    }
+
+    fn send(&self, letter: writer::Letter) {
         let sender = self.inner.submissions.as_ref().expect("taken only in drop");
-        if sender.send(submission).is_err() {
+        if sender.send(letter).is_err() {
             writer::fatal("the journal's writer is gone");
         }
     }

@@ -45,9 +45,11 @@ const TRUNK: TrunkId = TrunkId(1);
 const TTL: Duration = Duration::from_secs(30);
 /// Caller IDs of the trunk.
 const CALLER_IDS: u64 = 20;
-/// Events that may wait, and how many are taken before timers are looked at, as in the node.
+/// Events that may wait, how many are taken before timers are looked at, and the rest between busy
+/// rounds, as in the node.
 const QUEUE: usize = 65_536;
 const BURST: usize = 256;
+const GATHER: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(500);
 
 /// What happened so far.
@@ -194,6 +196,8 @@ impl City {
             leads: plan.leads,
             given: 0,
             orders,
+            outputs: Vec::new(),
+            lines: Vec::new(),
         };
         running.take_directory(plan);
         let thread = std::thread::Builder::new()
@@ -308,10 +312,14 @@ struct Running {
     leads: u64,
     given: u64,
     orders: Orders,
+    /// Of rounds before, for their room: outputs, and lines of the audit chain.
+    outputs: Vec<Output>,
+    lines: Vec<u8>,
 }
 
 impl Running {
     fn run(mut self, queue: &Receiver<Event>) {
+        let mut woke = std::time::Instant::now();
         loop {
             let wait = self
                 .engine
@@ -322,6 +330,7 @@ impl Running {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
+            let last = std::mem::replace(&mut woke, std::time::Instant::now());
             for _ in 0..BURST {
                 let Some(event) = next.take() else { break };
                 if matches!(event, Event::Stop) {
@@ -330,6 +339,7 @@ impl Running {
                 self.take(event);
                 next = queue.try_recv().ok();
             }
+            let more = next.is_some();
             if let Some(event) = next {
                 self.take(event);
             }
@@ -342,6 +352,10 @@ impl Running {
                 self.engine.handle_timeout(now);
                 self.drain();
                 self.settle();
+            }
+            self.relay.flush();
+            if !more && woke.duration_since(last) < 2 * GATHER {
+                std::thread::sleep(GATHER);
             }
         }
     }
@@ -436,9 +450,9 @@ impl Running {
 
     /// As in the node: notes of the round are in the page cache before its first datagram leaves.
     fn drain(&mut self) {
-        let mut outputs = Vec::new();
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let mut lines = std::mem::take(&mut self.lines);
         let mut notes = Vec::new();
-        let mut lines = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Note(entry) => notes.push(encode(&entry)),
@@ -446,15 +460,19 @@ impl Running {
                 output => outputs.push(output),
             }
         }
-        self.audit.write_all(&lines).expect("the audit chain");
+        if !lines.is_empty() {
+            self.audit.write_all(&lines).expect("the audit chain");
+        }
         if !notes.is_empty() {
             self.attempts
                 .append(notes, Durability::Written)
                 .expect("an entry is small");
         }
-        for output in outputs {
+        for output in outputs.drain(..) {
             self.output(output);
         }
+        lines.clear();
+        (self.outputs, self.lines) = (outputs, lines);
     }
 
     fn output(&mut self, output: Output) {
@@ -592,7 +610,7 @@ impl Running {
             }
             _ => {}
         }
-        if self.relay.send(command).is_err() {
+        if self.relay.send_later(command).is_err() {
             self.counts.fail("relay command lost");
         }
     }
@@ -667,7 +685,8 @@ impl Running {
 }
 
 fn encode(entry: &Entry) -> Bytes {
-    Bytes::from(postcard::to_extend(entry, Vec::new()).expect("entries are plain data"))
+    let room = Vec::with_capacity(512);
+    Bytes::from(postcard::to_extend(entry, room).expect("entries are plain data"))
 }
 
 fn campaign(state: CampaignState) -> Campaign {

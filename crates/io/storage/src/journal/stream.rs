@@ -45,9 +45,10 @@ impl JournalStream {
         })
     }
 
-    /// Queues entries and returns the index of the last one (of the one before when there are
-    /// none). `done` is called with it on the writer's thread once they have come as far as
-    /// `durability` says; until then they are not safe.
+    /// Queues entries, or writes them at once where nothing is queued, and returns the index of the
+    /// last one (of the one before when there are none). `done` is called with it, on the writer's
+    /// thread or on this one, once they have come as far as `durability` says; until then they are not
+    /// safe. Not for async code.
     ///
     /// # Errors
     /// [`JournalError::TooLarge`]; nothing was queued.
@@ -67,7 +68,8 @@ impl JournalStream {
         }
         *next = index;
         let last = index - 1;
-        self.journal.submit(batch, durability, move || done(last));
+        self.journal
+            .submit_here(batch, durability, move || done(last));
         Ok(last)
     }
 

@@ -210,6 +210,82 @@ fn what_may_wait_for_its_sync_holds_up_nothing_and_is_told() {
 }
 
 #[test]
+fn who_submits_writes_where_nothing_is_queued() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let (told, heard) = std::sync::mpsc::channel();
+    let submit = |index: u64, durability| {
+        let mut batch = JournalBatch::new();
+        batch.append(7, index, bytes("entry")).unwrap();
+        let told = told.clone();
+        let done = move || {
+            let by = std::thread::current().id();
+            told.send((index, by)).unwrap();
+        };
+        journal.submit_here(batch, durability, done);
+    };
+    let here = std::thread::current().id();
+    submit(1, Durability::Written);
+    assert_eq!(heard.try_recv(), Ok((1, here)), "at once, by this thread");
+    // Written at once too, and told by the writer's thread when its sync was made.
+    submit(2, Durability::SyncedSoon);
+    assert_eq!(journal.span(7), Some((1, 2)));
+    submit(3, Durability::Written);
+    let mut rest = [heard.recv().unwrap(), heard.recv().unwrap()];
+    rest.sort_by_key(|(index, _)| *index);
+    assert!(rest[0].0 == 2 && rest[0].1 != here && rest[1] == (3, here));
+    // A sync that is asked for at once is the thread's.
+    submit(4, Durability::Synced);
+    let (index, by) = heard.recv().unwrap();
+    assert!(index == 4 && by != here);
+    // The end of the journal brings what is owed.
+    submit(5, Durability::SyncedSoon);
+    drop(journal);
+    assert_eq!(heard.try_recv().map(|(index, _)| index), Ok(5));
+}
+
+#[test]
+fn entries_follow_one_another_whoever_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    // One stream is written here as far as may be, by two threads; another group goes to the writer's
+    // thread meanwhile.
+    let stream = journal.stream("both").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for n in 0..500_u64 {
+                    let durability = match n % 3 {
+                        0 => Durability::SyncedSoon,
+                        _ => Durability::Written,
+                    };
+                    stream.append(vec![bytes("here")], durability).unwrap();
+                }
+            });
+        }
+        scope.spawn(|| {
+            for index in 1..=500 {
+                let mut batch = JournalBatch::new();
+                batch.append(9, index, bytes("there")).unwrap();
+                let durability = match index % 5 {
+                    0 => Durability::Synced,
+                    _ => Durability::Written,
+                };
+                journal.submit(batch, durability, || {});
+            }
+        });
+    });
+    journal.write(JournalBatch::new(), Durability::Synced);
+    assert_eq!(indexes(&journal, 9), (1..=500).collect::<Vec<_>>());
+    assert_eq!(stream.next_index(), 1001);
+    assert_eq!(stream.read_from(1, usize::MAX).unwrap().len(), 1000);
+    drop((stream, journal));
+    let journal = open(dir.path());
+    let stream = journal.stream("both").unwrap();
+    assert_eq!(stream.read_from(1, usize::MAX).unwrap().len(), 1000);
+}
+
+#[test]
 fn a_sync_that_is_owed_is_made_though_nothing_is_to_be_written() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());

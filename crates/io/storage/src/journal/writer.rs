@@ -1,10 +1,12 @@
-//! The writer: takes what is queued, writes it at once, syncs once.
+//! The writer: takes what is queued, writes it at once, syncs once. Where nothing is queued, whoever
+//! submits may write instead.
 
 use super::{
     Change, Durability, JournalBatch,
     disk::{Bounds, END_KEY, EntryExt, FIRST_KEY, ITSELF, Shared},
 };
 use crate::data_dir::{folder_of, note_failed_sync};
+use parking_lot::Mutex;
 use raft_engine::{Command, LogBatch, env::FileSystem};
 use std::{
     collections::BTreeMap,
@@ -35,6 +37,59 @@ pub(super) struct Submission {
     pub(super) done: Done,
 }
 
+/// What the writer's thread is sent.
+pub(super) enum Letter {
+    /// Counted in [`Desk`]'s queue.
+    Write(Submission),
+    /// A sync is owed, and when was not known before.
+    Look,
+}
+
+/// Between the submitters and the writer's thread: whose turn it is to write.
+#[derive(Default)]
+pub(super) struct Desk {
+    turn: Mutex<Turn>,
+}
+
+#[derive(Default)]
+struct Turn {
+    /// Submissions on their way to the thread, or being written by it.
+    queued: usize,
+    owing: Owing,
+}
+
+impl Desk {
+    /// One more for the thread.
+    pub(super) fn queue(&self) {
+        self.turn.lock().queued += 1;
+    }
+
+    /// Writes a submission at once where nothing waits for the thread, which would have to be woken
+    /// for it, and wake the submitter; gives it back, counted as queued, where something does, or
+    /// where it is to be synced now. Whether the thread is to look when a sync is due.
+    pub(super) fn write_here(
+        &self,
+        shared: &Shared,
+        submission: Submission,
+    ) -> Result<bool, Submission> {
+        let mut turn = self.turn.lock();
+        if turn.queued > 0 || submission.durability == Durability::Synced {
+            turn.queued += 1;
+            return Err(submission);
+        }
+        let mut group = Group::default();
+        group.take(submission);
+        // Nobody else writes meanwhile: entries of a group follow one another.
+        group.write_or_end(shared);
+        let news = turn.owing.due.is_none();
+        let written = turn.owing.owe(std::mem::take(&mut group.done));
+        let look = news && turn.owing.due.is_some();
+        drop(turn);
+        written.into_iter().for_each(|done| done());
+        Ok(look)
+    }
+}
+
 /// Ends the process: what is on the disk is not known any more.
 pub(super) fn fatal(what: &str) -> ! {
     tracing::error!(
@@ -53,42 +108,48 @@ pub(super) fn fatal_sync(shared: &Shared, what: &str) -> ! {
 
 pub(super) fn spawn(
     shared: Arc<Shared>,
-    receiver: mpsc::Receiver<Submission>,
+    desk: Arc<Desk>,
+    receiver: mpsc::Receiver<Letter>,
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name("journal-writer".into())
         .spawn(move || {
-            let mut owing = Owing::default();
             loop {
-                let first = match owing.due {
+                let due = desk.turn.lock().owing.due;
+                let first = match due {
                     None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
                     Some(due) => {
                         receiver.recv_timeout(due.saturating_duration_since(Instant::now()))
                     }
                 };
                 let ended = matches!(first, Err(RecvTimeoutError::Disconnected));
-                if ended && owing.done.is_empty() {
+                let mut group = Group::default();
+                let mut next = first.ok();
+                while let Some(letter) = next {
+                    if let Letter::Write(submission) = letter {
+                        group.take(submission);
+                    }
+                    next = match group.is_full() {
+                        true => None,
+                        false => receiver.try_recv().ok(),
+                    };
+                }
+                // Those that are owed a sync are covered by one that begins from here on; whoever
+                // writes itself meanwhile is owed the next.
+                let owed = {
+                    let mut turn = desk.turn.lock();
+                    group.sync |= turn.owing.is_due() || (ended && !turn.owing.done.is_empty());
+                    match group.sync {
+                        true => std::mem::take(&mut turn.owing).done,
+                        false => Vec::new(),
+                    }
+                };
+                if ended && owed.is_empty() {
                     return;
                 }
-                let mut group = Group::default();
-                if let Ok(first) = first {
-                    group.take(first);
-                }
-                while !group.is_full() {
-                    match receiver.try_recv() {
-                        Ok(next) => group.take(next),
-                        Err(_) => break,
-                    }
-                }
-                group.sync |= ended || owing.is_due();
-                // The engine panics when a sync fails.
-                let written = catch_unwind(AssertUnwindSafe(|| group.write(&shared)));
-                match written {
-                    Ok(Ok(())) => {}
-                    Ok(Err(e)) => fatal(&e),
-                    Err(_) => fatal_sync(&shared, "the engine panicked"),
-                }
-                group.tell(&mut owing);
+                group.write_or_end(&shared);
+                owed.into_iter().for_each(|done| done());
+                group.tell(&desk);
             }
         })
 }
@@ -106,6 +167,20 @@ struct Owing {
 impl Owing {
     fn is_due(&self) -> bool {
         self.done.len() >= GROUP_CHANGES || self.due.is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Takes those that wait for a sync; the others have what they asked for.
+    fn owe(&mut self, written: Vec<(Durability, Done)>) -> Vec<Done> {
+        let mut told = Vec::new();
+        for (durability, done) in written {
+            if durability == Durability::SyncedSoon {
+                self.due.get_or_insert_with(|| Instant::now() + SOON);
+                self.done.push(done);
+            } else {
+                told.push(done);
+            }
+        }
+        told
     }
 }
 
@@ -135,18 +210,27 @@ impl Group {
     }
 
     /// Tells who has what was asked for; the others are owed it.
-    fn tell(self, owing: &mut Owing) {
-        if self.sync {
-            owing.due = None;
-            owing.done.drain(..).for_each(|done| done());
-        }
-        for (durability, done) in self.done {
-            if durability == Durability::SyncedSoon && !self.sync {
-                owing.due.get_or_insert_with(|| Instant::now() + SOON);
-                owing.done.push(done);
-            } else {
-                done();
-            }
+    fn tell(self, desk: &Desk) {
+        let written = self.done.len();
+        let told = {
+            let mut turn = desk.turn.lock();
+            let told = match self.sync {
+                true => self.done.into_iter().map(|(_, done)| done).collect(),
+                false => turn.owing.owe(self.done),
+            };
+            turn.queued -= written;
+            told
+        };
+        told.into_iter().for_each(|done: Done| done());
+    }
+
+    /// Writes, or ends the process.
+    fn write_or_end(&mut self, shared: &Shared) {
+        // The engine panics when a sync fails.
+        match catch_unwind(AssertUnwindSafe(|| self.write(shared))) {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => fatal(&why),
+            Err(_) => fatal_sync(shared, "the engine panicked"),
         }
     }
 
