@@ -213,7 +213,7 @@ fn what_may_wait_for_its_sync_holds_up_nothing_and_is_told() {
 fn who_submits_writes_where_nothing_is_queued() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
-    let (told, heard) = std::sync::mpsc::channel();
+    let (told, heard) = mpsc::channel();
     let submit = |index: u64, durability| {
         let mut batch = JournalBatch::new();
         batch.append(7, index, bytes("entry")).unwrap();
