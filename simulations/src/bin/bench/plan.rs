@@ -34,9 +34,10 @@ impl Plan {
     pub(crate) fn phones(&self) -> u16 {
         self.port + 6
     }
-    /// SIPp's scenarios tell ports from 1000 above these.
+    /// SIPp's scenarios tell ports from 1000 above these, four for each call: below the node's for the
+    /// first 1,400 calls.
     pub(crate) fn carrier_media(&self) -> u16 {
-        9_000
+        1_100
     }
     pub(crate) fn phones_media(&self) -> u16 {
         29_000
