@@ -298,11 +298,7 @@ impl Journal {
         durability: Durability,
         done: impl FnOnce() + Send + 'static,
     ) {
-        let submission = writer::Submission {
-            batch,
-            durability,
-            done: Box::new(done),
-        };
+        let submission = writer::Submission::new(batch, durability, done);
         self.inner.desk.queue();
         self.send(writer::Letter::Write(submission));
     }
@@ -316,11 +312,7 @@ impl Journal {
         durability: Durability,
         done: impl FnOnce() + Send + 'static,
     ) {
-        let submission = writer::Submission {
-            batch,
-            durability,
-            done: Box::new(done),
-        };
+        let submission = writer::Submission::new(batch, durability, done);
         let inner = &self.inner;
         match inner.desk.write_here(&inner.shared, submission) {
             Ok(false) => {}

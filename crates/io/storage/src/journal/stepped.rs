@@ -145,11 +145,8 @@ impl<F: FileSystem + 'static> EntryLog for SteppedJournal<F> {
         durability: Durability,
         done: impl FnOnce() + Send + 'static,
     ) {
-        self.queue.lock().push_back(Submission {
-            batch,
-            durability,
-            done: Box::new(done),
-        });
+        let submission = Submission::new(batch, durability, done);
+        self.queue.lock().push_back(submission);
     }
 
     fn span(&self, group: u64) -> Option<(u64, u64)> {

@@ -48,7 +48,7 @@ impl JournalStream {
     /// Queues entries, or writes them at once where nothing is queued, and returns the index of the
     /// last one (of the one before when there are none). `done` is called with it, on the writer's
     /// thread or on this one, once they have come as far as `durability` says; until then they are not
-    /// safe. Not for async code.
+    /// safe; it must not use this stream. Not for async code.
     ///
     /// # Errors
     /// [`JournalError::TooLarge`]; nothing was queued.

@@ -37,6 +37,20 @@ pub(super) struct Submission {
     pub(super) done: Done,
 }
 
+impl Submission {
+    pub(super) fn new(
+        batch: JournalBatch,
+        durability: Durability,
+        done: impl FnOnce() + Send + 'static,
+    ) -> Self {
+        Self {
+            batch,
+            durability,
+            done: Box::new(done),
+        }
+    }
+}
+
 /// What the writer's thread is sent.
 pub(super) enum Letter {
     /// Counted in [`Desk`]'s queue.
