@@ -11,7 +11,7 @@ use dialmesh_http::{
 };
 use domain::{MemberId, MemberRole, RegionId, status::NodeStatus};
 use member::{RECORDS, RecordsReply, STATUS, decode, encode, encode_records};
-use mesh::{Endpoint, EndpointConfig, JoinError, JoinInfo, JoinToken};
+use mesh::{Endpoint, EndpointConfig, JoinError, JoinInfo, JoinToken, ResetKey};
 use std::time::Duration;
 
 fn info(name: &str) -> JoinInfo {
@@ -109,6 +109,7 @@ async fn a_node_is_seen_and_ships_records() {
         let config = EndpointConfig {
             bind: listen,
             identity: joined.identity,
+            reset: ResetKey::random(),
             authority: None,
         };
         let endpoint = Endpoint::bind(config).unwrap();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use consensus::{Group, GroupConfig, GroupId, GroupOptions, Groups, Listener, StartError};
 use domain::{MemberId, RegionId};
 use ledger::{Directory, RegionLedger};
-use mesh::{Endpoint, EndpointConfig, Identity, JoinAuthority, MeshError};
+use mesh::{Endpoint, EndpointConfig, Identity, JoinAuthority, MeshError, ResetKey};
 use parking_lot::RwLock;
 use service::spawn::Tasks;
 use std::{
@@ -140,6 +140,7 @@ impl Member {
         let endpoint = Endpoint::bind(EndpointConfig {
             bind: listen,
             identity,
+            reset: ResetKey::load_or_create(&data_dir).map_err(MeshError::from)?,
             authority,
         })?;
         endpoint.set_addresses(&peers_of(&data_dir)?);

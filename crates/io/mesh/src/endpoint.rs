@@ -5,6 +5,7 @@ use crate::{
     identity::{Identity, IdentityError},
     join::JoinAuthority,
     peers::Peers,
+    reset::ResetKey,
     server::{self, Service, peer_of},
     tls::{Certified, Refusal, Refusals, client_config, server_config, server_name},
     wire::{Priority, RpcError, ServiceId, call},
@@ -13,13 +14,13 @@ use bytes::Bytes;
 use domain::{MemberId, limits};
 use parking_lot::{Mutex, RwLock};
 use quinn::{
-    IdleTimeout, TransportConfig, VarInt,
+    IdleTimeout, TokioRuntime, TransportConfig, VarInt,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt, io,
-    net::SocketAddr,
+    net::{SocketAddr, UdpSocket},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -75,6 +76,8 @@ pub struct EndpointConfig {
     pub bind: SocketAddr,
     /// Who this is.
     pub identity: Identity,
+    /// Ends the links of this member's last process.
+    pub reset: ResetKey,
     /// Lets others join; only the holder of the CA has one.
     pub authority: Option<Arc<dyn JoinAuthority>>,
 }
@@ -151,6 +154,7 @@ impl Endpoint {
         let EndpointConfig {
             bind,
             identity,
+            reset,
             authority,
         } = config;
         let tls = |e: &dyn fmt::Display| MeshError::Tls(e.to_string());
@@ -164,10 +168,14 @@ impl Endpoint {
         let client = QuicClientConfig::try_from(client).map_err(|e| tls(&e))?;
         let mut client = quinn::ClientConfig::new(Arc::new(client));
         client.transport_config(transport());
-        let quinn = quinn::Endpoint::server(server, bind).map_err(|source| MeshError::Bind {
+        let failed = |source| MeshError::Bind {
             address: bind,
             source,
-        })?;
+        };
+        let socket = UdpSocket::bind(bind).map_err(failed)?;
+        let reset = reset.endpoint_config();
+        let quinn = quinn::Endpoint::new(reset, Some(server), socket, Arc::new(TokioRuntime))
+            .map_err(failed)?;
         let inner = Arc::new(Inner {
             quinn,
             me: identity.member,

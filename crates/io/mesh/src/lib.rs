@@ -7,7 +7,8 @@
 //!   0-RTT, no resumption), requests and answers over it, and datagrams that may be lost.
 //!
 //! A cut link is noticed within 4 s: a keep-alive goes out each second, and a connection that
-//! hears nothing for 4 s is given up and dialed anew with back-off.
+//! hears nothing for 4 s is given up and dialed anew with back-off. A member that was restarted ends
+//! the links of its last process at once ([`ResetKey`]).
 
 mod datagrams;
 mod endpoint;
@@ -15,6 +16,7 @@ mod files;
 mod identity;
 mod join;
 mod peers;
+mod reset;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -28,6 +30,7 @@ pub use identity::{Identity, IdentityError, MemberKey, MeshCa};
 pub use join::{
     JoinAuthority, JoinError, JoinGrant, JoinInfo, JoinRefused, JoinRequest, Joined, join,
 };
+pub use reset::ResetKey;
 pub use server::{Service, ServiceError};
 pub use token::{JoinToken, TokenError, secret_matches};
 pub use wire::{Priority, RpcError, ServiceId};

@@ -92,11 +92,11 @@ impl Peers {
 
     /// A connection that `peer` dialed came up: it dials only while it knows of none, so whatever is
     /// older here leads to a process that is gone, or through a path that is dead. Closing it tells
-    /// who waits for an answer on it now, and not when its silence is noticed. Only connections
-    /// that came up at the same time may be meant to stay.
+    /// who waits for an answer on it now, and not when its silence is noticed. Only one that was
+    /// dialed from here at the same time may be meant to stay.
     pub(crate) fn supersede(&self, peer: MemberId) {
         let old: Vec<_> = self.with(peer, |p| {
-            let old = |link: &mut Link| link.since.elapsed() >= CROSSING;
+            let old = |link: &mut Link| link.dialed_by == peer || link.since.elapsed() >= CROSSING;
             p.links.extract_if(.., old).collect()
         });
         for link in old {

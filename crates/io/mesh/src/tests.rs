@@ -46,6 +46,7 @@ fn endpoint(identity: Identity, authority: Option<Arc<dyn JoinAuthority>>) -> En
     Endpoint::bind(EndpointConfig {
         bind: loopback(),
         identity,
+        reset: ResetKey::random(),
         authority,
     })
     .unwrap()
@@ -237,6 +238,7 @@ async fn a_restarted_peer_is_found_again() {
             let config = EndpointConfig {
                 bind: address,
                 identity: identity(&ca, 2),
+                reset: ResetKey::random(),
                 authority: None,
             };
             match Endpoint::bind(config) {
@@ -255,30 +257,119 @@ async fn a_restarted_peer_is_found_again() {
     );
 }
 
+/// A way to a member that leads to one process of it at a time, as its address does.
+struct Way {
+    address: SocketAddr,
+    /// Packets go to and come from there.
+    process: Arc<Mutex<SocketAddr>>,
+    task: tokio::task::AbortHandle,
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// To `process`, for one peer.
+async fn way(process: SocketAddr) -> Way {
+    let (outside, inside) = (
+        tokio::net::UdpSocket::bind(loopback()).await.unwrap(),
+        tokio::net::UdpSocket::bind(loopback()).await.unwrap(),
+    );
+    let address = outside.local_addr().unwrap();
+    let process = Arc::new(Mutex::new(process));
+    let to = Arc::clone(&process);
+    let carry = async move {
+        let (mut out, mut back) = (vec![0; 65_536], vec![0; 65_536]);
+        let mut peer = None;
+        loop {
+            tokio::select! {
+                Ok((n, from)) = outside.recv_from(&mut out) => {
+                    peer = Some(from);
+                    let process = *to.lock();
+                    drop(inside.send_to(&out[..n], process).await);
+                }
+                Ok((n, from)) = inside.recv_from(&mut back) => {
+                    let reaches = from == *to.lock();
+                    if let Some(peer) = peer.filter(|_| reaches) {
+                        drop(outside.send_to(&back[..n], peer).await);
+                    }
+                }
+            }
+        }
+    };
+    Way {
+        address,
+        process,
+        task: tokio::spawn(carry).abort_handle(),
+    }
+}
+
+/// Asks what is never answered.
+fn ask_in_vain(asker: &Endpoint) -> tokio::task::JoinHandle<Result<Bytes, RpcError>> {
+    let asker = asker.clone();
+    tokio::spawn(async move { asker.rpc(id(2), ECHO, text("hang"), WAIT * 3).await })
+}
+
 #[tokio::test]
 async fn who_asked_a_process_that_is_gone_hears_it_from_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let ca = MeshCa::create(dir.path(), now()).unwrap();
     let asker = endpoint(identity(&ca, 1), None);
+    let known = BTreeMap::from([(id(1), asker.local_address().unwrap())]);
     let first = endpoint(identity(&ca, 2), None);
     serve_echo(&first);
-    let known = BTreeMap::from([(id(1), asker.local_address().unwrap())]);
     first.set_addresses(&known);
     within(asker.connected(id(2))).await;
-    let up = std::time::Instant::now();
-    while up.elapsed() < peers::CROSSING {
-        asker.rpc(id(2), ECHO, text("a"), WAIT).await.unwrap();
-    }
-    let hangs = {
-        let asker = asker.clone();
-        tokio::spawn(async move { asker.rpc(id(2), ECHO, text("hang"), WAIT * 3).await })
-    };
+    asker.rpc(id(2), ECHO, text("a"), WAIT).await.unwrap();
+    let hangs = ask_in_vain(&asker);
     // The first one says nothing at its end, as a process that was killed: it lives on here.
     let second = endpoint(identity(&ca, 2), None);
     serve_echo(&second);
     second.set_addresses(&known);
     let answer = within(hangs).await.unwrap();
     assert!(matches!(answer, Err(RpcError::Broken { .. })), "{answer:?}");
+    within(async {
+        while asker.rpc(id(2), ECHO, text("b"), WAIT).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_next_process_ends_the_links_that_led_to_the_last_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = MeshCa::create(dir.path(), now()).unwrap();
+    let key = ResetKey::load_or_create(dir.path()).unwrap();
+    let process = |reset: &ResetKey| {
+        let started = Endpoint::bind(EndpointConfig {
+            bind: loopback(),
+            // Each time with another certificate: they are renewed.
+            identity: identity(&ca, 2),
+            reset: reset.clone(),
+            authority: None,
+        });
+        let started = started.unwrap();
+        serve_echo(&started);
+        started
+    };
+    let asker = endpoint(identity(&ca, 1), None);
+    let first = process(&key);
+    let way = way(first.local_address().unwrap()).await;
+    asker.set_address(id(2), way.address);
+    within(asker.connected(id(2))).await;
+    asker.rpc(id(2), ECHO, text("a"), WAIT).await.unwrap();
+    let hangs = ask_in_vain(&asker);
+    // Nobody tells the second one where the asker is: only packets of the old link come.
+    let second = process(&ResetKey::load_or_create(dir.path()).unwrap());
+    *way.process.lock() = second.local_address().unwrap();
+    // It says so, before its silence would be noticed.
+    match within(hangs).await.unwrap() {
+        Err(RpcError::Broken { why, .. }) => assert_eq!(why, "reset by peer"),
+        other => panic!("{other:?}"),
+    }
     within(async {
         while asker.rpc(id(2), ECHO, text("b"), WAIT).await.is_err() {
             tokio::task::yield_now().await;

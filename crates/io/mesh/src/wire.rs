@@ -257,11 +257,10 @@ async fn exchange(
                 after: deadline,
             });
         }
-        return Err(broken(
-            written
-                .err()
-                .map_or_else(|| e.to_string(), |w| w.to_string()),
-        ));
+        // What ended the whole link says more than what that did to this request.
+        let ended = connection.close_reason().map(|reason| reason.to_string());
+        let unsent = written.err().map(|unsent| unsent.to_string());
+        return Err(broken(ended.or(unsent).unwrap_or_else(|| e.to_string())));
     }
     let [version, status, l0, l1, l2, l3] = head;
     let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;

@@ -10,7 +10,7 @@ use domain::{
 };
 use hdrhistogram::Histogram;
 use ledger::{Facts, RegionCommand, RegionLedger, RegionReply};
-use mesh::{Endpoint, EndpointConfig, MemberKey, MeshCa};
+use mesh::{Endpoint, EndpointConfig, MemberKey, MeshCa, ResetKey};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -164,6 +164,7 @@ impl Member {
         let endpoint = Endpoint::bind(EndpointConfig {
             bind,
             identity: key.certified(chain)?,
+            reset: ResetKey::random(),
             authority: None,
         })?;
         let addresses = (trio.members.iter()).map(|(id, address)| (MemberId(*id), *address));

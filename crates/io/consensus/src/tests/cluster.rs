@@ -2,7 +2,7 @@
 
 use crate::{Group, GroupConfig, GroupId, GroupOptions, Groups, MembershipChange, status::Role};
 use domain::{MemberId, RegionId, WallTime};
-use mesh::{Endpoint, EndpointConfig, MemberKey, MeshCa};
+use mesh::{Endpoint, EndpointConfig, MemberKey, MeshCa, ResetKey};
 use sansio::{ApplyContext, Replicated, RestoreError};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -172,6 +172,7 @@ impl Cluster {
                 match Endpoint::bind(EndpointConfig {
                     bind,
                     identity,
+                    reset: ResetKey::random(),
                     authority: None,
                 }) {
                     Ok(endpoint) => return endpoint,
