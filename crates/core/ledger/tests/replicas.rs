@@ -1081,6 +1081,32 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
     let bytes = newer.snapshot();
     golden("directory-v12-orders.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == newer);
+    // And what came with version 13: messages on answering machines, where the rules allow them.
+    let understood = [MemberId(1), MemberId(2)].map(|id| Change::Understand {
+        id,
+        version: MeshVersion(5),
+    });
+    let lenient = Change::CreateCampaign {
+        campaign: Box::new(Campaign {
+            id: CampaignId(0),
+            name: "lenient".into(),
+            rule_pack: "demo".into(),
+            ..campaign(0, 60)
+        }),
+    };
+    let message = Change::SetVoiceDrop {
+        campaign: CampaignId(3),
+        prompt: Some("autumn".to_owned().try_into().unwrap()),
+    };
+    for change in understood.into_iter().chain([lenient, message]) {
+        let index = newer.applied() + 1;
+        let wall = WallTime::from_millis(NOON);
+        let reply = newer.apply(ApplyContext { index, wall }, change.into(), &mut Vec::new());
+        assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
+    }
+    let bytes = newer.snapshot();
+    golden("directory-v13-voice-drop.bin", &bytes);
+    assert!(Directory::restore(&bytes).unwrap() == newer);
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {
         let wall = WallTime::from_millis(NOON);
