@@ -29,6 +29,8 @@ impl MeshVersion {
     pub const LEAD_ORDER: Self = Self(4);
     /// Campaigns may leave messages on answering machines, and attempts end with one left.
     pub const VOICE_DROP: Self = Self(5);
+    /// Regions know which leads were promised a callback, and give those out first.
+    pub const PROMISES: Self = Self(5);
 }
 
 impl Default for MeshVersion {

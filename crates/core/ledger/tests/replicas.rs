@@ -1116,3 +1116,75 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
     golden("region-v5-releases.bin", &region.snapshot());
     assert!(RegionLedger::restore(&region.snapshot()).unwrap() == region);
 }
+
+/// What came with version 6 of a region's snapshot: a callback that was promised.
+#[test]
+fn snapshots_keep_promises() {
+    let mut region = RegionLedger::new(REGION);
+    let zones: Vec<_> = zones::find("America/New_York").into_iter().collect();
+    let commands = [
+        RegionCommand::MeshVersion {
+            version: MeshVersion(5),
+        },
+        RegionCommand::Facts(Facts {
+            directory_index: 1,
+            campaigns: vec![campaign(1, 60)],
+            ..Facts::default()
+        }),
+        RegionCommand::Import {
+            list: ListId(1),
+            campaign: CAMPAIGN,
+            batch: 1,
+            rows: (0..3)
+                .map(|n| NewLead {
+                    number: number(n),
+                    zones: zones.clone(),
+                    priority: 0,
+                    profile: LeadProfile::default(),
+                })
+                .collect(),
+        },
+        RegionCommand::OpenSession {
+            node: MemberId(1),
+            incarnation: Incarnation(1),
+            ttl: Duration::from_secs(30),
+        },
+    ];
+    let wall = WallTime::from_millis(NOON);
+    let mut apply = |region: &mut RegionLedger, command| {
+        let index = region.applied() + 1;
+        region.apply(ApplyContext { index, wall }, command, &mut Vec::new())
+    };
+    for command in commands {
+        apply(&mut region, command);
+    }
+    let session = region.sessions().next().unwrap().session;
+    let claim = RegionCommand::Claim {
+        session,
+        campaign: CAMPAIGN,
+        n: 1,
+        sequence: 1,
+    };
+    let RegionReply::Claimed { leads, .. } = apply(&mut region, claim) else {
+        panic!("a claim is answered by leads");
+    };
+    let outcome = CallOutcome::Dialed {
+        lead: leads[0].lead,
+        attempt: leads[0].attempt,
+        disposition: Disposition::Agent(DispositionCode(0)),
+        invited_at: wall,
+        ended_at: wall,
+        callback_at: Some(wall + Duration::from_secs(600)),
+    };
+    apply(
+        &mut region,
+        RegionCommand::Report {
+            session,
+            sequence: 1,
+            outcomes: vec![outcome],
+        },
+    );
+    let bytes = region.snapshot();
+    golden("region-v6-promises.bin", &bytes);
+    assert!(RegionLedger::restore(&bytes).unwrap() == region);
+}
