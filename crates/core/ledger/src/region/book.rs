@@ -161,7 +161,11 @@ impl DueKey {
         // Inverted and offset: larger priorities sort first.
         let rank = u32::from(!(class.priority as u16 ^ 0x8000));
         let due = (within_reach(due).as_millis() as u64).min(UNPROMISED - 1);
-        let due = if class.promised { due } else { due | UNPROMISED };
+        let due = if class.promised {
+            due
+        } else {
+            due | UNPROMISED
+        };
         Self([rank << 16 | (due >> 32) as u32, due as u32, lead])
     }
 
@@ -348,10 +352,7 @@ impl Book {
     }
 
     /// The book of a snapshot, or why its rows contradict each other.
-    pub(super) fn restored(
-        saved: SavedBook,
-        promised: BTreeSet<LeadSlot>,
-    ) -> Result<Self, String> {
+    pub(super) fn restored(saved: SavedBook, promised: BTreeSet<LeadSlot>) -> Result<Self, String> {
         let mut book = Self {
             clock: saved.clock,
             rows: saved.rows,

@@ -101,7 +101,10 @@ mod tests {
         // All of them, and a choice for the place that is left.
         let choice = met_of(4, true, all());
         assert_eq!(choice.sure, [0, 1, 2]);
-        assert_eq!((choice.left(), choice.last.len()), (1, limits::CLAIM_CHOICE));
+        assert_eq!(
+            (choice.left(), choice.last.len()),
+            (1, limits::CLAIM_CHOICE)
+        );
     }
 
     #[test]
