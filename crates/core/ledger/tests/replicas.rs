@@ -1151,7 +1151,7 @@ fn snapshots_keep_promises() {
         },
     ];
     let wall = WallTime::from_millis(NOON);
-    let mut apply = |region: &mut RegionLedger, command| {
+    let apply = |region: &mut RegionLedger, command| {
         let index = region.applied() + 1;
         region.apply(ApplyContext { index, wall }, command, &mut Vec::new())
     };
