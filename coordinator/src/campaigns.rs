@@ -8,7 +8,9 @@ use dialmesh_http::{
     dto::{Campaign, CampaignSettings, Page, PageQuery},
     problem::{BackendError, FieldError},
 };
-use domain::{AnsweringMachines, CampaignId, CampaignState, LeadOrder, Levers, Recording};
+use domain::{
+    AnsweringMachines, CampaignId, CampaignState, LeadOrder, Levers, PromptName, Recording,
+};
 use ledger::{Change, DirectoryReply};
 
 pub(crate) fn list(backend: &Backend, query: &PageQuery) -> Answer<Page<Campaign>> {
@@ -32,6 +34,7 @@ fn shown(directory: &ledger::Directory, campaign: &domain::Campaign) -> Campaign
     shown.settings.recording = directory.recording(campaign.id).into();
     shown.settings.set_levers(directory.levers(campaign.id));
     shown.settings.hold_out_percent = directory.hold_out(campaign.id);
+    shown.settings.voice_drop = directory.voice_drop(campaign.id).map(ToString::to_string);
     shown.settings.drop_rate_group = directory.drop_rate_group(campaign.id);
     shown.settings.lead_order = directory.lead_order(campaign.id).into();
     shown
@@ -133,6 +136,53 @@ fn check_hold_out(backend: &Backend, settings: &CampaignSettings, known: u8) -> 
     backend.may_write(&Change::SetHoldOut { campaign, percent })
 }
 
+/// Says which message a campaign leaves on answering machines, where that changes.
+async fn set_voice_drop(
+    backend: &Backend,
+    campaign: CampaignId,
+    prompt: Option<PromptName>,
+) -> Answer<()> {
+    let known = (backend.member.directory()).read(|d| d.voice_drop(campaign).cloned());
+    if known != prompt {
+        let change = Change::SetVoiceDrop { campaign, prompt };
+        backend.change(change).await?;
+    }
+    Ok(())
+}
+
+/// A message that may not be left is refused with the rule that forbids it, before anything is made or
+/// changed; so is one that nobody would listen for, and one that a member could not read.
+fn check_voice_drop(backend: &Backend, settings: &CampaignSettings) -> Answer<Option<PromptName>> {
+    let refused = |why: String| {
+        let field = FieldError::new("/voice_drop", why);
+        Err(BackendError::Invalid(vec![field]))
+    };
+    let Some(name) = settings.voice_drop.clone() else {
+        return Ok(None);
+    };
+    let prompt = match PromptName::try_from(name) {
+        Ok(prompt) => prompt,
+        Err(wrong) => return refused(wrong.to_string()),
+    };
+    if AnsweringMachines::from(settings.answering_machines) == AnsweringMachines::Off {
+        let why = "needs answering_machines hang_up: nobody listens for machines otherwise";
+        return refused(why.to_owned());
+    }
+    if let Some(pack) = RulePack::by_name(&settings.rule_pack)
+        && !pack.message.voice_drop
+    {
+        return refused(format!(
+            "is not allowed by the rule pack {}: {}; leave it out, machines are hung up on",
+            pack.name, pack.message.voice_drop_source
+        ));
+    }
+    backend.may_write(&Change::SetVoiceDrop {
+        campaign: CampaignId(0),
+        prompt: Some(prompt.clone()),
+    })?;
+    Ok(Some(prompt))
+}
+
 /// Levers that cannot be set are told before anything is made or changed: beyond what the rule pack
 /// allows, or while a member could not read them.
 fn check_levers(
@@ -221,6 +271,7 @@ pub(crate) async fn create(
     check_recording(backend, &settings)?;
     check_levers(backend, &settings, (Levers::default(), None))?;
     check_hold_out(backend, &settings, 0)?;
+    let voice_drop = check_voice_drop(backend, &settings)?;
     let campaign = settings.to_domain(CampaignId(0), CampaignState::Draft, 0);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     let created = change(backend, Change::CreateCampaign { campaign }).await?;
@@ -240,6 +291,8 @@ pub(crate) async fn create(
     said.map_err(|error| half_made(created.id, "hold_out_percent", &error))?;
     let said = set_lead_order(backend, created.id, settings.lead_order.into()).await;
     said.map_err(|error| half_made(created.id, "lead_order", &error))?;
+    let said = set_voice_drop(backend, created.id, voice_drop).await;
+    said.map_err(|error| half_made(created.id, "voice_drop", &error))?;
     show(backend, created.id)
 }
 
@@ -256,6 +309,7 @@ pub(crate) async fn update(
     let before = (known.settings.levers(), known.settings.drop_rate_group);
     check_levers(backend, &settings, before)?;
     check_hold_out(backend, &settings, known.settings.hold_out_percent)?;
+    let voice_drop = check_voice_drop(backend, &settings)?;
     let campaign = settings.to_domain(id, known.state, version);
     let campaign = Box::new(campaign.map_err(BackendError::Invalid)?);
     if known.version != version {
@@ -282,6 +336,7 @@ pub(crate) async fn update(
     set_levers(backend, id, settings.levers()).await?;
     set_hold_out(backend, id, settings.hold_out_percent).await?;
     set_lead_order(backend, id, settings.lead_order.into()).await?;
+    set_voice_drop(backend, id, voice_drop).await?;
     show(backend, id)
 }
 

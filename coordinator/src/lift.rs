@@ -27,7 +27,7 @@ fn answered(record: &CallRecord) -> Option<bool> {
     match record.disposition {
         Disposition::CarrierFailure | Disposition::TrunkFailure | Disposition::Unknown => None,
         _ if by_us || record.invited_at.is_none() || record.call_back.is_some() => None,
-        Disposition::Machine | Disposition::Fax => Some(false),
+        Disposition::Machine | Disposition::Fax | Disposition::MessageLeft => Some(false),
         _ => Some(record.answered_at.is_some()),
     }
 }

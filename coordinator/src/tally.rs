@@ -36,7 +36,10 @@ impl Counts {
             .dispositions
             .entry(record.disposition_name.clone())
             .or_default() += 1;
-        let machine = matches!(record.disposition, Disposition::Machine | Disposition::Fax);
+        let machine = matches!(
+            record.disposition,
+            Disposition::Machine | Disposition::Fax | Disposition::MessageLeft
+        );
         if record.answered_at.is_some() && !machine {
             let hour = record.ended_at.as_secs().div_euclid(HOUR);
             let newest = self

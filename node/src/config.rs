@@ -214,6 +214,10 @@ pub struct PromptsConfig {
     /// in the country of the number that was called where absent.
     #[serde(default)]
     pub waiting: Option<PathBuf>,
+    /// G.711 WAVs left on answering machines, by the names that campaigns say; at most
+    /// [`domain::limits::VOICE_DROPS`].
+    #[serde(default)]
+    pub voice_drops: BTreeMap<String, PathBuf>,
 }
 
 /// Persons who call this node's caller IDs.
@@ -376,7 +380,8 @@ impl NodeConfig {
             &mut prompts.call_back,
             &mut prompts.waiting,
         ];
-        for prompt in files.into_iter().flatten() {
+        let messages = prompts.voice_drops.values_mut();
+        for prompt in files.into_iter().flatten().chain(messages) {
             *prompt = folder.join(&*prompt);
         }
         if let Some(recordings) = &mut config.recordings.folder {

@@ -42,6 +42,7 @@ pub(crate) fn reset(facts: &DirectoryFacts) -> DirectoryChange {
         drop_rate_groups: facts.drop_rate_groups.clone(),
         hold_outs: facts.hold_outs.clone(),
         lead_orders: facts.lead_orders.clone(),
+        voice_drops: facts.voice_drops.clone(),
     }))
 }
 
@@ -62,6 +63,7 @@ fn change(fact: Fact) -> Option<DirectoryChange> {
         Fact::RecordingKey(key) => DirectoryChange::RecordingKey(key),
         Fact::LeadOrder(campaign, order) => DirectoryChange::LeadOrder(campaign, order),
         Fact::DropRateGroup(campaign, with) => DirectoryChange::DropRateGroup(campaign, with),
+        Fact::VoiceDrop(campaign, prompt) => DirectoryChange::VoiceDrop(campaign, prompt),
         Fact::HoldOut(campaign, percent) => DirectoryChange::HoldOut(campaign, percent),
         Fact::Levers(campaign, levers) => DirectoryChange::Levers(campaign, levers),
         Fact::Answering(campaign, machines) => DirectoryChange::Answering(campaign, machines),

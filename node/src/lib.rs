@@ -555,6 +555,7 @@ fn start_engine(
         prompts,
         safe_harbour,
         call_backs,
+        voice_drops,
     } = prompts::load(&config.prompts, &config.call_backs)?;
     let (first, last) = config.rtp_ports();
     let ports = media::PortRange::new(first, last - last % 2)
@@ -597,6 +598,7 @@ fn start_engine(
             freshness: config.protocol.freshness,
             safe_harbour,
             call_backs,
+            voice_drops,
             audit,
             audit_numbers,
         },

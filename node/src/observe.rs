@@ -86,6 +86,10 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
             "Live answers that no agent took in time, by campaign.",
         ),
         (
+            "dialmesh_voice_drops_total",
+            "Messages for answering machines, by campaign and what became of them.",
+        ),
+        (
             "dialmesh_call_backs_total",
             "Persons who called back, by campaign and how it ended: taken, gave_up, announced, opted_out.",
         ),
@@ -203,6 +207,13 @@ pub(crate) fn observed(observed: &Observed) {
         Observed::Call(Call::OptedOut { campaign }) => {
             metrics::counter!("dialmesh_opt_outs_total", "campaign" => campaign.to_string())
                 .increment(1);
+        }
+        Observed::Call(Call::VoiceDrop { campaign, drop }) => {
+            metrics::counter!(
+                "dialmesh_voice_drops_total",
+                "campaign" => campaign.to_string(), "end" => drop.name()
+            )
+            .increment(1);
         }
         Observed::Call(Call::Screened { campaign, who }) => {
             let campaign = campaign.to_string();

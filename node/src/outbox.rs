@@ -252,6 +252,10 @@ impl Shipping {
                 self.drop_all_but(batch, &[]);
                 true
             }
+            Ok(RegionReply::Refused(refusal @ ledger::RegionRefusal::NotYet { .. })) => {
+                tracing::debug!(%region, %refusal, "outcomes wait for the region's version");
+                false
+            }
             Ok(RegionReply::Refused(refusal)) => {
                 // The session is wholly forgotten: its leads came out of doubt long ago.
                 tracing::warn!(%region, %refusal, outcomes = batch.len(), "outcomes were refused for good");

@@ -1,16 +1,19 @@
 //! The sound files that the configuration names, read when the node starts.
 
 use crate::config::{CallBacksConfig, PromptsConfig};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use domain::{PromptName, limits};
 use engine::CallBackConfig;
 use media::{Prompt, PromptId, Prompts};
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// Every prompt, and which is which.
 pub(crate) struct Loaded {
     pub(crate) prompts: Prompts,
     pub(crate) safe_harbour: Option<PromptId>,
     pub(crate) call_backs: CallBackConfig,
+    /// Messages for answering machines.
+    pub(crate) voice_drops: BTreeMap<PromptName, PromptId>,
 }
 
 /// Reads the files.
@@ -30,6 +33,19 @@ pub(crate) fn load(files: &PromptsConfig, call_backs: &CallBacksConfig) -> Resul
     )?;
     let announcement = read("prompts.call_back", "call-back", files.call_back.as_deref())?;
     let music = read("prompts.waiting", "waiting", files.waiting.as_deref())?;
+    let (count, most) = (files.voice_drops.len(), limits::VOICE_DROPS);
+    ensure!(
+        count <= most,
+        "prompts.voice_drops has {count} prompts; give {most} at most"
+    );
+    let mut voice_drops = BTreeMap::new();
+    for (name, path) in &files.voice_drops {
+        let key = format!("prompts.voice_drops.{name}");
+        let named = PromptName::try_from(name.clone()).with_context(|| key.clone())?;
+        // By a name of their own: nothing built in begins so.
+        let id = one(&mut prompts, &key, &format!("voice-drop-{name}"), path)?;
+        voice_drops.insert(named, id);
+    }
     if safe_harbour.is_none() {
         tracing::warn!(
             "prompts.safe_harbour is not set: a person whom no agent takes hears nothing before the call ends"
@@ -49,6 +65,7 @@ pub(crate) fn load(files: &PromptsConfig, call_backs: &CallBacksConfig) -> Resul
             music,
             announcement,
         },
+        voice_drops,
     })
 }
 

@@ -396,6 +396,9 @@ impl World {
         &self.leads
     }
 
+    /// The tone, in hertz, of the message for answering machines that every node has as `tone`.
+    pub const MESSAGE_HERTZ: u32 = found::MESSAGE_HERTZ;
+
     /// The carrier's counters.
     pub fn carrier_stats(&self) -> CarrierStats {
         self.carrier

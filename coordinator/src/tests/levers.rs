@@ -105,6 +105,48 @@ async fn a_hold_out_is_a_setting_and_has_a_report() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_to_machines_is_refused_with_the_rule_that_forbids_it() {
+    let mesh = Mesh::new().await;
+    mesh.run(async |api, coordinator| {
+        let by = by();
+        let with = |pack: &str, machines| CampaignSettings {
+            voice_drop: Some("autumn".into()),
+            answering_machines: machines,
+            ..CampaignSettings::new("autumn", pack)
+        };
+        use dialmesh_http::dto::AnsweringMachines::{HangUp, Off};
+        for (settings, want) in [
+            (with("us-federal", HangUp), "47 CFR 64.1200"),
+            (with("china", HangUp), "article 1033"),
+            (with("demo", Off), "answering_machines hang_up"),
+        ] {
+            let refused = (api.create_campaign(&by, settings).await).unwrap_err();
+            assert_eq!(pointers(&refused), ["/voice_drop"]);
+            assert!(messages(&refused).contains(want), "{refused}");
+        }
+        let page = api.campaigns(PageQuery::default()).await.unwrap();
+        assert_eq!(page.data, [], "nothing was made");
+        let settings = with("demo", HangUp);
+        let made = api.create_campaign(&by, settings.clone()).await.unwrap();
+        assert_eq!(made.settings, settings);
+        // Under another pack's rules it would be forbidden.
+        let strict = CampaignSettings {
+            rule_pack: "us-federal".into(),
+            ..settings.clone()
+        };
+        let refused = (api.update_campaign(&by, made.id, 1, strict).await).unwrap_err();
+        assert_eq!(pointers(&refused), ["/voice_drop"]);
+        let without = CampaignSettings {
+            voice_drop: None,
+            ..settings
+        };
+        let set = (api.update_campaign(&by, made.id, 1, without.clone()).await).unwrap();
+        assert_eq!(set.settings, without);
+        ((), coordinator)
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mesh_that_cannot_read_levers_refuses_them_by_name() {
     let mesh = Mesh::held_at(Some(MeshVersion(2))).await;
     mesh.run(async |api, coordinator| {

@@ -125,6 +125,7 @@ fn dialing(n: u64) -> Kept {
         recording: None,
         call_back: None,
         presence: None,
+        voice_drop: None,
     })))
 }
 
@@ -210,6 +211,7 @@ fn record() -> CallRecord {
         recording: None,
         call_back: None,
         presence: None,
+        voice_drop: None,
     }
 }
 
@@ -228,7 +230,16 @@ fn records_of_the_versions_before_lack_their_last_fields() {
         }),
     ] {
         // Each version added one field, none here, at the end of the record at the end of the entry.
-        for (version, missing) in [(VERSION, 0), (7, 1), (6, 2), (5, 3), (4, 4), (3, 5), (2, 6)] {
+        for (version, missing) in [
+            (VERSION, 0),
+            (8, 1),
+            (7, 2),
+            (6, 3),
+            (5, 4),
+            (4, 5),
+            (3, 6),
+            (2, 7),
+        ] {
             let mut bytes = encode(&kept).to_vec();
             bytes.truncate(bytes.len() - missing);
             bytes[0] = version;

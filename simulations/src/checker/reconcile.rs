@@ -104,7 +104,7 @@ fn is_system(name: &str) -> bool {
 /// the carrier need not have seen one.
 const fn true_of(class: Class) -> &'static [&'static str] {
     match class {
-        Class::Answered => &["agent", "abandoned", "machine", "fax"],
+        Class::Answered => &["agent", "abandoned", "machine", "message_left", "fax"],
         Class::AnsweredAtCancel => &["no_answer", "cancelled", "agent", "abandoned", "machine"],
         Class::Busy => &["busy"],
         Class::Unallocated => &["unallocated"],

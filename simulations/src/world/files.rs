@@ -59,7 +59,8 @@ pub(super) fn node(
         "drain = \"2s\"\n{}\n[sip]\ntrunk_listen = \"{trunk}\"\nagent_listen = \"{agent}\"\n\n\
          [media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\
          webrtc_listen = \"127.0.0.1:0\"\n\n\
-         [prompts]\nsafe_harbour = \"safe-harbour.wav\"\n",
+         [prompts]\nsafe_harbour = \"safe-harbour.wav\"\n\n\
+         [prompts.voice_drops]\ntone = \"voice-drop.wav\"\n",
         common(name, at, protocol, level)
     )
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     agent::AgentLog,
     audio::rtp::RtpThread,
+    audio::{Law, RATE, Sound},
     carrier::{Carrier, CarrierConfig, CarrierHandle, TrunkConfig},
     link::{LinkHandle, LinkMember, LinkProxy},
     population::City,
@@ -20,6 +21,8 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
 const SAFE_HARBOUR: &[u8] = include_bytes!("../../../deploy/three-cities/safe-harbour.wav");
+/// What the nodes' message for answering machines, `tone`, sounds like: no agent's and no number's.
+pub(super) const MESSAGE_HERTZ: u32 = 1_700;
 /// The name of everybody's campaign.
 const CAMPAIGN: &str = "demo";
 
@@ -34,6 +37,9 @@ pub(super) async fn build(
     let folder = Folder::open(config.folder.as_deref())?;
     let path = folder.path().to_owned();
     std::fs::write(path.join("safe-harbour.wav"), SAFE_HARBOUR)
+        .with_context(|| format!("writing into {}", path.display()))?;
+
+    std::fs::write(path.join("voice-drop.wav"), voice_drop())
         .with_context(|| format!("writing into {}", path.display()))?;
 
     on_step(&Step::Carrier);
@@ -428,6 +434,14 @@ async fn make_campaign(config: &WorldConfig, api: &Api) -> anyhow::Result<String
         .as_str()
         .context("a campaign has an id")?
         .to_owned())
+}
+
+/// Two seconds of a tone, as a G.711 WAV.
+fn voice_drop() -> Vec<u8> {
+    let tone = Sound::Tone(MESSAGE_HERTZ).render();
+    let codes = (tone.iter().cycle()).map(|sample| Law::A.encode(*sample));
+    let codes: Vec<u8> = codes.take(2 * RATE as usize).collect();
+    media::wav::write(domain::Codec::Pcma, 1, &codes)
 }
 
 /// The city's name as numbering knows it.

@@ -235,6 +235,7 @@ impl City {
                 srtp: engine::SrtpConfig::default(),
                 freshness: Duration::from_secs(30),
                 safe_harbour: None,
+                voice_drops: Default::default(),
                 call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MEMBER),
                 audit_numbers: permit::audit::NumberKey::new("test".into(), [7; 32]),

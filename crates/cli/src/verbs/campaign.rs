@@ -172,6 +172,10 @@ struct Flags {
     /// those that have been due for longest, the ones that will most likely answer now.
     #[arg(long, value_parser = ["oldest", "best_chance"])]
     lead_order: Option<String>,
+    /// The message to leave on answering machines after their beep, by its name in the nodes' configuration;
+    /// off hangs up on them. Needs --answering-machines hang_up and a rule pack that allows it.
+    #[arg(long, value_name = "PROMPT|off", value_parser = voice_drop)]
+    voice_drop: Option<Message>,
 }
 
 /// What to aim at, in percent; none takes the aim back.
@@ -187,6 +191,17 @@ fn target(text: &str) -> Result<Target, String> {
     percent
         .map(|percent| Target(Some(percent)))
         .map_err(|_| format!("{text:?} is neither off nor a number of percent, like 2.5"))
+}
+
+/// A prompt's name; none takes the message back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+struct Message(Option<String>);
+
+fn voice_drop(text: &str) -> Result<Message, String> {
+    let name = (text != "off").then(|| domain::PromptName::try_from(text.to_owned()));
+    let name = name.transpose().map_err(|wrong| wrong.to_string())?;
+    Ok(Message(name.map(String::from)))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -489,6 +504,7 @@ fn merged(args: Flags, known: Option<u16>, mut fields: Fields) -> Result<Fields>
     fields.put("ramp_up_seconds", seconds(args.ramp_up))?;
     fields.put("ramp_down_seconds", seconds(args.ramp_down))?;
     fields.put("hold_out_percent", args.hold_out)?;
+    fields.put("voice_drop", args.voice_drop)?;
     let all = args
         .attempts
         .or(known)
@@ -651,6 +667,7 @@ mod tests {
                 json!({}),
                 ["target_abandonment_percent", "0.1"],
             ),
+            (&["--voice-drop", "A b"], json!({}), ["voice-drop", "a-z"]),
             (&["--hold-out", "21"], json!({}), ["hold_out_percent", "20"]),
         ] {
             let error = create(&[&pack, more].concat(), file).unwrap_err();

@@ -9,7 +9,7 @@ use crate::{
 use domain::{
     AgentId, AttemptId, CallOutcome, Campaign, CampaignId, ConsentUsed, Disposition,
     DispositionCode, DncBaseId, Instant, LeadId, LeasedLead, LegId, Now, Permission, PhoneNumber,
-    Presence, SessionId, TrunkId, WallTime, WhoAnswered,
+    Presence, SessionId, TrunkId, VoiceDrop, WallTime, WhoAnswered,
 };
 use sansio::transitions::Table;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub enum AttemptState {
     Answered,
     /// Is it a person?
     Screening,
+    /// A machine: its beep is awaited, then a message is played.
+    LeavingMessage,
     /// A person without an agent: for [`Campaign::answer_limit`], then the message is played.
     WaitingForAgent,
     /// A person and an agent speak.
@@ -58,6 +60,8 @@ pub enum AttemptEvent {
     ScreeningBegan,
     /// It is a machine or a fax.
     MachineFound,
+    /// It is a machine, and a message is to be left.
+    MachineAwaited,
     /// It is a person, who needs an agent.
     Queued,
     /// The abandonment message begins.
@@ -92,7 +96,9 @@ pub const ATTEMPT: Table<AttemptState, AttemptEvent> = sansio::table!(
     Answered: HungUp => Closed,
     Screening: Queued => WaitingForAgent,
     Screening: MachineFound => Closed,
+    Screening: MachineAwaited => LeavingMessage,
     Screening: HungUp => Closed,
+    LeavingMessage: HungUp => Closed,
     WaitingForAgent: Joined => Bridged,
     WaitingForAgent: MessageBegan => WaitingForAgent,
     WaitingForAgent: HungUp => Closed,
@@ -272,6 +278,8 @@ pub(crate) struct Attempt {
     pub(crate) lent: Option<LegId>,
     /// The person is another node's: so are lease, record and disposition.
     pub(crate) borrowed: bool,
+    /// What became of the message to the machine that answered.
+    pub(crate) voice_drop: Option<VoiceDrop>,
 }
 
 impl Attempt {
@@ -301,6 +309,7 @@ impl Attempt {
             call_back: None,
             lent: None,
             borrowed: false,
+            voice_drop: None,
         }
     }
 
@@ -393,6 +402,7 @@ impl Attempt {
             leg: self.leg,
             campaign: self.campaign,
             lease: self.lease,
+            voice_drop: self.voice_drop,
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use domain::{
     AgentId, CallBack, CallOutcome, CallRecord, Campaign, Disposition, LeasedLead, LegId, LegStats,
-    Listened, MemberId, WallTime, WhoAnswered, answering::Verdict,
+    Listened, MemberId, VoiceDrop, WallTime, WhoAnswered, answering::Verdict,
 };
 use std::sync::Arc;
 
@@ -50,6 +50,8 @@ pub struct AttemptEnd {
     pub note: String,
     /// That the person called us, and how it went.
     pub call_back: Option<CallBack>,
+    /// What became of the message to the machine that answered.
+    pub voice_drop: Option<VoiceDrop>,
 }
 
 impl AttemptEnd {
@@ -131,6 +133,7 @@ impl AttemptEnd {
             recording: None,
             call_back: self.call_back,
             presence: dialed.and_then(|facts| facts.presence),
+            voice_drop: self.voice_drop,
         })
     }
 }

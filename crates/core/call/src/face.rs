@@ -11,7 +11,7 @@ use crate::{
 };
 use domain::{
     AgentId, AttemptId, CallBackEnd, Campaign, CampaignId, DncSource, LeasedLead, LegId,
-    PhoneNumber, WallTime, WhoAnswered,
+    PhoneNumber, VoiceDrop, WallTime, WhoAnswered,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -101,6 +101,23 @@ pub enum Input {
         attempt: AttemptId,
         /// Who.
         who: WhoAnswered,
+    },
+    /// The listener told that a machine answered, instead of [`Input::Screened`] where the attempt's campaign
+    /// has a message for machines.
+    MachineFound {
+        /// Which.
+        attempt: AttemptId,
+        /// Who.
+        who: WhoAnswered,
+        /// Leave it; or why not: hung up on then.
+        message: Result<(), VoiceDrop>,
+    },
+    /// The machine that answered an attempt beeped. Nothing where no message waits for it.
+    MachineBeeped {
+        /// Which.
+        attempt: AttemptId,
+        /// Leave it; or why it may not be left any more: hung up on then.
+        message: Result<(), VoiceDrop>,
     },
     /// What is said in an attempt's bridge is recorded from here on.
     RecordingBegan {
@@ -315,6 +332,13 @@ pub enum Observed {
         /// After how long a wait.
         waited: Duration,
     },
+    /// A message to a machine came to its end, or was not left.
+    VoiceDrop {
+        /// The campaign.
+        campaign: CampaignId,
+        /// How it went.
+        drop: VoiceDrop,
+    },
     /// A person opted out by key during the message.
     OptedOut {
         /// The campaign.
@@ -356,7 +380,8 @@ pub enum AttemptTimer {
     Screening,
     /// A person waits for an agent.
     Answer,
-    /// The abandonment message, or a call-back's announcement, is played.
+    /// The abandonment message, a call-back's announcement or a message to a machine is played, or the
+    /// machine is waited for.
     Message,
     /// The talk limit.
     Talk,

@@ -30,6 +30,8 @@ pub enum Prompt {
     WhoCalled,
     /// A short tone: the key was understood.
     Confirmed,
+    /// The campaign's message, to a machine that records.
+    VoiceDrop,
 }
 
 /// What the engine is to do with a leg.

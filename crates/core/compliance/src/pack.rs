@@ -50,6 +50,9 @@ pub struct MessageRule {
     pub must_say: Vec<MessagePart>,
     /// Whether a recorded message may be left on an answering machine.
     pub voice_drop: bool,
+    /// Which rule forbids it; empty where none does.
+    #[serde(default)]
+    pub voice_drop_source: String,
 }
 
 /// What a message has to say.
@@ -282,6 +285,9 @@ impl RawPack {
             && !(ABANDONMENT_WINDOW_MIN..=ABANDONMENT_WINDOW_MAX).contains(&span)
         {
             return value("abandonment.window", "write 6h to 31d, or a month");
+        }
+        if !self.message.voice_drop && self.message.voice_drop_source.trim().is_empty() {
+            return value("message.voice_drop_source", "name the rule that forbids it");
         }
         let hours = CallingHours::new(&self.windows)
             .map_err(|why| PackError::Value {

@@ -235,6 +235,8 @@ pub enum Heard {
     Early(Verdict),
     /// After it.
     Answered(WhoAnswered),
+    /// A machine's beep, which is over: it records from here on. Only after [`Verdict::Machine`], once.
+    Beep,
 }
 
 #[cfg(test)]

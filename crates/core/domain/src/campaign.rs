@@ -119,11 +119,13 @@ pub enum Disposition {
     Agent(DispositionCode),
     /// A person who called back spoke with nobody; how it went is in the record. Never an attempt's.
     NotTaken,
+    /// An answering machine, on which the campaign's message was left.
+    MessageLeft,
 }
 
 impl Disposition {
     /// Every system disposition of attempts, for tables and tests.
-    pub const SYSTEM: [Self; 13] = [
+    pub const SYSTEM: [Self; 14] = [
         Self::NoAnswer,
         Self::Busy,
         Self::Unallocated,
@@ -137,6 +139,7 @@ impl Disposition {
         Self::Abandoned,
         Self::Cancelled,
         Self::Unknown,
+        Self::MessageLeft,
     ];
 
     /// The name of a system disposition in API, metrics and reports; `agent` for an agent's.
@@ -157,6 +160,7 @@ impl Disposition {
             Self::Unknown => "unknown",
             Self::Agent(_) => "agent",
             Self::NotTaken => "not_taken",
+            Self::MessageLeft => "message_left",
         }
     }
 

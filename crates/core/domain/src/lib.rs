@@ -36,6 +36,7 @@ pub mod status;
 pub mod supervision;
 pub mod time;
 pub mod trunk;
+pub mod voice_drop;
 pub mod zones;
 
 pub use agent::{AgentAccount, AgentState, PauseCode};
@@ -80,3 +81,4 @@ pub use trunk::{
     CallerId, CallerIdCaps, Codec, NumberFormat, SipTransport, Trunk, TrunkAddress,
     TrunkAddressError, TrunkAuth, TrunkTarget,
 };
+pub use voice_drop::{PromptName, PromptNameError, VoiceDrop};

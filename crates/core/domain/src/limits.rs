@@ -276,6 +276,12 @@ pub const DNC_LIFTS: usize = 100_000;
 /// How long an answered call waits at most for a listener's word on who answered: the listener's own
 /// limit and a second of slack. What is not told by then counts as a person.
 pub const ANSWERING: Duration = Duration::from_secs(9);
+/// How long a machine's beep is waited for: greetings are shorter.
+pub const MACHINE_BEEP: Duration = Duration::from_secs(30);
+/// Bytes of the name of a prompt.
+pub const PROMPT_NAME_BYTES: usize = 32;
+/// Prompts that a node may have for campaigns' messages to machines.
+pub const VOICE_DROPS: usize = 64;
 /// Persons who called back and wait for an agent at one node; who calls beyond is told that it is busy.
 pub const CALL_BACKS_WAITING: usize = 500;
 /// Shortest time that a person who called back may be asked to wait for an agent.

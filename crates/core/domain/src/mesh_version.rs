@@ -16,7 +16,7 @@ impl MeshVersion {
     /// Where each mesh begins, and what a member is taken to understand that never said anything.
     pub const BASE: Self = Self(1);
     /// The highest that this release understands.
-    pub const NEWEST: Self = Self(4);
+    pub const NEWEST: Self = Self(5);
     /// Do-not-call entries may say that a person called back.
     pub const CALL_BACKS: Self = Self(2);
     /// Trunks may say how their calls are vouched for.
@@ -27,6 +27,10 @@ impl MeshVersion {
     pub const HOLD_OUT: Self = Self(4);
     /// Campaigns may have an order of leads ([`crate::LeadOrder`]), and claims name chances.
     pub const LEAD_ORDER: Self = Self(4);
+    /// Campaigns may leave messages on answering machines, and attempts end with one left.
+    pub const VOICE_DROP: Self = Self(5);
+    /// Regions know which leads were promised a callback, and give those out first.
+    pub const PROMISES: Self = Self(5);
 }
 
 impl Default for MeshVersion {

@@ -3,7 +3,7 @@
 use crate::{
     AgentId, AttemptId, CallBack, CallRecording, CampaignId, ConsentUsed, Disposition, DncBaseId,
     LeadId, ListId, Listened, MemberId, PhoneNumber, Presence, RegionId, SessionId, TrunkId,
-    WallTime, ZoneId,
+    VoiceDrop, WallTime, ZoneId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub struct Permission {
 }
 
 /// Version of a call record's bytes, wherever they lie or travel.
-pub const RECORD_VERSION: u8 = 8;
+pub const RECORD_VERSION: u8 = 9;
 
 /// One attempt from lease to end, or one call-back from its INVITE to its end. Written once, when it
 /// is closed. Fields are added at its end only, with a new [`RECORD_VERSION`].
@@ -137,6 +137,9 @@ pub struct CallRecord {
     /// Whether the shown number was local, and held out by lot or not; none of call-backs. Since
     /// version 8.
     pub presence: Option<Presence>,
+    /// What became of the campaign's message to the machine that answered; none where there was no machine
+    /// or no message. Since version 9.
+    pub voice_drop: Option<VoiceDrop>,
 }
 
 #[cfg(test)]

@@ -142,6 +142,7 @@ impl Engine {
                 answered: false,
                 ended: false,
                 closing: false,
+                message: None,
                 progress: Progress::default(),
             },
         );

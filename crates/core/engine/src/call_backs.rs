@@ -325,7 +325,7 @@ impl Engine {
         let (prompt, repeat) = match prompt {
             Prompt::Waiting => (config.music.unwrap_or_else(|| self.ringing_for(leg)), true),
             Prompt::Confirmed => (PromptId::BEEP, false),
-            Prompt::WhoCalled | Prompt::SafeHarbour => {
+            Prompt::WhoCalled | Prompt::SafeHarbour | Prompt::VoiceDrop => {
                 let said = config.announcement.or(self.config.safe_harbour);
                 (said.unwrap_or(PromptId::TONE), false)
             }
@@ -395,6 +395,7 @@ fn called_leg(now: Now, owner: Owner, call: CallHandle, local: LocalMedia) -> Le
         answered: true,
         ended: false,
         closing: false,
+        message: None,
         progress: Progress {
             sent_at: now.monotonic,
             heard: true,

@@ -101,6 +101,7 @@ impl Engine {
             answered: false,
             ended: false,
             closing: false,
+            message: None,
             progress: Progress {
                 sent_at: now.monotonic,
                 to: Some(placed.to),
@@ -360,6 +361,7 @@ impl Engine {
             recording: None,
             call_back: None,
             presence: facts.presence,
+            voice_drop: None,
         }
     }
 

@@ -485,6 +485,9 @@ impl Engine {
             }
             DirectoryChange::RecordingKey(key) => self.facts.recording_key = Some(key),
             DirectoryChange::DropRateGroup(campaign, with) => self.facts.set_group(campaign, with),
+            DirectoryChange::VoiceDrop(campaign, prompt) => {
+                self.facts.set_voice_drop(campaign, prompt);
+            }
             DirectoryChange::HoldOut(campaign, percent) => {
                 self.facts.set_hold_out(campaign, percent);
             }
@@ -514,12 +517,14 @@ impl Engine {
             drop_rate_groups,
             hold_outs,
             lead_orders,
+            voice_drops,
         } = copy;
         self.facts.reset_recordings(recordings, recording_key);
         self.facts.reset_levers(levers);
         self.facts.reset_groups(drop_rate_groups);
         self.facts.reset_hold_outs(hold_outs);
         self.facts.reset_lead_orders(lead_orders);
+        self.facts.reset_voice_drops(voice_drops);
         self.facts.reset_answering(answering);
         self.facts.set_manners(manners);
         let gone: Vec<TrunkId> = (self.facts.trunks.keys().copied())

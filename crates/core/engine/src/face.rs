@@ -10,9 +10,9 @@ use domain::{
     AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallRecording,
     CallerId, Campaign, CampaignId, CarriedCall, CarriedSaid, Chances, ClearanceFact, DncBaseId,
     DncEntry, DncListAge, DncScope, EscrowGrant, FreeAgents, Instant, LeadId, LeadOrder,
-    LeasedLead, Levers, MemberId, OverflowAnswer, OverflowOffer, PhoneNumber, Recording,
-    RecordingKey, RegionId, SessionId, Supervision, SupervisionOrder, SupervisionRefusal, Trunk,
-    TrunkId, TrunkManner, TrunkTarget, WallTime, status::TrunkTrouble,
+    LeasedLead, Levers, MemberId, OverflowAnswer, OverflowOffer, PhoneNumber, PromptName,
+    Recording, RecordingKey, RegionId, SessionId, Supervision, SupervisionOrder,
+    SupervisionRefusal, Trunk, TrunkId, TrunkManner, TrunkTarget, WallTime, status::TrunkTrouble,
 };
 use media::{BrowserCommand, BrowserEvent, BrowserId, CarryCommand, MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
@@ -61,6 +61,8 @@ pub struct EngineConfig {
     pub freshness: Duration,
     /// The abandonment message, if there is one.
     pub safe_harbour: Option<media::PromptId>,
+    /// Messages for answering machines, by the names that campaigns say.
+    pub voice_drops: BTreeMap<PromptName, media::PromptId>,
     /// Persons who call back.
     pub call_backs: CallBackConfig,
     /// Where this node's audit chain ends.
@@ -117,6 +119,8 @@ pub enum DirectoryChange {
     HoldOut(CampaignId, u8),
     /// In which order a campaign's leads are given out, from the next claim on.
     LeadOrder(CampaignId, LeadOrder),
+    /// Which message a campaign leaves on answering machines, from the next ones that answer on.
+    VoiceDrop(CampaignId, Option<PromptName>),
     /// Everything, after a start or a snapshot.
     Reset(Box<DirectoryCopy>),
 }

@@ -3,8 +3,8 @@
 use call::Account;
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, ClearanceFact,
-    DncBaseId, DncEntry, DncListAge, LeadOrder, Levers, MemberId, PhoneNumber, Recording,
-    RecordingKey, Trunk, TrunkId, TrunkManner, limits,
+    DncBaseId, DncEntry, DncListAge, LeadOrder, Levers, MemberId, PhoneNumber, PromptName,
+    Recording, RecordingKey, Trunk, TrunkId, TrunkManner, limits,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,6 +47,8 @@ pub struct DirectoryCopy {
     pub hold_outs: Vec<(CampaignId, u8)>,
     /// In which order campaigns' leads are given out, where it is not the default.
     pub lead_orders: Vec<(CampaignId, LeadOrder)>,
+    /// Which message campaigns leave on answering machines, of those that leave any.
+    pub voice_drops: Vec<(CampaignId, PromptName)>,
 }
 
 /// Campaigns, trunks, caller IDs and agents of this node.
@@ -67,6 +69,7 @@ pub(crate) struct Facts {
     /// The same the other way round.
     members: BTreeSet<(CampaignId, CampaignId)>,
     hold_outs: BTreeMap<CampaignId, u8>,
+    voice_drops: BTreeMap<CampaignId, PromptName>,
 }
 
 impl Facts {
@@ -204,6 +207,24 @@ impl Facts {
     /// Takes in all campaigns' shares; those that are not named hold nothing out.
     pub(crate) fn reset_hold_outs(&mut self, all: Vec<(CampaignId, u8)>) {
         self.hold_outs = all.into_iter().collect();
+    }
+
+    /// The message that a campaign leaves on answering machines.
+    pub(crate) fn voice_drop(&self, campaign: CampaignId) -> Option<&PromptName> {
+        self.voice_drops.get(&campaign)
+    }
+
+    /// Takes in a campaign's message.
+    pub(crate) fn set_voice_drop(&mut self, campaign: CampaignId, prompt: Option<PromptName>) {
+        match prompt {
+            Some(prompt) => self.voice_drops.insert(campaign, prompt),
+            None => self.voice_drops.remove(&campaign),
+        };
+    }
+
+    /// Takes in all campaigns' messages; those that are not named leave none.
+    pub(crate) fn reset_voice_drops(&mut self, all: Vec<(CampaignId, PromptName)>) {
+        self.voice_drops = all.into_iter().collect();
     }
 
     /// How a trunk is used.

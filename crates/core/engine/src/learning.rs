@@ -35,6 +35,19 @@ impl Engine {
                     pace.controller.observe(at, Observation::Answered { after });
                 }
             }
+            call::Observed::Attempt {
+                attempt,
+                campaign,
+                to: AttemptState::LeavingMessage,
+            } => {
+                // Told now: how long a message lasts says nothing of lines.
+                if let Some(pace) = self.paces.get_mut(&campaign)
+                    && let Some(began) = pace.begun.remove(&attempt)
+                {
+                    let after = at.since(began);
+                    pace.controller.observe(at, Observation::Screened { after });
+                }
+            }
             call::Observed::Abandoned { campaign, .. } => {
                 // In the journal before the person hears that nobody comes.
                 let account = self.facts.account(campaign);
@@ -90,6 +103,7 @@ impl Engine {
             | Disposition::Unknown
             | Disposition::Abandoned
             | Disposition::NotTaken
+            | Disposition::MessageLeft
             | Disposition::Agent(_) => return,
         };
         pace.controller.observe(at, observation);

@@ -63,6 +63,8 @@ pub(crate) struct Leg {
     /// The relay was told to close it.
     pub(crate) closing: bool,
     pub(crate) progress: Progress,
+    /// What is left on the machine that answered it.
+    pub(crate) message: Option<media::PromptId>,
 }
 
 impl Leg {

@@ -661,6 +661,7 @@ impl Engine {
                 answered: true,
                 ended: false,
                 closing: false,
+                message: None,
                 progress,
             },
         );

@@ -177,6 +177,7 @@ fn answered(disposition: Disposition) -> Option<bool> {
         | Disposition::OutOfService
         | Disposition::Rejected
         | Disposition::Machine
+        | Disposition::MessageLeft
         | Disposition::Fax => Some(false),
         Disposition::Abandoned | Disposition::Agent(_) => Some(true),
         Disposition::CarrierFailure

@@ -73,6 +73,18 @@ impl Engine {
                 }),
                 None => self.tell_leg(now, leg, LegEvent::Played),
             },
+            LegCommand::Play {
+                leg,
+                prompt: Prompt::VoiceDrop,
+            } => {
+                let message = self.legs.get(leg).and_then(|leg| leg.message);
+                let prompt = message.expect("a message is awaited only where the leg has one");
+                self.media(MediaCommand::Play {
+                    leg,
+                    prompt,
+                    repeat: false,
+                });
+            }
             LegCommand::Play { leg, prompt } => self.play_to_caller(leg, prompt),
             LegCommand::StopPlay { leg } => self.media(MediaCommand::StopPlay { leg }),
         }
@@ -297,6 +309,7 @@ impl Engine {
                         answered: false,
                         ended: false,
                         closing: false,
+                        message: None,
                         progress: Progress::default(),
                     },
                 );

@@ -88,6 +88,7 @@ impl Engine {
                 AttemptState::Ringing => lines.ringing += 1,
                 AttemptState::Answered
                 | AttemptState::Screening
+                | AttemptState::LeavingMessage
                 | AttemptState::WaitingForAgent => {
                     lines.waiting += 1;
                 }

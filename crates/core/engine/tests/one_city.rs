@@ -201,6 +201,7 @@ impl World {
                 srtp,
                 freshness: TTL,
                 safe_harbour: None,
+                voice_drops: [(message(), media::PromptId::TONE)].into(),
                 call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MemberId(2)),
                 audit_numbers: permit::audit::NumberKey::new("test".into(), [7; 32]),
@@ -640,6 +641,7 @@ fn directory() -> DirectoryCopy {
         drop_rate_groups: Vec::new(),
         hold_outs: Vec::new(),
         lead_orders: Vec::new(),
+        voice_drops: Vec::new(),
         recordings: Vec::new(),
         recording_key: None,
         manners: Vec::new(),
@@ -881,6 +883,92 @@ fn a_machine_is_hung_up_on_and_its_record_says_why() {
     // What comes late is about a call that ended.
     told(&mut world, leg, Verdict::Human);
     assert_eq!(world.engine.live(), 0);
+}
+
+/// The name of the one message that the node has.
+fn message() -> domain::PromptName {
+    "autumn".to_owned().try_into().unwrap()
+}
+
+#[test]
+fn a_machine_hears_the_campaigns_message_after_its_beep() {
+    use domain::VoiceDrop;
+    // The rule pack of the test allows messages; that of the law does not. Nor has the node every prompt.
+    let other: domain::PromptName = "winter".to_owned().try_into().unwrap();
+    for (prompt, pack, want) in [
+        (message(), "demo", VoiceDrop::Left),
+        (message(), "us-federal", VoiceDrop::Forbidden),
+        (other, "demo", VoiceDrop::NoPrompt),
+    ] {
+        let (mut world, attempt, leg) = answered_and_listened_to();
+        let campaign = Campaign {
+            rule_pack: pack.into(),
+            ..campaign()
+        };
+        let changes = vec![
+            DirectoryChange::Campaign(Arc::new(campaign)),
+            DirectoryChange::VoiceDrop(CAMPAIGN, Some(prompt)),
+        ];
+        world.input(Input::Directory { index: 7, changes });
+        told(&mut world, leg, Verdict::Machine);
+        let left = want == VoiceDrop::Left;
+        if left {
+            // Settings that change before the beep are for the next machine.
+            let changes = vec![DirectoryChange::VoiceDrop(CAMPAIGN, None)];
+            world.input(Input::Directory { index: 8, changes });
+            world.run(Duration::from_secs(5));
+            assert_eq!(world.engine.live(), 1, "its greeting goes on");
+            let heard = Heard::Beep;
+            world.input(Input::Media(MediaEvent::Heard { leg, heard }));
+            let prompt = media::PromptId::TONE;
+            let plays = |command: &&MediaCommand| matches!(command, MediaCommand::Play { leg: at, prompt: what, repeat: false } if *at == leg && *what == prompt);
+            assert_eq!(world.media.iter().filter(plays).count(), 1);
+            let played = MediaEvent::Played {
+                leg,
+                prompt,
+                finished: true,
+            };
+            world.input(Input::Media(played));
+        }
+        world.run(Duration::from_secs(3));
+        let (disposition, record) = &world.closed[&attempt];
+        let expected = match left {
+            true => Disposition::MessageLeft,
+            false => Disposition::Machine,
+        };
+        assert_eq!(*disposition, expected);
+        let record = record.as_ref().unwrap();
+        assert_eq!(record.voice_drop, Some(want));
+        assert!(world.abandoned.is_empty(), "nobody was let down");
+        assert_eq!(world.engine.status(world.now).agents.ready, 1);
+    }
+}
+
+#[test]
+fn a_rule_pack_chosen_during_the_greeting_forbids_the_message_after_it() {
+    let (mut world, attempt, leg) = answered_and_listened_to();
+    let ruled_by = |pack: &str| {
+        DirectoryChange::Campaign(Arc::new(Campaign {
+            rule_pack: pack.into(),
+            ..campaign()
+        }))
+    };
+    let message = DirectoryChange::VoiceDrop(CAMPAIGN, Some(message()));
+    let changes = vec![ruled_by("demo"), message];
+    world.input(Input::Directory { index: 7, changes });
+    told(&mut world, leg, Verdict::Machine);
+    assert_eq!(world.engine.live(), 1, "its beep is awaited");
+    let changes = vec![ruled_by("us-federal")];
+    world.input(Input::Directory { index: 8, changes });
+    let heard = Heard::Beep;
+    world.input(Input::Media(MediaEvent::Heard { leg, heard }));
+    world.run(Duration::from_secs(3));
+    let plays = |command: &MediaCommand| matches!(command, MediaCommand::Play { .. });
+    assert!(!world.media.iter().any(plays), "{:?}", world.media);
+    let (disposition, record) = &world.closed[&attempt];
+    assert_eq!(*disposition, Disposition::Machine);
+    let said = record.as_ref().unwrap().voice_drop;
+    assert_eq!(said, Some(domain::VoiceDrop::Forbidden));
 }
 
 #[test]

@@ -195,6 +195,7 @@ impl World {
                 srtp: engine::SrtpConfig::default(),
                 freshness: TTL,
                 safe_harbour: None,
+                voice_drops: Default::default(),
                 call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MemberId(2)),
                 audit_numbers: permit::audit::NumberKey::new("test".into(), [7; 32]),

@@ -23,6 +23,7 @@ mod people;
 mod recordings;
 mod releases;
 mod trunks;
+mod voice_drops;
 mod words;
 mod work;
 
@@ -37,7 +38,7 @@ pub use facts::DirectoryFacts;
 pub use homes::{Home, HomeMap, HomesMove};
 pub use layout::{Place, RegionPolicy, VoterPolicy};
 pub use releases::entry_for;
-pub(crate) use releases::since_entry;
+pub(crate) use releases::{since_entry, since_outcome};
 pub use words::*;
 
 use crate::{
@@ -57,7 +58,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 const ENVELOPE: Envelope = Envelope {
     what: "directory",
     kind: b'D',
-    version: 12,
+    version: 13,
 };
 
 /// One do-not-call entry beside its number and scope.
@@ -148,6 +149,9 @@ pub struct Directory {
     /// In which order campaigns' leads are given out. Since version 12; read as the default from
     /// earlier ones.
     lead_orders: lead_orders::LeadOrderBook,
+    /// Which message campaigns leave on answering machines. Since version 13; read as none from earlier
+    /// ones.
+    voice_drops: voice_drops::VoiceDropBook,
 }
 
 impl Directory {
@@ -373,16 +377,18 @@ impl Directory {
             drop_rate_groups: self.drop_rates.all().collect(),
             hold_outs: self.hold_outs.all().collect(),
             lead_orders: self.lead_orders.all().collect(),
+            voice_drops: self.voice_drops.all().collect(),
         }
     }
 
-    /// What came with version 12, as it is encoded where there is none of it.
-    fn twelve_missing() -> [u8; 2] {
-        let ([hold_outs], [lead_orders]) = (
+    /// What came with version 12 and later, as it is encoded where there is none of it.
+    fn twelve_missing() -> Vec<u8> {
+        [
             hold_outs::HoldOutBook::EMPTY,
             lead_orders::LeadOrderBook::EMPTY,
-        );
-        [hold_outs, lead_orders]
+            voice_drops::VoiceDropBook::EMPTY,
+        ]
+        .concat()
     }
 
     fn change(
@@ -510,6 +516,9 @@ impl Directory {
             }
             Change::SetHoldOut { campaign, percent } => self.set_hold_out(campaign, percent, facts),
             Change::SetLeadOrder { campaign, order } => self.set_lead_order(campaign, order, facts),
+            Change::SetVoiceDrop { campaign, prompt } => {
+                self.set_voice_drop(campaign, prompt, facts)
+            }
         }
     }
 }
@@ -580,8 +589,9 @@ impl Replicated for Directory {
 
     fn snapshot(&self) -> Vec<u8> {
         // A member of an earlier release may be sent it, and has no word for the rest.
+        let thirteen = voice_drops::VoiceDropBook::EMPTY;
         let twelve = Self::twelve_missing();
-        let levers = [
+        let eleven = [
             &levers::LeverBook::EMPTY[..],
             &drop_rates::DropRateBook::EMPTY,
             &twelve,
@@ -589,11 +599,14 @@ impl Replicated for Directory {
         .concat();
         match self.mesh_version() {
             version if version < MeshVersion::SIGNED_CALLS => {
-                let missing = [&trunks::SecurityBook::EMPTY[..], &levers].concat();
+                let missing = [&trunks::SecurityBook::EMPTY[..], &eleven].concat();
                 ENVELOPE.seal_shorter(9, self, &missing)
             }
-            version if version < MeshVersion::LEVERS => ENVELOPE.seal_shorter(10, self, &levers),
+            version if version < MeshVersion::LEVERS => ENVELOPE.seal_shorter(10, self, &eleven),
             version if version < MeshVersion::HOLD_OUT => ENVELOPE.seal_shorter(11, self, &twelve),
+            version if version < MeshVersion::VOICE_DROP => {
+                ENVELOPE.seal_shorter(12, self, &thirteen)
+            }
             _ => ENVELOPE.seal(self),
         }
     }
@@ -608,6 +621,8 @@ impl Replicated for Directory {
         // What each later version added, as it is encoded when there is none of it.
         let layout = &layout::Layout::EMPTY[..];
         let clearance = &clearance::ClearanceBook::EMPTY[..];
+        // Messages on answering machines.
+        let thirteen = voice_drops::VoiceDropBook::EMPTY;
         // Dials held out of local presence, and orders of leads.
         let twelve = Self::twelve_missing();
         // Levers of campaigns' pacing, and those that count together.
@@ -651,7 +666,8 @@ impl Replicated for Directory {
             Some(8) => nine,
             Some(9) => ten,
             Some(10) => eleven,
-            Some(11) => twelve.to_vec(),
+            Some(11) => twelve,
+            Some(12) => thirteen.to_vec(),
             _ => return ENVELOPE.open(bytes),
         };
         let version = bytes[1];

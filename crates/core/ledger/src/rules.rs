@@ -29,6 +29,11 @@ impl Rules {
         self.0.consent.required
     }
 
+    /// Whether messages may be left on answering machines.
+    pub(crate) fn may_leave_messages(&self) -> bool {
+        self.0.message.voice_drop
+    }
+
     /// The pack of that name, if this release has one.
     pub(crate) fn of(name: &str) -> Option<Self> {
         RulePack::by_name(name).map(Self)

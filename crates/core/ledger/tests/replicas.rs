@@ -1081,6 +1081,32 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
     let bytes = newer.snapshot();
     golden("directory-v12-orders.bin", &bytes);
     assert!(Directory::restore(&bytes).unwrap() == newer);
+    // And what came with version 13: messages on answering machines, where the rules allow them.
+    let understood = [MemberId(1), MemberId(2)].map(|id| Change::Understand {
+        id,
+        version: MeshVersion(5),
+    });
+    let lenient = Change::CreateCampaign {
+        campaign: Box::new(Campaign {
+            id: CampaignId(0),
+            name: "lenient".into(),
+            rule_pack: "demo".into(),
+            ..campaign(0, 60)
+        }),
+    };
+    let message = Change::SetVoiceDrop {
+        campaign: CampaignId(3),
+        prompt: Some("autumn".to_owned().try_into().unwrap()),
+    };
+    for change in understood.into_iter().chain([lenient, message]) {
+        let index = newer.applied() + 1;
+        let wall = WallTime::from_millis(NOON);
+        let reply = newer.apply(ApplyContext { index, wall }, change.into(), &mut Vec::new());
+        assert!(!matches!(reply, DirectoryReply::Rejected(_)), "{reply:?}");
+    }
+    let bytes = newer.snapshot();
+    golden("directory-v13-voice-drop.bin", &bytes);
+    assert!(Directory::restore(&bytes).unwrap() == newer);
     let mut region = RegionLedger::new(REGION);
     for (index, command) in (1..).zip(catch_up(&directory, &region)) {
         let wall = WallTime::from_millis(NOON);
@@ -1089,4 +1115,76 @@ fn trunks_and_recordings_keep_their_bytes_in_snapshots() {
     assert_eq!(region.mesh_version(), MeshVersion(2));
     golden("region-v5-releases.bin", &region.snapshot());
     assert!(RegionLedger::restore(&region.snapshot()).unwrap() == region);
+}
+
+/// What came with version 6 of a region's snapshot: a callback that was promised.
+#[test]
+fn snapshots_keep_promises() {
+    let mut region = RegionLedger::new(REGION);
+    let zones: Vec<_> = zones::find("America/New_York").into_iter().collect();
+    let commands = [
+        RegionCommand::MeshVersion {
+            version: MeshVersion(5),
+        },
+        RegionCommand::Facts(Facts {
+            directory_index: 1,
+            campaigns: vec![campaign(1, 60)],
+            ..Facts::default()
+        }),
+        RegionCommand::Import {
+            list: ListId(1),
+            campaign: CAMPAIGN,
+            batch: 1,
+            rows: (0..3)
+                .map(|n| NewLead {
+                    number: number(n),
+                    zones: zones.clone(),
+                    priority: 0,
+                    profile: LeadProfile::default(),
+                })
+                .collect(),
+        },
+        RegionCommand::OpenSession {
+            node: MemberId(1),
+            incarnation: Incarnation(1),
+            ttl: Duration::from_secs(30),
+        },
+    ];
+    let wall = WallTime::from_millis(NOON);
+    let apply = |region: &mut RegionLedger, command| {
+        let index = region.applied() + 1;
+        region.apply(ApplyContext { index, wall }, command, &mut Vec::new())
+    };
+    for command in commands {
+        apply(&mut region, command);
+    }
+    let session = region.sessions().next().unwrap().session;
+    let claim = RegionCommand::Claim {
+        session,
+        campaign: CAMPAIGN,
+        n: 1,
+        sequence: 1,
+    };
+    let RegionReply::Claimed { leads, .. } = apply(&mut region, claim) else {
+        panic!("a claim is answered by leads");
+    };
+    let outcome = CallOutcome::Dialed {
+        lead: leads[0].lead,
+        attempt: leads[0].attempt,
+        disposition: Disposition::Agent(DispositionCode(0)),
+        invited_at: wall,
+        ended_at: wall,
+        callback_at: Some(wall + Duration::from_secs(600)),
+    };
+    apply(
+        &mut region,
+        RegionCommand::Report {
+            session,
+            sequence: 1,
+            outcomes: vec![outcome],
+        },
+    );
+    let bytes = region.snapshot();
+    golden("region-v6-promises.bin", &bytes);
+    assert!(RegionLedger::restore(&bytes).unwrap() == region);
 }

@@ -75,8 +75,9 @@ pub enum MediaCommand {
         leg: LegId,
     },
     /// Somebody listens to what the leg's peer says, and tells who it is
-    /// ([`MediaEvent::Heard`]); until that was told of the answer, and at the latest until the leg is
-    /// bridged, hears a prompt, or closes. Said twice: at the beginning, and with the answer.
+    /// ([`MediaEvent::Heard`]); until that was told of the answer, of a machine until its beep, and at
+    /// the latest until the leg is bridged, hears a prompt, or closes. Said twice: at the beginning, and
+    /// with the answer.
     Listen {
         /// The leg.
         leg: LegId,

@@ -479,6 +479,7 @@ mod tests {
             recording: None,
             call_back: None,
             presence: None,
+            voice_drop: None,
             dnc_base: None,
             consent: None,
             permission: Some(Permission {

@@ -3,7 +3,10 @@
 //! It is made with the leg's command; on the way of a packet nothing is allocated.
 
 use answering::{Event, FRAME, Listener, Settings};
-use domain::{Instant, answering::Heard};
+use domain::{
+    Instant,
+    answering::{Heard, Verdict},
+};
 use media::{Exchange, Listening, MediaCommand, Tapped, Timeline, g711};
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,6 +19,8 @@ struct Ear {
     listener: Listener,
     line: Timeline,
     answered: bool,
+    /// A machine answered, whose beep was not heard yet.
+    machine: bool,
 }
 
 impl Ear {
@@ -24,23 +29,26 @@ impl Ear {
             listener: Listener::new(Settings::default()),
             line: Timeline::new(now),
             answered: false,
+            machine: false,
         }
     }
 
     /// Hears at most a frame; what it has to say.
     fn hear(&mut self, samples: &[i16]) -> Option<Heard> {
-        let mut said = None;
-        self.listener.hear(samples, |event| {
-            // Whoever beeps is hung up on.
-            if let Event::Verdict(verdict, reason) = event {
-                said = Some((verdict, reason));
-            }
+        let (mut said, mut beeped) = (None, false);
+        self.listener.hear(samples, |event| match event {
+            Event::Verdict(verdict, reason) => said = Some((verdict, reason)),
+            Event::Beep => beeped = true,
         });
-        let (verdict, reason) = said?;
-        Some(match self.answered {
-            false => Heard::Early(verdict),
-            true => Heard::Answered(self.listener.who(verdict, reason)),
-        })
+        if let Some((verdict, reason)) = said {
+            self.machine = self.answered && verdict == Verdict::Machine;
+            return Some(match self.answered {
+                false => Heard::Early(verdict),
+                true => Heard::Answered(self.listener.who(verdict, reason)),
+            });
+        }
+        // Silence proves no machine: a person taken for one waits in silence for an answer, too.
+        (beeped && std::mem::take(&mut self.machine)).then_some(Heard::Beep)
     }
 
     /// Hears that nothing is said.
@@ -74,7 +82,7 @@ impl Ears {
         if answered {
             let ear = (self.open.entry(place)).or_insert_with(|| Box::new(Ear::new(now)));
             ear.listener.answered();
-            (ear.answered, ear.line) = (true, Timeline::new(now));
+            (ear.answered, ear.machine, ear.line) = (true, false, Timeline::new(now));
         } else {
             self.open.insert(place, Box::new(Ear::new(now)));
         }
@@ -116,7 +124,8 @@ impl Ears {
         }
         self.looked = now;
         self.open.retain(|place, ear| {
-            if exchange.listening(*place) == Some(Listening::Answered) {
+            let answered = [Some(Listening::Answered), Some(Listening::Machine)];
+            if answered.contains(&exchange.listening(*place)) {
                 let silence = ear.line.idle(now);
                 ear.hear_silence(silence, |heard| exchange.heard(*place, heard));
             }

@@ -628,6 +628,50 @@ fn who_answered_is_told_from_what_the_leg_says() {
 }
 
 #[test]
+fn a_machine_is_listened_to_until_its_beep() {
+    let house = house();
+    let mut a = house.join(0, Codec::Pcma, 0.0);
+    for answered in [false, true] {
+        house.send(MediaCommand::Listen {
+            leg: a.leg,
+            answered,
+        });
+    }
+    house.snapshot(a.leg);
+    // Six seconds of greeting, half a second of beep, then nothing more is sent.
+    for frame in 0..325u32 {
+        let sound = match frame {
+            0..300 => voice(frame * 160),
+            _ => tones::sine(1_000.0, -12.0, u64::from(frame * 160), 160).collect(),
+        };
+        let codes: Vec<u8> = (sound.iter())
+            .map(|sample| g711::encode(Codec::Pcma, *sample))
+            .collect();
+        let bytes = a.bytes(8, frame * 160, &codes);
+        a.socket.send_to(&bytes, a.to).unwrap();
+        // So many that the socket would not hold them all.
+        if frame % 50 == 0 {
+            house.snapshot(a.leg);
+        }
+    }
+    let who = house.wait(|event| match event {
+        MediaEvent::Heard {
+            leg,
+            heard: Heard::Answered(who),
+        } if leg == a.leg => Some(who),
+        _ => None,
+    });
+    assert_eq!(who.verdict, Verdict::Machine, "{who:?}");
+    house.wait(|event| match event {
+        MediaEvent::Heard {
+            leg,
+            heard: Heard::Beep,
+        } if leg == a.leg => Some(()),
+        _ => None,
+    });
+}
+
+#[test]
 fn a_secured_phone_and_a_plain_trunk_hear_each_other_and_a_strangers_packets_are_dropped() {
     let house = house();
     let (mut phone, mut trunk) = (

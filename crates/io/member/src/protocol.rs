@@ -154,7 +154,7 @@ const RECORDS_VERSION: u8 = 2;
 const PLAIN_RECORDS: u8 = 4;
 const PLAIN_FIELDS: usize = 31;
 /// Fields that were added since.
-const LATER_FIELDS: usize = 4;
+const LATER_FIELDS: usize = 5;
 /// Error code of a body that cannot be read.
 const UNREADABLE: u16 = 1;
 /// Error code for a node that trusts its copy of do-not-call for another time than the leader waits.
@@ -233,7 +233,7 @@ pub fn decode_records(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ServiceError> {
     }
 }
 
-/// A record as version 4 has it: without the last four fields.
+/// A record as version 4 has it: without the last five fields.
 struct Plain(CallRecord);
 
 impl<'de> Deserialize<'de> for Plain {

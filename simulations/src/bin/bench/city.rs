@@ -171,6 +171,7 @@ impl City {
                 srtp: engine::SrtpConfig::default(),
                 freshness: TTL,
                 safe_harbour: None,
+                voice_drops: Default::default(),
                 call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MEMBER),
                 audit_numbers: permit::audit::NumberKey::new("bench".into(), [7; 32]),
@@ -773,6 +774,7 @@ fn directory(plan: &Plan) -> DirectoryCopy {
         drop_rate_groups: Vec::new(),
         hold_outs: Vec::new(),
         lead_orders: Vec::new(),
+        voice_drops: Vec::new(),
         recordings: match plan.record {
             true => vec![(CAMPAIGN, Recording::All)],
             false => Vec::new(),

@@ -10,7 +10,7 @@ use crate::{
     LocalCause,
 };
 use domain::{
-    Campaign, CampaignState, PacingMode, PauseCode, WhoAnswered,
+    Campaign, CampaignState, PacingMode, PauseCode, VoiceDrop, WhoAnswered,
     answering::{Greeting, Reason, Verdict},
 };
 use sansio::{Seed, Stream};
@@ -436,7 +436,28 @@ impl World {
             ];
             let verdict = self.pick(&verdict);
             let who = self.who(verdict);
-            self.put(Input::Screened { attempt, who });
+            if verdict == Verdict::Machine && self.random.permille(600) {
+                let message = self.message();
+                self.put(Input::MachineFound {
+                    attempt,
+                    who,
+                    message,
+                });
+            } else {
+                self.put(Input::Screened { attempt, who });
+            }
+        }
+        if self.random.permille(300) {
+            let (attempt, message) = (attempt(leg.0), self.message());
+            self.put(Input::MachineBeeped { attempt, message });
+        }
+    }
+
+    /// Whether a message may be left on a machine.
+    fn message(&mut self) -> Result<(), VoiceDrop> {
+        match self.random.permille(800) {
+            true => Ok(()),
+            false => Err(VoiceDrop::Forbidden),
         }
     }
 

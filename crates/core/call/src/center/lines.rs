@@ -195,6 +195,8 @@ impl CallCenter {
             LegEvent::Played => {
                 if self.attempt(id).call_back.is_some() {
                     self.announced(now, id);
+                } else if self.attempt(id).state == AttemptState::LeavingMessage {
+                    self.message_left(now, id);
                 } else {
                     self.message_over(now, id);
                 }

@@ -2,6 +2,7 @@
 
 mod call_backs;
 mod lines;
+mod machines;
 mod overflow;
 mod persons;
 mod recording;
@@ -55,6 +56,8 @@ pub mod limits {
     pub const MINIMUM_RING: Duration = Duration::from_secs(15);
     /// The abandonment message may last so long.
     pub const MESSAGE: Duration = Duration::from_secs(60);
+    /// A message to a machine may last so long: the longest prompt, and some slack.
+    pub const VOICE_DROP: Duration = Duration::from_secs(305);
     /// An agent's phone rings at most so long at log-in.
     pub const AGENT_RING: Duration = Duration::from_secs(30);
     /// A page may be reloaded within this time without a pause.
@@ -135,6 +138,12 @@ impl CallCenter {
             Input::NotDialed { attempt } => self.not_dialed(now, attempt),
             Input::Leg { leg, event } => self.leg_event(now, leg, event),
             Input::Screened { attempt, who } => self.screened(now, attempt, who),
+            Input::MachineFound {
+                attempt,
+                who,
+                message,
+            } => self.machine_found(now, attempt, who, message),
+            Input::MachineBeeped { attempt, message } => self.machine_beeped(now, attempt, message),
             Input::RecordingBegan { attempt } => self.recording_began(attempt),
             Input::AgentLent {
                 attempt,
@@ -213,6 +222,9 @@ impl CallCenter {
             AttemptTimer::Answer => self.abandon(now, id),
             AttemptTimer::Message if self.attempt(id).call_back.is_some() => {
                 self.caller_over(now, id);
+            }
+            AttemptTimer::Message if self.attempt(id).state == AttemptState::LeavingMessage => {
+                self.machine_over(now, id);
             }
             AttemptTimer::Message => self.message_over(now, id),
             AttemptTimer::Talk => self.end_call(now, id, crate::EndedBy::Caller, true),

@@ -54,7 +54,7 @@ impl CallCenter {
         self.queue(now, id, Duration::ZERO);
     }
 
-    fn note_who(&mut self, id: AttemptId, who: WhoAnswered) {
+    pub(super) fn note_who(&mut self, id: AttemptId, who: WhoAnswered) {
         let attempt = self.attempt_mut(id);
         attempt.who = Some(who);
         let campaign = attempt.campaign.id;
@@ -165,6 +165,9 @@ impl CallCenter {
         if attempt.call_back.is_some() {
             return self.caller_pressed(now, id, key);
         }
+        if attempt.state == AttemptState::LeavingMessage {
+            return self.machine_pressed(now, id, key);
+        }
         if !attempt.message || key != limits::OPT_OUT_KEY {
             return;
         }
@@ -187,6 +190,9 @@ impl CallCenter {
         }
         if self.attempt(id).borrowed {
             return self.withdraw(now, id);
+        }
+        if self.attempt(id).state == AttemptState::LeavingMessage {
+            return self.machine_gone(now, id, by_peer);
         }
         if self.attempt(id).state == AttemptState::Screening {
             // Taken for a person who answered, and counted as one.

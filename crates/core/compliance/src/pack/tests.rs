@@ -7,7 +7,7 @@ summary = "for tests"
 windows = [{ days = ["mon"], from = "09:00", to = "18:00" }]
 attempts = [{ max = 3, within = "24h" }]
 ringing = { min = "15s" }
-message = { within = "2s", must_say = ["seller_name"], voice_drop = false }
+message = { within = "2s", must_say = ["seller_name"], voice_drop = false, voice_drop_source = "a rule" }
 consent = { required = false }
 records = { kept = "30d" }
 abandonment = { budget_permille = 30, window = "30d", answer_limit = "2s", gap = "0s" }

@@ -4,8 +4,8 @@ use super::MeshId;
 use crate::region::DncFact;
 use domain::{
     AgentAccount, AnsweringMachines, CallerId, Campaign, CampaignId, ClearanceFact, DncBaseId,
-    DncListAge, HomeRule, LeadOrder, Levers, Member, Recording, RecordingKey, Region, Trunk,
-    TrunkId, TrunkManner,
+    DncListAge, HomeRule, LeadOrder, Levers, Member, PromptName, Recording, RecordingKey, Region,
+    Trunk, TrunkId, TrunkManner,
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,4 +56,6 @@ pub struct DirectoryFacts {
     pub hold_outs: Vec<(CampaignId, u8)>,
     /// In which order campaigns' leads are given out, where it is not the default.
     pub lead_orders: Vec<(CampaignId, LeadOrder)>,
+    /// Which message campaigns leave on answering machines, of those that leave any.
+    pub voice_drops: Vec<(CampaignId, PromptName)>,
 }

@@ -1,7 +1,9 @@
 //! Up to which version members understand each other, so that they are upgraded one by one.
 
 use super::{Change, Directory, DirectoryReply, Fact, Rejection};
-use domain::{DncEntry, DncSource, Member, MemberId, MeshVersion};
+use domain::{
+    CallOutcome, Campaign, Disposition, DncEntry, DncSource, Member, MemberId, MeshVersion,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -34,8 +36,31 @@ impl Change {
             Self::SetLevers { .. } | Self::SetDropRateGroup { .. } => MeshVersion::LEVERS,
             Self::SetHoldOut { .. } => MeshVersion::HOLD_OUT,
             Self::SetLeadOrder { .. } => MeshVersion::LEAD_ORDER,
+            Self::SetVoiceDrop { .. } => MeshVersion::VOICE_DROP,
+            Self::CreateCampaign { campaign } | Self::SetCampaign { campaign, .. } => {
+                since_campaign(campaign)
+            }
             _ => MeshVersion::BASE,
         }
+    }
+}
+
+/// What one must understand to read a campaign.
+fn since_campaign(campaign: &Campaign) -> MeshVersion {
+    match campaign.retry_after(Disposition::MessageLeft) {
+        Some(_) => MeshVersion::VOICE_DROP,
+        None => MeshVersion::BASE,
+    }
+}
+
+/// What one must understand to read an attempt's end.
+pub(crate) const fn since_outcome(outcome: &CallOutcome) -> MeshVersion {
+    match outcome {
+        CallOutcome::Dialed {
+            disposition: Disposition::MessageLeft,
+            ..
+        } => MeshVersion::VOICE_DROP,
+        _ => MeshVersion::BASE,
     }
 }
 
@@ -111,6 +136,10 @@ impl Directory {
                 format!("a campaign's levers ({names}) need")
             }
             Change::SetDropRateGroup { .. } => "a drop-rate group needs".to_owned(),
+            Change::SetVoiceDrop { .. } => "a message to machines (voice_drop) needs".to_owned(),
+            Change::CreateCampaign { .. } | Change::SetCampaign { .. } => {
+                "a retry rule after message_left needs".to_owned()
+            }
             Change::SetHoldOut { .. } => "a hold-out share (hold_out_percent) needs".to_owned(),
             Change::SetLeadOrder { .. } => "an order of leads needs".to_owned(),
             _ => "this needs".to_owned(),

@@ -435,6 +435,63 @@ fn a_campaigns_hold_out_is_kept_beside_it_up_to_its_bound() {
 }
 
 #[test]
+fn a_campaigns_message_to_machines_is_kept_where_its_rule_pack_allows_it() {
+    let mut world = World::new();
+    let prompt: domain::PromptName = "autumn".to_owned().try_into().unwrap();
+    let say = |campaign, prompt: Option<&domain::PromptName>| Change::SetVoiceDrop {
+        campaign: CampaignId(campaign),
+        prompt: prompt.cloned(),
+    };
+    let refused = world.no(say(1, Some(&prompt)));
+    let want = "is 1, and a message to machines (voice_drop) needs 5; upgrade";
+    assert!(refused.to_string().contains(want), "{refused}");
+    // Nor may a retry rule name its disposition.
+    let retry = RetryRule {
+        after: Disposition::MessageLeft,
+        delay: Duration::from_secs(86_400),
+        attempts_max: 2,
+    };
+    let with_rule = |name: &str| Campaign {
+        rule_pack: "demo".into(),
+        retry: vec![retry],
+        ..campaign(name)
+    };
+    assert_eq!(world.no(create(with_rule("autumn"))).field, "mesh.version");
+    for id in [MemberId(1), MemberId(2)] {
+        let version = MeshVersion::VOICE_DROP;
+        world.ok(Change::Understand { id, version });
+    }
+    assert_eq!(world.no(say(1, None)).field, "campaign");
+    world.ok(create(with_rule("autumn")));
+    world.ok(create(campaign("by the law")));
+    let refused = world.no(say(2, Some(&prompt)));
+    assert_eq!(refused.field, "campaign.voice_drop");
+    assert!(
+        refused.to_string().contains("allows no message"),
+        "{refused}"
+    );
+    world.ok(say(2, None));
+    world.events.clear();
+    world.ok(say(1, Some(&prompt)));
+    world.ok(say(1, Some(&prompt)));
+    let told: Vec<Fact> = (world.events.drain(..))
+        .flat_map(|event| match event {
+            DirectoryEvent::Changed { facts, .. } => facts,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let fact = Fact::VoiceDrop(CampaignId(1), Some(prompt.clone()));
+    assert_eq!(told, [fact], "once");
+    assert_eq!(world.directory.voice_drop(CampaignId(1)), Some(&prompt));
+    let kept = world.directory.facts().voice_drops;
+    assert_eq!(kept, [(CampaignId(1), prompt)]);
+    let restored = Directory::restore(&world.directory.snapshot()).unwrap();
+    assert!(restored == world.directory);
+    world.ok(say(1, None));
+    assert!(world.directory.facts().voice_drops.is_empty());
+}
+
+#[test]
 fn a_campaigns_levers_are_kept_beside_it_within_their_bounds() {
     let mut world = World::new();
     let say = |campaign, levers| Change::SetLevers {

@@ -12,8 +12,8 @@ use domain::{
     AgentAccount, AgentId, AnsweringMachines, CallerId, Campaign, CampaignId, CampaignState,
     ClearanceFact, Consent, DncBaseId, DncEntry, DncListAge, DncPattern, DncScope, EscrowAsk,
     EscrowGrant, Freeze, HomeRule, LeadOrder, Levers, ListId, Member, MemberId, MemberRole,
-    MeshVersion, PhoneNumber, Prefix, Recording, RecordingKey, Region, RegionId, Target, Trunk,
-    TrunkId, TrunkManner, TrunkSecurity, WallTime,
+    MeshVersion, PhoneNumber, Prefix, PromptName, Recording, RecordingKey, Region, RegionId,
+    Target, Trunk, TrunkId, TrunkManner, TrunkSecurity, WallTime,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, sync::Arc};
@@ -555,6 +555,13 @@ pub enum Change {
         /// Which order.
         order: LeadOrder,
     },
+    /// Says which message a campaign leaves on answering machines. Its rule pack must allow it.
+    SetVoiceDrop {
+        /// Which campaign.
+        campaign: CampaignId,
+        /// The prompt, as nodes have it; none for no message.
+        prompt: Option<PromptName>,
+    },
 }
 
 /// A do-not-call base, as its builder describes it.
@@ -754,6 +761,8 @@ pub enum Fact {
     HoldOut(CampaignId, u8),
     /// In which order a campaign's leads are given out.
     LeadOrder(CampaignId, LeadOrder),
+    /// Which message a campaign leaves on answering machines.
+    VoiceDrop(CampaignId, Option<PromptName>),
 }
 
 /// What local listeners of the directory are told. Entries without an event changed nothing that

@@ -148,16 +148,24 @@ fn within_reach(at: WallTime) -> WallTime {
     WallTime::from_millis(at.as_millis().clamp(0, 0xffff_ffff_ffff))
 }
 
-/// Order among due leads: larger priority, earlier due time, smaller id. Packed into 12 bytes,
-/// since there is one for each due lead.
+/// Times as they are compared among due leads: up to the year 6429, for one bit says more.
+const UNPROMISED: u64 = 1 << 47;
+
+/// Order among due leads: larger priority, promised callbacks, earlier due time, smaller id. Packed
+/// into 12 bytes, since there is one for each due lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct DueKey([u32; 3]);
 
 impl DueKey {
-    fn new(priority: i16, due: WallTime, lead: LeadSlot) -> Self {
+    fn new(class: Class, due: WallTime, lead: LeadSlot) -> Self {
         // Inverted and offset: larger priorities sort first.
-        let rank = u32::from(!(priority as u16 ^ 0x8000));
-        let due = within_reach(due).as_millis() as u64;
+        let rank = u32::from(!(class.priority as u16 ^ 0x8000));
+        let due = (within_reach(due).as_millis() as u64).min(UNPROMISED - 1);
+        let due = if class.promised {
+            due
+        } else {
+            due | UNPROMISED
+        };
         Self([rank << 16 | (due >> 32) as u32, due as u32, lead])
     }
 
@@ -176,6 +184,15 @@ impl DueKey {
     pub(super) fn lead(self) -> LeadSlot {
         self.0[2]
     }
+}
+
+/// What comes before any time or chance among due leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Class {
+    /// Larger goes first.
+    pub(super) priority: i16,
+    /// An agent promised to call back at a time that has come: such go first within their priority.
+    pub(super) promised: bool,
 }
 
 /// Where a row is counted and indexed.
@@ -280,6 +297,8 @@ pub(super) struct Book {
     pub(super) numbers: Table<NumberRow>,
     /// When an attempt at a number was last abandoned, in seconds, rounded up. Few ever are.
     pub(super) abandoned: BTreeMap<NumberSlot, u32>,
+    /// Leads whose next attempt is a callback that was promised. Few ever are.
+    promised: BTreeSet<LeadSlot>,
     /// Profiles as they were written, apart from the rows: read only at a claim.
     pub(super) profiles: Sparse<Box<[u8]>>,
     pub(super) zone_sets: Vec<Vec<ZoneId>>,
@@ -308,6 +327,7 @@ impl Default for Book {
             rows: Table::default(),
             numbers: Table::default(),
             abandoned: BTreeMap::new(),
+            promised: BTreeSet::new(),
             profiles: Sparse::default(),
             zone_sets: vec![Vec::new()],
             zone_index: BTreeMap::from([(Vec::new(), 0)]),
@@ -332,12 +352,13 @@ impl Book {
     }
 
     /// The book of a snapshot, or why its rows contradict each other.
-    pub(super) fn restored(saved: SavedBook) -> Result<Self, String> {
+    pub(super) fn restored(saved: SavedBook, promised: BTreeSet<LeadSlot>) -> Result<Self, String> {
         let mut book = Self {
             clock: saved.clock,
             rows: saved.rows,
             numbers: saved.numbers,
             abandoned: saved.abandoned,
+            promised,
             profiles: saved.profiles,
             zone_sets: saved.zone_sets,
             zone_index: BTreeMap::new(),
@@ -352,7 +373,8 @@ impl Book {
                     && lead_or_none(row.next)
                     && usize::from(row.zones) < book.zone_sets.len()
             })
-            && (book.numbers.iter()).all(|n| lead_or_none(n.first) && lead_or_none(n.live));
+            && (book.numbers.iter()).all(|n| lead_or_none(n.first) && lead_or_none(n.live))
+            && (book.promised.last()).is_none_or(|lead| (*lead as usize) < rows);
         if !sound {
             return Err("rows point beside each other".into());
         }
@@ -377,7 +399,7 @@ impl Book {
             self.waiting.pop_first();
             let lead = key.lead();
             let row = &self.rows[lead as usize];
-            let key = DueKey::new(row.priority, row.due, lead);
+            let key = DueKey::new(self.class(lead), row.due, lead);
             let zones = row.zones;
             let campaign = self.campaigns.entry(row.campaign).or_default();
             campaign.waiting -= 1;
@@ -405,12 +427,12 @@ impl Book {
     /// Enters a row into indexes and counts.
     pub(super) fn place(&mut self, lead: LeadSlot) {
         let row = &self.rows[lead as usize];
-        let place = self.standing(row);
+        let (place, class) = (self.standing(row), self.class(lead));
         let campaign = self.campaigns.entry(row.campaign).or_default();
         match place {
             Place::Due => {
                 campaign.due_count += 1;
-                let key = DueKey::new(row.priority, row.due, lead);
+                let key = DueKey::new(class, row.due, lead);
                 campaign.due.entry(row.zones).or_default().insert(key);
             }
             Place::Waiting => {
@@ -432,12 +454,12 @@ impl Book {
     /// Takes a row out of indexes and counts.
     fn lift(&mut self, lead: LeadSlot) {
         let row = &self.rows[lead as usize];
-        let place = self.standing(row);
+        let (place, class) = (self.standing(row), self.class(lead));
         let campaign = self.campaigns.entry(row.campaign).or_default();
         match place {
             Place::Due => {
                 campaign.due_count -= 1;
-                let key = DueKey::new(row.priority, row.due, lead);
+                let key = DueKey::new(class, row.due, lead);
                 if let Some(due) = campaign.due.get_mut(&row.zones) {
                     due.remove(&key);
                     // An empty group must not stay: a restored book would not have it.
@@ -476,6 +498,32 @@ impl Book {
         change(row);
         row.due = within_reach(row.due);
         self.place(lead);
+    }
+
+    /// What comes before a due lead's time.
+    pub(super) fn class(&self, lead: LeadSlot) -> Class {
+        Class {
+            priority: self.rows[lead as usize].priority,
+            promised: self.promised.contains(&lead),
+        }
+    }
+
+    /// Whether a lead's next attempt is a callback that was promised.
+    pub(super) fn promise(&mut self, lead: LeadSlot, promised: bool) {
+        if promised == self.promised.contains(&lead) {
+            return;
+        }
+        self.lift(lead);
+        match promised {
+            true => self.promised.insert(lead),
+            false => self.promised.remove(&lead),
+        };
+        self.place(lead);
+    }
+
+    /// Leads that were promised a callback, to be kept.
+    pub(super) fn promises(&self) -> BTreeSet<LeadSlot> {
+        self.promised.clone()
     }
 
     /// Takes a bit of [`Blocked`] off every row: one look at each.
@@ -591,6 +639,7 @@ impl Book {
         let number = self.numbers[slot as usize].number;
         for lead in self.leads_of(number) {
             self.profiles.remove(lead);
+            self.promise(lead, false);
             self.change(lead, |row| {
                 row.state = LeadState::Moved(to);
                 row.blocked = Blocked::default();
@@ -698,20 +747,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn due_keys_sort_by_priority_then_time_then_lead() {
+    fn due_keys_sort_by_priority_then_promise_then_time_then_lead() {
         let at = WallTime::from_millis;
+        let key = |priority, due, lead| {
+            let promised = false;
+            DueKey::new(Class { priority, promised }, due, lead)
+        };
+        let promised = |priority, due, lead| {
+            let promised = true;
+            DueKey::new(Class { priority, promised }, due, lead)
+        };
         let ordered = [
-            DueKey::new(i16::MAX, at(9), 9),
-            DueKey::new(1, at(5_000_000_000_000), 1),
-            DueKey::new(0, at(-5), 0),
-            DueKey::new(0, at(1), 7),
-            DueKey::new(0, at(1), 8),
-            DueKey::new(0, at(1 << 33), 2),
-            DueKey::new(-1, at(0), 0),
-            DueKey::new(i16::MIN, at(0), 0),
+            key(i16::MAX, at(9), 9),
+            key(1, at(5_000_000_000_000), 1),
+            promised(0, at(2), 12),
+            promised(0, at(3), 11),
+            promised(0, at(i64::MAX), 3),
+            key(0, at(-5), 0),
+            key(0, at(1), 7),
+            key(0, at(1), 8),
+            key(0, at(1 << 33), 2),
+            promised(-1, at(5), 4),
+            key(-1, at(0), 0),
+            key(i16::MIN, at(0), 0),
         ];
         assert!(ordered.is_sorted());
-        assert_eq!(ordered[4].lead(), 8);
+        assert_eq!(ordered[7].lead(), 8);
     }
 
     #[test]

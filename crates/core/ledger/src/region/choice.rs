@@ -1,18 +1,19 @@
 //! Leads met at a claim, until it is known who of them is leased.
 
-use super::book::LeadSlot;
+use super::book::{Class, LeadSlot};
 use domain::limits;
 
-/// Leads that may be leased, in the order of the region's queue: those of higher priorities are leased
-/// whatever their chance, and only among those of the last priority is there a choice.
+/// Leads that may be leased, in the order of the region's queue: those of higher classes are leased
+/// whatever their chance, and only among those of the last class is there a choice; among promised
+/// callbacks there is none.
 pub(super) struct Choice {
     n: usize,
     chooses: bool,
-    /// Of higher priorities; at most `n`.
+    /// Of higher classes; at most `n`.
     pub(super) sure: Vec<LeadSlot>,
-    /// Of the priority met last.
+    /// Of the class met last.
     pub(super) last: Vec<LeadSlot>,
-    priority: i16,
+    class: Option<Class>,
 }
 
 impl Choice {
@@ -23,7 +24,7 @@ impl Choice {
             chooses,
             sure: Vec::new(),
             last: Vec::with_capacity(n),
-            priority: i16::MAX,
+            class: None,
         }
     }
 
@@ -42,23 +43,23 @@ impl Choice {
         self.sure.len() + self.last.len()
     }
 
-    /// How many of the last priority are leased.
+    /// How many of the last class are leased.
     pub(super) const fn left(&self) -> usize {
         self.n - self.sure.len()
     }
 
-    /// Whether a lead of that priority is too many.
-    pub(super) const fn is_full(&self, priority: i16) -> bool {
+    /// Whether a lead of that class is too many.
+    pub(super) fn is_full(&self, class: Class) -> bool {
         let enough = self.len() >= self.n;
-        let chooses = self.chooses && priority == self.priority;
+        let chooses = self.chooses && !class.promised && self.class == Some(class);
         enough && !(chooses && self.last.len() < self.left() * limits::CLAIM_CHOICE)
     }
 
-    /// A lead of that priority may be leased; asked before whether it is too many.
-    pub(super) fn meet(&mut self, lead: LeadSlot, priority: i16) {
-        if priority != self.priority {
+    /// A lead of that class may be leased; asked before whether it is too many.
+    pub(super) fn meet(&mut self, lead: LeadSlot, class: Class) {
+        if self.class != Some(class) {
             self.sure.append(&mut self.last);
-            self.priority = priority;
+            self.class = Some(class);
         }
         self.last.push(lead);
     }
@@ -69,14 +70,41 @@ mod tests {
     use super::*;
 
     fn met(n: usize, chooses: bool, priorities: &[i16]) -> Choice {
+        let class = |priority: &i16| Class {
+            priority: *priority,
+            promised: false,
+        };
+        met_of(n, chooses, priorities.iter().map(class))
+    }
+
+    fn met_of(n: usize, chooses: bool, classes: impl Iterator<Item = Class>) -> Choice {
         let mut choice = Choice::new(n, chooses);
-        for (lead, priority) in (0..).zip(priorities) {
-            if choice.is_full(*priority) {
+        for (lead, class) in (0..).zip(classes) {
+            if choice.is_full(class) {
                 break;
             }
-            choice.meet(lead, *priority);
+            choice.meet(lead, class);
         }
         choice
+    }
+
+    #[test]
+    fn promised_callbacks_are_not_chosen_from() {
+        let class = |promised| Class {
+            priority: 0,
+            promised,
+        };
+        let all = || (0..40).map(|lead| class(lead < 3));
+        // More than are asked for: in their turn, and no other is looked at.
+        let choice = met_of(2, true, all());
+        assert_eq!((choice.sure.len(), choice.last), (0, vec![0, 1]));
+        // All of them, and a choice for the place that is left.
+        let choice = met_of(4, true, all());
+        assert_eq!(choice.sure, [0, 1, 2]);
+        assert_eq!(
+            (choice.left(), choice.last.len()),
+            (1, limits::CLAIM_CHOICE)
+        );
     }
 
     #[test]

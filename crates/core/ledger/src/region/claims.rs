@@ -233,14 +233,15 @@ impl RegionLedger {
                 break;
             }
             let lead = key.lead();
-            if choice.is_full(self.book.rows[lead as usize].priority) {
+            let class = self.book.class(lead);
+            if choice.is_full(class) {
                 break;
             }
             if let Some(next) = queues[place].next() {
                 heads.push(Reverse((*next, place)));
             }
             match self.verdict(lead, campaign, rules) {
-                Verdict::Lease => choice.meet(lead, self.book.rows[lead as usize].priority),
+                Verdict::Lease => choice.meet(lead, class),
                 rest => verdicts.push((lead, rest)),
             }
         }

@@ -5,7 +5,9 @@ use super::{
     OutcomeCounts, OutcomeRefusal, Proof, RegionLedger, RegionRefusal, RegionReply,
     book::{Blocked, LeadSlot, LeadState, Row, seconds_up},
 };
-use domain::{CallOutcome, Disposition, Incarnation, MemberId, SessionId, WallTime, limits};
+use domain::{
+    CallOutcome, Disposition, Incarnation, MemberId, MeshVersion, SessionId, WallTime, limits,
+};
 
 /// Who tells an outcome.
 #[derive(Clone, Copy)]
@@ -189,6 +191,10 @@ impl RegionLedger {
         // Its other half, from another region, was done before.
         let ended = self.moves.ends.remove(&lead);
         let next = next.filter(|_| ended.is_none());
+        let promised = next.is_some() && callback_at.is_some();
+        // Members that understand less order their copies without it.
+        let told = self.version >= MeshVersion::PROMISES;
+        self.book.promise(lead, promised && told);
         self.book.change(lead, |row| match next {
             Some(due) => {
                 row.due = due;

@@ -13,13 +13,19 @@ use domain::{
 };
 use sansio::RestoreError;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 const ENVELOPE: Envelope = Envelope {
     what: "region ledger",
     kind: b'R',
-    version: 5,
+    version: 6,
 };
+
+/// No promises, as they are encoded: what snapshots before version 6 lack.
+const NO_PROMISES: [u8; 1] = [0];
 
 /// What is not kept: indexes and counts, which follow from the rest.
 #[derive(Serialize, Deserialize)]
@@ -50,6 +56,8 @@ type Rest = (
     Moves,
     // Since version 5, and read as the base from earlier ones.
     MeshVersion,
+    // Since version 6, and read as empty from earlier ones: leads that were promised a callback.
+    BTreeSet<LeadSlot>,
 );
 
 /// What to keep of a ledger as it is now.
@@ -74,6 +82,7 @@ fn saved(ledger: &RegionLedger) -> Saved {
             ledger.clearance.clone(),
             ledger.moves.clone(),
             ledger.version,
+            ledger.book.promises(),
         ),
     }
 }
@@ -85,20 +94,27 @@ pub(super) fn seal(ledger: &RegionLedger) -> Vec<u8> {
 /// [`seal`] in two steps, the first of which is quick whatever the number of leads.
 pub(super) fn freeze(ledger: &RegionLedger) -> Box<dyn FnOnce() -> Vec<u8> + Send> {
     let saved = saved(ledger);
-    Box::new(move || ENVELOPE.seal(&saved))
+    // A member of the release before may be sent it.
+    let older = ledger.version < MeshVersion::PROMISES;
+    Box::new(move || match older {
+        true => ENVELOPE.seal_shorter(5, &saved, &NO_PROMISES),
+        false => ENVELOPE.seal(&saved),
+    })
 }
 
 pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
     // What each later version added, as it is encoded when there is none of it.
     // The clearance grew by two parts with version 4, as the moves behind it came.
+    let six = &NO_PROMISES[..];
     // What may be written: the base.
-    let five = &[1][..];
+    let five = &[&[1][..], six].concat()[..];
     let four = [&Moves::EMPTY[..], five].concat();
     let missing = match bytes.get(1) {
         Some(1) => [&[0; 8][..], &four].concat(),
         Some(2) => [&[0; 7][..], &four].concat(),
         Some(3) => [&[0; 2][..], &four].concat(),
         Some(4) => five.to_vec(),
+        Some(5) => six.to_vec(),
         _ => Vec::new(),
     };
     let version = match missing[..] {
@@ -120,10 +136,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
         tick: saved.tick,
         steady: saved.steady,
         facts_index: saved.facts_index,
-        book: Book::restored(saved.book).map_err(fail)?,
         ..RegionLedger::new(saved.region)
     };
-    let leases;
+    let (leases, promised);
     (
         ledger.campaigns,
         ledger.longest,
@@ -136,7 +151,9 @@ pub(super) fn open(bytes: &[u8]) -> Result<RegionLedger, RestoreError> {
         ledger.clearance,
         ledger.moves,
         ledger.version,
+        promised,
     ) = saved.rest;
+    ledger.book = Book::restored(saved.book, promised).map_err(fail)?;
     ledger.check_moves().map_err(fail)?;
     ledger.endings = super::clearance::endings(&ledger.clearance, ledger.clock());
     for (lead, lease) in &leases {

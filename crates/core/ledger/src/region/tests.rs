@@ -308,3 +308,4 @@ mod ends;
 mod imports;
 mod moves;
 mod moves_by_seed;
+mod promises;

@@ -1,7 +1,7 @@
 //! What is said to a region's ledger, and what it answers.
 
 use super::moves::{MoveRefusal, MovedBatch, MovedCounts};
-use crate::directory::since_entry;
+use crate::directory::{since_entry, since_outcome};
 use domain::{
     AttemptId, CallOutcome, Campaign, CampaignId, Chances, ClearanceFact, Disposition, DncBaseId,
     DncEntry, DncScope, Incarnation, LeadId, LeadProfile, LeasedLead, ListId, MemberId,
@@ -231,13 +231,18 @@ impl RegionCommand {
     /// The version of the mesh that all must understand before this is written, as
     /// [`crate::Change::since`] says of changes of the directory.
     pub fn since(&self) -> MeshVersion {
-        let facts: &[DncFact] = match self {
-            Self::ClaimBest { .. } => return MeshVersion::LEAD_ORDER,
-            Self::Facts(facts) => &facts.dnc_added,
-            _ => &[],
+        let all = match self {
+            Self::ClaimBest { .. } => Some(MeshVersion::LEAD_ORDER),
+            Self::Facts(facts) => {
+                let entries = facts.dnc_added.iter();
+                entries.map(|fact| since_entry(&fact.entry)).max()
+            }
+            Self::Report { outcomes, .. } | Self::Settle { outcomes, .. } => {
+                outcomes.iter().map(since_outcome).max()
+            }
+            _ => None,
         };
-        let entries = facts.iter().map(|fact| since_entry(&fact.entry));
-        entries.max().unwrap_or_default()
+        all.unwrap_or_default()
     }
 }
 

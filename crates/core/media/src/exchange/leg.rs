@@ -63,6 +63,8 @@ pub enum Listening {
     Early,
     /// It was answered.
     Answered,
+    /// By a machine: its beep is listened for.
+    Machine,
 }
 
 #[derive(Debug)]

@@ -12,7 +12,10 @@ mod secured;
 mod taping;
 mod ticks;
 
-use domain::{Instant, LegId, Now, answering::Heard};
+use domain::{
+    Instant, LegId, Now,
+    answering::{Heard, Verdict},
+};
 use sansio::{Seed, Stream};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -179,17 +182,21 @@ impl Exchange {
     }
 
     /// Who listens to the leg at a place has something to say. Who answered is told once: nobody
-    /// listens any more then.
+    /// listens any more then, but to a machine, until its beep.
     pub fn heard(&mut self, place: usize, heard: Heard) {
         let Some(leg) = self.legs.get_mut(place).and_then(Option::as_deref_mut) else {
             return;
         };
-        if leg.listening.is_none() {
-            return;
-        }
-        if matches!(heard, Heard::Answered(_)) {
-            leg.listening = None;
-        }
+        leg.listening = match (leg.listening, heard) {
+            (None, _) => return,
+            (Some(listening), Heard::Early(_)) => Some(listening),
+            (Some(Listening::Machine), Heard::Answered(_)) => return,
+            (Some(_), Heard::Answered(who)) => {
+                (who.verdict == Verdict::Machine).then_some(Listening::Machine)
+            }
+            (Some(Listening::Machine), Heard::Beep) => None,
+            (Some(_), Heard::Beep) => return,
+        };
         let leg = leg.id;
         self.events.push_back(MediaEvent::Heard { leg, heard });
     }

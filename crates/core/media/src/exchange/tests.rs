@@ -748,6 +748,23 @@ fn a_leg_that_is_listened_to_is_tapped_until_who_answered_is_told() {
     exchange.heard(place, who);
     assert_eq!(events(&mut exchange), [heard(A, busy), heard(A, who)]);
     assert_eq!(tapped(&mut exchange, 8), None, "it was told");
+    // A machine is listened to until its beep, and that is told once.
+    let beep = Heard::Beep;
+    exchange.handle(at(0), listen(true)).unwrap();
+    exchange.heard(place, beep);
+    let machine = Heard::Answered(WhoAnswered {
+        verdict: Verdict::Machine,
+        ..WhoAnswered::untold(1)
+    });
+    exchange.heard(place, machine);
+    exchange.heard(place, machine);
+    assert_eq!(exchange.listening(place), Some(Listening::Machine));
+    assert_eq!(tapped(&mut exchange, 8), Some(vec![7; 160]));
+    exchange.heard(place, beep);
+    exchange.heard(place, beep);
+    let told = [heard(A, machine), heard(A, beep)];
+    assert_eq!(events(&mut exchange), told, "in this order");
+    assert_eq!(exchange.listening(place), None);
     // An agent is there, or the message: nobody listens any more.
     open(&mut exchange, B, Codec::Pcma, at(0));
     exchange.handle(at(0), listen(true)).unwrap();

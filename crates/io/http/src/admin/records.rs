@@ -114,7 +114,7 @@ fn written(
 }
 
 /// The columns of an export, in order.
-pub(super) const COLUMNS: [&str; 44] = [
+pub(super) const COLUMNS: [&str; 45] = [
     "attempt",
     "lead",
     "campaign",
@@ -159,6 +159,7 @@ pub(super) const COLUMNS: [&str; 44] = [
     "call_back_after",
     "caller_id_local",
     "caller_id_trial",
+    "voice_drop",
 ];
 
 fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
@@ -228,6 +229,7 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         (record.presence).map_or(Value::Null, |presence| presence.local.into()),
         (record.presence.and_then(|presence| presence.trial))
             .map_or(Value::Null, |arm| arm.name().into()),
+        (record.voice_drop).map_or(Value::Null, |drop| drop.name().into()),
     ];
     COLUMNS.into_iter().zip(values).collect()
 }

@@ -194,6 +194,13 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "local")]
     pub caller_id_trial: Option<String>,
+    /// What became of the campaign's message to the machine that answered: `left`; `broken_off`, as the
+    /// machine hung up or the message took too long; `hung_up` before its beep; `no_beep` in 30 s;
+    /// `opted_out` by key; `forbidden` by the rule pack, or `no_prompt` of that name at the node, so hung up
+    /// on without a message. None where there was no machine, or no message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "left")]
+    pub voice_drop: Option<String>,
 }
 
 const fn outbound() -> CallDirection {
@@ -308,6 +315,7 @@ impl From<&CallRecord> for Call {
             caller_id_local: record.presence.map(|presence| presence.local),
             caller_id_trial: (record.presence.and_then(|presence| presence.trial))
                 .map(|arm| arm.name().to_owned()),
+            voice_drop: record.voice_drop.map(|drop| drop.name().to_owned()),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{Abandonment, Checks, LeadOrder, LocalPresence, RecordedCalls, Timest
 use crate::problem::FieldError;
 use domain::{
     CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, Levers,
-    MemberId, RegionId, RetryRule, limits, status::PacingStatus,
+    MemberId, PromptName, RegionId, RetryRule, limits, status::PacingStatus,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -186,6 +186,12 @@ pub struct CampaignSettings {
     /// calling windows, attempt limits, retry rules or priorities.
     #[serde(default)]
     pub lead_order: LeadOrder,
+    /// The message to leave on answering machines after their beep, by its name in the nodes'
+    /// `[prompts.voice_drops]`. Needs `answering_machines` and a rule pack that allows it. None hangs up on
+    /// them.
+    #[serde(default)]
+    #[schema(example = "autumn", max_length = 32)]
+    pub voice_drop: Option<String>,
 }
 
 mod defaults {
@@ -279,6 +285,7 @@ impl CampaignSettings {
             drop_rate_group: None,
             hold_out_percent: 0,
             lead_order: LeadOrder::Oldest,
+            voice_drop: None,
         }
     }
 
@@ -437,6 +444,7 @@ impl From<&domain::Campaign> for CampaignSettings {
             drop_rate_group: None,
             hold_out_percent: 0,
             lead_order: LeadOrder::Oldest,
+            voice_drop: None,
         }
     }
 }
@@ -452,6 +460,9 @@ impl Validate for CampaignSettings {
         }
         let agents = (0, limits::INBOUND_AGENTS);
         checks.range("/inbound_agents", self.inbound_agents, agents);
+        if let Some(Err(wrong)) = self.voice_drop.clone().map(PromptName::try_from) {
+            checks.require(false, "/voice_drop", || wrong.to_string());
+        }
         let share = (0, limits::HOLD_OUT_PERCENT);
         checks.range("/hold_out_percent", self.hold_out_percent, share);
         let ramp = (0, limits::RAMP_MAX.as_secs());

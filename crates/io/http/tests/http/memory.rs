@@ -195,6 +195,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         recording: None,
         call_back: None,
         presence: None,
+        voice_drop: None,
         dnc_base: None,
         consent: None,
         note: "=cmd()".to_owned(),

@@ -140,6 +140,11 @@ function Line({ row: { campaign, stats, failed }, token }: { row: Row; token: st
           {level && ` · ${t("campaigns.level", { level: n(campaign.dial_level, 1) })}`}
         </div>
         <Levers campaign={campaign} />
+        {campaign.voice_drop && (
+          <div className="quiet" data-testid="campaign-voice-drop">
+            {t("campaigns.voiceDrop", { prompt: campaign.voice_drop })}
+          </div>
+        )}
         {stats && <LocalNumbers stats={stats} />}
         {campaign.lead_order === "best_chance" && (
           <div className="quiet" data-testid="campaign-order">

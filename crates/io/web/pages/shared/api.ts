@@ -105,6 +105,7 @@ export interface Campaign {
   ramp_up_seconds?: number;
   ramp_down_seconds?: number;
   hold_out_percent?: number;
+  voice_drop?: string | null;
   /** A coordinator of an earlier release does not say it. */
   lead_order?: LeadOrder;
 }

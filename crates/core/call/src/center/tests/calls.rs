@@ -132,7 +132,7 @@ fn an_agent_who_becomes_ready_takes_the_waiting_person() {
 }
 
 /// The first line, answered, with somebody listening for three seconds at most.
-fn answered_and_listened_to(floor: &mut Floor, campaign: &Arc<Campaign>) {
+pub(super) fn answered_and_listened_to(floor: &mut Floor, campaign: &Arc<Campaign>) {
     floor
         .put(Input::Dial {
             lease: lease(1, campaign.id),
@@ -147,7 +147,7 @@ fn answered_and_listened_to(floor: &mut Floor, campaign: &Arc<Campaign>) {
     floor.event(LegId(1), LegEvent::Answered);
 }
 
-fn heard(verdict: Verdict, silence_ms: u32) -> WhoAnswered {
+pub(super) fn heard(verdict: Verdict, silence_ms: u32) -> WhoAnswered {
     WhoAnswered {
         verdict,
         reason: Reason::GreetingEnded,

@@ -3,6 +3,7 @@
 mod call_backs;
 mod calls;
 mod lines;
+mod machines;
 mod overflow;
 mod shifts;
 

@@ -130,6 +130,7 @@ export const en = {
   "learned.compared": "by chance {chance}, held out {out}",
   "learned.error": "chances are off by {points} points on the mean",
   "learned.silent": "{count, plural, one {1 city did not tell} other {{count} cities did not tell}}",
+  "campaigns.voiceDrop": "leaves “{prompt}” on machines",
   "lever.target": "aims at {value} %",
   "lever.inbound": "{value} agents for inbound",
   "lever.rampUp": "rises over {value} min",

@@ -132,6 +132,7 @@ export const zhCN: Record<keyof typeof en, string> = {
   "learned.compared": "按机会 {chance}，对照 {out}",
   "learned.error": "预测平均偏差 {points} 个百分点",
   "learned.silent": "{count} 个城市未答复",
+  "campaigns.voiceDrop": "在答录机上留言“{prompt}”",
   "lever.target": "目标呼损率 {value} %",
   "lever.inbound": "为呼入保留 {value} 名坐席",
   "lever.rampUp": "{value} 分钟内逐步升速",
