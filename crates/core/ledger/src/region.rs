@@ -24,6 +24,7 @@ mod book;
 mod choice;
 mod claims;
 mod clearance;
+mod due;
 mod facts;
 mod import;
 mod leases;

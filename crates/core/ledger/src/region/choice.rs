@@ -1,6 +1,6 @@
 //! Leads met at a claim, until it is known who of them is leased.
 
-use super::book::{Class, LeadSlot};
+use super::{book::LeadSlot, due::Class};
 use domain::limits;
 
 /// Leads that may be leased, in the order of the region's queue: those of higher classes are leased

@@ -3,7 +3,8 @@
 use super::choice::Choice;
 use super::{
     Lease, RegionLedger, RegionRefusal, RegionReply, Shortage,
-    book::{DueKey, LeadSlot, LeadState, NONE},
+    book::{LeadSlot, LeadState, NONE},
+    due::DueKey,
 };
 use crate::{
     origin::Seen,
