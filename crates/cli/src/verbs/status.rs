@@ -44,7 +44,15 @@ pub(crate) fn degraded(status: &Status) -> Vec<String> {
         .iter()
         .filter(|group| group.leader.is_none())
         .map(|group| format!("the group {} has no leader", group.name));
-    cities.chain(groups).collect()
+    cities.chain(problems(status)).chain(groups).collect()
+}
+
+/// What is wrong with how nodes are set up.
+fn problems(status: &Status) -> impl Iterator<Item = String> {
+    status.cities.iter().flat_map(|city| {
+        let told = city.problems.iter();
+        told.map(move |problem| format!("set-up of {}: {}", city.name, problem.text))
+    })
 }
 
 pub(crate) const fn mode(mode: CityMode) -> &'static str {
@@ -118,7 +126,7 @@ pub(crate) fn picture(status: &Status, members: &BTreeMap<String, String>) -> Ve
     lines
 }
 
-/// Trunks that take no new calls, and why; nothing where all do.
+/// Trunks that take no new calls, and why, and what is wrong with nodes' set-up; nothing where all is well.
 fn trunks(status: &Status) -> Vec<String> {
     let of_city = |city: &CityStatus| {
         let name = city.name.clone();
@@ -132,6 +140,7 @@ fn trunks(status: &Status) -> Vec<String> {
         line.collect::<Vec<_>>()
     };
     let mut lines: Vec<String> = status.cities.iter().flat_map(of_city).collect();
+    lines.extend(problems(status).map(|problem| format!("PROBLEM in the {problem}")));
     if !lines.is_empty() {
         lines.insert(0, String::new());
     }
@@ -287,6 +296,20 @@ pub(crate) mod tests {
             degraded(&sample("unreachable", Some("mem_00000001"))).len(),
             1
         );
+    }
+
+    #[test]
+    fn a_problem_of_the_set_up_is_shown_and_degrades() {
+        let mut status = sample("central", Some("mem_00000001"));
+        let problem = json!({
+            "code": "srtp_trunk_unknown", "setting": "sip.srtp.trunks", "value": "ny-tz", "known": ["ct"],
+            "text": "[sip.srtp.trunks] names \"ny-tz\"; its trunks: ct"
+        });
+        status.cities[0].problems = vec![serde_json::from_value(problem).unwrap()];
+        let words = "set-up of shenzhen: [sip.srtp.trunks] names \"ny-tz\"; its trunks: ct";
+        assert_eq!(degraded(&status), [words]);
+        let text = picture(&status, &BTreeMap::new()).join("\n");
+        assert!(text.contains(&format!("PROBLEM in the {words}")), "{text}");
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! What a node says of itself each second: counts and ages, never a number or a name of a person.
 
+mod problem;
+
+pub use problem::NodeProblem;
+
 use crate::{CampaignId, DialLevel, MemberId, RegionId, SessionId, TrunkId, WallTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -281,7 +285,9 @@ pub struct NodeStatus {
     pub refused: BTreeMap<String, u64>,
     /// Why its trunks are up or not.
     pub trunk_health: Vec<TrunkHealth>,
-    /// What holds the campaigns that it dials, at most [`crate::limits::PACING_TOLD`] of them. Last:
-    /// a node of the release before does not say it.
+    /// What holds the campaigns that it dials, at most [`crate::limits::PACING_TOLD`] of them.
     pub pacing: Vec<PacingStatus>,
+    /// What is wrong with its set-up, at most [`crate::limits::PROBLEMS_TOLD`] of them. Last: a node of
+    /// the release before does not say it.
+    pub problems: Vec<NodeProblem>,
 }

@@ -151,6 +151,7 @@ impl Engine {
                 .collect(),
             trunk_health,
             pacing,
+            problems: self.problems.said().to_vec(),
         }
     }
 }

@@ -66,7 +66,7 @@ pub use recording::{
     RecordingPause, hex,
 };
 pub use status::{
-    Abandonment, AgentCounts, CallCounts, CityMode, CityStatus, GroupMember, GroupStatus, Status,
+    Abandonment, AgentCounts, CallCounts, CityMode, CityProblem, CityStatus, GroupMember, GroupStatus, Status,
     TrunkState, TrunkStatus,
 };
 pub use supervision::{

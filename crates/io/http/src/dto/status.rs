@@ -1,7 +1,7 @@
 //! The live state of the mesh.
 
 use super::{Autopilot, ReplicaHealth, Timestamp};
-use domain::{MemberId, RegionId, TrunkId};
+use domain::{MemberId, RegionId, TrunkId, status::NodeProblem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -53,6 +53,35 @@ pub struct TrunkStatus {
     pub in_use: u32,
     /// Calls at a time, at most.
     pub channels: u32,
+}
+
+/// What is wrong with how a city's node is set up: a setting that names what is not there. The node goes
+/// on without it; a person must put it right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CityProblem {
+    /// Which kind: `srtp_trunk_unknown`, SRTP is set for a trunk that the node does not have. There may be
+    /// others.
+    pub code: String,
+    /// The section or key of the node's configuration.
+    pub setting: String,
+    /// The name that stands there.
+    pub value: String,
+    /// Names that would do, the first of them.
+    pub known: Vec<String>,
+    /// All of it in words.
+    pub text: String,
+}
+
+impl From<&NodeProblem> for CityProblem {
+    fn from(problem: &NodeProblem) -> Self {
+        Self {
+            code: problem.code.clone(),
+            setting: problem.setting.clone(),
+            value: problem.value.clone(),
+            known: problem.known.clone(),
+            text: problem.to_string(),
+        }
+    }
 }
 
 /// Attempts and calls in the air.
@@ -136,6 +165,9 @@ pub struct CityStatus {
     pub hopper: u64,
     /// Its trunks.
     pub trunks: Vec<TrunkStatus>,
+    /// What is wrong with how its node is set up.
+    #[serde(default)]
+    pub problems: Vec<CityProblem>,
     /// Attempts and calls in the air.
     pub calls: CallCounts,
     /// Agents by state.

@@ -33,6 +33,15 @@ export interface Abandonment {
   budget_percent: number;
 }
 
+/** What is wrong with how a node is set up; `text` is all of it, in English. */
+export interface CityProblem {
+  code: string;
+  setting: string;
+  value: string;
+  known: string[];
+  text: string;
+}
+
 export interface CityStatus {
   node: string;
   name: string;
@@ -43,6 +52,7 @@ export interface CityStatus {
   queued: number;
   hopper: number;
   trunks: TrunkStatus[];
+  problems?: CityProblem[];
   calls: CallCounts;
   agents: AgentCounts;
   abandonment: Abandonment;

@@ -67,6 +67,8 @@ export const en = {
   "trunk.down": "Down",
   "trunk.disabled": "Disabled",
   "trunk.unknown": "Not asked yet",
+  "problem.srtpTrunk": "[{setting}] names “{value}”, and this node has no trunk of that name: the trunk that was meant is not encrypted. Its trunks: {names}",
+  "problem.none": "none",
   "trunk.use": "{inUse} of {channels} channels in use",
   "live.title": "Live calls",
   "live.show": "Show",

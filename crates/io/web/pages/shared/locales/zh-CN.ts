@@ -69,6 +69,8 @@ export const zhCN: Record<keyof typeof en, string> = {
   "trunk.down": "不可用",
   "trunk.disabled": "已停用",
   "trunk.unknown": "尚未探测",
+  "problem.srtpTrunk": "[{setting}] 写的是“{value}”，本节点没有这个名字的中继：本想加密的中继目前未加密。现有中继：{names}",
+  "problem.none": "无",
   "trunk.use": "使用中 {inUse} 路，共 {channels} 路",
   "live.title": "进行中的通话",
   "live.show": "显示",
