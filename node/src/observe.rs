@@ -1,5 +1,9 @@
 //! What the engine observed, as metrics. Labels are bounded: never a number or an id of a person.
 
+mod signalling;
+
+pub(crate) use signalling::SipMeter;
+
 use call::Observed as Call;
 use domain::{
     CallRecord, LegStats, Supervision,
@@ -40,6 +44,7 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         &["leg", "trunk"],
         &[1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.3, 4.4],
     )?;
+    signalling::describe();
     for (name, help) in [
         (
             "dialmesh_answering_verdicts_total",

@@ -9,12 +9,18 @@
 mod apart;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod common;
+#[path = "common/flood.rs"]
+mod flood;
 
 use apart::{apart, metric};
 use common::{City, Founder, certificate, free_port, until};
-use domain::{Codec, MemberId, NumberFormat, SipTransport, Trunk, TrunkId, status::NodeProblem};
+use domain::{
+    AgentAccount, AgentId, Codec, MemberId, NumberFormat, Secret, SipTransport, Trunk, TrunkId,
+    status::NodeProblem,
+};
+use flood::{Connections, Datagrams, Phone, engine_time, resident};
 use ledger::{Change, DirectoryReply};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -112,4 +118,93 @@ async fn a_trunk_that_was_to_be_secured_and_is_not_there_is_told_until_it_is() {
         founder.change(Change::SetTrunk { trunk }).await;
         says(&founder, &city, problems).await;
     }
+}
+
+/// How long it is flooded.
+const FLOOD: Duration = Duration::from_secs(4);
+/// Datagrams a second.
+const RATE: u64 = 8_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registered_phone_is_served_while_strangers_flood_its_port() {
+    if !apart("a_registered_phone_is_served_while_strangers_flood_its_port") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (founder, city, node) = city(&folder, "").await;
+    let agent = Box::new(AgentAccount {
+        id: AgentId(0),
+        login: flood::LOGIN.into(),
+        name: "Li".into(),
+        node,
+        campaigns: Vec::new(),
+        sip_password: Secret::new(flood::PASSWORD),
+        token_hash: "0".repeat(64),
+        enabled: true,
+    });
+    founder.change(Change::SetAgent { agent }).await;
+    city.ready().await;
+    let mut phone = Phone::new("127.0.0.9", city.agents);
+    until("the phone registers", LIMIT, async || {
+        (phone.register()? == 200).then_some(())
+    })
+    .await;
+    // The sockets hear of the phone a moment after it does.
+    assert_eq!(phone.register(), Some(200));
+
+    let (memory, worked, began) = (resident(), engine_time(), Instant::now());
+    let sources = ["127.0.0.61", "127.0.0.62", "127.0.0.63"];
+    let datagrams = Datagrams::start(&sources, city.agents, RATE);
+    let connections = Connections::start("127.0.0.64", city.agents).await;
+    let (mut registered, mut slowest) = (0, Duration::ZERO);
+    while began.elapsed() < FLOOD {
+        let asked = Instant::now();
+        assert_eq!(phone.register(), Some(200), "after {registered}");
+        slowest = slowest.max(asked.elapsed());
+        registered += 1;
+        // It is no flood itself.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let spent = began.elapsed();
+    let worked = engine_time() - worked;
+    let (sent, answers) = datagrams.end();
+    let written = connections.end();
+    let grown = resident().saturating_sub(memory);
+    println!(
+        "{registered} REGISTERs of the phone, the slowest {slowest:?}, in {spent:?} beside {sent} datagrams \
+         ({answers} answered) and {written} messages over connections; the engine's thread worked {worked:?}, \
+         {} KiB more memory",
+        grown / 1024
+    );
+    let seconds = spent.as_secs() + 2;
+    assert!(sent > RATE / 2 * FLOOD.as_secs(), "a flood: {sent}");
+    let allowed = sources.len() as u64 * (60 + 20 * seconds);
+    assert!((60..=allowed).contains(&answers), "{answers} answers");
+    // On a busy machine the kernel may lose one, which is then sent again after half a second.
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    assert!(grown < 64 << 20, "{grown} bytes more");
+    // The flood would be more than all of its time.
+    assert!(
+        worked < spent / 4,
+        "the engine worked {worked:?} of {spent:?}"
+    );
+
+    let series = |reason: &str| format!("dialmesh_sip_dropped_total{{reason=\"{reason}\"}}");
+    let dropped = metric(city.monitoring, &series("stranger")).await.unwrap();
+    assert!(
+        dropped >= (sent - allowed) as f64 / 4.0,
+        "{dropped} dropped"
+    );
+    assert_eq!(
+        metric(city.monitoring, &series("engine_full")).await,
+        Some(0.0)
+    );
+    // Who had the right challenge and the wrong password.
+    let wrong = "dialmesh_sip_refused_total{reason=\"credentials\",side=\"agents\"}";
+    until("wrong passwords are told", LIMIT, async || {
+        (metric(city.monitoring, wrong).await? > 0.0).then_some(())
+    })
+    .await;
+    let held = "dialmesh_sip_stream_messages_held_total";
+    assert!(metric(city.monitoring, held).await.unwrap() > 0.0);
 }
