@@ -177,6 +177,7 @@ fn city(
             .sum(),
         trunks: trunks.collect(),
         problems: said.problems.iter().map(CityProblem::from).collect(),
+        overflow: said.overflow.iter().collect(),
         calls: CallCounts {
             dialing: said.lines.dialing,
             ringing: said.lines.ringing,

@@ -152,6 +152,7 @@ impl Engine {
             trunk_health,
             pacing,
             problems: self.problems.said().to_vec(),
+            overflow: self.carried_calls(),
         }
     }
 }

@@ -184,14 +184,14 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
     }
 }
 
-/// A node's word of itself. Nodes of earlier releases say less: not what is wrong with their set-up, one
-/// before that not what holds its campaigns, one before that not why its trunks are up or not.
+/// A node's word of itself. Nodes of earlier releases say less: not what is wrong with their set-up and
+/// what they carry with others, one before that not what holds its campaigns, one before that not why its trunks are up or not.
 ///
 /// # Errors
 /// As [`decode`].
 pub fn decode_status(bytes: &[u8]) -> Result<domain::status::NodeStatus, ServiceError> {
     // Empty lists at its end; what is whole without them is not read so far.
-    decode(&[bytes, &[0, 0, 0]].concat())
+    decode(&[bytes, &[0; 4]].concat())
 }
 
 /// Call records as a shipment.
@@ -293,12 +293,12 @@ mod tests {
             ..NodeStatus::default()
         };
         let whole = encode(&status);
-        // Each of the last three fields is an empty list here: one byte.
-        for missing in 0..=3 {
+        // Each of the last four fields is an empty list here: one byte.
+        for missing in 0..=4 {
             let read = decode_status(&whole[..whole.len() - missing]).unwrap();
             assert_eq!(read, status, "{missing} fields fewer");
         }
-        assert!(decode_status(&whole[..whole.len() - 4]).is_err());
+        assert!(decode_status(&whole[..whole.len() - 5]).is_err());
         let problem = NodeProblem {
             code: "of_a_later_release".into(),
             setting: "sip.srtp.trunks".into(),

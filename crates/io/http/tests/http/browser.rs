@@ -71,6 +71,11 @@ fn city(id: u64, name: &str, mode: CityMode, age_ms: u64) -> CityStatus {
             }],
             _ => Vec::new(),
         },
+        overflow: CityOverflow {
+            out_now: if id == 2 { 2 } else { 0 },
+            out_total: if id == 2 { 15 } else { 0 },
+            ..CityOverflow::default()
+        },
         calls: CallCounts {
             dialing: 4,
             ringing: 9 + n,
@@ -157,6 +162,18 @@ async fn the_console_shows_the_live_mesh() {
         text.contains("[sip.srtp.trunks] names “carier-a”")
             && text.contains("Its trunks: carrier-a, carrier-b"),
         "{text}"
+    );
+    let carried = |name: &str| format!("{}.querySelector('[data-testid=overflow]')", city(name));
+    let said = format!("{}.innerText", carried("shenzhen"));
+    let said = browser.evaluate(&said).await;
+    let said = said.as_str().unwrap();
+    assert!(said.contains("2 now, 15 since the start"), "{said}");
+    assert_eq!(
+        browser
+            .evaluate(&format!("!!{}", carried("guangzhou")))
+            .await,
+        false,
+        "nothing where nothing was carried"
     );
     // Of a release that this page does not know: as the node says it.
     let problem = "querySelector('[data-code=of_a_later_release]').innerText.trim()";

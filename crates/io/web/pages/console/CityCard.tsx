@@ -115,6 +115,26 @@ function Trunks({ city }: { city: CityStatus }) {
   );
 }
 
+/** Calls that are carried for other cities, or by them; nothing where none were. */
+function Overflow({ city }: { city: CityStatus }) {
+  const { t } = useSpeech();
+  const carried = city.overflow;
+  if (!carried || carried.out_total + carried.in_total + carried.missed === 0) {
+    return null;
+  }
+  return (
+    <p className="overflow quiet" data-testid="overflow">
+      {t("city.overflow", {
+        outNow: carried.out_now,
+        outTotal: carried.out_total,
+        missed: carried.missed,
+        inNow: carried.in_now,
+        inTotal: carried.in_total,
+      })}
+    </p>
+  );
+}
+
 /** What a person must put right in the node's configuration. */
 function Problem({ problem }: { problem: CityProblem }) {
   const { t } = useSpeech();
@@ -206,6 +226,7 @@ export function CityCard({
         </dl>
         <Agents agents={city.agents} />
         <Trunks city={city} />
+        <Overflow city={city} />
         <div className="foot">
           <section aria-label={t("city.rate")}>
             <h4>{t("city.rate")}</h4>

@@ -42,6 +42,15 @@ export interface CityProblem {
   text: string;
 }
 
+/** Calls that a city carries with other cities; totals since its node started. */
+export interface CityOverflow {
+  out_now: number;
+  in_now: number;
+  out_total: number;
+  in_total: number;
+  missed: number;
+}
+
 export interface CityStatus {
   node: string;
   name: string;
@@ -53,6 +62,7 @@ export interface CityStatus {
   hopper: number;
   trunks: TrunkStatus[];
   problems?: CityProblem[];
+  overflow?: CityOverflow;
   calls: CallCounts;
   agents: AgentCounts;
   abandonment: Abandonment;

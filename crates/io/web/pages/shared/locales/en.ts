@@ -52,6 +52,7 @@ export const en = {
   "city.abandonment": "Abandonment",
   "city.budget": "budget {budget}",
   "city.over": "over budget",
+  "city.overflow": "With other cities' agents: {outNow} now, {outTotal} since the start, {missed} times in vain. Agents with other cities' persons: {inNow} now, {inTotal} since the start.",
   "city.rate": "Calls per second",
   "city.attempts": "Attempts",
   "city.bridgedTotal": "Bridged",

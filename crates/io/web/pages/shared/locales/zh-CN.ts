@@ -54,6 +54,7 @@ export const zhCN: Record<keyof typeof en, string> = {
   "city.abandonment": "呼损率",
   "city.budget": "上限 {budget}",
   "city.over": "超出上限",
+  "city.overflow": "转给其他城市坐席：当前 {outNow} 通，启动以来 {outTotal} 通，未成 {missed} 次。本市坐席接其他城市的客户：当前 {inNow} 通，启动以来 {inTotal} 通。",
   "city.rate": "每秒呼叫",
   "city.attempts": "外呼次数",
   "city.bridgedTotal": "接通次数",
