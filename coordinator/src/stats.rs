@@ -8,7 +8,10 @@ use compliance::RulePack;
 use consensus::Group;
 use dialmesh_http::{
     admin::Answer,
-    dto::{Abandonment, AbandonmentBudget, CampaignStats, CityPacing, CityShare, IdleReason},
+    dto::{
+        Abandonment, AbandonmentBudget, CampaignStats, CityOverflow, CityPacing, CityShare,
+        IdleReason,
+    },
 };
 use domain::{
     Campaign, CampaignId, CampaignState, LeadId, MemberRole, PacingMode, RegionId, WallTime, ZoneId,
@@ -103,27 +106,35 @@ fn shares(
     pack: Option<&RulePack>,
     told: &BudgetView,
 ) -> AbandonmentBudget {
+    let said = |node| backend.nodes.of(node).filter(Heard::is_fresh);
+    // Agents of a city that does not dial it may be lent all the same.
+    let lends = |node| {
+        said(node).is_some_and(|said| carried(&said, campaign.id) != CityOverflow::default())
+    };
     let nodes: Vec<_> = backend.member.directory().read(|d| {
-        let dials = |m: &&domain::Member| {
-            m.role == MemberRole::Node
-                && !m.removed
-                && (campaign.regions.is_empty()
-                    || m.region.is_some_and(|r| campaign.regions.contains(&r)))
+        let nodes = d.members();
+        let nodes = nodes.filter(|m| m.role == MemberRole::Node && !m.removed);
+        let dials = |m: &domain::Member| {
+            campaign.regions.is_empty() || m.region.is_some_and(|r| campaign.regions.contains(&r))
         };
-        (d.members().filter(dials))
-            .map(|m| (m.id, m.name.clone()))
+        nodes
+            .map(|m| (m.id, m.name.clone(), dials(m)))
+            .filter(|(id, _, dials)| *dials || lends(*id))
             .collect()
     });
-    let said = |node| backend.nodes.of(node).filter(Heard::is_fresh);
-    let cities = nodes.into_iter().map(|(node, name)| {
+    let cities = nodes.into_iter().map(|(node, name, dialing)| {
         let share = told.shares.iter().find(|s| s.member == node && s.live);
         CityShare {
             node,
             name,
             held: share.map_or(0, |share| share.out),
             wanted: share.map_or(0, |share| share.want),
-            dials: dials(campaign, share).to_owned(),
+            dials: match dialing {
+                true => dials(campaign, share).to_owned(),
+                false => "idle".to_owned(),
+            },
             pacing: said(node).and_then(|said| held(&said, campaign.id)),
+            overflow: said(node).map(|said| carried(&said, campaign.id)),
         }
     });
     AbandonmentBudget {
@@ -139,6 +150,12 @@ fn held(said: &Heard, campaign: CampaignId) -> Option<CityPacing> {
     let all = &said.status.pacing;
     let status = all.iter().find(|status| status.campaign == campaign)?;
     Some(status.into())
+}
+
+/// What a city carries with others, as it said last.
+fn carried(said: &Heard, campaign: CampaignId) -> CityOverflow {
+    let all = said.status.overflow.iter();
+    all.filter(|status| status.campaign == campaign).collect()
 }
 
 /// Whether a city dials ahead of its agents, and if not why.

@@ -4,8 +4,8 @@ use crate::{backend::Backend, nodes::Heard, stats};
 use compliance::RulePack;
 use consensus::GroupId;
 use dialmesh_http::dto::{
-    Abandonment, AgentCounts, CallCounts, CityMode, CityStatus, GroupMember, GroupStatus, Status,
-    TrunkState, TrunkStatus,
+    Abandonment, AgentCounts, CallCounts, CityMode, CityProblem, CityStatus, GroupMember,
+    GroupStatus, Status, TrunkState, TrunkStatus,
 };
 use domain::{
     CampaignState, Member, MemberRole, RegionId, Trunk, WallTime,
@@ -176,6 +176,8 @@ fn city(
             .map(|session| u64::from(session.hopper))
             .sum(),
         trunks: trunks.collect(),
+        problems: said.problems.iter().map(CityProblem::from).collect(),
+        overflow: said.overflow.iter().collect(),
         calls: CallCounts {
             dialing: said.lines.dialing,
             ringing: said.lines.ringing,

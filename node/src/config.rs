@@ -494,6 +494,19 @@ impl NodeConfig {
             return Err(refuse("sip.srtp.phones", value, remedy));
         }
         let secured = self.sip.srtp.trunks.iter();
+        let named = |name: &String| (1..=limits::NAME_BYTES).contains(&name.len());
+        if let Some((name, _)) = secured.clone().find(|(name, _)| !named(name)) {
+            let remedy = "give the trunk's name, 1 to 128 bytes";
+            return Err(refuse(
+                "sip.srtp.trunks",
+                format!("{} bytes", name.len()),
+                remedy,
+            ));
+        }
+        if secured.len() > limits::TRUNK_SETTINGS {
+            let value = format!("{} trunks", secured.len());
+            return Err(refuse("sip.srtp.trunks", value, "name at most 256 trunks"));
+        }
         if by_tls.is_none()
             && let Some((trunk, _)) = secured.clone().find(|(_, p)| **p != SrtpPolicy::Off)
         {
@@ -546,6 +559,23 @@ mod tests {
     }
 
     #[test]
+    fn so_many_trunks_are_named_and_no_more() {
+        let named = |trunks: usize| {
+            let lines = (0..trunks).map(|n| format!("t{n} = \"off\"\n"));
+            let section = format!("[sip.srtp.trunks]\n{}[mesh]", lines.collect::<String>());
+            read(&SAMPLE.replacen("[mesh]", &section, 1))
+        };
+        let config = named(limits::TRUNK_SETTINGS).unwrap();
+        assert_eq!(config.sip.srtp.trunks.len(), limits::TRUNK_SETTINGS);
+        let error = named(limits::TRUNK_SETTINGS + 1).unwrap_err().to_string();
+        assert!(error.contains("257 trunks"), "{error}");
+        let long = "x".repeat(limits::NAME_BYTES + 1);
+        let section = format!("[sip.srtp.trunks]\n{long} = \"off\"\n[mesh]");
+        let error = read(&SAMPLE.replacen("[mesh]", &section, 1)).unwrap_err();
+        assert!(error.to_string().contains("129 bytes"), "{error}");
+    }
+
+    #[test]
     fn errors_name_the_place_and_the_remedy() {
         for (from, to, words) in [
             (
@@ -582,6 +612,11 @@ mod tests {
                 "[mesh]",
                 "[sip.srtp.trunks]\nny-tx = \"offered\"\n[mesh]",
                 ["sip.srtp.trunks", "the transport tls"],
+            ),
+            (
+                "[mesh]",
+                "[sip.srtp.trunks]\n\"\" = \"off\"\n[mesh]",
+                ["sip.srtp.trunks", "1 to 128 bytes"],
             ),
             (
                 "[mesh]",

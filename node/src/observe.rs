@@ -1,9 +1,13 @@
 //! What the engine observed, as metrics. Labels are bounded: never a number or an id of a person.
 
+mod signalling;
+
+pub(crate) use signalling::SipMeter;
+
 use call::Observed as Call;
 use domain::{
     CallRecord, LegStats, Supervision,
-    status::{NodeMode, NodeStatus, TrunkTrouble},
+    status::{NodeMode, NodeProblem, NodeStatus, TrunkTrouble},
 };
 use engine::Observed;
 use service::metrics::{Metrics, MetricsError};
@@ -40,6 +44,7 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         &["leg", "trunk"],
         &[1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.3, 4.4],
     )?;
+    signalling::describe();
     for (name, help) in [
         (
             "dialmesh_answering_verdicts_total",
@@ -132,6 +137,10 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         (
             "dialmesh_node_regions_helped",
             "Regions of other cities that are gone and whose leads this node dials.",
+        ),
+        (
+            "dialmesh_node_problems",
+            "Settings of this node that name what the directory does not have, by kind.",
         ),
         (
             "dialmesh_node_queued",
@@ -283,6 +292,24 @@ pub(crate) fn observed(observed: &Observed) {
             %agent,
             "the agent's phone is not called: [sip.srtp] requires SRTP of phones, and it did not register by TLS"
         ),
+        Observed::Problem {
+            problem,
+            over: false,
+        } => {
+            tracing::error!(
+                setting = problem.setting,
+                value = problem.value,
+                "{problem}"
+            );
+        }
+        Observed::Problem {
+            problem,
+            over: true,
+        } => tracing::info!(
+            setting = problem.setting,
+            value = problem.value,
+            "what this setting names is there now"
+        ),
         Observed::SentLate => metrics::counter!("dialmesh_invites_late_total").increment(1),
         Observed::TrunkHealth { trunk, trouble } => {
             match trouble {
@@ -316,6 +343,13 @@ pub(crate) fn status(status: &NodeStatus) {
     let local = status.mode == NodeMode::Local;
     metrics::gauge!("dialmesh_node_local_mode").set(f64::from(u8::from(local)));
     metrics::gauge!("dialmesh_node_queued").set(f64::from(status.queued));
+    for code in NodeProblem::CODES {
+        let of_it = status
+            .problems
+            .iter()
+            .filter(|problem| problem.code == code);
+        metrics::gauge!("dialmesh_node_problems", "problem" => code).set(of_it.count() as f64);
+    }
     metrics::gauge!("dialmesh_freshness_seconds").set(status.fresh_ms as f64 / 1000.0);
     for (state, count) in [
         ("dialing", status.lines.dialing),

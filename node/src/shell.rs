@@ -6,7 +6,7 @@ use crate::{
     Kept,
     event::{Event, Events},
     journal::{Owed, Telling},
-    observe,
+    observe::{self, SipMeter},
     overflow::Errand,
 };
 use bytes::Bytes;
@@ -100,6 +100,7 @@ struct Running {
     settled: Option<oneshot::Sender<()>>,
     /// Opt-outs of an earlier run that the directory may not have yet: they bind this engine.
     opt_outs: Vec<DncEntry>,
+    sip_meter: SipMeter,
     /// Whether the engine was told that the calendar cannot be trusted.
     clock_doubted: bool,
     /// Of rounds before, for their room: outputs, and lines of the audit chain.
@@ -119,6 +120,7 @@ pub(crate) fn run(shell: Shell, queue: &Receiver<Event>) {
         drained: None,
         settled: None,
         opt_outs: Vec::new(),
+        sip_meter: SipMeter::default(),
         clock_doubted: false,
         outputs: Vec::new(),
         lines: Vec::new(),
@@ -342,6 +344,7 @@ impl Running {
             Event::Status(reply) => {
                 // Nobody waits any more: fine.
                 drop(reply.send(self.shell.engine.status(now)));
+                self.sip_meter.tell(self.shell.engine.sip_counters());
             }
             Event::Floor(reply) => drop(reply.send(self.shell.engine.live_floor())),
             Event::Supervise { order, reply } => {

@@ -6,6 +6,9 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "common/apart.rs"]
+mod apart;
 #[path = "common/baresip.rs"]
 mod baresip;
 #[allow(dead_code, reason = "other tests use the rest")]
@@ -14,60 +17,20 @@ mod common;
 #[path = "common/floor.rs"]
 mod floor;
 
+use apart::apart;
 use baresip::{Baresip, Settings};
-use common::{free_port, openssl};
+use common::{certificate, free_port};
 use floor::{Floor, persons_tones};
 use serde_json::json;
 use simulations::audio::tone_hertz;
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 const LOGIN: &str = "li";
-
-/// In the environment of a process that is one test's; not one of the node's own names.
-const APART: &str = "TEST_APART";
-
-/// A node's metrics are its process's, so each test has a process of its own, one after the other. True
-/// in it; elsewhere the test has been run by then.
-fn apart(test: &str) -> bool {
-    static ONE: Mutex<()> = Mutex::new(());
-    if std::env::var_os(APART).is_some() {
-        return true;
-    }
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut this = std::process::Command::new(std::env::current_exe().unwrap());
-    let this = this.args(["--exact", test, "--nocapture"]).env(APART, "1");
-    let done = this.output().unwrap();
-    let said = [done.stdout, done.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-    assert!(done.status.success(), "{}", said.concat());
-    false
-}
 
 /// A floor whose node speaks TLS and SRTP with phones; its port for them, and its certificate's folder.
 async fn secured(policy: &str) -> (Floor, u16, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-subj",
-        "/CN=127.0.0.1",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-days",
-        "2",
-        "-keyout",
-        "node.key",
-        "-out",
-        "node.pem",
-    ];
-    openssl(folder.path(), &arguments);
+    certificate(folder.path());
     let (phones, trunks) = (free_port(), free_port());
     let at = folder.path().display();
     let sip = format!(

@@ -9,7 +9,10 @@ use dialmesh_http::{
     },
     problem::BackendError,
 };
-use domain::{MemberId, MemberRole, RegionId, status::NodeStatus};
+use domain::{
+    CampaignId, MemberId, MemberRole, RegionId,
+    status::{NodeProblem, NodeStatus, OverflowStatus},
+};
 use member::{RECORDS, RecordsReply, STATUS, decode, encode, encode_records};
 use mesh::{Endpoint, EndpointConfig, JoinError, JoinInfo, JoinToken, ResetKey};
 use std::time::Duration;
@@ -126,6 +129,21 @@ async fn a_node_is_seen_and_ships_records() {
             ..NodeStatus::default()
         };
         said.lines.ringing = 3;
+        said.problems = vec![NodeProblem {
+            code: NodeProblem::SRTP_TRUNK.into(),
+            setting: "sip.srtp.trunks".into(),
+            value: "ny-tz".into(),
+            known: vec!["ny-tx".into()],
+        }];
+        let carried = |campaign, out_now| OverflowStatus {
+            campaign,
+            out_now,
+            in_now: 1,
+            out_total: 10,
+            in_total: 20,
+            missed: 3,
+        };
+        said.overflow = vec![carried(campaign, 2), carried(CampaignId(77), 5)];
         let wait = Duration::from_secs(5);
         endpoint
             .rpc(joined.coordinator, STATUS, encode(&said), wait)
@@ -148,6 +166,24 @@ async fn a_node_is_seen_and_ships_records() {
             (seen.name.as_str(), seen.region_name.as_str()),
             ("city", "west")
         );
+
+        let problem = &seen.problems[0];
+        assert_eq!(seen.problems.len(), 1);
+        assert_eq!(
+            (problem.code.as_str(), problem.value.as_str()),
+            ("srtp_trunk_unknown", "ny-tz")
+        );
+        assert_eq!(problem.text, said.problems[0].to_string());
+
+        let overflow = seen.overflow;
+        assert_eq!(
+            (overflow.out_now, overflow.in_now, overflow.out_total),
+            (7, 2, 20)
+        );
+        assert_eq!((overflow.in_total, overflow.missed), (40, 6));
+        let stats = api.campaign_stats(campaign).await.unwrap();
+        let of_city = stats.budget.cities[0].overflow.unwrap();
+        assert_eq!((of_city.out_now, of_city.in_total), (2, 20));
 
         let records: Vec<_> = (1..=3).map(crate::records::tests::record).collect();
         let kept = endpoint

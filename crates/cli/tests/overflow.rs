@@ -10,7 +10,7 @@
 mod common;
 
 use anyhow::{Context as _, Result, ensure};
-use common::said;
+use common::{dialmesh, said};
 use serde_json::{Value, json};
 use simulations::{
     audio::rtp::{AudioReport, RtpThread},
@@ -116,6 +116,37 @@ async fn overflows(world: &World, home: &Seat, host: &Seat) -> Result<String> {
     anyhow::bail!("in {TRIES} tries no call went to the other city")
 }
 
+/// What a city says of carried calls, in `status` and in `campaign explain`: out and in now, out and in since
+/// its node started. It says so each second: waited for until it is `wanted`.
+async fn carries(world: &World, city: &str, wanted: [u64; 4]) -> Result<()> {
+    let read = |row: &Value| {
+        let figures = ["out_now", "in_now", "out_total", "in_total"];
+        figures.map(|figure| row["overflow"][figure].as_u64())
+    };
+    let end = Instant::now() + PATIENCE;
+    loop {
+        // Degraded where a city is gone: its figures are told all the same.
+        let status = dialmesh(world, &["status", "-o", "json"])?;
+        let status: Value = serde_json::from_slice(&status.stdout)?;
+        let explained = said(
+            world,
+            &["campaign", "explain", world.campaign(), "-o", "json"],
+        )?;
+        let explained: Value = serde_json::from_str(&explained)?;
+        let of_city = |rows: &Value| {
+            let mut rows = rows.as_array().into_iter().flatten();
+            rows.find(|row| row["name"] == city).map(read)
+        };
+        let told = [of_city(&status["cities"]), of_city(&explained)];
+        if told.iter().all(|told| *told == Some(wanted.map(Some))) {
+            println!("{city} carries {wanted:?}");
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "{city}: {told:?} is not {wanted:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// How the carrier saw a call's end: by whom, what the person heard, and the person's own tone.
 async fn end_at_carrier(
     world: &World,
@@ -165,6 +196,9 @@ async fn story() -> Result<()> {
     world.start_campaign().await?;
 
     let call = overflows(&world, &home, &host).await?;
+    let (from_here, to_there) = (world.nodes()[0].name(), world.nodes()[1].name());
+    carries(&world, from_here, [1, 0, 1, 0]).await?;
+    carries(&world, to_there, [0, 1, 0, 1]).await?;
     // Persons greet first.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let from = Instant::now();
@@ -188,6 +222,8 @@ async fn story() -> Result<()> {
     println!("{told}");
     ensure!(told["note"] == "from afar", "{told}");
     ensure!(told["disposition"] == "success", "{told}");
+    carries(&world, from_here, [0, 0, 1, 0]).await?;
+    carries(&world, to_there, [0, 0, 0, 1]).await?;
 
     let call = overflows(&world, &home, &host).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;

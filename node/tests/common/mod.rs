@@ -1,14 +1,15 @@
 //! A small real mesh for one node: a founder that keeps the groups and the call records, and SIPp.
 
 use bytes::Bytes;
-use domain::{CallRecord, MemberId, MemberRole, NewLead, RegionId, Secret};
+use domain::{CallRecord, MemberId, MemberRole, NewLead, RegionId, Secret, status::NodeStatus};
 use futures::{SinkExt as _, StreamExt as _};
 use ledger::{
     Change, DirectoryCommand, DirectoryReply, MeshId, NewMember, RegionCommand, RegionReply,
     RowOutcome,
 };
 use member::{
-    Member, MemberConfig, RECORDS, RecordsReply, STATUS, decode_records, encode, save_peers,
+    Member, MemberConfig, RECORDS, RecordsReply, STATUS, decode_records, decode_status, encode,
+    save_peers,
 };
 use mesh::{MemberKey, MeshCa};
 use node::NodeConfig;
@@ -60,6 +61,8 @@ pub(crate) async fn until<T>(
 pub(crate) struct Founder {
     pub(crate) member: Member,
     pub(crate) records: Arc<Mutex<Vec<CallRecord>>>,
+    /// What a node said of itself last.
+    pub(crate) said: Arc<Mutex<NodeStatus>>,
     ca: MeshCa,
     /// Dropping it ends the founder's tasks.
     _tasks: Tasks,
@@ -107,12 +110,21 @@ impl Founder {
                     Ok(encode(&reply))
                 }
             });
+        let last = Arc::<Mutex<NodeStatus>>::default();
+        let said = Arc::clone(&last);
         member
             .endpoint()
-            .serve(STATUS, |_: MemberId, _: Bytes| async { Ok(encode(&())) });
+            .serve(STATUS, move |_: MemberId, request: Bytes| {
+                let said = Arc::clone(&said);
+                async move {
+                    *said.lock() = decode_status(&request)?;
+                    Ok(encode(&()))
+                }
+            });
         let founder = Self {
             member,
             records,
+            said: last,
             ca,
             _tasks: tasks,
         };
@@ -221,6 +233,7 @@ pub(crate) struct City {
     pub(crate) http: u16,
     pub(crate) agents: u16,
     pub(crate) trunks: u16,
+    pub(crate) monitoring: u16,
     thread: std::thread::JoinHandle<anyhow::Result<()>>,
 }
 
@@ -231,12 +244,12 @@ impl City {
 
     /// The same with more lines in the section `[sip]`, and sections below it.
     pub(crate) fn start_with(name: &str, mesh: u16, dir: &Path, sip: &str) -> Self {
-        let (http, trunks, agents) = (free_port(), free_port(), free_port());
+        let [http, trunks, agents, monitoring] = [(); 4].map(|()| free_port());
         let (first, last) = WorldConfig::free_row(80).expect("loopback has free ports");
         let path = dir.join("node.toml");
         let text = format!(
             "name = \"{name}\"\ndata_dir = \"{}\"\n[mesh]\nlisten = \"127.0.0.1:{mesh}\"\n\
-             [http]\nlisten = \"127.0.0.1:{http}\"\n[monitoring]\nlisten = \"127.0.0.1:0\"\n\
+             [http]\nlisten = \"127.0.0.1:{http}\"\n[monitoring]\nlisten = \"127.0.0.1:{monitoring}\"\n\
              [sip]\ntrunk_listen = \"127.0.0.1:{trunks}\"\nagent_listen = \"127.0.0.1:{agents}\"\n\
              {sip}\n[media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\
              webrtc_listen = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n",
@@ -256,6 +269,7 @@ impl City {
             http,
             agents,
             trunks,
+            monitoring,
             thread,
         }
     }
@@ -407,6 +421,14 @@ pub(crate) fn openssl(folder: &Path, arguments: &[&str]) {
         .expect("openssl is there: `cargo xtask setup` installs it");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "openssl {arguments:?}: {said}");
+}
+
+/// A certificate of loopback that is its own authority, as `node.pem` and `node.key`.
+pub(crate) fn certificate(folder: &Path) {
+    let arguments = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=127.0.0.1 \
+                     -addext subjectAltName=IP:127.0.0.1 -days 2 -keyout node.key -out node.pem";
+    let arguments: Vec<&str> = arguments.split_whitespace().collect();
+    openssl(folder, &arguments);
 }
 
 /// One SIPp with one scenario of `simulations/sipp`.

@@ -242,7 +242,7 @@ const COLUMNS: [(&str, &str); 8] = [
     ("id", "/id"),
 ];
 
-const EXPLAINED: [(&str, &str); 10] = [
+const EXPLAINED: [(&str, &str); 14] = [
     ("city", "/name"),
     ("dials", "/dials"),
     ("held back by", "/pacing/limit"),
@@ -253,6 +253,10 @@ const EXPLAINED: [(&str, &str); 10] = [
     ("for inbound", "/pacing/kept_for_inbound"),
     ("budget held", "/held"),
     ("wanted", "/wanted"),
+    ("carried out", "/overflow/out_total"),
+    ("now", "/overflow/out_now"),
+    ("carried in", "/overflow/in_total"),
+    ("now", "/overflow/in_now"),
 ];
 
 const REPORTED: [(&str, &str); 9] = [

@@ -2,7 +2,9 @@
 
 use crate::{client::Client, failure::Failure, names, output, session::Session};
 use anyhow::Result;
-use dialmesh_http::dto::{CityMode, CityStatus, GroupStatus, ReplicaHealth, Status, TrunkState};
+use dialmesh_http::dto::{
+    CityMode, CityOverflow, CityStatus, GroupStatus, ReplicaHealth, Status, TrunkState,
+};
 use std::collections::BTreeMap;
 
 pub(crate) async fn run(session: &Session) -> Result<()> {
@@ -44,7 +46,15 @@ pub(crate) fn degraded(status: &Status) -> Vec<String> {
         .iter()
         .filter(|group| group.leader.is_none())
         .map(|group| format!("the group {} has no leader", group.name));
-    cities.chain(groups).collect()
+    cities.chain(problems(status)).chain(groups).collect()
+}
+
+/// What is wrong with how nodes are set up.
+fn problems(status: &Status) -> impl Iterator<Item = String> {
+    status.cities.iter().flat_map(|city| {
+        let told = city.problems.iter();
+        told.map(move |problem| format!("set-up of {}: {}", city.name, problem.text))
+    })
 }
 
 pub(crate) const fn mode(mode: CityMode) -> &'static str {
@@ -107,6 +117,7 @@ pub(crate) fn picture(status: &Status, members: &BTreeMap<String, String>) -> Ve
     cells.extend(status.cities.iter().map(city));
     lines.extend(output::grid(cells));
     lines.extend(trunks(status));
+    lines.extend(overflow(status));
     lines.push(String::new());
     let headings = [
         "GROUP", "LEADER", "TERM", "APPLIED", "VOTERS", "LEARNERS", "MAY LOSE", "BEHIND",
@@ -118,7 +129,7 @@ pub(crate) fn picture(status: &Status, members: &BTreeMap<String, String>) -> Ve
     lines
 }
 
-/// Trunks that take no new calls, and why; nothing where all do.
+/// Trunks that take no new calls, and why, and what is wrong with nodes' set-up; nothing where all is well.
 fn trunks(status: &Status) -> Vec<String> {
     let of_city = |city: &CityStatus| {
         let name = city.name.clone();
@@ -132,6 +143,33 @@ fn trunks(status: &Status) -> Vec<String> {
         line.collect::<Vec<_>>()
     };
     let mut lines: Vec<String> = status.cities.iter().flat_map(of_city).collect();
+    lines.extend(problems(status).map(|problem| format!("PROBLEM in the {problem}")));
+    if !lines.is_empty() {
+        lines.insert(0, String::new());
+    }
+    lines
+}
+
+/// Calls that cities carry for one another; nothing where none did since its node started.
+fn overflow(status: &Status) -> Vec<String> {
+    let of_city = |city: &CityStatus| {
+        let CityOverflow {
+            out_now,
+            in_now,
+            out_total,
+            in_total,
+            missed,
+        } = city.overflow;
+        (out_total + in_total + missed > 0).then(|| {
+            format!(
+                "overflow of {}: {out_now} of its persons with other cities' agents now ({out_total} since its \
+                 node started, {missed} times in vain), {in_now} of its agents with other cities' persons \
+                 ({in_total})",
+                city.name
+            )
+        })
+    };
+    let mut lines: Vec<String> = status.cities.iter().filter_map(of_city).collect();
     if !lines.is_empty() {
         lines.insert(0, String::new());
     }
@@ -287,6 +325,43 @@ pub(crate) mod tests {
             degraded(&sample("unreachable", Some("mem_00000001"))).len(),
             1
         );
+    }
+
+    #[test]
+    fn a_problem_of_the_set_up_is_shown_and_degrades() {
+        let mut status = sample("central", Some("mem_00000001"));
+        let problem = json!({
+            "code": "srtp_trunk_unknown", "setting": "sip.srtp.trunks", "value": "ny-tz", "known": ["ct"],
+            "text": "[sip.srtp.trunks] names \"ny-tz\"; its trunks: ct"
+        });
+        status.cities[0].problems = vec![serde_json::from_value(problem).unwrap()];
+        let words = "set-up of shenzhen: [sip.srtp.trunks] names \"ny-tz\"; its trunks: ct";
+        assert_eq!(degraded(&status), [words]);
+        let text = picture(&status, &BTreeMap::new()).join("\n");
+        assert!(text.contains(&format!("PROBLEM in the {words}")), "{text}");
+    }
+
+    #[test]
+    fn carried_calls_are_shown_where_there_were_any() {
+        let mut status = sample("central", Some("mem_00000001"));
+        let text = |status: &Status| picture(status, &BTreeMap::new()).join("\n");
+        assert!(!text(&status).contains("overflow"));
+        status.cities[0].overflow = CityOverflow {
+            out_now: 2,
+            in_now: 1,
+            out_total: 15,
+            in_total: 7,
+            missed: 3,
+        };
+        let said = text(&status);
+        for words in [
+            "overflow of shenzhen: 2 of its persons",
+            "(15 since its node started, 3 times in vain)",
+            "1 of its agents with other cities' persons (7)",
+        ] {
+            assert!(said.contains(words), "{said} lacks {words}");
+        }
+        assert!(degraded(&status).is_empty());
     }
 
     #[test]

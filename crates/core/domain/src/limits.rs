@@ -171,6 +171,12 @@ pub const LEARNED_CAMPAIGNS: usize = 256;
 pub const LEARNED_BYTES: usize = 128 * 1024;
 /// Campaigns of which a node says each second what holds them back; those with the lowest ids.
 pub const PACING_TOLD: usize = 500;
+/// Problems of its set-up that a node says at a time; the first by their setting.
+pub const PROBLEMS_TOLD: usize = 32;
+/// Names that are said beside one of them.
+pub const PROBLEM_NAMES: usize = 16;
+/// Trunks that a node's configuration says something of.
+pub const TRUNK_SETTINGS: usize = 256;
 /// Retry rules of one campaign.
 pub const RETRY_RULES: usize = 64;
 /// Do-not-call entries in the directory, beside the published base.

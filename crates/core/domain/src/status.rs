@@ -1,5 +1,9 @@
 //! What a node says of itself each second: counts and ages, never a number or a name of a person.
 
+mod problem;
+
+pub use problem::NodeProblem;
+
 use crate::{CampaignId, DialLevel, MemberId, RegionId, SessionId, TrunkId, WallTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -250,6 +254,24 @@ pub struct LineCounts {
     pub bridged: u32,
 }
 
+/// Calls of one campaign whose other side is at another node. Totals count since the node started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverflowStatus {
+    /// The campaign.
+    pub campaign: CampaignId,
+    /// Persons of this node who speak with other nodes' agents now.
+    pub out_now: u32,
+    /// Agents of this node who speak with other nodes' persons now, or are kept for them.
+    pub in_now: u32,
+    /// Persons of this node who were joined with other nodes' agents.
+    pub out_total: u64,
+    /// Agents of this node who were joined with other nodes' persons.
+    pub in_total: u64,
+    /// How often another node was asked and no agent came of it: nobody free there after all, or too
+    /// late. One person may count twice.
+    pub missed: u64,
+}
+
 /// Everything a node says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NodeStatus {
@@ -281,7 +303,12 @@ pub struct NodeStatus {
     pub refused: BTreeMap<String, u64>,
     /// Why its trunks are up or not.
     pub trunk_health: Vec<TrunkHealth>,
-    /// What holds the campaigns that it dials, at most [`crate::limits::PACING_TOLD`] of them. Last:
-    /// a node of the release before does not say it.
+    /// What holds the campaigns that it dials, at most [`crate::limits::PACING_TOLD`] of them.
     pub pacing: Vec<PacingStatus>,
+    /// What is wrong with its set-up, at most [`crate::limits::PROBLEMS_TOLD`] of them.
+    pub problems: Vec<NodeProblem>,
+    /// Campaigns with calls that were carried between this node and others, at most
+    /// [`crate::limits::PACING_TOLD`] of them, those with the lowest ids. This and the problems come last: a
+    /// node of the release before does not say them.
+    pub overflow: Vec<OverflowStatus>,
 }

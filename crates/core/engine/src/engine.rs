@@ -12,6 +12,7 @@ use crate::{
     legs::Legs,
     lines::Pace,
     overflow::{Overflow, OverflowStep},
+    problems::Problems,
     records::Ending,
     scores::Scores,
     status::Tally,
@@ -84,6 +85,7 @@ pub struct Engine {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) tally: Tally,
     pub(crate) refused: BTreeMap<&'static str, u64>,
+    pub(crate) problems: Problems,
     pub(crate) backlog: usize,
     pub(crate) draining: bool,
     /// Regions of other cities that are gone.
@@ -160,6 +162,7 @@ impl Engine {
             outputs: VecDeque::new(),
             tally: Tally::default(),
             refused: BTreeMap::new(),
+            problems: Problems::default(),
             backlog: 0,
             draining: false,
             helped: Vec::new(),
@@ -229,6 +232,7 @@ impl Engine {
                         index,
                     },
                 );
+                self.look_for_problems();
             }
             Input::SessionOpened {
                 region,
@@ -447,6 +451,7 @@ impl Engine {
         for change in changes {
             self.directory_change(now, index, change);
         }
+        self.problems_again();
         self.tell_permit(now, PermitInput::DirectoryApplied { index });
         self.output(Output::Applied(index));
     }

@@ -12,7 +12,8 @@ use domain::{
     DncEntry, DncListAge, DncScope, EscrowGrant, FreeAgents, Instant, LeadId, LeadOrder,
     LeasedLead, Levers, MemberId, OverflowAnswer, OverflowOffer, PhoneNumber, PromptName,
     Recording, RecordingKey, RegionId, SessionId, Supervision, SupervisionOrder,
-    SupervisionRefusal, Trunk, TrunkId, TrunkManner, TrunkTarget, WallTime, status::TrunkTrouble,
+    SupervisionRefusal, Trunk, TrunkId, TrunkManner, TrunkTarget, WallTime,
+    status::{NodeProblem, TrunkTrouble},
 };
 use media::{BrowserCommand, BrowserEvent, BrowserId, CarryCommand, MediaCommand, MediaEvent};
 use permit::{EscrowQuestion, base::BaseLookup};
@@ -544,6 +545,13 @@ pub enum Observed {
     PhoneUnsecured {
         /// Whose.
         agent: AgentId,
+    },
+    /// The node's set-up does not fit the directory, or does again.
+    Problem {
+        /// What.
+        problem: Box<NodeProblem>,
+        /// It is no more.
+        over: bool,
     },
     /// An INVITE left although its permission had run out meanwhile; it was cancelled at once.
     SentLate,

@@ -28,6 +28,7 @@ mod lines;
 mod listening;
 mod overflow;
 mod phones;
+mod problems;
 mod recordings;
 mod records;
 mod scores;

@@ -6,6 +6,8 @@
 //! answers the offer. Either side ends by a word of the other, or because the other is not heard any more:
 //! each second both say which calls they carry.
 
+mod told;
+
 use crate::{
     Engine, Observed, Output, TimerName,
     legs::{Leg, Line, Owner, Progress},
@@ -109,6 +111,7 @@ pub(crate) struct Overflow {
     asked: BTreeMap<AttemptId, Asked>,
     /// Lent agents' dispositions on their way into the journal, with whom to answer.
     disposing: BTreeMap<AttemptId, u64>,
+    tally: told::Tally,
 }
 
 impl Overflow {
@@ -120,6 +123,7 @@ impl Overflow {
             of: BTreeMap::new(),
             asked: BTreeMap::new(),
             disposing: BTreeMap::new(),
+            tally: told::Tally::default(),
         }
     }
 
@@ -491,6 +495,7 @@ impl Engine {
         request: u64,
     ) -> Option<bool> {
         let attempt = carried.attempt;
+        let joins = word == CarriedWord::Joined;
         let input = match (word, carried.home) {
             (CarriedWord::Over { by_person }, home) => {
                 self.mark_over(key);
@@ -533,6 +538,12 @@ impl Engine {
             _ => return Some(false),
         };
         let taken = self.calls.handle(now, input).is_ok();
+        if joins
+            && taken
+            && let Some(lease) = self.calls.lease(attempt)
+        {
+            self.overflow.tally.lent(lease.campaign);
+        }
         self.drain_calls(now);
         Some(taken)
     }
@@ -701,6 +712,7 @@ impl Engine {
     }
 
     pub(crate) fn observe_overflow(&mut self, campaign: CampaignId, step: OverflowStep) {
+        self.overflow.tally.count(campaign, step);
         self.observe(Observed::Overflow { campaign, step });
     }
 }

@@ -151,6 +151,8 @@ impl Engine {
                 .collect(),
             trunk_health,
             pacing,
+            problems: self.problems.said().to_vec(),
+            overflow: self.carried_calls(),
         }
     }
 }

@@ -27,7 +27,8 @@ use domain::{
     answering::{Greeting, Heard, Reason, Ringing, Verdict},
 };
 use engine::{
-    DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Output, PhoneAddress, Side,
+    DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Observed, Output,
+    PhoneAddress, Side,
 };
 use media::{MediaCommand, MediaEvent, PortRange};
 use sansio::Seed;
@@ -120,6 +121,8 @@ struct World {
     elsewhere: Vec<Output>,
     /// What the far ends send with.
     theirs: BTreeMap<Side, LocalCrypto>,
+    /// Names of settings that were said to be wrong, or not any more.
+    problems: Vec<(String, bool)>,
 }
 
 fn flow(local: &str, remote: &str) -> Flow {
@@ -185,6 +188,26 @@ impl World {
     }
 
     fn with(srtp: engine::SrtpConfig, directory: DirectoryCopy) -> Self {
+        let mut world = Self::made(srtp);
+        world.enter(directory);
+        world
+    }
+
+    /// The directory is known, and a session is open.
+    fn enter(&mut self, directory: DirectoryCopy) {
+        self.input(Input::Directory {
+            index: 5,
+            changes: vec![DirectoryChange::Reset(Box::new(directory))],
+        });
+        self.input(Input::SessionOpened {
+            region: REGION,
+            session: SESSION,
+            ttl: TTL,
+        });
+    }
+
+    /// A node that knows nothing yet.
+    fn made(srtp: engine::SrtpConfig) -> Self {
         let engine = Engine::new(
             EngineConfig {
                 member: MemberId(2),
@@ -216,7 +239,7 @@ impl World {
             monotonic: Instant::from_millis(1_000_000),
             wall: WallTime::from_millis(1_795_300_000_000),
         };
-        let mut world = Self {
+        Self {
             now,
             engine,
             carrier,
@@ -250,17 +273,8 @@ impl World {
             orders: Vec::new(),
             elsewhere: Vec::new(),
             theirs: BTreeMap::new(),
-        };
-        world.input(Input::Directory {
-            index: 5,
-            changes: vec![DirectoryChange::Reset(Box::new(directory))],
-        });
-        world.input(Input::SessionOpened {
-            region: REGION,
-            session: SESSION,
-            ttl: TTL,
-        });
-        world
+            problems: Vec::new(),
+        }
     }
 
     fn new() -> Self {
@@ -386,6 +400,9 @@ impl World {
                 Output::Media(command) => self.media.push(command),
                 // Its agents have SIP phones, supervisors have browsers.
                 Output::Browser(command) => self.browsers.push(command),
+                Output::Observed(Observed::Problem { problem, over }) => {
+                    self.problems.push((problem.value, over));
+                }
                 Output::Observed(_) | Output::Called { .. } => {}
                 output @ (Output::Carry(_)
                 | Output::Offer { .. }

@@ -92,6 +92,8 @@ pub(crate) struct Registrar {
     bindings: BTreeMap<String, Binding>,
     /// How many bindings came over each flow: asked for each datagram.
     flows: BTreeMap<Flow, u32>,
+    /// And of each address.
+    hosts: BTreeMap<IpAddr, u32>,
     nobody: Secret,
 }
 
@@ -105,6 +107,7 @@ impl Registrar {
             users: BTreeMap::new(),
             bindings: BTreeMap::new(),
             flows: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             nobody: Secret::new(stream.token(32)),
         }
     }
@@ -129,13 +132,16 @@ impl Registrar {
         let Some(old) = self.bindings.remove(user) else {
             return false;
         };
-        if let Some(count) = self.flows.get_mut(&old.flow) {
-            *count -= 1;
-            if *count == 0 {
-                self.flows.remove(&old.flow);
-            }
-        }
+        discount(&mut self.flows, &old.flow);
+        discount(&mut self.hosts, &old.flow.remote.ip());
         true
+    }
+
+    /// Puts a binding in where there is none.
+    fn bind(&mut self, user: &str, binding: Binding) {
+        *self.flows.entry(binding.flow).or_default() += 1;
+        *self.hosts.entry(binding.flow.remote.ip()).or_default() += 1;
+        self.bindings.insert(user.to_owned(), binding);
     }
 
     pub(crate) fn binding(&self, user: &str) -> Option<&Binding> {
@@ -144,6 +150,11 @@ impl Registrar {
 
     pub(crate) fn has_flow(&self, flow: Flow) -> bool {
         self.flows.contains_key(&flow)
+    }
+
+    /// Whether a phone is registered from there, by whatever flow.
+    pub(crate) fn has_host(&self, ip: IpAddr) -> bool {
+        self.hosts.contains_key(&ip)
     }
 
     /// Header lines of a 401: SHA-256 first, MD5 for old phones (RFC 8760 section 2.3).
@@ -285,17 +296,14 @@ impl Registrar {
         }
         let granted = asked.min(self.config.max_expires);
         self.release(user);
-        *self.flows.entry(flow).or_default() += 1;
-        self.bindings.insert(
-            user.to_owned(),
-            Binding {
-                flow,
-                contact: address.uri.to_vec(),
-                expires: now + granted,
-                call_id: head.call_id.to_vec(),
-                cseq: head.cseq.number,
-            },
-        );
+        let binding = Binding {
+            flow,
+            contact: address.uri.to_vec(),
+            expires: now + granted,
+            call_id: head.call_id.to_vec(),
+            cseq: head.cseq.number,
+        };
+        self.bind(user, binding);
         self.granted(now, user, Change::Bound(granted))
     }
 
@@ -313,17 +321,14 @@ impl Registrar {
         if !wanted || left.is_zero() {
             return false;
         }
-        *self.flows.entry(flow).or_default() += 1;
-        self.bindings.insert(
-            user.to_owned(),
-            Binding {
-                flow,
-                contact: contact.to_vec(),
-                expires: now + left.min(self.config.max_expires),
-                call_id: Vec::new(),
-                cseq: 0,
-            },
-        );
+        let binding = Binding {
+            flow,
+            contact: contact.to_vec(),
+            expires: now + left.min(self.config.max_expires),
+            call_id: Vec::new(),
+            cseq: 0,
+        };
+        self.bind(user, binding);
         true
     }
 
@@ -372,6 +377,16 @@ impl Registrar {
             self.release(user);
         }
         users
+    }
+}
+
+/// One fewer; the last one is taken out.
+fn discount<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 
@@ -496,6 +511,7 @@ mod tests {
             )
         );
         assert_eq!(registrar.binding("1001").map(|b| b.flow), Some(flow()));
+        assert!(registrar.has_host(flow().remote.ip()));
         assert_eq!(
             registrar.expire(now + Duration::from_secs(59)),
             Vec::<String>::new()
@@ -503,6 +519,7 @@ mod tests {
         assert_eq!(registrar.expire(now + Duration::from_secs(60)), ["1001"]);
         register(&mut registrar, now, 6, contact);
         assert_eq!(registrar.flow_closed(flow()), ["1001"]);
+        assert!(!registrar.has_flow(flow()) && !registrar.has_host(flow().remote.ip()));
     }
 
     #[test]

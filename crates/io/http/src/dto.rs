@@ -66,8 +66,8 @@ pub use recording::{
     RecordingPause, hex,
 };
 pub use status::{
-    Abandonment, AgentCounts, CallCounts, CityMode, CityStatus, GroupMember, GroupStatus, Status,
-    TrunkState, TrunkStatus,
+    Abandonment, AgentCounts, CallCounts, CityMode, CityOverflow, CityProblem, CityStatus,
+    GroupMember, GroupStatus, Status, TrunkState, TrunkStatus,
 };
 pub use supervision::{
     LiveCall, LiveCalls, Seat, SupervisionManner, SupervisionRequest, Supervisor,

@@ -184,14 +184,14 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
     }
 }
 
-/// A node's word of itself. A node of the release before does not say what holds its campaigns, one
-/// before that not why its trunks are up or not.
+/// A node's word of itself. Nodes of earlier releases say less: not what is wrong with their set-up and
+/// what they carry with others, one before that not what holds its campaigns, one before that not why its trunks are up or not.
 ///
 /// # Errors
 /// As [`decode`].
 pub fn decode_status(bytes: &[u8]) -> Result<domain::status::NodeStatus, ServiceError> {
     // Empty lists at its end; what is whole without them is not read so far.
-    decode(&[bytes, &[0, 0]].concat())
+    decode(&[bytes, &[0; 4]].concat())
 }
 
 /// Call records as a shipment.
@@ -284,6 +284,33 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Longer<A> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_of_an_earlier_release_is_read() {
+        use domain::status::{NodeProblem, NodeStatus};
+        let status = NodeStatus {
+            queued: 3,
+            ..NodeStatus::default()
+        };
+        let whole = encode(&status);
+        // Each of the last four fields is an empty list here: one byte.
+        for missing in 0..=4 {
+            let read = decode_status(&whole[..whole.len() - missing]).unwrap();
+            assert_eq!(read, status, "{missing} fields fewer");
+        }
+        assert!(decode_status(&whole[..whole.len() - 5]).is_err());
+        let problem = NodeProblem {
+            code: "of_a_later_release".into(),
+            setting: "sip.srtp.trunks".into(),
+            value: "ny-tx".into(),
+            known: vec!["east".into()],
+        };
+        let status = NodeStatus {
+            problems: vec![problem],
+            ..status
+        };
+        assert_eq!(decode_status(&encode(&status)).unwrap(), status);
+    }
 
     #[test]
     fn words_of_overflow_keep_their_bytes() {

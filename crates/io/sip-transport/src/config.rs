@@ -45,6 +45,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one address.
     pub connections_per_source: usize,
+    /// The same of an address that was not said to be a guest's, once that was said.
+    pub connections_per_stranger: usize,
     /// Bytes waiting to be written on one connection.
     pub unsent_bytes: usize,
     /// A connection without a byte for so long is closed.
@@ -62,6 +64,7 @@ impl Default for Limits {
         Self {
             connections: 8_192,
             connections_per_source: 512,
+            connections_per_stranger: 64,
             unsent_bytes: 256 * 1024,
             idle: Duration::from_secs(600),
             message: Duration::from_secs(10),

@@ -26,7 +26,7 @@ pub use tls::{Tls, TlsError, TlsFiles};
 
 use bytes::Bytes;
 use domain::SipTransport;
-use door::Door;
+use door::{Door, Porter};
 use meters::Meters;
 use parking_lot::Mutex;
 use sip::Flow;
@@ -119,6 +119,8 @@ struct Shared {
     limits: Limits,
     sink: Sink,
     door: Door,
+    /// Of the messages of all streams.
+    streams: Mutex<Porter>,
     /// Who gets a copy of every message, once somebody does.
     export: OnceLock<Arc<Exporter>>,
     /// Where a listener speaks it.
@@ -209,6 +211,7 @@ impl SipSockets {
             limits,
             sink,
             door: Door::default(),
+            streams: Mutex::new(Porter::new(limits.strangers)),
             export: OnceLock::new(),
             tls,
             meters: Meters::new(),

@@ -1,5 +1,6 @@
 //! What is counted. Handles are made once: the hot path only adds.
 
+use crate::door::Admission;
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
 pub(crate) struct Meters {
@@ -17,6 +18,10 @@ pub(crate) struct Meters {
     pub(crate) undeliverable: Counter,
     /// Datagrams and connections of strangers.
     pub(crate) strangers: Counter,
+    /// Datagrams of guests over their rate.
+    pub(crate) guests: Counter,
+    /// Messages of streams that had to wait for their turn.
+    pub(crate) held: Counter,
     /// Connections refused at a bound.
     pub(crate) refused: Counter,
     /// Connections closed for what they sent.
@@ -32,6 +37,10 @@ impl Meters {
             "dialmesh_sip_stream_messages_total",
             "SIP messages over TCP"
         );
+        describe_counter!(
+            "dialmesh_sip_stream_messages_held_total",
+            "SIP messages over TCP that waited because their address sent too many"
+        );
         describe_counter!("dialmesh_sip_dropped_total", "What was dropped, by reason");
         describe_gauge!("dialmesh_sip_connections", "TCP connections open");
         let dropped = |reason| counter!("dialmesh_sip_dropped_total", "reason" => reason);
@@ -46,9 +55,20 @@ impl Meters {
             buffer_full: dropped("send_buffer_full"),
             undeliverable: dropped("undeliverable"),
             strangers: dropped("stranger"),
+            guests: dropped("phone_rate"),
+            held: counter!("dialmesh_sip_stream_messages_held_total"),
             refused: dropped("connection_refused"),
             bad_framing: dropped("bad_framing"),
             connections: gauge!("dialmesh_sip_connections"),
+        }
+    }
+
+    /// Counts what was not let in.
+    pub(crate) fn refused_at_the_door(&self, admission: Admission) {
+        match admission {
+            Admission::Passes => {}
+            Admission::Stranger => self.strangers.increment(1),
+            Admission::Guest => self.guests.increment(1),
         }
     }
 }

@@ -1,6 +1,11 @@
 //! TCP and TLS: accepted and opened connections, framed by Content-Length, bounded in every way.
 
-use crate::{Shared, TransportEvent, config::not_bound, stream::Stream};
+use crate::{
+    Shared, TransportEvent,
+    config::not_bound,
+    door::{Admission, Porter, Strangers},
+    stream::Stream,
+};
 use bytes::{Buf, Bytes, BytesMut};
 use domain::{SipTransport, limits::SEND_GUARD};
 use parking_lot::Mutex;
@@ -20,6 +25,8 @@ use tokio::{
 
 /// Unacknowledged bytes for so long break the connection: an INVITE must not leave the kernel later.
 const USER_TIMEOUT: Duration = SEND_GUARD;
+/// How long a message waits for its turn before it is asked for again.
+const TURN_PAUSE: Duration = Duration::from_millis(50);
 /// How long a full sink is waited for before it is asked again.
 const SINK_PAUSE: Duration = Duration::from_millis(2);
 const READ_BYTES: usize = 16 * 1024;
@@ -184,6 +191,8 @@ pub(crate) async fn accept(
     listener: TcpListener,
 ) {
     let mut stop = shared.stop.clone();
+    // Of connections, beside what is said on them: with TLS each one costs a handshake.
+    let mut porter = Porter::new(shared.limits.strangers);
     loop {
         let accepted = tokio::select! {
             _ = stop.changed() => return,
@@ -208,6 +217,13 @@ pub(crate) async fn accept(
             shared.meters.strangers.increment(1);
             continue;
         }
+        match porter.admits(&shared.door, remote.ip()) {
+            Admission::Passes => {}
+            refused => {
+                shared.meters.refused_at_the_door(refused);
+                continue;
+            }
+        }
         if !has_room(&shared, flow) || set_up(&stream).is_err() {
             shared.meters.refused.increment(1);
             continue;
@@ -226,12 +242,36 @@ pub(crate) async fn accept(
     }
 }
 
+/// Whether one more connection may be taken. Strangers never take the last quarter of all: a phone that
+/// was here before finds room.
 fn has_room(shared: &Shared, flow: Flow) -> bool {
-    let connections = shared.connections.lock();
     let ip = flow.remote.ip();
-    connections.len() < shared.limits.connections
-        && connections.keys().filter(|f| f.remote.ip() == ip).count()
-            < shared.limits.connections_per_source
+    let limits = &shared.limits;
+    let (most, per_source) = match shared.door.is_stranger(limits.strangers, ip) {
+        true => (limits.connections / 4 * 3, limits.connections_per_stranger),
+        false => (limits.connections, limits.connections_per_source),
+    };
+    let connections = shared.connections.lock();
+    connections.len() < most
+        && connections.keys().filter(|f| f.remote.ip() == ip).count() < per_source
+}
+
+/// Waits until a message of that address may be looked at: what it cannot say yet stays in its socket.
+async fn turn(shared: &Shared, flow: Flow) {
+    if shared.limits.strangers != Strangers::Metered {
+        return;
+    }
+    let admits = || (shared.streams.lock()).admits(&shared.door, flow.remote.ip());
+    if admits() == Admission::Passes {
+        return;
+    }
+    shared.meters.held.increment(1);
+    loop {
+        sleep(TURN_PAUSE).await;
+        if admits() == Admission::Passes {
+            return;
+        }
+    }
 }
 
 /// Sends on an open connection, or opens one with these bytes first.
@@ -415,6 +455,7 @@ async fn read(
             match frame {
                 Frame::Ping => connection.write(b"\r\n", shared.limits.unsent_bytes)?,
                 Frame::Message(message) => {
+                    turn(shared, flow).await;
                     shared.meters.messages_in.increment(1);
                     shared.copy_received(flow, &message);
                     let bytes = Bytes::from(message);

@@ -3,6 +3,7 @@
 mod export;
 mod locate;
 mod stir;
+mod strangers;
 mod tls;
 mod torture;
 

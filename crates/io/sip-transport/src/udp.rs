@@ -1,6 +1,10 @@
 //! UDP: one socket an address, big buffers, one thread that does nothing but receive.
 
-use crate::{Shared, TransportEvent, door::Porter, syscalls};
+use crate::{
+    Shared, TransportEvent,
+    door::{Admission, Porter},
+    syscalls,
+};
 use bytes::Bytes;
 use domain::SipTransport;
 use sip::Flow;
@@ -150,9 +154,12 @@ fn receive(shared: &Shared, local: SocketAddr, socket: &UdpSocket) {
         };
         shared.meters.datagrams_in.increment(1);
         shared.meters.bytes_in.increment(len as u64);
-        if !porter.admits(&shared.door, remote.ip()) {
-            shared.meters.strangers.increment(1);
-            continue;
+        match porter.admits(&shared.door, remote.ip()) {
+            Admission::Passes => {}
+            refused => {
+                shared.meters.refused_at_the_door(refused);
+                continue;
+            }
         }
         let flow = Flow {
             transport: SipTransport::Udp,

@@ -221,6 +221,21 @@ fn ready(world: &mut World) -> u32 {
 }
 
 /// The pair with its call joined.
+/// What a node says of carried calls of the campaign: out and in now, out and in since the start, asked in
+/// vain.
+fn told(world: &mut World) -> Option<(u32, u32, u64, u64, u64)> {
+    let told = world.engine.status(world.now).overflow;
+    let one = told.first()?;
+    assert_eq!((told.len(), one.campaign), (1, CAMPAIGN));
+    Some((
+        one.out_now,
+        one.in_now,
+        one.out_total,
+        one.in_total,
+        one.missed,
+    ))
+}
+
 fn joined() -> (Pair, AttemptId) {
     let (mut pair, attempt) = Pair::new();
     pair.told();
@@ -232,6 +247,8 @@ fn joined() -> (Pair, AttemptId) {
 #[test]
 fn an_answered_person_meets_the_agent_of_another_city() {
     let (mut pair, attempt) = joined();
+    assert_eq!(told(&mut pair.home), Some((1, 0, 1, 0, 0)));
+    assert_eq!(told(&mut pair.host), Some((0, 1, 0, 1, 0)));
     // It is a call of the host's floor, where it can be heard, and the home's line.
     assert!(pair.home.engine.live_floor().calls.is_empty());
     assert_eq!(pair.host.engine.live_floor().calls[0].attempt, attempt);
@@ -271,6 +288,8 @@ fn an_answered_person_meets_the_agent_of_another_city() {
     assert_eq!(ready(&mut pair.host), 1);
     assert!(pair.home.abandoned.is_empty());
     pair.at_rest();
+    assert_eq!(told(&mut pair.home), Some((0, 0, 1, 0, 0)));
+    assert_eq!(told(&mut pair.host), Some((0, 0, 0, 1, 0)));
 }
 
 #[test]
@@ -320,6 +339,8 @@ fn nobody_free_there_is_an_abandonment_here_once() {
     assert_eq!(pair.home.abandoned, [1]);
     assert_eq!(pair.home.closed[&attempt].0, Disposition::Abandoned);
     pair.at_rest();
+    assert_eq!(told(&mut pair.home), Some((0, 0, 0, 0, 1)));
+    assert_eq!(told(&mut pair.host), None, "it was asked, and did nothing");
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Secured media: with whom keys are exchanged, what the relay is told, who is refused.
 
 use super::*;
-use domain::{LegId, SrtpKeys, SrtpPolicy};
+use domain::{
+    LegId, SrtpKeys, SrtpPolicy,
+    limits::{PROBLEM_NAMES, PROBLEMS_TOLD},
+    status::NodeProblem,
+};
 use engine::SrtpConfig;
 
 /// What a far end sends with.
@@ -163,4 +167,95 @@ fn a_carrier_that_cannot_meet_it_gets_no_call() {
     world.lease(&["8000"]);
     world.run(Duration::from_secs(2));
     assert_eq!((world.invites.len(), told(&world).len()), (1, 0));
+}
+
+/// What is wrong with the set-up, by the node's own word: names set, and trunks said beside.
+fn problems(world: &mut World) -> Vec<(String, Vec<String>)> {
+    let status = world.engine.status(world.now);
+    let said = |problem: NodeProblem| {
+        assert_eq!(problem.code, NodeProblem::SRTP_TRUNK);
+        assert_eq!(problem.setting, "sip.srtp.trunks");
+        (problem.value, problem.known)
+    };
+    status.problems.into_iter().map(said).collect()
+}
+
+#[test]
+fn a_trunk_that_is_secured_and_not_there_is_said_until_it_comes() {
+    let set = |name: &str, policy| (name.to_owned(), policy);
+    let srtp = SrtpConfig {
+        phones: SrtpPolicy::Off,
+        trunks: BTreeMap::from([
+            set("carier", SrtpPolicy::Required),
+            set("carrier", SrtpPolicy::Required),
+            set("other", SrtpPolicy::Off),
+            set("second", SrtpPolicy::Offered),
+        ]),
+    };
+    let mut world = World::made(srtp);
+    world.confirm = false;
+    world.enter(directory());
+    // The copy of the directory may be old: a trunk may be on its way.
+    assert_eq!(problems(&mut world), []);
+    world.confirm = true;
+    world.run(TTL);
+    let known = vec!["carrier".to_owned()];
+    let wrong = |name: &str, known: &[String]| (name.to_owned(), known.to_vec());
+    assert_eq!(
+        problems(&mut world),
+        [wrong("carier", &known), wrong("second", &known)]
+    );
+    let told = [("carier", false), ("second", false)].map(|(name, over)| (name.to_owned(), over));
+    assert_eq!(std::mem::take(&mut world.problems), told, "each once");
+    // It comes, under another node first.
+    let mut second = directory().trunks[0].clone();
+    (second.id, second.name) = (TrunkId(2), "second".into());
+    let mut index = 6;
+    let mut change = |world: &mut World, trunk: &Trunk| {
+        index += 1;
+        let changes = vec![DirectoryChange::Trunk(Box::new(trunk.clone()))];
+        world.input(Input::Directory { index, changes });
+    };
+    second.node = MemberId(3);
+    change(&mut world, &second);
+    assert_eq!(problems(&mut world).len(), 2);
+    second.node = MemberId(2);
+    change(&mut world, &second);
+    let known = vec!["carrier".to_owned(), "second".to_owned()];
+    assert_eq!(problems(&mut world), [wrong("carier", &known)]);
+    assert_eq!(
+        std::mem::take(&mut world.problems),
+        [("second".to_owned(), true)]
+    );
+    // A trunk that gets another name loses what is set by its name.
+    second.name = "third".into();
+    change(&mut world, &second);
+    assert_eq!(
+        std::mem::take(&mut world.problems),
+        [("second".to_owned(), false)]
+    );
+    assert_eq!(problems(&mut world).len(), 2);
+}
+
+#[test]
+fn so_many_problems_are_said_and_no_more() {
+    let name = |n: usize| (format!("wrong-{n:03}"), SrtpPolicy::Required);
+    let mut copy = directory();
+    let trunk = copy.trunks[0].clone();
+    copy.trunks
+        .extend((0..PROBLEM_NAMES as u32 + 4).map(|n| Trunk {
+            id: TrunkId(100 + n),
+            name: format!("t{n:03}"),
+            ..trunk.clone()
+        }));
+    let srtp = SrtpConfig {
+        phones: SrtpPolicy::Off,
+        trunks: (0..PROBLEMS_TOLD + 3).map(name).collect(),
+    };
+    let mut world = World::with(srtp, copy);
+    world.run(TTL);
+    let said = problems(&mut world);
+    assert_eq!(said.len(), PROBLEMS_TOLD);
+    assert!(said.iter().all(|(_, known)| known.len() == PROBLEM_NAMES));
+    assert_eq!(world.problems.len(), PROBLEMS_TOLD);
 }

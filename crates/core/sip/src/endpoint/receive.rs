@@ -26,7 +26,14 @@ impl Endpoint {
                 self.counters.strangers += 1;
                 return;
             }
-            if !self.gate.admit(now.monotonic, flow.remote.ip()) {
+            // What comes from beside a phone, or from a phone by another way, waits behind no stranger.
+            let ip = flow.remote.ip();
+            let known = self.registrar.as_ref().is_some_and(|r| r.has_host(ip));
+            let admitted = match known {
+                true => self.gate.admit_known(now.monotonic, ip),
+                false => self.gate.admit(now.monotonic, ip),
+            };
+            if !admitted {
                 self.counters.throttled += 1;
                 return;
             }
@@ -140,7 +147,7 @@ impl Endpoint {
         match verdict {
             Verdict::User(user) => self.incoming(now, flow, key, message, head, Some(user)),
             Verdict::Challenge { stale } => self.challenge(now, flow, message, head, stale),
-            Verdict::Forbidden => self.answer_stateless(flow, message, head, 403, b""),
+            Verdict::Forbidden => self.forbid(flow, message, head),
         }
     }
 
@@ -152,10 +159,17 @@ impl Endpoint {
         head: &Head<'_>,
         stale: bool,
     ) {
+        self.counters.challenged += 1;
         if let Some(registrar) = &self.registrar {
             let lines = registrar.challenge(now, flow.remote.ip(), stale);
             self.answer_stateless(flow, message, head, 401, &lines);
         }
+    }
+
+    /// Wrong credentials.
+    fn forbid(&mut self, flow: Flow, message: &Message<'_>, head: &Head<'_>) {
+        self.counters.forbidden += 1;
+        self.answer_stateless(flow, message, head, 403, b"");
     }
 
     fn on_register(&mut self, now: Now, flow: Flow, message: &Message<'_>, head: &Head<'_>) {
@@ -165,7 +179,7 @@ impl Endpoint {
         };
         match registrar.judge(now, flow.remote.ip(), message) {
             Verdict::Challenge { stale } => self.challenge(now, flow, message, head, stale),
-            Verdict::Forbidden => self.answer_stateless(flow, message, head, 403, b""),
+            Verdict::Forbidden => self.forbid(flow, message, head),
             Verdict::User(user) => {
                 let outcome = registrar.register(now.monotonic, flow, &user, message, head);
                 self.registered(flow, user, outcome, message, head);

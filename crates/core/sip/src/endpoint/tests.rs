@@ -3,6 +3,7 @@
 mod calls_of_ours;
 mod calls_to_us;
 mod extensions;
+mod floods;
 mod network;
 mod torture;
 

@@ -497,8 +497,12 @@ pub struct Counters {
     pub malformed: u64,
     /// Dropped: from nobody we know.
     pub strangers: u64,
-    /// Dropped: strangers over their rate.
+    /// Dropped: over the rate of strangers, or of an address with a phone here.
     pub throttled: u64,
+    /// Phones asked for credentials: they had none, or old ones.
+    pub challenged: u64,
+    /// Refused: wrong credentials.
+    pub forbidden: u64,
     /// Recognised as repeated, answered from memory.
     pub repeated: u64,
     /// Responses and ACKs that belong to nothing of ours.

@@ -1,6 +1,8 @@
 //! Campaigns.
 
-use super::{Abandonment, Checks, LeadOrder, LocalPresence, RecordedCalls, Timestamp, Validate};
+use super::{
+    Abandonment, Checks, CityOverflow, LeadOrder, LocalPresence, RecordedCalls, Timestamp, Validate,
+};
 use crate::problem::FieldError;
 use domain::{
     CampaignId, CampaignState, DialLevel, Disposition, DispositionCode, DispositionFlags, Levers,
@@ -584,7 +586,7 @@ pub struct AbandonmentBudget {
     /// Held by cities that fell silent or died: counted as abandoned until they speak or the window
     /// has passed.
     pub in_doubt: u64,
-    /// What each city that dials the campaign may do.
+    /// What each city that dials the campaign may do; and cities that only lend it agents.
     pub cities: Vec<CityShare>,
 }
 
@@ -606,6 +608,9 @@ pub struct CityShare {
     /// What holds its lines; none while the node is silent or does not dial the campaign.
     #[serde(default)]
     pub pacing: Option<CityPacing>,
+    /// Its calls of the campaign that it carries with other cities; none while the node is silent.
+    #[serde(default)]
+    pub overflow: Option<CityOverflow>,
 }
 
 /// What holds a city's lines of a campaign.

@@ -1,7 +1,10 @@
 //! The live state of the mesh.
 
 use super::{Autopilot, ReplicaHealth, Timestamp};
-use domain::{MemberId, RegionId, TrunkId};
+use domain::{
+    MemberId, RegionId, TrunkId,
+    status::{NodeProblem, OverflowStatus},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -53,6 +56,65 @@ pub struct TrunkStatus {
     pub in_use: u32,
     /// Calls at a time, at most.
     pub channels: u32,
+}
+
+/// What is wrong with how a city's node is set up: a setting that names what is not there. The node goes
+/// on without it; a person must put it right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CityProblem {
+    /// Which kind: `srtp_trunk_unknown`, SRTP is set for a trunk that the node does not have. There may be
+    /// others.
+    pub code: String,
+    /// The section or key of the node's configuration.
+    pub setting: String,
+    /// The name that stands there.
+    pub value: String,
+    /// Names that would do, the first of them.
+    pub known: Vec<String>,
+    /// All of it in words.
+    pub text: String,
+}
+
+impl From<&NodeProblem> for CityProblem {
+    fn from(problem: &NodeProblem) -> Self {
+        Self {
+            code: problem.code.clone(),
+            setting: problem.setting.clone(),
+            value: problem.value.clone(),
+            known: problem.known.clone(),
+            text: problem.to_string(),
+        }
+    }
+}
+
+/// Calls of a city whose other side is in another city: an answered person who found no agent at home.
+/// Totals count since the node started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CityOverflow {
+    /// The city's persons who speak with agents of other cities now.
+    pub out_now: u32,
+    /// The city's agents who speak with persons of other cities now, or are kept for them.
+    pub in_now: u32,
+    /// The city's persons who were joined with agents of other cities.
+    pub out_total: u64,
+    /// The city's agents who were joined with persons of other cities.
+    pub in_total: u64,
+    /// How often another city was asked and no agent came of it: nobody free there after all, or too late.
+    pub missed: u64,
+}
+
+impl<'a> FromIterator<&'a OverflowStatus> for CityOverflow {
+    fn from_iter<I: IntoIterator<Item = &'a OverflowStatus>>(all: I) -> Self {
+        let mut sum = Self::default();
+        for one in all {
+            sum.out_now += one.out_now;
+            sum.in_now += one.in_now;
+            sum.out_total += one.out_total;
+            sum.in_total += one.in_total;
+            sum.missed += one.missed;
+        }
+        sum
+    }
 }
 
 /// Attempts and calls in the air.
@@ -136,6 +198,12 @@ pub struct CityStatus {
     pub hopper: u64,
     /// Its trunks.
     pub trunks: Vec<TrunkStatus>,
+    /// What is wrong with how its node is set up.
+    #[serde(default)]
+    pub problems: Vec<CityProblem>,
+    /// Calls that it carries with other cities, of all campaigns.
+    #[serde(default)]
+    pub overflow: CityOverflow,
     /// Attempts and calls in the air.
     pub calls: CallCounts,
     /// Agents by state.

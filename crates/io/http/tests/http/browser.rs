@@ -54,6 +54,28 @@ fn city(id: u64, name: &str, mode: CityMode, age_ms: u64) -> CityStatus {
                 if id == 3 { 0 } else { 9 },
             ),
         ],
+        problems: match id {
+            3 => vec![CityProblem {
+                code: "srtp_trunk_unknown".to_owned(),
+                setting: "sip.srtp.trunks".to_owned(),
+                value: "carier-a".to_owned(),
+                known: vec!["carrier-a".to_owned(), "carrier-b".to_owned()],
+                text: "told in words".to_owned(),
+            }],
+            4 => vec![CityProblem {
+                code: "of_a_later_release".to_owned(),
+                setting: "media".to_owned(),
+                value: "x".to_owned(),
+                known: Vec::new(),
+                text: "told in words".to_owned(),
+            }],
+            _ => Vec::new(),
+        },
+        overflow: CityOverflow {
+            out_now: if id == 2 { 2 } else { 0 },
+            out_total: if id == 2 { 15 } else { 0 },
+            ..CityOverflow::default()
+        },
         calls: CallCounts {
             dialing: 4,
             ringing: 9 + n,
@@ -136,6 +158,31 @@ async fn the_console_shows_the_live_mesh() {
         text.contains("Local") && text.contains("37 results waiting"),
         "{text}"
     );
+    assert!(
+        text.contains("[sip.srtp.trunks] names “carier-a”")
+            && text.contains("Its trunks: carrier-a, carrier-b"),
+        "{text}"
+    );
+    let carried = |name: &str| format!("{}.querySelector('[data-testid=overflow]')", city(name));
+    let said = format!("{}.innerText", carried("shenzhen"));
+    let said = browser.evaluate(&said).await;
+    let said = said.as_str().unwrap();
+    assert!(said.contains("2 now, 15 since the start"), "{said}");
+    assert_eq!(
+        browser
+            .evaluate(&format!("!!{}", carried("guangzhou")))
+            .await,
+        false,
+        "nothing where nothing was carried"
+    );
+    // Of a release that this page does not know: as the node says it.
+    let problem = "querySelector('[data-code=of_a_later_release]').innerText.trim()";
+    assert_eq!(
+        browser
+            .evaluate(&format!("{}.{problem}", city("chengdu")))
+            .await,
+        "told in words"
+    );
     assert_eq!(
         browser
             .evaluate(&format!("{}.dataset.stale", city("shenzhen")))
@@ -173,6 +220,9 @@ async fn the_console_shows_the_live_mesh() {
         .await;
     browser
         .until("document.body.innerText.includes('本地模式')")
+        .await;
+    browser
+        .until("document.body.innerText.includes('现有中继：carrier-a, carrier-b')")
         .await;
     browser
         .evaluate(&format!("{}.click()", element("theme")))

@@ -1,5 +1,5 @@
 import { Badge, Group, Paper, Text, Tooltip } from "@mantine/core";
-import type { AgentCounts, CityMode, CityStatus, TrunkState } from "../shared/api";
+import type { AgentCounts, CityMode, CityProblem, CityStatus, TrunkState } from "../shared/api";
 import { Icon, type IconName } from "../shared/icons";
 import { useSpeech } from "../shared/language";
 import { Sparkline } from "./Sparkline";
@@ -115,6 +115,41 @@ function Trunks({ city }: { city: CityStatus }) {
   );
 }
 
+/** Calls that are carried for other cities, or by them; nothing where none were. */
+function Overflow({ city }: { city: CityStatus }) {
+  const { t } = useSpeech();
+  const carried = city.overflow;
+  if (!carried || carried.out_total + carried.in_total + carried.missed === 0) {
+    return null;
+  }
+  return (
+    <p className="overflow quiet" data-testid="overflow">
+      {t("city.overflow", {
+        outNow: carried.out_now,
+        outTotal: carried.out_total,
+        missed: carried.missed,
+        inNow: carried.in_now,
+        inTotal: carried.in_total,
+      })}
+    </p>
+  );
+}
+
+/** What a person must put right in the node's configuration. */
+function Problem({ problem }: { problem: CityProblem }) {
+  const { t } = useSpeech();
+  const { code, setting, value, known } = problem;
+  const names = known.length > 0 ? known.join(", ") : t("problem.none");
+  return (
+    <p className="problem tone-bad" role="alert" data-testid="problem" data-code={code}>
+      <Icon name="down" size={14} />{" "}
+      {code === "srtp_trunk_unknown"
+        ? t("problem.srtpTrunk", { setting, value, names })
+        : problem.text}
+    </p>
+  );
+}
+
 export function CityCard({
   city,
   age,
@@ -170,6 +205,9 @@ export function CityCard({
           </Badge>
         </Tooltip>
       </Group>
+      {(city.problems ?? []).map((problem) => (
+        <Problem key={`${problem.code} ${problem.setting} ${problem.value}`} problem={problem} />
+      ))}
       {city.queued > 0 && (
         <p className="queued tone-warn" data-testid="queued">
           <Icon name="queue" size={14} /> {t("city.queued", { count: city.queued })}
@@ -188,6 +226,7 @@ export function CityCard({
         </dl>
         <Agents agents={city.agents} />
         <Trunks city={city} />
+        <Overflow city={city} />
         <div className="foot">
           <section aria-label={t("city.rate")}>
             <h4>{t("city.rate")}</h4>

@@ -33,6 +33,24 @@ export interface Abandonment {
   budget_percent: number;
 }
 
+/** What is wrong with how a node is set up; `text` is all of it, in English. */
+export interface CityProblem {
+  code: string;
+  setting: string;
+  value: string;
+  known: string[];
+  text: string;
+}
+
+/** Calls that a city carries with other cities; totals since its node started. */
+export interface CityOverflow {
+  out_now: number;
+  in_now: number;
+  out_total: number;
+  in_total: number;
+  missed: number;
+}
+
 export interface CityStatus {
   node: string;
   name: string;
@@ -43,6 +61,8 @@ export interface CityStatus {
   queued: number;
   hopper: number;
   trunks: TrunkStatus[];
+  problems?: CityProblem[];
+  overflow?: CityOverflow;
   calls: CallCounts;
   agents: AgentCounts;
   abandonment: Abandonment;
