@@ -5,7 +5,7 @@ use crate::{
     Interval,
     population::{normals, unit},
 };
-use ::scoring::{Features, HOURS, Hours, Model, Order, Price};
+use ::scoring::{Answers, Features, GivenOut, Line, Model, Order};
 use anyhow::Context as _;
 use domain::{LeadId, held_out, limits};
 use sansio::{Seed, Stream};
@@ -62,7 +62,6 @@ const SEGMENTS: usize = 8;
 /// The calling window, from nine to nine.
 const OPEN: usize = 9;
 const OPEN_HOURS: usize = 12;
-const ALLOWED: u32 = 0b1111_1111_1111 << OPEN;
 /// Lines an hour of the days before.
 const LINES_BEFORE: usize = 150;
 /// Who answers how often: the logarithm of the odds at a usual hour, and how leads differ in it.
@@ -74,7 +73,7 @@ const ATTEMPTS: usize = 10;
 const BEGINNING: f32 = 0.2;
 /// Leads in one claim: what some agents dial in ten seconds.
 const CLAIM: usize = 20;
-/// Forgotten each day.
+/// Forgotten each day by the regression that sees all at once, as by the product's models.
 const FADE: f32 = 0.015;
 
 /// How leads are put in order.
@@ -93,7 +92,7 @@ enum Rule {
     /// The same with draws instead of means.
     Thompson,
     /// As a region of the product gives leads out: claim by claim, the best of those that are due for
-    /// longest, by their chance at the hour; who was passed over goes behind the others.
+    /// longest; who was passed over goes behind the others.
     Claims,
     /// The product's rule by one who knows every effect.
     Knowing,
@@ -203,15 +202,15 @@ impl World {
 /// One order at work: what it knows, and chance of its own.
 struct Trial {
     rule: Rule,
-    /// Who answers, without regard to the hour.
-    base: Model,
-    hours: Hours,
+    /// What a node learns of the campaign.
+    answers: Answers,
     /// Sees the hour, alone and with the segment; only where it is looked at.
     crossed: Option<Model>,
-    price: Price,
     /// Who is due, longest first, and who was called today: for [`Rule::Claims`].
     due: VecDeque<usize>,
     called: Vec<usize>,
+    /// Days that passed.
+    day: u32,
     random: Stream,
     all: Share,
     held_out: Share,
@@ -259,12 +258,11 @@ impl Trial {
         let learning = ::scoring::Learning::default();
         Self {
             rule,
-            base: Model::new(learning).beginning_at(BEGINNING),
-            hours: Hours::new(),
+            answers: Answers::new(BEGINNING),
             crossed: (rule == Rule::Logistic).then(|| Model::new(learning).beginning_at(BEGINNING)),
-            price: Price::default(),
             due: VecDeque::new(),
             called: Vec::new(),
+            day: 0,
             random: Seed::from_u64(seed).stream("calls"),
             all: Share::default(),
             held_out: Share::default(),
@@ -328,9 +326,6 @@ impl Trial {
             order.truncate(lines);
         }
         order.sort_by(Turn::before);
-        if let Some(last) = order.last().filter(|last| last.place.abs() < 1e6) {
-            self.price.note(last.place as f32);
-        }
         for Turn { lead: at, .. } in order {
             self.call(world, &mut leads[at], at % SEGMENTS, day, hour);
         }
@@ -382,9 +377,14 @@ impl Trial {
     fn call(&mut self, world: &World, lead: &mut Lead, segment: usize, day: u32, hour: usize) {
         let odds = LEVEL + lead.frailty + world.effect(segment, hour);
         let answered = self.unit() < logistic(odds);
-        let features = seen(segment, lead.attempts);
-        let chance = self.base.learn(&features, answered);
-        (self.hours).note(segment, OPEN + hour, chance, answered);
+        let line = Line {
+            region: 0,
+            list: segment as u32,
+            attempt: lead.attempts as u16 + 1,
+            hour: (OPEN + hour) as u8,
+            weekday: 0,
+        };
+        (self.answers).note(&line, GivenOut::InTurn, i64::from(self.day), answered);
         if let Some(crossed) = &mut self.crossed {
             crossed.learn(&seen_with_hour(segment, lead.attempts, hour), answered);
         }
@@ -403,37 +403,37 @@ impl Trial {
         if matches!(self.rule, Rule::Random | Rule::Oldest) {
             return places;
         }
-        let factors = self.hours.factors();
-        let (price, random) = (self.price, &mut self.random);
+        let (answers, random) = (&self.answers, &mut self.random);
         let mut draw = || {
             let (a, b) = (random.next_u64(), random.next_u64());
             normals(a, b).0 as f32
         };
         let order = match self.rule {
-            Rule::Thompson => Order::new(&factors, OPEN + hour, ALLOWED, price, Some(&mut draw)),
-            _ => Order::new(&factors, OPEN + hour, ALLOWED, price, None),
+            Rule::Thompson => answers.order(OPEN + hour, Some(&mut draw)),
+            _ => answers.order(OPEN + hour, None),
         };
         for (segment, places) in places.iter_mut().enumerate() {
             for (attempts, place) in places.iter_mut().enumerate() {
-                let chance = self.base.chance(&seen(segment, attempts));
+                let list = segment as u32;
+                let at = answers.place(Some(list));
+                let chance = answers.chance(0, list, attempts as u16 + 1);
                 *place = match self.rule {
-                    Rule::Highest | Rule::Claims => {
-                        f64::from(chance * factors.of(segment, (OPEN + hour) % HOURS).mean)
-                    }
+                    Rule::Highest => f64::from(chance * answers.factor(Some(list), OPEN + hour)),
                     Rule::Logistic => {
                         let at = |hour| {
                             let features = seen_with_hour(segment, attempts, hour);
                             (self.crossed.as_ref()).map_or(0.0, |m| f64::from(m.chance(&features)))
                         };
                         let usual = (0..OPEN_HOURS).map(at).sum::<f64>() / OPEN_HOURS as f64;
-                        at(hour) - f64::from(price.beyond(usual as f32))
+                        Order::beyond(at(hour) as f32, usual as f32).into()
                     }
                     Rule::Knowing => {
                         let at = |hour: usize| logistic(LEVEL + world.effect(segment, hour));
                         let usual = (0..OPEN_HOURS).map(at).sum::<f64>() / OPEN_HOURS as f64;
-                        f64::from(chance) * at(hour) / usual - f64::from(price.beyond(chance))
+                        let now = (at(hour) / usual) as f32;
+                        (chance * Order::beyond(now, 1.0)).into()
                     }
-                    _ => f64::from(order.place(segment, chance, 1.0)),
+                    _ => order.place(at, chance, 1.0).into(),
                 };
             }
         }
@@ -441,8 +441,7 @@ impl Trial {
     }
 
     fn night(&mut self) {
-        self.hours.fade(FADE);
-        self.base.fade(FADE);
+        self.day += 1;
         self.crossed.iter_mut().for_each(|model| model.fade(FADE));
     }
 }
@@ -466,7 +465,6 @@ fn run(args: &BestTimeArgs, rule: Rule, name: &'static str, history: u64, seed: 
     }
     trial.rule = rule;
     (trial.all, trial.held_out) = (Share::default(), Share::default());
-    trial.price = Price::default();
     let mut leads = trial.leads(args.leads);
     trial.due = (0..leads.len()).collect();
     for day in 1..=args.days {

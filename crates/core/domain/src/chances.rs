@@ -36,8 +36,9 @@ pub struct SegmentChances {
     /// At a usual hour, in ten-thousandths: of the first attempt, the second and so on, those beyond
     /// the last as the last. At most [`limits::CHANCE_ATTEMPTS`]; equal ones where there is none.
     pub attempts: Vec<u16>,
-    /// What an hour of the person's day makes of that, in thousandths, from midnight on; those that
-    /// are missing make 1000 of it. At most 24.
+    /// What an attempt at an hour of the person's day is worth beside that, in thousandths, from midnight
+    /// on: what the hour makes of the chance, less what the attempt costs the lead's better hours. Those
+    /// that are missing are worth 1000. At most 24.
     pub hours: Vec<u16>,
 }
 
@@ -72,8 +73,8 @@ impl Chances {
         Ok(())
     }
 
-    /// A lead's place, higher for who goes first: the chance of an answer at that hour of the person's
-    /// day, in ten-millionths. `before` counts the attempts so far.
+    /// A lead's place, higher for who goes first: what an attempt at that hour of the person's day is
+    /// worth, in ten-millionths of an answer. `before` counts the attempts so far.
     pub fn place(&self, list: ListId, before: u16, hour: Option<u8>) -> i64 {
         let known = (self.lists).binary_search_by_key(&list, |(list, _)| *list);
         let segment = known.map_or(&self.others, |at| &self.lists[at].1);

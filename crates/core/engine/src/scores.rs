@@ -7,7 +7,7 @@ use domain::{
     CampaignId, Chances, Disposition, LeadOrder, ListId, Now, RegionId, SegmentChances, WallTime,
     held_out, limits,
 };
-use scoring::{Answers, Count, GivenOut, HOURS, Line};
+use scoring::{Answers, Count, GivenOut, HOURS, Line, Order};
 use std::{collections::BTreeMap, time::Duration};
 
 /// What was learned is told to be kept so often: a crash loses no more of it.
@@ -188,17 +188,20 @@ fn answered(disposition: Disposition) -> Option<bool> {
     }
 }
 
-/// Chances in whole numbers, for a region's leads.
+/// Chances in whole numbers, for a region's leads, and what each hour makes of them beside the others.
 fn chances(answers: &Answers, region: RegionId) -> Chances {
+    let orders: Vec<Order> = (0..HOURS).map(|hour| answers.order(hour, None)).collect();
     let segment = |list: Option<u32>| {
+        let at = answers.place(list);
         let chance = |attempt: usize| {
             let chance = answers.chance(region.0, list.unwrap_or(u32::MAX), attempt as u16);
             (chance * 10_000.0).round() as u16
         };
-        let factor = |hour| (answers.factor(list, hour) * 1_000.0).round() as u16;
+        // Below nothing all are alike: such an hour is a bad one for whoever waits.
+        let worth = |order: &Order| (order.worth(at) * 1_000.0).round() as u16;
         SegmentChances {
             attempts: (1..=limits::CHANCE_ATTEMPTS).map(chance).collect(),
-            hours: (0..HOURS).map(factor).collect(),
+            hours: orders.iter().map(worth).collect(),
         }
     };
     let named = answers.lists().iter();

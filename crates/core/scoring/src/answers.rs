@@ -1,8 +1,9 @@
-//! What one campaign learns of who answers: chances by list, attempt, weekday and region, what the hour
-//! makes of them, and whether they are what happens.
+//! What one campaign learns of who answers: chances by attempt, weekday and region, what the list and the
+//! hour make of them, and whether they are what happens.
 
 use crate::{
-    Count, Factors, Features, HOURS, Hours, Learning, Model, Reliability, SEGMENTS,
+    Count, Factors, Features, HOURS, Hours, Learning, Model, Order, Reliability, SEGMENTS,
+    effects::logistic,
     saved::{self, Unreadable},
 };
 use serde::{Deserialize, Serialize};
@@ -16,10 +17,17 @@ pub const WEEKDAYS: usize = 7;
 /// Forgotten each day: half of what was seen stays after a month and a half.
 const FADE: f32 = 0.015;
 
+/// What each attempt takes from the logarithm of the odds of the next, as far as nothing else was learned:
+/// whoever did not answer is more likely one who seldom does.
+const WORN: f32 = 0.1;
+
 /// Days that are made up for at once after a long rest: nothing is left by then.
 const DAYS_MOST: i64 = 400;
 
-/// Places of an [`Answers`]' model, as a power of two: lists, regions, attempts and weekdays are few.
+/// Lines until effects of lists and hours are worked out anew.
+const LOOK_EVERY: u32 = 50;
+
+/// Places of an [`Answers`]' model, as a power of two: regions, attempts and weekdays are few.
 const BITS: u32 = 12;
 
 /// All that is seen of a line that is begun. None of it is an attribute of the person: see
@@ -50,7 +58,11 @@ pub enum GivenOut {
 }
 
 /// Lines and answers of a campaign, and what follows from them. Fixed memory: 32 kB of weights, 18 kB
-/// of hours, 24 kB of counts.
+/// of hours and as much of what follows from them, 24 kB of counts.
+///
+/// Each part learns beside what the others know by then, for the parts are not met evenly: a list is
+/// called at its good hours above all, and a model that does not know of the hour would take it for a
+/// good list.
 #[derive(Clone, Debug)]
 pub struct Answers {
     pub(crate) model: Model,
@@ -62,7 +74,9 @@ pub struct Answers {
     pub(crate) counts: Counts,
     pub(crate) kept: Reliability,
     factors: Factors,
-    /// Lines since the factors were worked out.
+    /// The share of the campaign's lines at each hour.
+    shares: [f32; HOURS],
+    /// Lines since these two were worked out.
     unseen: u32,
 }
 
@@ -92,6 +106,7 @@ impl Answers {
             seen: vec![[Count::default(); HOURS]; SEGMENTS].into_boxed_slice(),
             counts: Counts::default(),
             kept: Reliability::default(),
+            shares: [0.0; HOURS],
             unseen: 0,
         }
     }
@@ -101,11 +116,11 @@ impl Answers {
         self.pass(day);
         let segment = self.segment_or_new(line.list);
         let hour = usize::from(line.hour) % HOURS;
-        let factor = self.factors.of(segment, hour).mean;
-        let chance = self.model.learn(&features(line), answered);
+        let (beside, worn) = (self.factors.at(segment, hour), worn(line.attempt));
+        let odds = (self.model).learn_beside(&features(line), beside + worn, answered) + worn;
         // What was promised before it was known.
-        self.kept.note((chance * factor).min(0.999), answered);
-        self.hours.note(segment, hour, chance, answered);
+        self.kept.note(logistic(odds + beside), answered);
+        self.hours.note(segment, hour, logistic(odds), answered);
         self.seen[segment][hour].note(answered);
         let counts = &mut self.counts;
         counts.attempts[step(line.attempt)].note(answered);
@@ -117,7 +132,7 @@ impl Answers {
             GivenOut::HeldOut => counts.held_out.note(answered),
         }
         self.unseen += 1;
-        if self.unseen >= 50 {
+        if self.unseen >= LOOK_EVERY {
             self.look();
         }
     }
@@ -136,27 +151,42 @@ impl Answers {
         }
     }
 
-    /// Works out anew what hours do.
+    /// Works out anew what lists and hours do.
     pub(crate) fn look(&mut self) {
         self.unseen = 0;
         self.factors = self.hours.factors();
+        let lines = self.by_hour().map(|count| count.lines as f32);
+        let all = lines.iter().sum::<f32>().max(1.0);
+        self.shares = lines.map(|lines| lines / all);
     }
 
     /// The chance at a usual hour, as it stands for the weekday of the last line.
     pub fn chance(&self, region: u16, list: u32, attempt: u16) -> f32 {
-        self.model.chance(&features(&Line {
+        let odds = self.model.odds(&features(&Line {
             region,
             list,
             attempt,
             hour: 0,
             weekday: self.counts.weekday,
-        }))
+        }));
+        logistic(odds + worn(attempt) + self.factors.usual(self.place(Some(list))))
     }
 
     /// What an hour makes of a list's chances; of `None`, those of lists that were not seen.
     pub fn factor(&self, list: Option<u32>, hour: usize) -> f32 {
+        self.factors.of(self.place(list), hour).mean
+    }
+
+    /// The order of leads at that hour of their day. With `draw`, standard normal numbers, by draws from
+    /// what is not known of each list's hour.
+    pub fn order(&self, hour: usize, draw: Option<&mut dyn FnMut() -> f32>) -> Order {
+        Order::new(&self.factors, hour, &self.shares, draw)
+    }
+
+    /// Which segment of an [`Order`] a list is; of `None`, those that were not seen.
+    pub fn place(&self, list: Option<u32>) -> usize {
         let segment = list.and_then(|list| self.segment(list));
-        self.factors.of(segment.unwrap_or(SEGMENTS - 1), hour).mean
+        segment.unwrap_or(SEGMENTS - 1)
     }
 
     /// The lists that are told apart, at most [`SEGMENTS`] less one.
@@ -244,7 +274,7 @@ impl Answers {
         saved::write(self)
     }
 
-    /// From [`Answers::save`].
+    /// From [`Answers::save`], of this release or the one before.
     ///
     /// # Errors
     /// Bytes of another release, or none of such.
@@ -253,6 +283,16 @@ impl Answers {
         saved::read(bytes, &mut answers)?;
         answers.look();
         Ok(answers)
+    }
+
+    /// As the release before learned it: the model saw the list, and chances of lines were noted with that.
+    pub(crate) fn without_lists(&mut self) {
+        for (segment, list) in self.lists.iter().enumerate() {
+            let mut features = Features::new();
+            features.word("list", &list.to_string());
+            let shift = self.model.parts(&features).last().unwrap_or_default();
+            self.hours.take_back(segment, shift);
+        }
     }
 
     fn segment(&self, list: u32) -> Option<usize> {
@@ -275,134 +315,20 @@ fn step(attempt: u16) -> usize {
     usize::from(attempt.max(1) - 1).min(ATTEMPTS - 1)
 }
 
-/// What the model sees: the list of fields in `docs/pacing.md`.
+/// What is believed of an attempt before anything is learned, on the logarithm of the odds.
+fn worn(attempt: u16) -> f32 {
+    -WORN * step(attempt) as f32
+}
+
+/// What the model sees: the list of fields in `docs/pacing.md`, but for the list and the hour, which
+/// [`Hours`] sees.
 fn features(line: &Line) -> Features {
     let mut features = Features::new();
     features.word("region", &line.region.to_string());
-    features.word("list", &line.list.to_string());
     features.word("attempt", &step(line.attempt).to_string());
     features.word("weekday", &line.weekday.to_string());
     features
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// List 7 answers at 18 o'clock, list 8 at 10; a first attempt more often than a second.
-    fn taught(lines: u32) -> Answers {
-        let mut answers = Answers::new(0.2);
-        teach(&mut answers, 0, lines);
-        answers
-    }
-
-    fn teach(answers: &mut Answers, from: u32, to: u32) {
-        for n in from..to {
-            let (list, hour) = (7 + n % 2, if n / 2 % 2 == 0 { 10 } else { 18 });
-            let attempt = 1 + n / 4 % 2;
-            let good = (list == 7) == (hour == 18);
-            let tenths = if good { 5 } else { 1 } + if attempt == 1 { 2 } else { 0 };
-            let line = Line {
-                region: 1,
-                list,
-                attempt: attempt as u16,
-                hour,
-                weekday: (n / 200 % 5) as u8,
-            };
-            let drawn = n.wrapping_mul(2_654_435_761) >> 16;
-            answers.note(
-                &line,
-                GivenOut::InTurn,
-                i64::from(n / 2_000),
-                drawn % 10 < tenths,
-            );
-        }
-    }
-
-    fn now(answers: &Answers, list: u32, hour: usize) -> f32 {
-        answers.chance(1, list, 1) * answers.factor(Some(list), hour)
-    }
-
-    #[test]
-    fn it_begins_where_it_is_told_and_learns_lists_hours_and_attempts() {
-        let young = Answers::new(0.2);
-        assert!((young.chance(1, 7, 1) - 0.2).abs() < 1e-6);
-        assert_eq!(young.factor(None, 12), 1.0);
-        let answers = taught(8_000);
-        assert!(now(&answers, 7, 18) > now(&answers, 7, 10) + 0.2);
-        assert!(now(&answers, 8, 10) > now(&answers, 8, 18) + 0.2);
-        assert!(answers.chance(1, 7, 1) > answers.chance(1, 7, 2) + 0.1);
-        assert!(
-            answers.reliability().error() < 0.08,
-            "{:?}",
-            answers.reliability()
-        );
-        assert_eq!(answers.all().lines, 8_000);
-        let hours = answers.by_hour();
-        assert_eq!(
-            (hours[10].lines, hours[18].lines, hours[9].lines),
-            (4_000, 4_000, 0)
-        );
-        assert_eq!(answers.of_list(Some(7))[18].lines, 2_000);
-        assert_eq!(answers.by_attempt()[0].lines, 4_000);
-    }
-
-    #[test]
-    fn what_is_kept_is_read_again_and_other_bytes_are_not() {
-        let mut answers = taught(3_000);
-        let bytes = answers.save();
-        let mut back = Answers::read(&bytes).expect("its own");
-        assert_eq!(back.save(), bytes);
-        assert_eq!(now(&back, 7, 18), now(&answers, 7, 18));
-        teach(&mut back, 3_000, 4_000);
-        teach(&mut answers, 3_000, 4_000);
-        assert_eq!(back.save(), answers.save());
-        for wrong in [&[][..], &[9, 1, 2], &bytes[..bytes.len() / 2]] {
-            assert!(Answers::read(wrong).is_err());
-        }
-    }
-
-    #[test]
-    fn nodes_add_up_whatever_their_lists_are_called_by() {
-        let (mut one, mut other) = (Answers::new(0.2), Answers::new(0.2));
-        let line = |list| Line {
-            region: 1,
-            list,
-            attempt: 1,
-            hour: 9,
-            weekday: 0,
-        };
-        for n in 0..400 {
-            one.note(&line(5), GivenOut::ByChance, 0, n % 2 == 0);
-            other.note(&line(6), GivenOut::HeldOut, 0, n % 10 == 0);
-            other.note(&line(5), GivenOut::InTurn, 0, n % 2 == 0);
-        }
-        one.add(&other);
-        assert_eq!(one.lists(), [5, 6]);
-        assert_eq!(one.of_list(Some(5))[9].lines, 800);
-        assert_eq!(one.of_list(Some(6))[9].answered, 40);
-        assert_eq!(one.all().lines, 1_200);
-        let (by_chance, held_out) = one.compared();
-        assert_eq!((by_chance.lines, held_out.lines), (400, 400));
-        assert!(now(&one, 5, 9) > now(&one, 6, 9) + 0.2);
-    }
-
-    #[test]
-    fn lists_beyond_the_bound_are_one_segment_and_bytes_stay_within_theirs() {
-        let mut answers = Answers::new(0.2);
-        for n in 0..40_000u32 {
-            let line = Line {
-                region: (n % 50) as u16,
-                list: n % 500,
-                attempt: (n % 30) as u16,
-                hour: (n / 500 % 24) as u8,
-                weekday: (n % 9) as u8,
-            };
-            answers.note(&line, GivenOut::InTurn, i64::from(n / 400), n % 3 == 0);
-        }
-        assert_eq!(answers.lists().len(), SEGMENTS - 1);
-        let others: u64 = answers.of_list(None).iter().map(|count| count.lines).sum();
-        assert_eq!(others, 80 * (500 - 63));
-        assert!(answers.save().len() < 96 * 1024, "{}", answers.save().len());
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
-//! Best time to call: what each hour does to the chance of an answer, by segment.
+//! Best time to call: lines and answers by segment and hour, beside what else was known of them.
 
+use crate::effects::{self, Factors, logistic, odds};
 use serde::{Deserialize, Serialize};
 
 /// Segments of one table at most; whoever has a higher one is counted with the last.
@@ -8,18 +9,14 @@ pub const SEGMENTS: usize = 64;
 /// Hours of a day.
 pub const HOURS: usize = 24;
 
-/// How much the hours of the day differ before anything was seen: the variance of a factor, and how
-/// many expected answers a cell that is believed has.
-const PRIOR: (f32, f32) = (0.02, 20.0);
-
 /// One cell: sums, so that what several nodes saw can be added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cell {
     /// Answers expected without regard to the hour.
-    expected: f32,
+    pub(crate) expected: f32,
     /// The variance of their number.
     spread: f32,
-    answered: f32,
+    pub(crate) answered: f32,
 }
 
 impl Cell {
@@ -28,21 +25,15 @@ impl Cell {
         self.spread += other.spread;
         self.answered += other.answered;
     }
+
+    /// What one of its lines was expected to bring, on the mean; none without a line.
+    pub(crate) fn chance(&self) -> Option<f32> {
+        (self.expected > 0.0).then(|| (1.0 - self.spread / self.expected).clamp(1e-4, 1.0 - 1e-4))
+    }
 }
 
-/// A cell's factor on the chance: its mean, and how far it may be off.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Factor {
-    /// What the chance is multiplied by, on the mean.
-    pub mean: f32,
-    /// The standard deviation of what is not known of it.
-    pub sd: f32,
-}
-
-/// Answers by segment and hour beside those expected from everything but the hour. A factor is
-/// shrunk in two steps (empirical Bayes): the hour's to 1, then the segment's at that hour to the
-/// hour's, each the more the less the cells of the table differ by more than chance. Fixed memory:
-/// 18 kB.
+/// Answers by segment and hour beside those expected from everything but these two. Sums, which what
+/// several nodes saw can be added to. Fixed memory: 18 kB.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hours {
     cells: Box<[[Cell; HOURS]]>,
@@ -62,8 +53,8 @@ impl Hours {
         }
     }
 
-    /// A line begun at that hour of the called person's day; `chance` is what a model that does not
-    /// see the hour gave it.
+    /// A line begun at that hour of the called person's day; `chance` is what a model that sees neither
+    /// the hour nor the segment gave it.
     pub fn note(&mut self, segment: usize, hour: usize, chance: f32, answered: bool) {
         let cell = &mut self.cells[segment.min(SEGMENTS - 1)][hour % HOURS];
         cell.add(&Cell {
@@ -122,94 +113,21 @@ impl Hours {
         Some(())
     }
 
+    /// Chances of the segment's lines were noted with so much too much on the logarithm of their odds.
+    pub(crate) fn take_back(&mut self, segment: usize, shift: f32) {
+        for cell in &mut self.cells[segment.min(SEGMENTS - 1)] {
+            if let Some(chance) = cell.chance() {
+                let lines = cell.expected / chance;
+                let chance = logistic(odds(chance) - shift);
+                cell.expected = lines * chance;
+                cell.spread = cell.expected * (1.0 - chance);
+            }
+        }
+    }
+
     /// The factors as they are believed now. To be worked out once an hour or so, not for each lead.
     pub fn factors(&self) -> Factors {
-        let mut hours = [Cell::default(); HOURS];
-        for row in &self.cells {
-            for (hour, cell) in hours.iter_mut().zip(row) {
-                hour.add(cell);
-            }
-        }
-        let level = level(&hours);
-        hours.iter_mut().for_each(|hour| hour.expected *= level);
-        let common = variance(hours.iter());
-        let hours = hours.map(|hour| shrunk(&hour, common));
-        let relative = |(hour, cell): (usize, &Cell)| Cell {
-            expected: cell.expected * level * hours[hour].mean,
-            ..*cell
-        };
-        let mut left = vec![[Cell::default(); HOURS]; SEGMENTS];
-        for (row, cells) in left.iter_mut().zip(&self.cells) {
-            for (at, cell) in cells.iter().enumerate() {
-                row[at] = relative((at, cell));
-            }
-        }
-        let own = variance(left.iter().flatten());
-        let factor = |(hour, cell): (usize, &Cell)| {
-            let (own, hour) = (shrunk(cell, own), hours[hour]);
-            Factor {
-                mean: own.mean * hour.mean,
-                sd: own.sd.hypot(hour.sd),
-            }
-        };
-        let cells = left.iter().map(|row| {
-            let mut factors = [Factor { mean: 1.0, sd: 0.0 }; HOURS];
-            for (at, cell) in row.iter().enumerate() {
-                factors[at] = factor((at, cell));
-            }
-            factors
-        });
-        Factors {
-            cells: cells.collect(),
-        }
-    }
-}
-
-/// What [`Hours`] believes at one time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Factors {
-    cells: Box<[[Factor; HOURS]]>,
-}
-
-impl Factors {
-    /// A segment's factor at that hour.
-    pub fn of(&self, segment: usize, hour: usize) -> Factor {
-        self.cells[segment.min(SEGMENTS - 1)][hour % HOURS]
-    }
-}
-
-/// Answers for each that was expected: how far the model is off that does not see the hour.
-fn level(hours: &[Cell; HOURS]) -> f32 {
-    let mut all = Cell::default();
-    hours.iter().for_each(|hour| all.add(hour));
-    (all.answered + PRIOR.1) / (all.expected + PRIOR.1)
-}
-
-/// The variance of the cells' factors beyond chance, by moments; few cells are outweighed by
-/// [`PRIOR`].
-fn variance<'a>(cells: impl Iterator<Item = &'a Cell>) -> f32 {
-    let (mut beyond, mut weight) = (PRIOR.0 * PRIOR.1 * PRIOR.1, PRIOR.1 * PRIOR.1);
-    for cell in cells {
-        let off = cell.answered - cell.expected;
-        beyond += off * off - cell.spread;
-        weight += cell.expected * cell.expected;
-    }
-    (beyond / weight).clamp(1e-4, 1.0)
-}
-
-/// A factor by the gamma law whose mean is 1 and whose variance is that.
-fn shrunk(cell: &Cell, variance: f32) -> Factor {
-    // Answers scatter less than a Poisson law says where chances are high.
-    let certain = if cell.spread > 0.0 {
-        (cell.expected / cell.spread).max(1.0)
-    } else {
-        1.0
-    };
-    let firm = 1.0 / variance;
-    let (answered, expected) = (cell.answered * certain, cell.expected * certain);
-    Factor {
-        mean: (firm + answered) / (firm + expected),
-        sd: (firm + answered).sqrt() / (firm + expected),
+        effects::found(&self.cells)
     }
 }
 
@@ -235,7 +153,7 @@ mod tests {
     fn nothing_seen_is_a_factor_of_one() {
         let factor = Hours::new().factors().of(3, 14);
         assert_eq!(factor.mean, 1.0);
-        assert!((factor.sd - (2.0f32 * PRIOR.0).sqrt()).abs() < 1e-6);
+        assert!((0.1..0.3).contains(&factor.sd), "{factor:?}");
     }
 
     #[test]

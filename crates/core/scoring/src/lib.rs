@@ -6,8 +6,8 @@
 //! with what it has seen), forgets by [`Model::fade`], and two that learned apart from one are put
 //! together by [`Model::merge`]. [`Reliability`] says whether its chances are what happens.
 //!
-//! [`Hours`] learns beside it what each hour of the day does to each segment, [`Order`] makes of both
-//! who is called first. [`Answers`] is what a node keeps of a campaign: both, what they are seen by,
+//! [`Hours`] learns beside it what segments and the hours of the day do, [`Order`] makes of both who is
+//! called first. [`Answers`] is what a node keeps of a campaign: both, what they are seen by,
 //! and whether they keep what they promise.
 //!
 //! Which fields a model may see is its caller's list. A field that stands for a person's protected
@@ -15,6 +15,7 @@
 
 mod answers;
 mod count;
+mod effects;
 mod features;
 mod hours;
 mod model;
@@ -24,9 +25,10 @@ mod saved;
 
 pub use answers::{ATTEMPTS, Answers, GivenOut, Line, WEEKDAYS};
 pub use count::Count;
+pub use effects::{Factor, Factors};
 pub use features::{FEATURES, Features};
-pub use hours::{Factor, Factors, HOURS, Hours, SEGMENTS};
+pub use hours::{HOURS, Hours, SEGMENTS};
 pub use model::{Learning, Model};
-pub use order::{Order, Price};
+pub use order::Order;
 pub use reliability::{Reliability, ranking};
 pub use saved::Unreadable;

@@ -1,7 +1,10 @@
 //! Logistic regression over hashed features, one result at a time (FTRL-proximal, McMahan and
 //! others 2013).
 
-use crate::features::{BITS, Features};
+use crate::{
+    effects::{self, logistic},
+    features::{BITS, Features},
+};
 use serde::{Deserialize, Serialize};
 
 /// How fast a model learns, and how much it must see to believe.
@@ -60,7 +63,7 @@ impl Model {
         let beginning = beginning.clamp(0.001, 0.999);
         Self {
             learning,
-            beginning: (beginning / (1.0 - beginning)).ln(),
+            beginning: effects::odds(beginning),
             shift: BITS - bits,
             table: vec![Seen::default(); 1 << bits].into_boxed_slice(),
         }
@@ -107,7 +110,12 @@ impl Model {
 
     /// The chance for a lead, between 0 and 1.
     pub fn chance(&self, lead: &Features) -> f32 {
-        logistic(self.beginning + self.parts(lead).sum::<f32>())
+        logistic(self.odds(lead))
+    }
+
+    /// The logarithm of its odds.
+    pub(crate) fn odds(&self, lead: &Features) -> f32 {
+        self.beginning + self.parts(lead).sum::<f32>()
     }
 
     /// What each of the lead's features adds to the logarithm of the odds that the model began with, in
@@ -118,8 +126,15 @@ impl Model {
 
     /// What became of a lead. Gives the chance that it had before.
     pub fn learn(&mut self, lead: &Features, outcome: bool) -> f32 {
-        let chance = self.chance(lead);
-        let gradient = chance - f32::from(u8::from(outcome));
+        logistic(self.learn_beside(lead, 0.0, outcome))
+    }
+
+    /// What became of a lead of which something else is known that adds `beside` to the logarithm of its
+    /// odds: the model learns what is left. Gives the logarithm of the odds that the lead had before
+    /// without it.
+    pub(crate) fn learn_beside(&mut self, lead: &Features, beside: f32, outcome: bool) -> f32 {
+        let odds = self.odds(lead);
+        let gradient = logistic(odds + beside) - f32::from(u8::from(outcome));
         for at in lead.places() {
             let weight = self.weight(*at);
             let seen = &mut self.table[self.index(*at)];
@@ -128,7 +143,7 @@ impl Model {
             seen.sum += gradient - slower * weight;
             seen.squares = squares;
         }
-        chance
+        odds
     }
 
     /// Forgets so much of what was seen: 0.01 is one part in a hundred.
@@ -165,10 +180,6 @@ impl Model {
         let evidence = seen.sum - learning.least.copysign(seen.sum);
         -evidence / ((learning.calm + seen.squares.sqrt()) / learning.rate + learning.shrink)
     }
-}
-
-fn logistic(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 #[cfg(test)]

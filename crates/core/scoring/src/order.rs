@@ -1,79 +1,68 @@
 //! Who is called first: what a lead is worth now beside what it is worth at another hour.
 
-use crate::hours::{Factors, HOURS, SEGMENTS};
+use crate::{
+    effects::Factors,
+    hours::{HOURS, SEGMENTS},
+};
+
+/// What an attempt now costs, as a share of what one at a usual hour brings: that a lead is called again
+/// later is likely, not certain, and what is known of hours then is not what happens.
+const LATER: f32 = 0.6;
 
 /// The order of leads at one hour. Worked out once an hour; a lead's place then is one look.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// For each segment what this hour does to the chance, beside what its usual hour does.
-    now: [f32; SEGMENTS],
-    price: Price,
-}
-
-/// What a place among an hour's lines costs on the mean: what the last lead that got one was worth.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Price(Option<f32>);
-
-impl Price {
-    /// The place of the last lead that an hour's lines went to. Two days of twelve hours are
-    /// remembered.
-    pub fn note(&mut self, last: f32) {
-        const HOURS_REMEMBERED: f32 = 24.0;
-        let before = self.0.unwrap_or(last);
-        self.0 = Some(before + (last - before) / HOURS_REMEMBERED);
-    }
-
-    /// What an attempt that is worth `usual` at its usual hour is worth beyond the price of a place. At
-    /// first nothing: no lead is kept for another hour.
-    pub fn beyond(self, usual: f32) -> f32 {
-        self.0.map_or(0.0, |price| (usual - price).max(0.0))
-    }
+    /// For each segment what this hour makes of the chance, less what an attempt costs.
+    worth: [f32; SEGMENTS],
 }
 
 impl Order {
-    /// The order at that hour of leads that may be called at the hours of `allowed` (bit n for hour n
-    /// of the day); `price` is what a place among an hour's lines costs. With `draw`, standard normal
-    /// numbers, each segment's factor is drawn from what is not known of it (Thompson sampling)
-    /// instead of its mean: what was seen little of is tried now and then.
+    /// The order at that hour of leads that are called at the hours of the day in these `shares`; where
+    /// there are none yet, their usual hour is one without an effect. With `draw`, standard normal
+    /// numbers, each segment's factor is drawn from what is not known of it (Thompson sampling) instead
+    /// of its mean: what was seen little of is tried now and then.
     pub fn new(
         factors: &Factors,
         hour: usize,
-        allowed: u32,
-        price: Price,
+        shares: &[f32; HOURS],
         mut draw: Option<&mut dyn FnMut() -> f32>,
     ) -> Self {
-        let mut now = [1.0; SEGMENTS];
-        for (segment, now) in now.iter_mut().enumerate() {
-            let open = (0..HOURS).filter(|hour| allowed >> hour & 1 == 1);
-            let (sum, count) = open.fold((0.0, 0.0), |(sum, count), hour| {
-                (sum + factors.of(segment, hour).mean, count + 1.0)
-            });
-            let usual = if count > 0.0 { sum / count } else { 1.0 };
+        let mut worth = [0.0; SEGMENTS];
+        let all: f32 = shares.iter().sum();
+        for (segment, worth) in worth.iter_mut().enumerate() {
+            let at = |hour: usize| shares[hour] * factors.of(segment, hour).mean;
+            let usual = match all > 0.0 {
+                true => (0..HOURS).map(at).sum::<f32>() / all,
+                false => 1.0,
+            };
             let factor = factors.of(segment, hour);
-            let drawn = match &mut draw {
+            let now = match &mut draw {
                 Some(draw) => (factor.mean + factor.sd * draw()).max(0.05),
                 None => factor.mean,
             };
-            *now = drawn / usual;
+            *worth = Self::beyond(now, usual);
         }
-        Self { now, price }
+        Self { worth }
+    }
+
+    /// What an attempt is worth of which so much is expected now and so much at a usual hour.
+    pub fn beyond(now: f32, usual: f32) -> f32 {
+        now - LATER * usual
     }
 
     /// A lead's place: higher goes first; among equals who waited for longest should. `chance` is that
-    /// of an answer without regard to the hour, `value` what an answer is worth (1 where the campaign
-    /// says nothing).
+    /// of an answer at a usual hour, `value` what an answer is worth (1 where the campaign says nothing).
     ///
-    /// What an attempt is expected to bring now, less what it would bring later: the lead's usual hour
-    /// beyond the price of a place there. So a lead that answers often waits for its good hour, and one
-    /// that would hardly get a place then does not.
+    /// What an attempt is expected to bring now, less a share of what the same attempt would bring at
+    /// another hour. So hours count for more than they would if the best chance went first, and a lead
+    /// that answers often does not go first at the hours when it hardly does.
     pub fn place(&self, segment: usize, chance: f32, value: f32) -> f32 {
-        let usual = value * chance;
-        usual * self.now(segment) - self.price.beyond(usual)
+        value * chance * self.worth(segment)
     }
 
-    /// How much better this hour suits the segment than its usual hour: 1.2 is a fifth more answers.
-    pub fn now(&self, segment: usize) -> f32 {
-        self.now[segment.min(SEGMENTS - 1)]
+    /// What this hour makes of the segment's chances, less what an attempt costs.
+    pub fn worth(&self, segment: usize) -> f32 {
+        self.worth[segment.min(SEGMENTS - 1)]
     }
 }
 
@@ -82,10 +71,11 @@ mod tests {
     use super::*;
     use crate::Hours;
 
-    const DAY: u32 = 0b1111_1111_1111 << 9;
-
-    fn low() -> Price {
-        Price(Some(0.0))
+    /// Twelve hours from nine on.
+    fn day() -> [f32; HOURS] {
+        let mut shares = [0.0; HOURS];
+        shares[9..21].fill(1.0 / 12.0);
+        shares
     }
 
     /// Segment 0 answers best at 10, segment 1 at 18 and hardly else.
@@ -94,12 +84,8 @@ mod tests {
         for (segment, best) in [(0, 10), (1, 18)] {
             for hour in 9..21 {
                 for n in 0..400 {
-                    hours.note(
-                        segment,
-                        hour,
-                        0.2,
-                        n % 10 < if hour == best { 4 } else { 2 },
-                    );
+                    let tenths = if hour == best { 4 } else { 2 };
+                    hours.note(segment, hour, 0.2, n % 10 < tenths);
                 }
             }
         }
@@ -110,7 +96,7 @@ mod tests {
     fn each_goes_first_at_its_own_hour() {
         let factors = factors();
         let first = |hour| {
-            let order = Order::new(&factors, hour, DAY, low(), None);
+            let order = Order::new(&factors, hour, &day(), None);
             order.place(0, 0.2, 1.0) > order.place(1, 0.2, 1.0)
         };
         assert!(first(10));
@@ -119,8 +105,8 @@ mod tests {
 
     #[test]
     fn value_and_chance_count_where_the_hour_suits() {
-        let order = Order::new(&factors(), 10, DAY, low(), None);
-        assert!(order.now(0) > 1.4);
+        let order = Order::new(&factors(), 10, &day(), None);
+        assert!(order.worth(0) > order.worth(1) + 0.3);
         assert!(order.place(0, 0.3, 1.0) > order.place(0, 0.2, 1.0));
         assert!(order.place(0, 0.2, 5.0) > order.place(0, 0.3, 1.0));
     }
@@ -128,32 +114,23 @@ mod tests {
     #[test]
     fn who_knows_nothing_goes_by_what_an_answer_is_worth() {
         let factors = Hours::new().factors();
-        let order = Order::new(&factors, 10, DAY, Price::default(), None);
+        let order = Order::new(&factors, 10, &day(), None);
         assert_eq!(order.place(0, 0.2, 1.0), order.place(5, 0.2, 1.0));
         assert!(order.place(0, 0.2, 1.0) > order.place(5, 0.1, 1.0));
-        // Nor is it an error that no hour is allowed.
-        let order = Order::new(&factors, 10, 0, Price::default(), None);
-        assert_eq!(order.now(3), 1.0);
+        // Nor is it an error that no hour was called at.
+        let order = Order::new(&factors, 10, &[0.0; HOURS], None);
+        assert_eq!(order.worth(3), 1.0 - LATER);
     }
 
     #[test]
-    fn the_price_of_a_place_says_who_waits() {
+    fn a_hour_that_suits_outweighs_a_chance_that_is_little_better() {
         let factors = factors();
-        // A bad hour for segment 0, whose good one is at 10.
-        let at = |price| Order::new(&factors, 14, DAY, price, None);
-        let (rich, poor) = (0.3, 0.1);
-        let place = |price, chance| at(price).place(0, chance, 1.0);
-        assert!(place(Price::default(), rich) > place(Price::default(), poor));
-        let mut price = Price::default();
-        for _ in 0..200 {
-            price.note(0.05);
-        }
-        // Either would get a place at the good hour, so the one that wins more there waits.
-        assert!(place(price, rich) < place(price, poor));
-        for _ in 0..200 {
-            price.note(0.2);
-        }
-        assert!(place(price, rich) > place(price, poor));
+        let order = Order::new(&factors, 10, &day(), None);
+        let (now, usual) = (factors.of(0, 10).mean, factors.of(1, 10).mean);
+        // The second has the better chance at this very hour, and loses nothing by waiting.
+        let chance = 0.2 * now / usual * 1.05;
+        assert!(chance * usual > 0.2 * now);
+        assert!(order.place(0, 0.2, 1.0) > order.place(1, chance, 1.0));
     }
 
     #[test]
@@ -166,9 +143,9 @@ mod tests {
         };
         let mut first = 0;
         for _ in 0..200 {
-            let order = Order::new(&factors, 10, DAY, low(), Some(&mut draw));
+            let order = Order::new(&factors, 10, &day(), Some(&mut draw));
             // Of segment 5 nothing was seen.
-            first += u32::from(order.now(5) > order.now(0));
+            first += u32::from(order.worth(5) > order.worth(0));
         }
         assert!((1..100).contains(&first), "{first}");
     }

@@ -10,13 +10,16 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// Version of the bytes, in front of them.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The version before, in which the model saw the list.
+const BEFORE: u8 = 1;
 
 /// Bytes that are not what was learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// Of another release, or of none.
-    #[error("its version is {got:?}; this release reads {VERSION}")]
+    #[error("its version is {got:?}; this release reads {BEFORE} and {VERSION}")]
     Version {
         /// The first byte; none where there is none.
         got: Option<u8>,
@@ -59,13 +62,14 @@ pub(crate) fn write(answers: &Answers) -> Vec<u8> {
 }
 
 pub(crate) fn read(bytes: &[u8], answers: &mut Answers) -> Result<(), Unreadable> {
-    let saved: Saved = match bytes.split_first() {
-        Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|_| Unreadable::Torn)?,
+    let (version, body) = match bytes.split_first() {
+        Some((version @ &(BEFORE | VERSION), body)) => (*version, body),
         other => {
             let got = other.map(|(version, _)| *version);
             return Err(Unreadable::Version { got });
         }
     };
+    let saved: Saved = postcard::from_bytes(body).map_err(|_| Unreadable::Torn)?;
     if saved.lists.len() >= SEGMENTS {
         return Err(Unreadable::Beyond("a list"));
     }
@@ -78,6 +82,9 @@ pub(crate) fn read(bytes: &[u8], answers: &mut Answers) -> Result<(), Unreadable
         .hours
         .restore(&saved.cells)
         .ok_or(Unreadable::Beyond("an hour"))?;
+    if version == BEFORE {
+        answers.without_lists();
+    }
     for (at, count) in saved.seen {
         let (segment, hour) = (usize::from(at) / HOURS, usize::from(at) % HOURS);
         let row = answers.seen.get_mut(segment);
