@@ -638,10 +638,11 @@ fn a_machine_is_listened_to_until_its_beep() {
         });
     }
     house.snapshot(a.leg);
-    // Six seconds of greeting, half a second of beep, then nothing more is sent.
-    for frame in 0..325u32 {
+    // Four seconds of greeting, half a second of beep, then nothing more is sent.
+    let who = std::cell::Cell::new(None);
+    for frame in 0..225u32 {
         let sound = match frame {
-            0..300 => voice(frame * 160),
+            0..200 => voice(frame * 160),
             _ => tones::sine(1_000.0, -12.0, u64::from(frame * 160), 160).collect(),
         };
         let codes: Vec<u8> = (sound.iter())
@@ -649,18 +650,23 @@ fn a_machine_is_listened_to_until_its_beep() {
             .collect();
         let bytes = a.bytes(8, frame * 160, &codes);
         a.socket.send_to(&bytes, a.to).unwrap();
-        // So many that the socket would not hold them all.
-        if frame % 50 == 0 {
-            house.snapshot(a.leg);
+        // So many that the socket would not hold them all: once some were heard, the next.
+        if frame % 10 == 0 {
+            house.send(MediaCommand::Snapshot { leg: a.leg });
+            house.wait(|event| match event {
+                MediaEvent::Heard {
+                    heard: Heard::Answered(said),
+                    ..
+                } => {
+                    who.set(Some(said));
+                    None
+                }
+                MediaEvent::Snapshot { .. } => Some(()),
+                _ => None,
+            });
         }
     }
-    let who = house.wait(|event| match event {
-        MediaEvent::Heard {
-            leg,
-            heard: Heard::Answered(who),
-        } if leg == a.leg => Some(who),
-        _ => None,
-    });
+    let who: WhoAnswered = who.take().expect("a verdict within the greeting");
     assert_eq!(who.verdict, Verdict::Machine, "{who:?}");
     house.wait(|event| match event {
         MediaEvent::Heard {
