@@ -119,15 +119,10 @@ pub(crate) struct Loss {
 }
 
 /// A disk, and the data key of the member whose it is. Clones are the same one. What is sealed has
-/// other bytes in each run, and as many: nothing that happens depends on them.
+/// the same bytes in each run of a seed: whether a torn write can be told from a whole one depends on
+/// what its lost bytes were.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk(Arc<Mutex<State>>, DataKeys);
-
-impl Default for Disk {
-    fn default() -> Self {
-        Self(Arc::default(), DataKeys::ephemeral())
-    }
-}
 
 fn power() -> io::Error {
     io::Error::other("the power failed")
@@ -272,8 +267,8 @@ impl State {
 }
 
 impl Disk {
-    pub(crate) fn new(quirks: Quirks) -> Self {
-        let disk = Self::default();
+    pub(crate) fn new(quirks: Quirks, seed: u64) -> Self {
+        let disk = Self(Arc::default(), DataKeys::of_simulation(seed));
         disk.0.lock().quirks = quirks;
         disk
     }

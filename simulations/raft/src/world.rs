@@ -95,7 +95,7 @@ impl World {
             let folder = folder.join(n.to_string());
             std::fs::create_dir(&folder).expect("the folder is new and ours");
             let member = Member {
-                disk: Disk::new(quirks),
+                disk: Disk::new(quirks, options.seed ^ n << 56),
                 folder,
                 process: None,
                 log: None,

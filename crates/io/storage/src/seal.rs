@@ -224,6 +224,8 @@ struct Ring {
     keys: Vec<DataKey>,
     file: PathBuf,
     at_hand: Mutex<AtHand>,
+    /// How many prefixes a simulation has drawn; without it they are random.
+    counted: Option<AtomicU64>,
 }
 
 /// A member's data keys: the newest seals, all open. Clones share them. Never printed.
@@ -244,6 +246,7 @@ impl DataKeys {
             keys,
             file: file.into(),
             at_hand: Mutex::default(),
+            counted: None,
         }))
     }
 
@@ -251,6 +254,30 @@ impl DataKeys {
     pub fn ephemeral() -> Self {
         let key = DataKey::new(Zeroizing::new(random()));
         Self::of(vec![key], Path::new("memory"))
+    }
+
+    /// A key that anybody can make, whose seals come out the same in each run: **only** for
+    /// simulations, in which one seed must be one run, to the byte. It keeps nothing secret.
+    pub fn of_simulation(seed: u64) -> Self {
+        let mut secret = Zeroizing::new([0; 32]);
+        secret[..8].copy_from_slice(&seed.to_be_bytes());
+        Self(Arc::new(Ring {
+            keys: vec![DataKey::new(secret)],
+            file: "simulation".into(),
+            at_hand: Mutex::default(),
+            counted: Some(AtomicU64::new(0)),
+        }))
+    }
+
+    /// Of a new run, or file.
+    fn prefix(&self) -> [u8; PREFIX] {
+        let Some(counted) = &self.0.counted else {
+            return random();
+        };
+        let count = counted.fetch_add(1, Ordering::Relaxed);
+        // Spread as if it were drawn: bytes that a torn write loses should seldom be zero anyway.
+        let hash = blake3::hash(&count.to_be_bytes());
+        *hash.as_bytes().first_chunk().expect("32 bytes")
     }
 
     /// Which keys there are, oldest first; the last one seals.
@@ -283,7 +310,7 @@ impl DataKeys {
 
     /// One who seals for this run.
     pub(crate) fn sealer(&self, kind: SealedKind) -> Sealer {
-        self.sealer_with(kind, random())
+        self.sealer_with(kind, self.prefix())
     }
 
     fn sealer_with(&self, kind: SealedKind, prefix: [u8; PREFIX]) -> Sealer {

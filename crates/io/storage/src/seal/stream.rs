@@ -6,7 +6,7 @@
 //! last, so that chunks cannot be dropped, doubled or moved; the head and the file's place are
 //! authenticated with each.
 
-use super::{DataKeyId, DataKeys, PREFIX, SealError, SealedKind, TAG, nonce, random};
+use super::{DataKeyId, DataKeys, PREFIX, SealError, SealedKind, TAG, nonce};
 use crate::files::{Files, NativeFiles};
 use aws_lc_rs::aead::{Aad, LessSafeKey};
 use parking_lot::Mutex;
@@ -73,7 +73,7 @@ impl<W: Write> SealedWriter<W> {
         chunk: usize,
         file: W,
     ) -> io::Result<Self> {
-        Self::begin_with(keys, kind, place, chunk, file, random())
+        Self::begin_with(keys, kind, place, chunk, file, keys.prefix())
     }
 
     pub(super) fn begin_with(
@@ -432,7 +432,7 @@ pub fn sealed_parts<F: Files>(
     let (key, place) = match begun {
         Some((_, this)) => (this.key, this.place),
         None => {
-            let prefix = random();
+            let prefix = keys.prefix();
             let head = head(keys, kind, chunk, &prefix);
             files.cut(&mut file, 0)?;
             file.write_all(&head)?;

@@ -370,3 +370,31 @@ fn beyond_the_end_there_is_nothing() {
         }
     }
 }
+
+#[test]
+fn a_simulation_seals_alike_each_time_and_never_twice_with_one_prefix() {
+    let run = || {
+        let keys = DataKeys::of_simulation(7);
+        [0; 3].map(|_| keys.sealer(SealedKind::Journal).seal(PLACE, b"plain"))
+    };
+    let [first, second, third] = run();
+    assert_eq!([&first, &second, &third], run().each_ref());
+    assert!(first[5..] != second[5..] && second[5..] != third[5..]);
+    let keys = DataKeys::of_simulation(7);
+    assert_eq!(
+        keys.open_bytes(SealedKind::Journal, PLACE, &third).unwrap(),
+        b"plain"
+    );
+    let others = DataKeys::of_simulation(8);
+    assert!(
+        others
+            .open_bytes(SealedKind::Journal, PLACE, &third)
+            .is_err()
+    );
+    // Everybody else's come out otherwise each time.
+    let [one, other] = [0; 2].map(|_| {
+        let keys = DataKeys::fixed(&[KEY]);
+        keys.sealer(SealedKind::Journal).seal(PLACE, b"plain")
+    });
+    assert_ne!(one, other);
+}
