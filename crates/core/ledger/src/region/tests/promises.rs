@@ -20,6 +20,15 @@ impl World {
         }
         outcome
     }
+
+    /// A session, and the first lead, promised a call and not due yet.
+    fn with_a_promise(mut self) -> (Self, SessionId, LeasedLead) {
+        let session = self.open(NODE, 1);
+        let first = self.claim(session, 1, 1).remove(0);
+        let outcome = self.promised(&first);
+        self.report(session, &[outcome]);
+        (self, session, first)
+    }
 }
 
 fn leads(claimed: &[LeasedLead]) -> Vec<LeadId> {
@@ -28,11 +37,7 @@ fn leads(claimed: &[LeasedLead]) -> Vec<LeadId> {
 
 #[test]
 fn a_promised_callback_goes_first_when_its_time_has_come() {
-    let mut world = World::that_keeps_promises();
-    let session = world.open(NODE, 1);
-    let first = world.claim(session, 1, 1).remove(0);
-    let outcome = world.promised(&first);
-    world.report(session, &[outcome]);
+    let (mut world, session, first) = World::that_keeps_promises().with_a_promise();
     // Not before it.
     let others = world.claim(session, 2, 2);
     assert!(!leads(&others).contains(&first.lead));
@@ -60,11 +65,7 @@ fn a_promised_callback_goes_first_when_its_time_has_come() {
 
 #[test]
 fn a_larger_priority_goes_before_a_promise() {
-    let mut world = World::that_keeps_promises();
-    let session = world.open(NODE, 1);
-    let first = world.claim(session, 1, 1).remove(0);
-    let outcome = world.promised(&first);
-    world.report(session, &[outcome]);
+    let (mut world, session, first) = World::that_keeps_promises().with_a_promise();
     world.pass(LATER);
     let mut urgent = new_lead(50, "America/New_York");
     urgent.priority = 1;
@@ -82,11 +83,7 @@ fn a_larger_priority_goes_before_a_promise() {
 
 #[test]
 fn before_all_members_understand_it_a_promise_is_a_time_and_no_more() {
-    let mut world = World::new(6);
-    let session = world.open(NODE, 1);
-    let first = world.claim(session, 1, 1).remove(0);
-    let outcome = world.promised(&first);
-    world.report(session, &[outcome]);
+    let (mut world, session, first) = World::new(6).with_a_promise();
     world.pass(LATER);
     let others = world.claim(session, 5, 2);
     assert!(!leads(&others).contains(&first.lead));
