@@ -391,7 +391,7 @@ fn discount<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::digest::{Authorizer, Challenge, Credentials};
     use domain::SipTransport;
@@ -422,11 +422,16 @@ mod tests {
     fn authorization(registrar: &Registrar, now: Now, password: &str) -> String {
         let lines = registrar.challenge(now, flow().remote.ip(), false);
         let text = format!("SIP/2.0 401 No\r\n{}\r\n", String::from_utf8_lossy(&lines));
-        let message = Message::read(text.as_bytes()).expect("framed");
-        let challenge = Challenge::strongest(&message).expect("ours");
+        answer(&text, "1001", password)
+    }
+
+    /// The line that answers the strongest challenge of that message.
+    pub(crate) fn answer(challenged: &str, user: &str, password: &str) -> String {
+        let message = Message::read(challenged.as_bytes()).expect("framed");
+        let challenge = Challenge::strongest(&message).expect("a challenge");
         assert_eq!(challenge.algorithm, Algorithm::Sha256);
         let credentials = Credentials {
-            username: "1001".into(),
+            username: user.into(),
             password: Secret::new(password),
         };
         let subject = Subject {

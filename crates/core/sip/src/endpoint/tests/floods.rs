@@ -1,10 +1,7 @@
 //! Floods of REGISTERs at the phones' side: what they cost, and who is served meanwhile.
 
 use super::*;
-use crate::{
-    digest::{Authorizer, Challenge, Credentials, Subject},
-    registrar::RegistrarConfig,
-};
+use crate::registrar::{RegistrarConfig, tests::answer};
 use std::net::Ipv4Addr;
 
 const USER: &str = "1001";
@@ -16,24 +13,6 @@ fn request(remote: &str, user: &str, cseq: u32, lines: &str) -> String {
          Call-ID: c@{remote}\r\nCSeq: {cseq} REGISTER\r\nContact: <sip:{user}@{remote}>\r\n\
          Expires: 300\r\n{lines}Content-Length: 0\r\n\r\n"
     )
-}
-
-/// The answer to a challenge.
-fn answer(challenge: &str, user: &str, password: &str) -> String {
-    let message = Message::read(challenge.as_bytes()).expect("framed");
-    let challenge = Challenge::strongest(&message).expect("a challenge");
-    let credentials = Credentials {
-        username: user.into(),
-        password: Secret::new(password),
-    };
-    let subject = Subject {
-        method: b"REGISTER",
-        uri: b"sip:dialmesh",
-        body: b"",
-    };
-    let mut line = Vec::new();
-    Authorizer::new(challenge, "c".into()).put(&mut line, &credentials, subject);
-    String::from_utf8(line).expect("text")
 }
 
 fn status(sent: &[String]) -> &str {
