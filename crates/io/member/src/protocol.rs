@@ -185,7 +185,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
 }
 
 /// A node's word of itself. Nodes of earlier releases say less: not what is wrong with their set-up and
-/// what they carry with others, one before that not what holds its campaigns, one before that not why its trunks are up or not.
+/// what they carry with others; before that, not what holds their campaigns; before that, not why
+/// their trunks are up or not.
 ///
 /// # Errors
 /// As [`decode`].

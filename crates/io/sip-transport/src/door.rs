@@ -1,6 +1,6 @@
 //! Who is let in before a message is copied or queued: guests, strangers not at all or by token buckets;
-//! and where strangers may come in, guests by larger ones, since anybody can write a guest's address. A flood of theirs costs its datagrams' way through the kernel, and no room in the
-//! engine's queue.
+//! and where strangers may come in, guests by larger ones, since anybody can write a guest's address.
+//! A flood of theirs costs its datagrams' way through the kernel, and no room in the engine's queue.
 
 use parking_lot::RwLock;
 use sip::Gate;
