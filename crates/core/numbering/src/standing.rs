@@ -28,6 +28,15 @@ const FIRM: f32 = 20.0;
 /// A city buys numbers beyond so many thousandths of its quota.
 const BUY: u32 = 600;
 
+/// What a report of an unwanted call weighs, as [`DOUBT`] does: two of them are doubt enough.
+const REPORT: f32 = 2.0;
+
+/// Bytes of a [`Standing`] as it is kept.
+pub const STANDING_BYTES: usize = 18;
+
+/// No rest, among the bytes of a [`Standing`].
+const NO_REST: u16 = u16::MAX;
+
 /// One number's: sums and counts, without a clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Standing {
@@ -58,6 +67,61 @@ impl Standing {
             Some(_) => -labelled,
         };
         self.evidence = (self.evidence + step).max(0.0);
+    }
+
+    /// A line showed the number and says nothing of it.
+    pub fn shown(&mut self) {
+        self.used += 1;
+    }
+
+    /// A call that showed the number was refused as unwanted: by the person (607, RFC 8197), or by
+    /// something in between that takes the number for a nuisance (608, RFC 8688).
+    pub fn reported(&mut self) {
+        if self.rests.is_none() {
+            self.evidence += REPORT;
+        }
+    }
+
+    /// Answers of late, and those that were expected: half of each is forgotten after four days.
+    pub const fn answers(&self) -> (f32, f32) {
+        (self.answered, self.expected)
+    }
+
+    /// Lines of the day so far.
+    pub const fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// Days of its rest so far; none while it does not rest.
+    pub const fn rests(&self) -> Option<u16> {
+        self.rests
+    }
+
+    /// As it is kept over runs, little-endian.
+    pub fn save(&self) -> [u8; STANDING_BYTES] {
+        let mut bytes = [0; STANDING_BYTES];
+        let sums = [self.answered, self.expected, self.evidence];
+        for (place, sum) in sums.into_iter().enumerate() {
+            bytes[place * 4..][..4].copy_from_slice(&sum.to_le_bytes());
+        }
+        bytes[12..16].copy_from_slice(&self.used.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.rests.unwrap_or(NO_REST).to_le_bytes());
+        bytes
+    }
+
+    /// What [`Standing::save`] wrote; none for what it cannot have written.
+    pub fn read(bytes: &[u8; STANDING_BYTES]) -> Option<Self> {
+        let word = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+        let sum = |at: usize| Some(f32::from_le_bytes(word(at))).filter(|sum| *sum >= 0.0);
+        let finite = |sum: f32| sum.is_finite().then_some(sum);
+        let rests = u16::from_le_bytes([bytes[16], bytes[17]]);
+        Some(Self {
+            answered: finite(sum(0)?)?,
+            expected: finite(sum(4)?)?,
+            evidence: finite(sum(8)?)?,
+            used: u32::from_le_bytes(word(12)),
+            rests: (rests != NO_REST).then_some(rests),
+        })
     }
 
     /// Answers beside those expected, in thousandths, shrunk to 1000 by little evidence.
@@ -102,7 +166,8 @@ impl Review {
 
 /// Ends the day of the numbers that are chosen from for the same places. `quota` is how many lines a
 /// day a number takes without being labelled soon (60 to 80). Who rests: the most doubted, as
-/// long as the others would have had the day's lines within their quota.
+/// long as the others would have had the day's lines within their quota. A day without a line says
+/// nothing of how many are needed: nobody begins to rest after it, and nobody is called back.
 pub fn review(pool: &mut [&mut Standing], quota: u32) -> Review {
     let quota = quota.max(1);
     let lines: u64 = pool.iter().map(|number| u64::from(number.used)).sum();
@@ -130,6 +195,9 @@ pub fn review(pool: &mut [&mut Standing], quota: u32) -> Review {
         (None, None) => b.evidence.total_cmp(&a.evidence),
         (a, b) => b.is_some().cmp(&a.is_some()),
     });
+    if lines == 0 {
+        line.clear();
+    }
     for (place, number) in line.into_iter().enumerate() {
         let begins_or_ends = number.rests.is_some() != (place < spare);
         if begins_or_ends {
@@ -137,7 +205,7 @@ pub fn review(pool: &mut [&mut Standing], quota: u32) -> Review {
             number.evidence = 0.0;
         }
     }
-    let resting = doubted.min(spare);
+    let resting = pool.iter().filter(|number| number.rests.is_some()).count();
     let whole = (pool.len() as u64 * u64::from(quota)).max(1);
     Review {
         load: u32::try_from(lines * 1000 / whole).unwrap_or(u32::MAX),
@@ -215,6 +283,51 @@ mod tests {
         let mut pool = labelled();
         shown(&mut pool[1], 101, 2);
         assert_eq!(end(&mut pool, 100).resting, 0);
+    }
+
+    #[test]
+    fn a_day_without_a_line_changes_nobodys_rest() {
+        let mut pool = [Standing::default(); 3];
+        for number in &mut pool {
+            shown(number, 60, 0);
+        }
+        assert_eq!(end(&mut pool, 60).resting, 0, "all are needed");
+        for number in &mut pool {
+            shown(number, 60, 0);
+        }
+        pool[1].used = 0;
+        assert_eq!(end(&mut pool, 60).resting, 1);
+        let before = pool.map(|number| number.rests().is_some());
+        let review = end(&mut pool, 60);
+        assert_eq!((review.load, review.doubted, review.resting), (0, 3, 1));
+        assert_eq!(pool.map(|number| number.rests().is_some()), before);
+    }
+
+    #[test]
+    fn two_reports_of_unwanted_calls_are_doubt_enough() {
+        let mut number = Standing::default();
+        number.reported();
+        assert!(!number.doubted());
+        number.reported();
+        assert!(number.doubted());
+        assert_eq!(number.quality(), 1000, "they say nothing of answers");
+    }
+
+    #[test]
+    fn a_standing_is_what_it_was_once_it_was_kept() {
+        let mut pool = [Standing::default(); 2];
+        shown(&mut pool[0], 60, 0);
+        shown(&mut pool[1], 30, 3);
+        assert_eq!(end(&mut pool, 100).resting, 1);
+        shown(&mut pool[0], 2, 0);
+        for number in pool {
+            assert_eq!(Standing::read(&number.save()), Some(number));
+        }
+        for (at, wrong) in [(0, f32::NAN), (4, -1.0), (8, f32::INFINITY)] {
+            let mut bytes = pool[0].save();
+            bytes[at..at + 4].copy_from_slice(&wrong.to_le_bytes());
+            assert_eq!(Standing::read(&bytes), None);
+        }
     }
 
     #[test]

@@ -111,15 +111,16 @@ impl Answers {
         }
     }
 
-    /// A line came to this. `day` counts days; when it rises something is forgotten.
-    pub fn note(&mut self, line: &Line, given: GivenOut, day: i64, answered: bool) {
+    /// A line came to this. `day` counts days; when it rises something is forgotten. Gives the chance that
+    /// the line had by what was known before.
+    pub fn note(&mut self, line: &Line, given: GivenOut, day: i64, answered: bool) -> f32 {
         self.pass(day);
         let segment = self.segment_or_new(line.list);
         let hour = usize::from(line.hour) % HOURS;
         let (beside, worn) = (self.factors.at(segment, hour), worn(line.attempt));
         let odds = (self.model).learn_beside(&features(line), beside + worn, answered) + worn;
-        // What was promised before it was known.
-        self.kept.note(logistic(odds + beside), answered);
+        let promised = logistic(odds + beside);
+        self.kept.note(promised, answered);
         self.hours.note(segment, hour, logistic(odds), answered);
         self.seen[segment][hour].note(answered);
         let counts = &mut self.counts;
@@ -135,6 +136,7 @@ impl Answers {
         if self.unseen >= LOOK_EVERY {
             self.look();
         }
+        promised
     }
 
     /// Forgets what the days that passed ask for.
