@@ -133,13 +133,15 @@ pub(crate) enum Event {
     Phones(Vec<engine::PhoneAddress>),
     /// Whom earlier runs called.
     Called(Vec<engine::CalledPerson>),
-    /// What earlier runs learned of campaigns.
-    Learned(Vec<(CampaignId, Vec<u8>)>),
+    /// What earlier runs learned.
+    Learned(Vec<(engine::LearnedOf, Vec<u8>)>),
     /// A coordinator asks what was learned of a campaign.
     TellLearned {
         campaign: CampaignId,
         reply: oneshot::Sender<Option<Vec<u8>>>,
     },
+    /// A coordinator asks what persons think of this node's caller IDs.
+    TellStandings(oneshot::Sender<domain::CallerIdStandings>),
     Stop,
 }
 

@@ -123,6 +123,14 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
             "Whether the trunk takes new calls: 1 or 0.",
         ),
         (
+            "dialmesh_caller_ids",
+            "This node's caller IDs: all, those that seem labelled (doubted), those that rest by themselves.",
+        ),
+        (
+            "dialmesh_caller_id_places_short",
+            "Places whose caller IDs are too few for their calls.",
+        ),
+        (
             "dialmesh_trunk_trouble",
             "1 for why the trunk takes no new calls.",
         ),
@@ -319,6 +327,17 @@ pub(crate) fn observed(observed: &Observed) {
                 }
             }
             trunk_health(*trunk, *trouble);
+        }
+        Observed::CallerIds {
+            numbers,
+            doubted,
+            resting,
+            short_of,
+        } => {
+            for (state, count) in [("all", numbers), ("doubted", doubted), ("resting", resting)] {
+                metrics::gauge!("dialmesh_caller_ids", "state" => state).set(f64::from(*count));
+            }
+            metrics::gauge!("dialmesh_caller_id_places_short").set(f64::from(*short_of));
         }
         Observed::FailedOver { trunk } => {
             metrics::counter!("dialmesh_trunk_failed_over_total", "trunk" => trunk.to_string())

@@ -388,6 +388,10 @@ impl Running {
                 // Nobody waits any more: fine.
                 drop(reply.send(self.shell.engine.learned(campaign)));
             }
+            Event::TellStandings(reply) => {
+                drop(reply.send(self.shell.engine.standings(now)));
+                self.drain();
+            }
             Event::Stop => {}
         }
     }
@@ -658,8 +662,8 @@ impl Running {
                 }
                 self.shell.kept.phones.tell(login, phone);
             }
-            Output::Learned { campaign, bytes } => {
-                (self.shell.kept.learned).tell(clock::wall(), campaign, bytes);
+            Output::Learned { of, bytes } => {
+                (self.shell.kept.learned).tell(clock::wall(), of, bytes);
             }
             Output::Called { person, gone } => self.shell.kept.called.tell(person, gone),
             Output::Applied(index) => self.wish(Wish::Applied(index)),

@@ -12,11 +12,12 @@ mod common;
 #[path = "common/floor.rs"]
 mod floor;
 
+use bytes::Bytes;
 use common::until;
-use domain::{CampaignId, LeadOrder, MeshVersion};
+use domain::{CallerIdStandings, CampaignId, LeadOrder, MeshVersion};
 use floor::Floor;
 use ledger::Change;
-use member::{LEARNED, NOT_HERE, encode};
+use member::{LEARNED, NOT_HERE, STANDINGS, decode, encode};
 use mesh::RpcError;
 use scoring::Answers;
 use serde_json::json;
@@ -96,5 +97,14 @@ async fn a_node_learns_from_its_calls_and_claims_by_what_it_learned() {
     let (by_chance, held_out) = answers.compared();
     assert_eq!(by_chance.lines + held_out.lines, all.lines);
     assert_eq!(answers.lists().len(), 1);
+
+    // The number that was shown is known by now, and its place.
+    let endpoint = floor.founder.member.endpoint();
+    let answer = endpoint.rpc(floor.node, STANDINGS, Bytes::new(), ANSWER);
+    let standings: CallerIdStandings = decode(&answer.await.unwrap()).unwrap();
+    let lines = standings.numbers.iter().map(|number| number.lines_today);
+    assert_eq!(u64::from(lines.sum::<u32>()), all.lines);
+    assert_eq!(standings.pools.len(), 1, "{:?}", standings.pools);
+    assert_eq!(standings.pools[0].country, "US");
     assert!(learned(&floor, CampaignId(99)).await.is_none());
 }

@@ -32,6 +32,7 @@ pub mod secret;
 pub mod security;
 pub mod shared_map;
 pub mod srtp;
+pub mod standing;
 pub mod status;
 pub mod supervision;
 pub mod time;
@@ -75,6 +76,7 @@ pub use secret::Secret;
 pub use security::{Attestation, TrunkSecurity};
 pub use shared_map::{SharedMap, SharedSet};
 pub use srtp::{SrtpKey, SrtpKeys, SrtpPolicy, SrtpSuite};
+pub use standing::{CallerIdPool, CallerIdStanding, CallerIdStandings};
 pub use supervision::{LiveCall, LiveFloor, Supervision, SupervisionOrder, SupervisionRefusal};
 pub use time::{Instant, Now, WallTime};
 pub use trunk::{

@@ -169,6 +169,8 @@ pub const HELD_OUT_PERMILLE: u32 = 50;
 pub const LEARNED_CAMPAIGNS: usize = 256;
 /// Bytes of what a node learned of one campaign, as it is kept and told.
 pub const LEARNED_BYTES: usize = 128 * 1024;
+/// Caller IDs, and places of them, whose standing a node tells in one answer.
+pub const STANDINGS_TOLD: usize = 1_000;
 /// Campaigns of which a node says each second what holds them back; those with the lowest ids.
 pub const PACING_TOLD: usize = 500;
 /// Problems of its set-up that a node says at a time; the first by their setting.

@@ -10,8 +10,8 @@ use domain::{
     TrunkManner, TrunkTarget,
 };
 use numbering::{
-    CallerIdFacts, Closeness, Locality, Route, choose_caller_id, choose_distant, is_held_out,
-    locality,
+    CallerIdFacts, Choice, Closeness, Locality, Route, choose_caller_id, choose_distant,
+    is_held_out, locality, sticky_caller_id,
 };
 use pacing::RateLimiter;
 use std::collections::BTreeMap;
@@ -164,6 +164,7 @@ impl Engine {
             self.facts.caller_ids.remove(number);
             self.shown_for.remove(number);
         }
+        self.forget_standings(numbers);
         self.refresh_candidates();
     }
 
@@ -179,6 +180,9 @@ impl Engine {
             Some(CallerIdFacts::new(id.number, id.caps, route))
         });
         self.candidates = own.collect();
+        for facts in &mut self.candidates {
+            self.standings.tell(facts);
+        }
         (self.candidates).sort_by_key(|facts| (facts.route.trunk, facts.number));
     }
 
@@ -228,7 +232,7 @@ impl Engine {
         self.refresh_use(now, except, again);
         let place = locality(called.number);
         let any_city = called.campaign.any_city_caller_id;
-        let local = choose_caller_id(&self.candidates, &place, any_city, &mut self.caller_draws)?;
+        let local = self.choose_near(called.number, &place, any_city)?;
         let mut presence = Presence {
             local: local.closeness != Closeness::AnyOfCity,
             trial: None,
@@ -251,6 +255,34 @@ impl Engine {
         Some((caller, presence))
     }
 
+    /// The number that the person saw before, else the nearest. One that rests by itself is better than
+    /// none: rest is for later answers, and this call is now.
+    fn choose_near(
+        &mut self,
+        number: PhoneNumber,
+        place: &Locality,
+        any_city: bool,
+    ) -> Option<Choice> {
+        let mut choice =
+            choose_caller_id(&self.candidates, place, any_city, &mut self.caller_draws);
+        if choice.is_none() && self.candidates.iter().any(|facts| facts.tired) {
+            for facts in &mut self.candidates {
+                facts.tired = false;
+            }
+            choice = choose_caller_id(&self.candidates, place, any_city, &mut self.caller_draws);
+            for facts in &mut self.candidates {
+                self.standings.tell(facts);
+            }
+        }
+        let shown = self.called.get(number).and_then(|person| person.shown);
+        Some(match (choice?, shown) {
+            (chosen, None) => chosen,
+            (chosen, Some(shown)) => {
+                sticky_caller_id(&self.candidates, shown, place, any_city, chosen)
+            }
+        })
+    }
+
     /// One of the candidates that is not local.
     fn distant(&mut self, called: &Locality) -> Option<usize> {
         let choice = choose_distant(&self.candidates, called, &mut self.caller_draws);
@@ -263,6 +295,7 @@ impl Engine {
             self.candidates_stale = false;
             self.refresh_candidates();
         }
+        self.review_standings(now);
         let mut last: Option<(TrunkId, bool)> = None;
         for place in 0..self.candidates.len() {
             let CallerIdFacts { number, route, .. } = self.candidates[place];

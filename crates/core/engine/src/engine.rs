@@ -15,6 +15,7 @@ use crate::{
     problems::Problems,
     records::Ending,
     scores::Scores,
+    standings::Standings,
     status::Tally,
     supervision::Supervisions,
 };
@@ -59,6 +60,7 @@ pub struct Engine {
     /// Caller IDs of this node's trunks, those of one trunk side by side.
     pub(crate) candidates: Vec<CallerIdFacts>,
     pub(crate) candidates_stale: bool,
+    pub(crate) standings: Standings,
     /// Phones of an earlier run whose agents the directory did not name yet, by login.
     pub(crate) phones: BTreeMap<String, PhoneAddress>,
     pub(crate) caller_draws: Stream,
@@ -144,6 +146,7 @@ impl Engine {
             ways: Ways::new(),
             candidates: Vec::new(),
             candidates_stale: false,
+            standings: Standings::default(),
             phones: BTreeMap::new(),
             caller_draws: seed.stream("caller-id"),
             target_draws: seed.stream("trunk-targets"),

@@ -272,9 +272,9 @@ pub enum Input<'a> {
         /// What it grants.
         grants: Vec<EscrowGrant>,
     },
-    /// What earlier runs of this node learned of campaigns, from [`Output::Learned`], those learned of
-    /// last first. Said once, at the start.
-    Learned(Vec<(CampaignId, Vec<u8>)>),
+    /// What earlier runs of this node learned, from [`Output::Learned`], what was learned last first.
+    /// Said once, at the start.
+    Learned(Vec<(LearnedOf, Vec<u8>)>),
     /// Whom earlier runs of this node called, from [`Output::Called`]. Said once, at the start.
     Called(Vec<CalledPerson>),
     /// What became of an attempt's recording.
@@ -465,12 +465,12 @@ pub enum Output {
         /// What leads' chances are, where the best go first.
         chances: Option<Box<Chances>>,
     },
-    /// What was learned of a campaign, in the place of what was told of it before; none to forget it.
-    /// Need not be durable: what is lost is learned again.
+    /// What was learned, in the place of what was told of the same before; none to forget it. Need not be
+    /// durable: what is lost is learned again.
     Learned {
-        /// The campaign.
-        campaign: CampaignId,
-        /// As [`scoring::Answers::save`] writes it.
+        /// Of what.
+        of: LearnedOf,
+        /// In a form of its own: of a campaign as [`scoring::Answers::save`] writes it.
         bytes: Option<Vec<u8>>,
     },
     /// For an agent's screens.
@@ -507,6 +507,15 @@ pub enum Output {
     Applied(u64),
     /// For metrics.
     Observed(Observed),
+}
+
+/// What something was learned of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LearnedOf {
+    /// Who answers a campaign's calls.
+    Campaign(CampaignId),
+    /// What persons think of one of our numbers.
+    CallerId(PhoneNumber),
 }
 
 /// Where an agent's phone registered, kept so that a restarted node can call it at once.
@@ -586,6 +595,17 @@ pub enum Observed {
         trunk: TrunkId,
         /// Why not; none while it is.
         trouble: Option<TrunkTrouble>,
+    },
+    /// What is known of this node's caller IDs; told when it may have changed.
+    CallerIds {
+        /// How many there are.
+        numbers: u32,
+        /// Those that seem labelled, resting or not.
+        doubted: u32,
+        /// Those that rest by themselves.
+        resting: u32,
+        /// Places whose numbers are too few for their lines.
+        short_of: u32,
     },
     /// A call to one of our numbers was not taken.
     CallBackRefused {

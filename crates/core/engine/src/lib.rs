@@ -34,6 +34,7 @@ mod records;
 mod scores;
 mod secured;
 mod signalling;
+mod standings;
 mod status;
 mod supervision;
 mod targets;
@@ -42,8 +43,8 @@ pub use call_backs::CallBackConfig;
 pub use called::CalledPerson;
 pub use engine::Engine;
 pub use face::{
-    DirectoryChange, EngineConfig, Entry, Input, Observed, Output, PhoneAddress, Rejected, Side,
-    TimerName,
+    DirectoryChange, EngineConfig, Entry, Input, LearnedOf, Observed, Output, PhoneAddress,
+    Rejected, Side, TimerName,
 };
 pub use facts::DirectoryCopy;
 pub use overflow::OverflowStep;

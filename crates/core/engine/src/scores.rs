@@ -1,7 +1,7 @@
 //! What this node learns of who answers, campaign by campaign, and what it says of it to the regions that
 //! give leads out.
 
-use crate::{Engine, Output, TimerName};
+use crate::{Engine, LearnedOf, Output, TimerName};
 use call::AttemptEnd;
 use domain::{
     CampaignId, Chances, Disposition, LeadOrder, ListId, Now, RegionId, SegmentChances, WallTime,
@@ -106,14 +106,21 @@ impl Engine {
             LeadOrder::BestChance => GivenOut::ByChance,
         };
         let (known, gone) = self.scores.entry(lease.campaign);
-        known
+        let lines = known.answers.all().lines;
+        let chance = known
             .answers
             .note(&line, given, now.wall.as_secs() / 86_400, answered);
         (known.last, known.news) = (now.wall, true);
         if let Some(campaign) = gone {
-            let bytes = None;
-            self.output(Output::Learned { campaign, bytes });
+            let of = LearnedOf::Campaign(campaign);
+            self.output(Output::Learned { of, bytes: None });
         }
+        self.learn_standing(now, end, (chance, lines), answered);
+        self.keep_soon(now);
+    }
+
+    /// What is learned is told within a minute.
+    pub(crate) fn keep_soon(&mut self, now: Now) {
         if self.timers.deadline(&TimerName::Learned).is_none() {
             (self.timers).arm(TimerName::Learned, now.monotonic + KEPT_EVERY);
         }
@@ -121,6 +128,7 @@ impl Engine {
 
     /// Tells what was learned since it was told last, to be kept.
     pub(crate) fn tell_learned(&mut self) {
+        self.tell_standings();
         let news = self
             .scores
             .campaigns
@@ -133,19 +141,25 @@ impl Engine {
             })
             .collect();
         for (campaign, bytes) in told {
-            let bytes = Some(bytes);
-            self.output(Output::Learned { campaign, bytes });
+            let (of, bytes) = (LearnedOf::Campaign(campaign), Some(bytes));
+            self.output(Output::Learned { of, bytes });
         }
     }
 
     /// What earlier runs learned, those learned of last first. What cannot be read is learned anew.
-    pub(crate) fn learned_before(&mut self, now: Now, learned: &[(CampaignId, Vec<u8>)]) {
-        for (place, (campaign, bytes)) in (0..).zip(learned) {
-            if let Ok(answers) = Answers::read(bytes) {
-                let last = now.wall - Duration::from_secs(place);
-                self.scores.restore(*campaign, answers, last);
+    pub(crate) fn learned_before(&mut self, now: Now, learned: &[(LearnedOf, Vec<u8>)]) {
+        for (place, (of, bytes)) in (0..).zip(learned) {
+            match of {
+                LearnedOf::Campaign(campaign) => {
+                    if let Ok(answers) = Answers::read(bytes) {
+                        let last = now.wall - Duration::from_secs(place);
+                        self.scores.restore(*campaign, answers, last);
+                    }
+                }
+                LearnedOf::CallerId(number) => self.standing_before(*number, bytes),
             }
         }
+        self.standings_restored();
     }
 
     /// What this node learned of a campaign, as [`scoring::Answers::save`] writes it; none where it

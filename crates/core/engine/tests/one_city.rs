@@ -27,8 +27,8 @@ use domain::{
     answering::{Greeting, Heard, Reason, Ringing, Verdict},
 };
 use engine::{
-    DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Observed, Output,
-    PhoneAddress, Side,
+    DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, LearnedOf, Observed,
+    Output, PhoneAddress, Side,
 };
 use media::{MediaCommand, MediaEvent, PortRange};
 use sansio::Seed;
@@ -91,7 +91,7 @@ struct World {
     /// What went with each of them.
     chances: Vec<Option<Box<domain::Chances>>>,
     /// What was told to be kept of what the engine learned.
-    learned: Vec<(CampaignId, Option<Vec<u8>>)>,
+    learned: Vec<(LearnedOf, Option<Vec<u8>>)>,
     confirm: bool,
     /// How long the process stands still between an INVITE's datagram and the next look at the clock.
     pause: Duration,
@@ -436,7 +436,7 @@ impl World {
                         .unwrap();
                 }
                 Output::KeepAlive { .. } | Output::AskFresh { .. } => {}
-                Output::Learned { campaign, bytes } => self.learned.push((campaign, bytes)),
+                Output::Learned { of, bytes } => self.learned.push((of, bytes)),
                 Output::Claim {
                     n, region, chances, ..
                 } => {

@@ -16,7 +16,8 @@ use domain::{
     TrunkTarget, WallTime, status::TrunkTrouble,
 };
 use engine::{
-    DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, Observed, Output, Side,
+    DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, LearnedOf, Observed,
+    Output, Side,
 };
 use media::{MediaCommand, MediaEvent, Port, PortRange};
 use sansio::Seed;
@@ -31,6 +32,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+
+#[path = "trunks/standings.rs"]
+mod standings;
 
 const REGION: RegionId = RegionId(1);
 const SESSION: SessionId = SessionId(9);
@@ -77,6 +81,7 @@ struct World {
     noted: Vec<CallRecord>,
     told: Vec<(Duration, TrunkId, Option<TrunkTrouble>)>,
     failed_over: Vec<TrunkId>,
+    learned: Vec<(LearnedOf, Option<Vec<u8>>)>,
     ports: BTreeMap<LegId, Port>,
     leads: u64,
     index: u64,
@@ -229,6 +234,7 @@ impl World {
             noted: Vec::new(),
             told: Vec::new(),
             failed_over: Vec::new(),
+            learned: Vec::new(),
             ports: BTreeMap::new(),
             leads: 0,
             index: 5,
@@ -435,6 +441,7 @@ impl World {
                     self.told.push((after, trunk, trouble));
                 }
                 Output::Observed(Observed::FailedOver { trunk }) => self.failed_over.push(trunk),
+                Output::Learned { of, bytes } => self.learned.push((of, bytes)),
                 _ => {}
             }
         }
@@ -497,6 +504,15 @@ impl World {
 
     /// Leads of Beijing, one an attempt.
     fn lease(&mut self, n: u64) -> Vec<AttemptId> {
+        self.lease_to(n, |place| format!("+86106{:07}", 1_000_000 + place))
+    }
+
+    /// One more attempt at the same number.
+    fn lease_to_one_person(&mut self) -> AttemptId {
+        self.lease_to(1, |_| "+861069999999".to_owned())[0]
+    }
+
+    fn lease_to(&mut self, n: u64, number: impl Fn(u64) -> String) -> Vec<AttemptId> {
         let leads: Vec<LeasedLead> = (self.leads..self.leads + n)
             .map(|place| LeasedLead {
                 lead: LeadId::new(REGION, place + 1),
@@ -504,7 +520,7 @@ impl World {
                 session: SESSION,
                 campaign: CAMPAIGN,
                 list: ListId(1),
-                number: format!("+86106{:07}", 1_000_000 + place).parse().unwrap(),
+                number: number(place).parse().unwrap(),
                 zones: vec![domain::zones::find("Asia/Shanghai").unwrap()],
                 attempt_count: 1,
                 profile: LeadProfile::default(),

@@ -56,6 +56,9 @@ pub const FREE_AGENTS: ServiceId = ServiceId::new(56, "free_agents");
 /// A coordinator asks a node what it learned of who answers a campaign's calls: [`domain::CampaignId`] to
 /// bytes of its own version, at most [`domain::limits::LEARNED_BYTES`].
 pub const LEARNED: ServiceId = ServiceId::new(57, "learned");
+/// A coordinator asks a node what persons think of its caller IDs: nothing to
+/// [`domain::CallerIdStandings`].
+pub const STANDINGS: ServiceId = ServiceId::new(58, "standings");
 /// Error code of a do-not-call base or recording that is not here.
 pub const NOT_HERE: u16 = 3;
 /// Error code of what only a coordinator may ask.

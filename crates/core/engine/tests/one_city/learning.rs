@@ -2,7 +2,7 @@
 
 use super::*;
 use domain::{Chances, LeadOrder};
-use engine::DirectoryChange;
+use engine::{DirectoryChange, LearnedOf};
 use scoring::Answers;
 
 impl World {
@@ -13,8 +13,8 @@ impl World {
 
     /// What was told last to be kept.
     fn kept(&self) -> Answers {
-        let (campaign, bytes) = self.learned.last().expect("something was told");
-        assert_eq!(*campaign, CAMPAIGN);
+        let of_it = |(of, _): &&(LearnedOf, _)| *of == LearnedOf::Campaign(CAMPAIGN);
+        let (_, bytes) = (self.learned.iter().rev().find(of_it)).expect("something was told");
         Answers::read(bytes.as_deref().expect("it is known")).expect("its own bytes")
     }
 }
@@ -63,9 +63,12 @@ fn chances_go_with_claims_only_where_the_campaign_asks_for_it() {
     assert!(world.chances.iter().all(Option::is_none), "oldest first");
     let mut next = World::new();
     let learned = vec![
-        (CAMPAIGN, world.engine.learned(CAMPAIGN).unwrap()),
+        (
+            LearnedOf::Campaign(CAMPAIGN),
+            world.engine.learned(CAMPAIGN).unwrap(),
+        ),
         // Of another release: learned anew.
-        (CampaignId(2), vec![99, 1, 2]),
+        (LearnedOf::Campaign(CampaignId(2)), vec![99, 1, 2]),
     ];
     next.input(Input::Learned(learned));
     next.order(6, LeadOrder::BestChance);
