@@ -10,7 +10,7 @@ use crate::{
     operations::Operations,
     people, recordings, records,
     records::Records,
-    stats, status, supervision, trunks,
+    standings, stats, status, supervision, trunks,
     voters::{self, Reports},
 };
 use async_trait::async_trait;
@@ -20,16 +20,16 @@ use dialmesh_http::{
     auth::{Caller, Principal},
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
-        AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
-        Campaign, CampaignLearned, CampaignSettings, CampaignStats, ConsentCheck,
+        AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdReputations, CallerIdsAdded,
+        CallerIdsRequest, Campaign, CampaignLearned, CampaignSettings, CampaignStats, ConsentCheck,
         ConsentImportOptions, ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck,
         DncImportOptions, DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern,
         DncRemoval, DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove,
         HomesPlan, HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest,
         Lead, LeadFilter, LiveCalls, Member as MemberView, Operation, Page, PageQuery,
         PatternRemoval, PatternRequest, Recording, RecordingCheck, RecordingDetail,
-        RecordingFilter, RecordingKey, Region, RegionPolicy, RegionRequest, Status, TokenIssued,
-        Trunk, TrunkPatch, TrunkRequest, VoterSettings,
+        RecordingFilter, RecordingKey, Region, RegionPolicy, RegionRequest, StandingsQuery, Status,
+        TokenIssued, Trunk, TrunkPatch, TrunkRequest, VoterSettings,
     },
     events::Events,
     problem::{BackendError, FieldError},
@@ -574,6 +574,9 @@ impl AdminBackend for Desk {
     }
     async fn caller_ids(&self, query: PageQuery) -> Answer<Page<CallerId>> {
         trunks::caller_ids(&self.0, &query)
+    }
+    async fn caller_id_reputations(&self, query: StandingsQuery) -> Answer<CallerIdReputations> {
+        standings::caller_ids(&self.0, query).await
     }
     async fn add_caller_ids(
         &self,

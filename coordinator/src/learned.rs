@@ -1,18 +1,15 @@
 //! What the cities have learned of who answers a campaign's calls, put together.
 
-use crate::backend::{Backend, missing};
+use crate::{
+    asking,
+    backend::{Backend, missing},
+};
+use bytes::Bytes;
 use dialmesh_http::{admin::Answer, dto::CampaignLearned};
-use domain::{CampaignId, ListId, MemberId, MemberRole};
-use futures::{StreamExt, stream};
+use domain::{CampaignId, ListId, MemberId};
 use member::{LEARNED, NOT_HERE, encode};
 use mesh::RpcError;
 use scoring::Answers;
-use std::time::Duration;
-
-/// How long a node may take to answer.
-const ANSWER: Duration = Duration::from_secs(3);
-/// How many nodes are asked at once.
-const ASKED_AT_ONCE: usize = 16;
 
 /// What a node said.
 enum Told {
@@ -22,9 +19,7 @@ enum Told {
     Silent,
 }
 
-async fn ask(backend: &Backend, node: MemberId, campaign: CampaignId) -> Told {
-    let endpoint = backend.member.endpoint();
-    let answer = endpoint.rpc(node, LEARNED, encode(&campaign), ANSWER).await;
+fn told(node: MemberId, campaign: CampaignId, answer: Result<Bytes, RpcError>) -> Told {
     match answer {
         Ok(bytes) => match Answers::read(&bytes) {
             Ok(answers) => Told::Learned(Box::new(answers)),
@@ -42,21 +37,16 @@ async fn ask(backend: &Backend, node: MemberId, campaign: CampaignId) -> Told {
 }
 
 pub(crate) async fn campaign(backend: &Backend, id: CampaignId) -> Answer<CampaignLearned> {
-    let (found, order, nodes) = backend.member.directory().read(|directory| {
-        let nodes = directory.members();
-        let nodes = nodes.filter(|m| m.role == MemberRole::Node && !m.removed);
-        let nodes: Vec<MemberId> = nodes.map(|m| m.id).collect();
-        (
-            directory.campaign(id).is_some(),
-            directory.lead_order(id),
-            nodes,
-        )
-    });
+    let (found, order) = (backend.member.directory())
+        .read(|directory| (directory.campaign(id).is_some(), directory.lead_order(id)));
     if !found {
         return Err(missing("campaign", id));
     }
-    let asked = stream::iter(nodes).map(|node| async move { (node, ask(backend, node, id).await) });
-    let said: Vec<(MemberId, Told)> = asked.buffered(ASKED_AT_ONCE).collect().await;
+    let nodes = asking::nodes(backend);
+    let said = asking::ask(backend, nodes, LEARNED, &encode(&id)).await;
+    let said = said
+        .into_iter()
+        .map(|(node, answer)| (node, told(node, id, answer)));
     let mut all = Answers::new(0.5);
     let (mut told, mut silent) = (Vec::new(), Vec::new());
     for (node, said) in said {

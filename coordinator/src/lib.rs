@@ -5,6 +5,7 @@
 
 pub mod config;
 
+mod asking;
 mod authority;
 mod backend;
 mod bases;
@@ -28,6 +29,7 @@ mod people;
 mod recordings;
 mod records;
 mod run;
+mod standings;
 mod stats;
 mod status;
 mod supervision;

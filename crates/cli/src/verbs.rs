@@ -19,6 +19,7 @@ pub(crate) mod key;
 pub(crate) mod lead;
 pub(crate) mod member;
 pub(crate) mod number;
+pub(crate) mod number_reputation;
 pub(crate) mod recording;
 pub(crate) mod region;
 pub(crate) mod status;

@@ -7,7 +7,7 @@ use crate::{
     output::Form,
     session::Session,
     transfer::bar,
-    verbs::{Fields, nothing},
+    verbs::{Fields, nothing, number_reputation},
 };
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -52,6 +52,16 @@ pub(crate) enum Verb {
         /// Only of this trunk.
         #[arg(long)]
         trunk: Option<String>,
+    },
+    /// Show which caller IDs are answered less than expected, seem labelled as spam or rest for that, and
+    /// which cities have too few.
+    #[command(
+        after_help = "Examples:\n  dialmesh number reputation\n  dialmesh number reputation --node newyork\n  dialmesh number reputation -o json | jq '.places[] | select(.more_wanted)'"
+    )]
+    Reputation {
+        /// Only of this node.
+        #[arg(long)]
+        node: Option<String>,
     },
     /// Do not show a caller ID for now, or show it again with --off.
     #[command(
@@ -136,6 +146,17 @@ pub(crate) async fn run(verb: Verb, session: &Session) -> Result<()> {
                 ("resting", "/resting"),
             ];
             session.rows(&columns, &rows)
+        }
+        Verb::Reputation { node } => {
+            let node = names::id_if(&client, names::MEMBER, node.as_deref()).await?;
+            let query = node.map_or_else(String::new, |node| format!("?node={node}"));
+            let known = client
+                .get(&format!("/caller-ids/reputation{query}"))
+                .await?;
+            if session.form() != Form::Table {
+                return session.show(&known);
+            }
+            number_reputation::print(&client, known).await
         }
         Verb::Rest { number: text, off } => {
             let path = path(&text)?;

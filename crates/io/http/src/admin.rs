@@ -107,6 +107,7 @@ fn api() -> OpenApiRouter<AdminState> {
         .routes(routes!(trunks::list, trunks::create))
         .routes(routes!(trunks::show, trunks::patch, trunks::delete))
         .routes(routes!(trunks::caller_ids, trunks::add_caller_ids))
+        .routes(routes!(trunks::reputations))
         .routes(routes!(trunks::patch_caller_id, trunks::delete_caller_id))
         .routes(routes!(people::agents, people::create_agent))
         .routes(routes!(people::agent, people::patch_agent))

@@ -16,6 +16,7 @@ mod operation;
 mod page;
 mod people;
 mod recording;
+mod standings;
 mod status;
 mod supervision;
 mod time;
@@ -64,6 +65,9 @@ pub use people::{
 pub use recording::{
     RecordedCalls, Recording, RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey,
     RecordingPause, hex,
+};
+pub use standings::{
+    CallerIdPlace, CallerIdReputation, CallerIdReputations, CallerIdState, StandingsQuery,
 };
 pub use status::{
     Abandonment, AgentCounts, CallCounts, CityMode, CityOverflow, CityProblem, CityStatus,

@@ -5,16 +5,16 @@ use crate::{
     auth::{Caller, Principal},
     dto::{
         Agent, AgentCreated, AgentPatch, AgentRequest, ApiToken, ApiTokenCreated, ApiTokenRequest,
-        AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest,
-        Campaign, CampaignLearned, CampaignSettings, CampaignStats, ConsentCheck,
+        AuditHead, Call, CallFilter, CallerId, CallerIdPatch, CallerIdReputations, CallerIdsAdded,
+        CallerIdsRequest, Campaign, CampaignLearned, CampaignSettings, CampaignStats, ConsentCheck,
         ConsentImportOptions, ConsentWithdrawal, ConsentWithdrawn, DncBase, DncBaseUse, DncCheck,
         DncImportOptions, DncList, DncListDecision, DncListPullRequest, DncListRequest, DncPattern,
         DncRemoval, DncRequest, DncResult, Freeze, FreezeLift, FreezeRequest, HomeRules, HomesMove,
         HomesPlan, HomesPlanRequest, ImportOptions, JoinToken, JoinTokenCreated, JoinTokenRequest,
         Lead, LeadFilter, LiveCalls, Member, Operation, Page, PageQuery, PatternRemoval,
         PatternRequest, Recording, RecordingCheck, RecordingDetail, RecordingFilter, RecordingKey,
-        Region, RegionPolicy, RegionRequest, Status, TokenIssued, Trunk, TrunkPatch, TrunkRequest,
-        VoterSettings,
+        Region, RegionPolicy, RegionRequest, StandingsQuery, Status, TokenIssued, Trunk,
+        TrunkPatch, TrunkRequest, VoterSettings,
     },
     problem::{BackendError, BodyError},
 };
@@ -294,6 +294,8 @@ pub trait AdminBackend: Send + Sync + 'static {
     async fn delete_trunk(&self, by: &Caller, id: TrunkId) -> Answer<()>;
     /// Caller IDs, by number.
     async fn caller_ids(&self, page: PageQuery) -> Answer<Page<CallerId>>;
+    /// What persons think of the caller IDs, as the nodes know it.
+    async fn caller_id_reputations(&self, query: StandingsQuery) -> Answer<CallerIdReputations>;
     /// Adds caller IDs, all or none.
     async fn add_caller_ids(
         &self,

@@ -4,8 +4,8 @@ use super::{AdminState, do_not_call::number};
 use crate::{
     auth::Caller,
     dto::{
-        CallerId, CallerIdPatch, CallerIdsAdded, CallerIdsRequest, Page, PageQuery, Trunk,
-        TrunkPatch, TrunkRequest,
+        CallerId, CallerIdPatch, CallerIdReputations, CallerIdsAdded, CallerIdsRequest, Page,
+        PageQuery, StandingsQuery, Trunk, TrunkPatch, TrunkRequest,
     },
     extract::{Json, Path, Query},
     problem::{Code, Problem},
@@ -86,6 +86,20 @@ pub(super) async fn caller_ids(
 ) -> Result<axum::Json<Page<CallerId>>, Problem> {
     page.check()?;
     Ok(axum::Json(state.backend.caller_ids(page).await?))
+}
+
+/// What persons think of the caller IDs: which are answered less than expected, seem labelled or rest, and
+/// which places have too few. Asks every node.
+#[utoipa::path(get, path = "/caller-ids/reputation", tag = "caller-ids", operation_id = "caller_id_reputations",
+    params(StandingsQuery), security(("bearer" = ["monitor"])),
+    responses((status = 200, description = "What the nodes know.", body = CallerIdReputations)))]
+pub(super) async fn reputations(
+    State(state): State<AdminState>,
+    Query(query): Query<StandingsQuery>,
+) -> Result<axum::Json<CallerIdReputations>, Problem> {
+    Ok(axum::Json(
+        state.backend.caller_id_reputations(query).await?,
+    ))
 }
 
 /// Adds caller IDs, all or none.

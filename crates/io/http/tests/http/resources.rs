@@ -328,6 +328,12 @@ async fn trunks_and_caller_ids() {
         listed["data"][1]["number"], "+14155550199",
         "the operator's own numbers are whole"
     );
+    let node = domain::MemberId(3).to_string();
+    let path = format!("/api/v1/caller-ids/reputation?node={node}");
+    assert_eq!(server.get(&path).await.json()["told"], json!([node]));
+    let wrong = server.get("/api/v1/caller-ids/reputation?city=3").await;
+    assert_eq!(wrong.status, 422);
+
     let path = "/api/v1/caller-ids/%2B14155550199";
     let rested = server
         .json(Method::PATCH, path, json!({ "resting": true }))
