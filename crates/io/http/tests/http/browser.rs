@@ -293,3 +293,34 @@ async fn a_supervisor_whispers_and_leaves_by_the_console() {
     assert!(there.is_empty(), "{there:?}");
     assert!(browser.complaints.is_empty(), "{:?}", browser.complaints);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_shows_which_caller_ids_wear_out() {
+    let (address, _memory) = serve().await;
+    if !web::is_built(Page::Console) {
+        eprintln!("the pages are not built: the console was not opened");
+        return;
+    }
+    let Some(mut browser) = Browser::start().await else {
+        eprintln!("there is no Chromium here: the console was not opened");
+        return;
+    };
+    let url = json!({ "url": format!("http://{address}/") });
+    browser.call("Page.navigate", url).await;
+    browser.until(&format!("!!{}", element("token"))).await;
+    browser.sign_in("monitor-token").await;
+    let show = element("caller-ids-show");
+    browser.until(&format!("!!{show}")).await;
+    browser.evaluate(&format!("{show}.click()")).await;
+    let says = |what: &str, text: &str| {
+        format!("!!{0} && {0}.innerText.includes('{text}')", element(what))
+    };
+    let more = says("caller-id-places", "import more numbers");
+    browser.until(&more).await;
+    let rests = says("caller-ids-troubled", "+8675512345678 · rests, day 3");
+    browser.until(&rests).await;
+    let good = says("caller-ids-troubled", "+8675512345679");
+    browser.until(&format!("!({good})")).await;
+    browser.picture("console-caller-ids.png").await;
+    assert!(browser.complaints.is_empty(), "{:?}", browser.complaints);
+}

@@ -996,7 +996,34 @@ impl AdminBackend for Memory {
     }
     async fn caller_id_reputations(&self, query: StandingsQuery) -> Answer<CallerIdReputations> {
         let node = query.node.unwrap_or(MemberId(2));
-        let standings = domain::CallerIdStandings::default();
+        let standing = |number: &str, rests_days| domain::CallerIdStanding {
+            number: number.parse().unwrap(),
+            lines_today: 4,
+            answered_permille: 2_000,
+            expected_permille: 6_500,
+            quality_permille: 830,
+            doubted: rests_days,
+            rests_days: rests_days.then_some(2),
+        };
+        let standings = domain::CallerIdStandings {
+            pools: vec![domain::CallerIdPool {
+                country: "CN".to_owned(),
+                place: Some("Shenzhen".to_owned()),
+                place_zh: Some("深圳市".to_owned()),
+                numbers: 2,
+                lines_today: 8,
+                doubted: 1,
+                resting: 1,
+                load_permille: 720,
+                buy: true,
+                ..Default::default()
+            }],
+            numbers: vec![
+                standing("+8675512345678", true),
+                standing("+8675512345679", false),
+            ],
+            ..Default::default()
+        };
         Ok(CallerIdReputations::new(vec![(node, Some(standings))]))
     }
     async fn add_caller_ids(

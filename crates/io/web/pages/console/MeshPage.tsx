@@ -6,6 +6,7 @@ import { useSpeech } from "../shared/language";
 import type { Link } from "../shared/sse";
 import { Campaigns } from "./Campaigns";
 import { Preferences, Wordmark } from "../shared/Chrome";
+import { CallerIds } from "./CallerIds";
 import { CityCard, STALE_MS } from "./CityCard";
 import { LiveCalls } from "./LiveCalls";
 import { Sparkline } from "./Sparkline";
@@ -227,6 +228,7 @@ export function MeshPage({
               </div>
             </section>
             <Campaigns token={token} />
+            <CallerIds token={token} names={names} />
             <LiveCalls token={token} names={names} />
             <Groups groups={mesh.status.groups} names={names} />
             <Text size="xs" className="quiet" component="footer">

@@ -162,6 +162,43 @@ export interface CampaignLearned {
   silent: string[];
 }
 
+export type CallerIdState = "good" | "doubted" | "resting";
+
+/** One of our numbers, whole. */
+export interface CallerIdReputation {
+  number: string;
+  node: string;
+  state: CallerIdState;
+  rested_days?: number | null;
+  calls_today: number;
+  answered: number;
+  expected: number;
+  quality: number;
+}
+
+/** The numbers that a node has of one place. */
+export interface CallerIdPlace {
+  node: string;
+  country: string;
+  place?: string | null;
+  place_zh?: string | null;
+  area?: number | null;
+  numbers: number;
+  calls_today: number;
+  doubted: number;
+  resting: number;
+  load_percent: number;
+  more_wanted: boolean;
+}
+
+/** What persons think of the caller IDs. */
+export interface CallerIdReputations {
+  places: CallerIdPlace[];
+  /** The worst first. */
+  numbers: CallerIdReputation[];
+  silent: string[];
+}
+
 export type Dials =
   | "ahead"
   | "one_to_one_share_spent"
@@ -279,6 +316,9 @@ export const fetchStats = (id: string, token: string) =>
 
 export const fetchLearned = (id: string, token: string) =>
   ask<CampaignLearned>(`campaigns/${id}/learned`, token);
+
+export const fetchReputations = (token: string) =>
+  ask<CallerIdReputations>("caller-ids/reputation", token);
 
 /** Calls in which somebody speaks now; for supervisors. */
 export const fetchLive = (token: string) => ask<LiveCalls>("live-calls", token);
