@@ -299,6 +299,7 @@ impl Engine {
             dnc_base: grant.dnc_base,
             consent: grant.consent,
             presence: Some(placed.presence),
+            for_city: None,
             permission: Some(Permission {
                 sequence: self.audit.sequence + 1,
                 zones,

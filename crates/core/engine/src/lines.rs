@@ -391,6 +391,7 @@ impl Engine {
         self.escrow_soon(now);
         self.timers.disarm(&TimerName::Pace);
         self.tell_learned();
+        self.refuse_asked(now);
         let leads = self.hoppers.take_if(|_| true);
         self.give_back(leads);
         let attempts: Vec<AttemptId> = self.calls.attempts().map(|(attempt, ..)| attempt).collect();

@@ -403,7 +403,7 @@ impl World {
                 Output::Observed(Observed::Problem { problem, over }) => {
                     self.problems.push((problem.value, over));
                 }
-                Output::Observed(_) | Output::Called { .. } => {}
+                Output::Observed(_) | Output::Called { .. } | Output::WhoCalls { .. } => {}
                 output @ (Output::Carry(_)
                 | Output::Offer { .. }
                 | Output::Say { .. }
