@@ -25,6 +25,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "call_backs/elsewhere.rs"]
+mod elsewhere;
+
 const PERSON: &str = "+12125557788";
 const OURS: &str = "+12125550100";
 
