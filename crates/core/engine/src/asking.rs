@@ -41,6 +41,8 @@ impl CallerAnswer {
 #[derive(Debug)]
 struct Ringing {
     came: Came,
+    /// Who calls, as the number is read; none where it is withheld.
+    number: Option<PhoneNumber>,
     /// Whether the person is asked for, and not only the city.
     person: bool,
 }
@@ -50,6 +52,13 @@ struct Ringing {
 pub(crate) struct Asking {
     calls: BTreeMap<u64, Ringing>,
     asked: u64,
+}
+
+impl Asking {
+    /// Whether a person of this number calls and waits for an answer.
+    pub(crate) fn rings(&self, number: PhoneNumber) -> bool {
+        (self.calls.values()).any(|ringing| ringing.number == Some(number))
+    }
 }
 
 impl Engine {
@@ -71,6 +80,7 @@ impl Engine {
         let ask = self.asking.asked;
         let ringing = Ringing {
             came,
+            number: caller.number,
             person: number.is_some(),
         };
         self.asking.calls.insert(ask, ringing);
@@ -100,7 +110,7 @@ impl Engine {
     }
 
     fn caller_settled(&mut self, now: Now, ask: u64, told: &CallerTold, answer: CallerAnswer) {
-        let Some(Ringing { came, person }) = self.asking.calls.remove(&ask) else {
+        let Some(Ringing { came, person, .. }) = self.asking.calls.remove(&ask) else {
             return;
         };
         if person {

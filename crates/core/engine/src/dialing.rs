@@ -363,6 +363,7 @@ impl Engine {
             call_back: None,
             presence: facts.presence,
             voice_drop: None,
+            called_for: facts.for_city.as_ref().map(|city| city.node),
         }
     }
 

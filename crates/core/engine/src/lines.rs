@@ -310,7 +310,7 @@ impl Engine {
         let Some(lease) = self.hoppers.take(campaign.id) else {
             return false;
         };
-        if self.calls.is_calling_back(lease.number) {
+        if self.calls.is_calling_back(lease.number) || self.asking.rings(lease.number) {
             // The person is on the line: tried after all others.
             self.hoppers.put(campaign.id, vec![lease]);
             return false;

@@ -168,7 +168,7 @@ const RECORDS_VERSION: u8 = 2;
 const PLAIN_RECORDS: u8 = 4;
 const PLAIN_FIELDS: usize = 31;
 /// Fields that were added since.
-const LATER_FIELDS: usize = 5;
+const LATER_FIELDS: usize = 6;
 /// Error code of a body that cannot be read.
 const UNREADABLE: u16 = 1;
 /// Error code for a node that trusts its copy of do-not-call for another time than the leader waits.
@@ -248,7 +248,7 @@ pub fn decode_records(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ServiceError> {
     }
 }
 
-/// A record as version 4 has it: without the last five fields.
+/// A record as version 4 has it: without the last six fields.
 struct Plain(CallRecord);
 
 impl<'de> Deserialize<'de> for Plain {

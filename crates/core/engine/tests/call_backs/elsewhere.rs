@@ -81,6 +81,8 @@ fn a_call_to_another_citys_number_reaches_an_agent_with_the_lead_that_the_region
     let record = world.ended[0].clone();
     assert_eq!((record.region, record.list), (THEIRS, known().list));
     assert_eq!(record.node, MemberId(2));
+    assert_eq!(record.called_for, Some(SHANGHAI));
+    assert_eq!(world.noted[0].called_for, Some(SHANGHAI));
 
     // Who took it takes the next one, too, and nobody need be asked for the person.
     world.press(AgentCommand::Ready);
