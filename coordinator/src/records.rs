@@ -466,7 +466,7 @@ pub(crate) mod tests {
         let mut plain = vec![1, 2];
         for record in &batch {
             let value = stored(record).value;
-            plain.extend(&value[1..value.len() - 5]);
+            plain.extend(&value[1..value.len() - 6]);
         }
         let plain = Bytes::from(plain);
         let reply = records.receive(MemberId(2), plain).await.unwrap();

@@ -22,10 +22,13 @@ pub(crate) async fn tell(
         .read(|directory| city_of(directory, called));
     let person = match number {
         Some(number) => member.who_calls(number, limits::WHO_CALLS - SPARE).await,
-        None => None,
+        None => Ok(None),
     };
-    let city = city.unwrap_or_default();
-    let told = Box::new(CallerTold { person, city });
+    let told = Box::new(CallerTold {
+        unanswered: person.is_err(),
+        person: person.ok().flatten(),
+        city: city.unwrap_or_default(),
+    });
     events.put(Event::CallerTold { ask, told }).await;
 }
 

@@ -112,7 +112,7 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
         ),
         (
             "dialmesh_callers_asked_total",
-            "Callers for whom the mesh was asked, by answer: known, stranger, late, full.",
+            "Callers for whom the mesh was asked, by answer: known, stranger, unanswered, full.",
         ),
         (
             "dialmesh_opt_outs_total",

@@ -71,8 +71,10 @@ impl fmt::Debug for KnownPerson {
 /// What the mesh says of a call to one of its numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct CallerTold {
-    /// Who calls; none for a stranger, and where nobody answered in time.
+    /// Who calls; none for a stranger.
     pub person: Option<KnownPerson>,
+    /// Nobody who could know answered: taken for a stranger.
+    pub unanswered: bool,
     /// The name of the city whose number was called; empty where it is not known.
     pub city: String,
 }

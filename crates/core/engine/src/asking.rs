@@ -19,8 +19,8 @@ pub enum CallerAnswer {
     Known,
     /// Nobody who was called at that number.
     Stranger,
-    /// It did not answer in time.
-    Late,
+    /// Nobody who could know answered in time.
+    Unanswered,
     /// It was not asked: too many calls rang.
     Full,
 }
@@ -31,7 +31,7 @@ impl CallerAnswer {
         match self {
             Self::Known => "known",
             Self::Stranger => "stranger",
-            Self::Late => "late",
+            Self::Unanswered => "unanswered",
             Self::Full => "full",
         }
     }
@@ -99,6 +99,7 @@ impl Engine {
         self.timers.disarm(&TimerName::Caller(ask));
         let answer = match told.person {
             Some(_) => CallerAnswer::Known,
+            None if told.unanswered => CallerAnswer::Unanswered,
             None => CallerAnswer::Stranger,
         };
         self.caller_settled(now, ask, told, answer);
@@ -106,7 +107,7 @@ impl Engine {
 
     /// The mesh did not say it in time: a stranger.
     pub(crate) fn caller_untold(&mut self, now: Now, ask: u64) {
-        self.caller_settled(now, ask, &CallerTold::default(), CallerAnswer::Late);
+        self.caller_settled(now, ask, &CallerTold::default(), CallerAnswer::Unanswered);
     }
 
     fn caller_settled(&mut self, now: Now, ask: u64, told: &CallerTold, answer: CallerAnswer) {

@@ -285,6 +285,7 @@ impl World {
         let city = if own { "Beijing" } else { "Shanghai" };
         let told = CallerTold {
             person,
+            unanswered: false,
             city: city.to_owned(),
         };
         let told = Box::new(told);

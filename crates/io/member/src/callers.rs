@@ -23,22 +23,36 @@ enum Here {
     Unsure,
 }
 
+/// Nobody who could know it said who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no member that copies the region's group said in time who calls; see `dialmesh status`")]
+pub struct Unanswered;
+
+type Answer = Result<Option<KnownPerson>, Unanswered>;
+
 impl Member {
-    /// Who a person is who calls, by the lead of the number; none for strangers, and where nobody who
-    /// knows answers within `deadline`.
-    pub async fn who_calls(&self, number: PhoneNumber, deadline: Duration) -> Option<KnownPerson> {
-        let home = (self.directory()).read(|directory| directory.home_map().home(number))?;
-        let regions = home.before.into_iter().chain([home.region]);
+    /// Who a person is who calls, by the lead of the number; none for strangers, and for whom this member
+    /// may not know.
+    ///
+    /// # Errors
+    /// [`Unanswered`] where nobody who could know answers within `deadline`.
+    pub async fn who_calls(&self, number: PhoneNumber, deadline: Duration) -> Answer {
+        let home = (self.directory()).read(|directory| directory.home_map().home(number));
+        // While numbers move the region before may have it still.
+        let regions = home.map(|home| home.before.into_iter().chain([home.region]));
         let asked = async {
-            for region in regions {
-                // While numbers move the one before may have it still.
-                if let Some(person) = self.who_calls_in(region, number, deadline).await {
-                    return Some(person);
+            let mut said = Ok(None);
+            for region in regions.into_iter().flatten() {
+                match self.who_calls_in(region, number, deadline).await {
+                    Ok(None) => {}
+                    Ok(person) => return Ok(person),
+                    Err(unanswered) => said = Err(unanswered),
                 }
             }
-            None
+            said
         };
-        tokio::time::timeout(deadline, asked).await.ok().flatten()
+        let asked = tokio::time::timeout(deadline, asked).await;
+        asked.unwrap_or(Err(Unanswered))
     }
 
     async fn who_calls_in(
@@ -46,12 +60,12 @@ impl Member {
         region: RegionId,
         number: PhoneNumber,
         deadline: Duration,
-    ) -> Option<KnownPerson> {
+    ) -> Answer {
         if !self.may_know(region, self.id()) {
-            return None;
+            return Ok(None);
         }
         if let Here::Said(person) = self.who_calls_here(region, number) {
-            return person;
+            return Ok(person);
         }
         let question = encode(&WhoCalls { region, number });
         let endpoint = self.endpoint();
@@ -61,7 +75,7 @@ impl Member {
                 let urgent = Priority::Urgent;
                 let asked = endpoint.rpc_with(peer, WHO_CALLS, question, deadline, urgent);
                 match asked.await {
-                    Ok(answer) => decode::<Option<KnownPerson>>(&answer).ok().flatten(),
+                    Ok(answer) => decode::<Option<KnownPerson>>(&answer).ok(),
                     Err(error) => {
                         tracing::debug!(%peer, %region, %error, "a member did not say who calls");
                         None
@@ -71,12 +85,15 @@ impl Member {
         };
         let mut answers: FuturesUnordered<_> =
             self.who_may_know(region).into_iter().map(ask).collect();
+        let mut said = Err(Unanswered);
         while let Some(answer) = answers.next().await {
-            if answer.is_some() {
-                return answer;
+            match answer {
+                Some(None) => said = Ok(None),
+                Some(person) => return Ok(person),
+                None => {}
             }
         }
-        None
+        said
     }
 
     fn who_calls_here(&self, region: RegionId, number: PhoneNumber) -> Here {

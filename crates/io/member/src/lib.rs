@@ -18,6 +18,7 @@ mod releases;
 mod voters;
 
 pub use ask::{AskError, KeepAlive};
+pub use callers::Unanswered;
 pub use member::{Member, MemberConfig, MemberError, peers_of, save_peers};
 pub use protocol::{
     CARRIED_WORD, DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, FREE_AGENTS, LEARNED,

@@ -121,7 +121,7 @@ fn who_is_not_known_in_time_is_a_stranger_of_a_campaign_that_is_served() {
     assert!(rang(&world, call) && !world.answered(call));
     world.run(limits::WHO_CALLS);
     assert!(world.answered(call));
-    assert_eq!(world.answers, [CallerAnswer::Late]);
+    assert_eq!(world.answers, [CallerAnswer::Unanswered]);
     let card = world.card().clone();
     assert_eq!((card.name.as_str(), card.campaign), ("", CampaignId(2)));
     assert_eq!(card.call_back.unwrap().city.as_deref(), Some(""));
