@@ -227,6 +227,10 @@ pub struct CallBacksConfig {
     /// Whether they are answered; refused with 480 where not.
     #[serde(default = "default_true")]
     pub enabled: bool,
+    /// Whether calls to other cities' numbers are answered too, where a carrier brings them; refused with
+    /// 404 where not.
+    #[serde(default = "default_true")]
+    pub other_cities: bool,
     /// How long a person waits for an agent before the announcement.
     #[serde(default = "default_call_back_wait", with = "duration")]
     pub wait: Duration,
@@ -236,6 +240,7 @@ impl Default for CallBacksConfig {
     fn default() -> Self {
         Self {
             enabled: true,
+            other_cities: true,
             wait: default_call_back_wait(),
         }
     }

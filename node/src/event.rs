@@ -3,9 +3,9 @@
 use crate::overflow::OverflowEvent;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken};
 use domain::{
-    AgentId, AttemptId, CallRecording, CampaignId, DncBaseId, DncEntry, EscrowGrant, Instant,
-    LeasedLead, LiveFloor, RegionId, SessionId, SupervisionOrder, SupervisionRefusal, TrunkId,
-    TrunkTarget, status::NodeStatus,
+    AgentId, AttemptId, CallRecording, CallerTold, CampaignId, DncBaseId, DncEntry, EscrowGrant,
+    Instant, LeasedLead, LiveFloor, RegionId, SessionId, SupervisionOrder, SupervisionRefusal,
+    TrunkId, TrunkTarget, status::NodeStatus,
 };
 use engine::{DirectoryChange, Side};
 use media::{BrowserEvent, MediaEvent};
@@ -133,6 +133,11 @@ pub(crate) enum Event {
     Phones(Vec<engine::PhoneAddress>),
     /// Whom earlier runs called.
     Called(Vec<engine::CalledPerson>),
+    /// What the mesh says of a call that rings.
+    CallerTold {
+        ask: u64,
+        told: Box<CallerTold>,
+    },
     /// What earlier runs learned.
     Learned(Vec<(engine::LearnedOf, Vec<u8>)>),
     /// A coordinator asks what was learned of a campaign.

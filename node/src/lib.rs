@@ -4,6 +4,7 @@ mod agents;
 mod audit;
 mod bases;
 mod called;
+mod callers;
 mod carriers;
 pub mod config;
 mod directory;

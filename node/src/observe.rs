@@ -107,6 +107,14 @@ pub(crate) fn declare(metrics: &Metrics) -> Result<(), MetricsError> {
             "Calls to this node's numbers that were not taken, by SIP status.",
         ),
         (
+            "dialmesh_call_backs_for_others_total",
+            "Calls to other cities' numbers that were taken here.",
+        ),
+        (
+            "dialmesh_callers_asked_total",
+            "Callers for whom the mesh was asked, by answer: known, stranger, unanswered, full.",
+        ),
+        (
             "dialmesh_opt_outs_total",
             "Persons who opted out by key, by campaign.",
         ),
@@ -263,6 +271,13 @@ pub(crate) fn observed(observed: &Observed) {
         Observed::CallBackRefused { status } => {
             metrics::counter!("dialmesh_call_backs_refused_total", "status" => status.to_string())
                 .increment(1);
+        }
+        Observed::CallerAsked { answer } => {
+            metrics::counter!("dialmesh_callers_asked_total", "answer" => answer.name())
+                .increment(1);
+        }
+        Observed::CalledForOther => {
+            metrics::counter!("dialmesh_call_backs_for_others_total").increment(1);
         }
         Observed::Call(Call::Attempt { .. } | Call::Agent { .. } | Call::StrayAnswer { .. }) => {}
         Observed::Closed {

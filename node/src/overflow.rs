@@ -8,7 +8,7 @@ use bytes::Bytes;
 use call::PersistToken;
 use domain::{
     AttemptId, CarriedCall, CarriedSaid, CarriedWord, FreeAgents, MemberId, MemberRole,
-    OverflowAnswer, OverflowOffer, RegionId, limits,
+    OverflowAnswer, OverflowOffer, limits,
 };
 use media_io::CarriedGate;
 use member::{CARRIED_WORD, FREE_AGENTS, Member, NOT_FOR_YOU, OVERFLOW_OFFER, decode, encode};
@@ -240,7 +240,7 @@ impl Overflow {
                 deadline,
             } => {
                 let call = offer.call;
-                let answer = match self.may_know(offer.lead.lead.region(), to) {
+                let answer = match self.member.may_know(offer.lead.lead.region(), to) {
                     true => self.ask(to, &offer, deadline).await,
                     false => Some(OverflowAnswer::NotServed),
                 };
@@ -294,17 +294,6 @@ impl Overflow {
                 None
             }
         }
-    }
-
-    /// Whether a node may see leads of a region: where its policy holds them in a legal domain, only
-    /// those that are there.
-    fn may_know(&self, region: RegionId, node: MemberId) -> bool {
-        self.member.directory().read(|directory| {
-            let policy = directory.region_policy(region);
-            let place = directory.place(node);
-            policy.legal_domain.is_none()
-                || place.is_some_and(|place| place.legal_domain == policy.legal_domain)
-        })
     }
 
     fn admit(&self, from: MemberId) -> Result<(), ServiceError> {

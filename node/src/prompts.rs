@@ -61,6 +61,7 @@ pub(crate) fn load(files: &PromptsConfig, call_backs: &CallBacksConfig) -> Resul
         safe_harbour,
         call_backs: CallBackConfig {
             enabled: call_backs.enabled,
+            other_cities: call_backs.other_cities,
             wait: call_backs.wait,
             music,
             announcement,

@@ -12,8 +12,8 @@ use crate::{
 use bytes::Bytes;
 use call::{AgentError, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
-    AgentId, CampaignId, Chances, ClockVerdict, DncEntry, Instant, MemberId, Now, RegionId,
-    SessionId, Trunk, TrunkAddress, TrunkId, TrunkTarget,
+    AgentId, CampaignId, Chances, ClockVerdict, DncEntry, Instant, MemberId, Now, PhoneNumber,
+    RegionId, SessionId, Trunk, TrunkAddress, TrunkId, TrunkTarget,
 };
 use engine::{DirectoryChange, Engine, Entry, Input, Output, Side};
 use media::{BrowserCommand, BrowserId};
@@ -54,6 +54,11 @@ pub(crate) enum Wish {
         chances: Option<Box<Chances>>,
     },
     Applied(u64),
+    WhoCalls {
+        ask: u64,
+        number: Option<PhoneNumber>,
+        called: PhoneNumber,
+    },
     AskEscrow(EscrowQuestion),
 }
 
@@ -383,6 +388,7 @@ impl Running {
                 self.input(now, Input::Phones(phones));
             }
             Event::Called(persons) => self.input(now, Input::Called(persons)),
+            Event::CallerTold { ask, told } => self.input(now, Input::CallerTold { ask, told }),
             Event::Learned(learned) => self.input(now, Input::Learned(learned)),
             Event::TellLearned { campaign, reply } => {
                 // Nobody waits any more: fine.
@@ -666,6 +672,15 @@ impl Running {
                 (self.shell.kept.learned).tell(clock::wall(), of, bytes);
             }
             Output::Called { person, gone } => self.shell.kept.called.tell(person, gone),
+            Output::WhoCalls {
+                ask,
+                number,
+                called,
+            } => self.wish(Wish::WhoCalls {
+                ask,
+                number,
+                called,
+            }),
             Output::Applied(index) => self.wish(Wish::Applied(index)),
             Output::Observed(observed) => observe::observed(&observed),
         }

@@ -1,6 +1,7 @@
 //! What the engine asks of the mesh: sessions, freshness, claims.
 
 use crate::{
+    callers,
     event::{Event, Events},
     shell::Wish,
 };
@@ -95,6 +96,15 @@ impl Wishes {
                 }
                 Wish::AskEscrow(question) => _ = shares.send_replace(Some(question)),
                 Wish::Applied(index) => _ = applied.send_replace(index),
+                Wish::WhoCalls {
+                    ask,
+                    number,
+                    called,
+                } => {
+                    let (member, events) = (self.member.clone(), self.events.clone());
+                    let telling = callers::tell(member, events, ask, number, called);
+                    self.tasks.spawn("who_calls", telling);
+                }
                 Wish::Claim {
                     region,
                     session,

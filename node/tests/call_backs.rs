@@ -6,6 +6,9 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[path = "common/apart.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod apart;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod common;
 
@@ -24,6 +27,9 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
+
+#[path = "call_backs/elsewhere.rs"]
+mod elsewhere;
 
 const PERSON: &str = "+12125557788";
 const OURS: &str = "+12125550100";
@@ -281,6 +287,7 @@ async fn a_person_calls_back_is_taken_by_who_called_and_later_opts_out() {
     let record = floor.records(2).await[1].clone();
     let told = record.call_back.unwrap();
     assert_eq!(told.after, Some(called.attempt));
+    assert_eq!(record.called_for, None);
     assert_eq!((told.end, told.withheld), (CallBackEnd::Taken, false));
     assert_eq!((record.lead, record.agent), (called.lead, called.agent));
     assert_eq!(

@@ -167,7 +167,9 @@ impl Founder {
         listen: u16,
         dir: &Path,
     ) -> MemberId {
-        let hash = [9; 32];
+        // Each token is another.
+        let mut hash = [9; 32];
+        hash[..2].copy_from_slice(&listen.to_be_bytes());
         let expires_at = clock::wall() + Duration::from_secs(60);
         self.change(Change::AddJoinToken {
             hash,
@@ -228,6 +230,38 @@ impl Founder {
     }
 }
 
+/// Where a node listens.
+#[derive(Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) http: u16,
+    pub(crate) agents: u16,
+    pub(crate) trunks: u16,
+    pub(crate) monitoring: u16,
+}
+
+/// A node's configuration in its folder, with more lines in the section `[sip]` and sections below it.
+pub(crate) fn write_config(name: &str, mesh: u16, dir: &Path, sip: &str) -> (PathBuf, Ports) {
+    let [http, trunks, agents, monitoring] = [(); 4].map(|()| free_port());
+    let (first, last) = WorldConfig::free_row(80).expect("loopback has free ports");
+    let path = dir.join("node.toml");
+    let text = format!(
+        "name = \"{name}\"\ndata_dir = \"{}\"\n[mesh]\nlisten = \"127.0.0.1:{mesh}\"\n\
+         [http]\nlisten = \"127.0.0.1:{http}\"\n[monitoring]\nlisten = \"127.0.0.1:{monitoring}\"\n\
+         [sip]\ntrunk_listen = \"127.0.0.1:{trunks}\"\nagent_listen = \"127.0.0.1:{agents}\"\n\
+         {sip}\n[media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\
+         webrtc_listen = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n",
+        dir.display()
+    );
+    fs::write(&path, text).unwrap();
+    let ports = Ports {
+        http,
+        agents,
+        trunks,
+        monitoring,
+    };
+    (path, ports)
+}
+
 /// The node under test: its own folder, thread and runtime; everything else as in its process.
 pub(crate) struct City {
     pub(crate) http: u16,
@@ -244,18 +278,7 @@ impl City {
 
     /// The same with more lines in the section `[sip]`, and sections below it.
     pub(crate) fn start_with(name: &str, mesh: u16, dir: &Path, sip: &str) -> Self {
-        let [http, trunks, agents, monitoring] = [(); 4].map(|()| free_port());
-        let (first, last) = WorldConfig::free_row(80).expect("loopback has free ports");
-        let path = dir.join("node.toml");
-        let text = format!(
-            "name = \"{name}\"\ndata_dir = \"{}\"\n[mesh]\nlisten = \"127.0.0.1:{mesh}\"\n\
-             [http]\nlisten = \"127.0.0.1:{http}\"\n[monitoring]\nlisten = \"127.0.0.1:{monitoring}\"\n\
-             [sip]\ntrunk_listen = \"127.0.0.1:{trunks}\"\nagent_listen = \"127.0.0.1:{agents}\"\n\
-             {sip}\n[media]\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\n\
-             webrtc_listen = \"127.0.0.1:0\"\n[log]\nlevel = \"warn\"\n",
-            dir.display()
-        );
-        fs::write(&path, text).unwrap();
+        let (path, ports) = write_config(name, mesh, dir, sip);
         let config = NodeConfig::load(&path).unwrap();
         let thread = std::thread::Builder::new()
             .name("city".into())
@@ -266,10 +289,10 @@ impl City {
             })
             .unwrap();
         Self {
-            http,
-            agents,
-            trunks,
-            monitoring,
+            http: ports.http,
+            agents: ports.agents,
+            trunks: ports.trunks,
+            monitoring: ports.monitoring,
             thread,
         }
     }

@@ -8,8 +8,8 @@ use crate::{
 };
 use domain::{
     AgentId, AttemptId, CallOutcome, Campaign, CampaignId, ConsentUsed, Disposition,
-    DispositionCode, DncBaseId, Instant, LeadId, LeasedLead, LegId, Now, Permission, PhoneNumber,
-    Presence, SessionId, TrunkId, VoiceDrop, WallTime, WhoAnswered,
+    DispositionCode, DncBaseId, Instant, LeadId, LeasedLead, LegId, Now, OtherCity, Permission,
+    PhoneNumber, Presence, SessionId, TrunkId, VoiceDrop, WallTime, WhoAnswered,
 };
 use sansio::transitions::Table;
 use serde::{Deserialize, Serialize};
@@ -176,6 +176,8 @@ pub struct DialFacts {
     pub consent: Option<ConsentUsed>,
     /// Whether the shown number was local, and held out by lot or not.
     pub presence: Option<Presence>,
+    /// Of a call-back: the city whose number was called, where that is another.
+    pub for_city: Option<OtherCity>,
 }
 
 /// What must be durable before an agent is told that a disposition is set (I7). After a crash it
@@ -369,6 +371,9 @@ impl Attempt {
                 called: (self.dialed.as_ref())
                     .and_then(|facts| facts.caller_id)
                     .map_or_else(String::new, |number| number.to_string()),
+                city: (self.dialed.as_ref())
+                    .and_then(|facts| facts.for_city.as_ref())
+                    .map(|city| city.name.clone()),
                 waited_ms: calling.told().waited_ms,
                 yours: self.agent.is_some() && calling.wish.agent == self.agent,
             }),

@@ -134,6 +134,7 @@ impl AttemptEnd {
             call_back: self.call_back,
             presence: dialed.and_then(|facts| facts.presence),
             voice_drop: self.voice_drop,
+            called_for: (dialed.and_then(|facts| facts.for_city.as_ref())).map(|city| city.node),
         })
     }
 }

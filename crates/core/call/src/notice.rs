@@ -64,6 +64,10 @@ pub const WITHHELD: &str = "withheld";
 pub struct CallBackCard {
     /// The number of ours that was called, masked.
     pub called: String,
+    /// The other city whose number that is, by its region's name; empty where that is not known, absent
+    /// where the number is this city's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city: Option<String>,
     /// How long the person waited, in milliseconds.
     pub waited_ms: u32,
     /// Whether this agent spoke with the person last.

@@ -1,7 +1,8 @@
 //! Call-backs: persons who call one of our own numbers.
 
-use crate::AttemptId;
+use crate::{AttemptId, CampaignId, LeadId, LeadProfile, ListId, MemberId, ZoneId};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How a person who called back was served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,4 +44,46 @@ pub struct CallBack {
     pub waited_ms: u32,
     /// How it went.
     pub end: CallBackEnd,
+}
+
+/// A person as the group of the number's home region knows them: for a node that is called by somebody
+/// whom it did not call itself.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPerson {
+    /// The lead.
+    pub lead: LeadId,
+    /// Its list.
+    pub list: ListId,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// Every time zone the number may lie in.
+    pub zones: Vec<ZoneId>,
+    /// Name and further fields.
+    pub profile: LeadProfile,
+}
+
+impl fmt::Debug for KnownPerson {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KnownPerson({}, {})", self.lead, self.campaign)
+    }
+}
+
+/// What the mesh says of a call to one of its numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CallerTold {
+    /// Who calls; none for a stranger.
+    pub person: Option<KnownPerson>,
+    /// Nobody who could know answered: taken for a stranger.
+    pub unanswered: bool,
+    /// The name of the city whose number was called; empty where it is not known.
+    pub city: String,
+}
+
+/// Another city, whose number was called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherCity {
+    /// The node that the number belongs to.
+    pub node: MemberId,
+    /// Its region's name; empty where it is not known.
+    pub name: String,
 }

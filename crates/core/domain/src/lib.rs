@@ -42,7 +42,7 @@ pub mod zones;
 
 pub use agent::{AgentAccount, AgentState, PauseCode};
 pub use answering::{AnsweringMachines, Listened, WhoAnswered};
-pub use call_back::{CallBack, CallBackEnd};
+pub use call_back::{CallBack, CallBackEnd, CallerTold, KnownPerson, OtherCity};
 pub use campaign::{
     AgentDisposition, Campaign, CampaignState, DialLevel, Disposition, DispositionCode,
     DispositionFlags, PacingMode, RetryRule,

@@ -296,6 +296,12 @@ pub const CALL_BACKS_WAITING: usize = 500;
 pub const CALL_BACK_WAIT_MIN: Duration = Duration::from_secs(1);
 /// Longest such time.
 pub const CALL_BACK_WAIT_MAX: Duration = Duration::from_secs(900);
+/// How long the mesh is asked who calls, while it rings; who is not known by then is a stranger.
+pub const WHO_CALLS: Duration = Duration::from_secs(1);
+/// Calls at one node for which that is asked at a time; who calls beyond is a stranger at once.
+pub const CALLERS_ASKED: usize = 256;
+/// Other members that one question goes to.
+pub const WHO_CALLS_MEMBERS: usize = 5;
 /// Persons whom a node called and remembers, for when they call back; who was called longest ago goes.
 pub const CALLED: usize = 100_000;
 /// Bytes of names and attributes that it remembers of them.

@@ -59,7 +59,7 @@ pub struct Permission {
 }
 
 /// Version of a call record's bytes, wherever they lie or travel.
-pub const RECORD_VERSION: u8 = 9;
+pub const RECORD_VERSION: u8 = 10;
 
 /// One attempt from lease to end, or one call-back from its INVITE to its end. Written once, when it
 /// is closed. Fields are added at its end only, with a new [`RECORD_VERSION`].
@@ -140,6 +140,9 @@ pub struct CallRecord {
     /// What became of the campaign's message to the machine that answered; none where there was no machine
     /// or no message. Since version 9.
     pub voice_drop: Option<VoiceDrop>,
+    /// Of a call-back: the node whose number was called, where that is another than the one that answered.
+    /// Since version 10.
+    pub called_for: Option<MemberId>,
 }
 
 #[cfg(test)]

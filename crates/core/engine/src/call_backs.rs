@@ -1,5 +1,5 @@
-//! Calls to this node's own caller IDs: from which trunk, to which number, from whom; then the call
-//! center's.
+//! Calls to the mesh's caller IDs, this node's own and those of cities whose carriers bring them here: from
+//! which trunk, to which number, from whom; then the call center's.
 
 use crate::{
     Engine, Entry, Observed, Output, Side,
@@ -10,8 +10,9 @@ use crate::{
 use bytes::Bytes;
 use call::{CallBackWish, DialFacts, Prompt};
 use domain::{
-    AttemptId, CallBack, CallBackEnd, CallRecord, CallerId, Campaign, CampaignState, LeadId,
-    LeadProfile, LeasedLead, LegId, ListId, Now, PhoneNumber, SessionId, Trunk,
+    AgentId, AttemptId, CallBack, CallBackEnd, CallRecord, CallerId, CallerTold, Campaign,
+    CampaignState, KnownPerson, LeadId, LeadProfile, LeasedLead, LegId, ListId, Now, OtherCity,
+    PhoneNumber, SessionId, Trunk,
 };
 use media::{MediaCommand, PromptId};
 use sip::{
@@ -25,6 +26,8 @@ use std::{sync::Arc, time::Duration};
 pub struct CallBackConfig {
     /// Whether they are answered at all.
     pub enabled: bool,
+    /// Whether calls to other cities' numbers are taken too, where a carrier brings them.
+    pub other_cities: bool,
     /// How long a person waits for an agent.
     pub wait: Duration,
     /// What who waits hears; ringing as in the country of the number that was called where none.
@@ -37,6 +40,7 @@ impl Default for CallBackConfig {
     fn default() -> Self {
         Self {
             enabled: true,
+            other_cities: true,
             wait: Duration::from_secs(60),
             music: None,
             announcement: None,
@@ -45,6 +49,7 @@ impl Default for CallBackConfig {
 }
 
 /// An INVITE from a trunk's address.
+#[derive(Debug)]
 pub(crate) struct Came {
     pub(crate) call: CallHandle,
     pub(crate) flow: Flow,
@@ -57,11 +62,17 @@ pub(crate) struct Came {
 }
 
 /// Who called which number.
-struct Caller {
+pub(crate) struct Caller {
     trunk: Trunk,
-    called: PhoneNumber,
-    number: Option<PhoneNumber>,
-    person: Option<CalledPerson>,
+    pub(crate) called: PhoneNumber,
+    /// The city whose number that is, where it is another's.
+    pub(crate) for_city: Option<OtherCity>,
+    pub(crate) number: Option<PhoneNumber>,
+    /// None for strangers.
+    pub(crate) known: Option<KnownPerson>,
+    /// The last attempt, and the agent who spoke with the person last, where this node knows.
+    after: Option<AttemptId>,
+    agent: Option<AgentId>,
     campaign: Arc<Campaign>,
 }
 
@@ -80,24 +91,39 @@ impl From<u16> for Refused {
 }
 
 impl Engine {
-    /// A carrier brings a call: answered and given to the call center, or refused with a status.
-    pub(crate) fn call_came(&mut self, now: Now, came: &Came) {
-        if let Err(Refused { status, why }) = self.take_call(now, came) {
-            let refused = self.trunk_ua.reject_for(now, came.call, status, &why);
-            let _gone = refused.is_err();
-            self.observe(Observed::CallBackRefused { status });
+    /// A carrier brings a call: answered and given to the call center, at once or when the mesh has said
+    /// who calls; or refused with a status.
+    pub(crate) fn call_came(&mut self, now: Now, came: Came) {
+        match self.who_calls(&came, None) {
+            Ok(caller) => {
+                if let Some(came) = self.ask_who_calls(now, came, &caller) {
+                    self.take_or_refuse(now, &came, Ok(caller));
+                }
+            }
+            refused => self.take_or_refuse(now, &came, refused),
         }
         self.drain_ua(now, Side::Trunks);
     }
 
-    fn take_call(&mut self, now: Now, came: &Came) -> Result<(), Refused> {
-        let caller = self.who_calls(came)?;
+    /// Takes a call, or refuses it with a status.
+    pub(crate) fn take_or_refuse(&mut self, now: Now, came: &Came, caller: Result<Caller, u16>) {
+        let taken =
+            (caller.map_err(Refused::from)).and_then(|caller| self.take_call(now, came, caller));
+        if let Err(Refused { status, why }) = taken {
+            let refused = self.trunk_ua.reject_for(now, came.call, status, &why);
+            let _gone = refused.is_err();
+            self.observe(Observed::CallBackRefused { status });
+        }
+    }
+
+    fn take_call(&mut self, now: Now, came: &Came, caller: Caller) -> Result<(), Refused> {
         let offered = self.answer_offer(now, &caller.trunk, came)?;
         Ok(self.take_call_back(now, came, caller, offered)?)
     }
 
-    /// Who calls, and for which campaign; `Err` is the status that refuses the call.
-    fn who_calls(&self, came: &Came) -> Result<Caller, u16> {
+    /// Who calls, and for which campaign, by what this node knows itself and by what the mesh told;
+    /// `Err` is the status that refuses the call.
+    pub(crate) fn who_calls(&self, came: &Came, told: Option<&CallerTold>) -> Result<Caller, u16> {
         if !self.config.call_backs.enabled {
             return Err(480);
         }
@@ -112,22 +138,30 @@ impl Engine {
             return Err(503);
         }
         let number = self.calling_number(came, trunk);
-        let person = number.and_then(|number| self.called.get(number)).cloned();
-        let of_person = person.as_ref().map(|person| person.campaign);
+        let person = number.and_then(|number| self.called.get(number));
+        let told_of = number.and(told).and_then(|told| told.person.clone());
+        let known = person.map(CalledPerson::known).or(told_of);
+        let of_person = known.as_ref().map(|person| person.campaign);
         let campaign = of_person
             .and_then(|campaign| self.facts.campaigns.get(&campaign))
             .or_else(|| self.campaign_showing(caller_id.number))
             .ok_or(480_u16)?;
+        let city = told.map(|told| told.city.clone()).unwrap_or_default();
+        let owner = self.facts.elsewhere(caller_id.trunk);
         Ok(Caller {
             trunk: trunk.clone(),
             called: caller_id.number,
+            for_city: owner.map(|node| OtherCity { node, name: city }),
             number,
+            after: person.map(|person| person.attempt),
+            agent: person.and_then(|person| person.agent),
             campaign: Arc::clone(campaign),
-            person,
+            known,
         })
     }
 
-    /// Which of our caller IDs is called, by its own trunk.
+    /// Which of the mesh's caller IDs is called, by a trunk of this node: one that is the trunk's own
+    /// before others.
     fn called_number(&self, came: &Came) -> Option<(&Trunk, CallerId)> {
         let source = came.flow.remote.ip();
         let from_here = |trunk: &&Trunk| {
@@ -135,18 +169,20 @@ impl Engine {
             way.is_some_and(|way| way.targets.sources().any(|address| address == source))
         };
         let texts = [came.request_uri.user(), came.to.user()];
+        let mut others = None;
         for trunk in self.facts.trunks.values().filter(from_here) {
             let manner = self.facts.manner(trunk.id);
             let numbers =
                 (texts.iter()).flat_map(|text| manner.read_numbers(trunk.number_format, text));
-            let own = numbers
-                .filter_map(|number| self.facts.caller_ids.get(&number))
-                .find(|caller_id| caller_id.trunk == trunk.id);
-            if let Some(caller_id) = own {
-                return Some((trunk, *caller_id));
+            for caller_id in numbers.filter_map(|number| self.facts.caller_ids.get(&number)) {
+                if caller_id.trunk == trunk.id {
+                    return Some((trunk, *caller_id));
+                }
+                others = others.or(Some((trunk, *caller_id)));
             }
         }
-        None
+        let taken = self.config.call_backs.other_cities;
+        others.filter(|(_, id)| taken || self.facts.trunks.contains_key(&id.trunk))
     }
 
     /// The caller's number as the carrier asserts it, else as it is shown; none where it is withheld.
@@ -164,12 +200,17 @@ impl Engine {
             .copied()
     }
 
-    /// The campaign that showed the number last, else the first that runs.
+    /// The campaign that showed the number last, else the first that runs and has somebody on shift here,
+    /// else the first that runs.
     fn campaign_showing(&self, number: PhoneNumber) -> Option<&Arc<Campaign>> {
         let shown = self.shown_for.get(&number);
-        let running = |campaign: &&Arc<Campaign>| campaign.state == CampaignState::Running;
+        let running = || {
+            let all = self.facts.campaigns.values();
+            all.filter(|campaign| campaign.state == CampaignState::Running)
+        };
         (shown.and_then(|campaign| self.facts.campaigns.get(campaign)))
-            .or_else(|| self.facts.campaigns.values().find(running))
+            .or_else(|| running().find(|campaign| self.calls.is_served(campaign.id)))
+            .or_else(|| running().next())
     }
 
     /// A port, and what is said to the carrier's offer; without an offer we make ours.
@@ -233,11 +274,12 @@ impl Engine {
             dnc_base: None,
             consent: None,
             presence: None,
+            for_city: caller.for_city,
         };
         let wish = CallBackWish {
-            after: caller.person.as_ref().map(|person| person.attempt),
+            after: caller.after,
             withheld: caller.number.is_none(),
-            agent: caller.person.as_ref().and_then(|person| person.agent),
+            agent: caller.agent,
             wait: self.config.call_backs.wait,
         };
         let input = call::Input::CalledBack {
@@ -251,6 +293,9 @@ impl Engine {
             // As many wait as may, or the node is full.
             self.ports.give_back(now.monotonic, port);
             return Err(486);
+        }
+        if facts.for_city.is_some() {
+            self.observe(Observed::CalledForOther);
         }
         let record = CallRecord {
             call_back: Some(CallBack {
@@ -280,25 +325,27 @@ impl Engine {
 
     /// The person as far as is known, and the call's own id.
     fn calling_lead(&mut self, now: Now, caller: &Caller) -> LeasedLead {
-        let region = match &caller.person {
-            Some(person) => person.lead.region(),
-            None => self.config.regions.first().copied().unwrap_or_default(),
-        };
+        let own = self.config.regions.first().copied().unwrap_or_default();
+        let known = caller.known.clone().unwrap_or_else(|| KnownPerson {
+            lead: LeadId::new(own, 0),
+            list: ListId(0),
+            campaign: caller.campaign.id,
+            zones: Vec::new(),
+            profile: LeadProfile::default(),
+        });
+        let region = known.lead.region();
         self.calls_back += 1;
         let id = AttemptId::call_back(region, self.config.member, now.wall, self.calls_back);
-        if let Some(person) = &caller.person {
-            return person.calling(id, caller.campaign.id);
-        }
         LeasedLead {
-            lead: LeadId::new(region, 0),
+            lead: known.lead,
             attempt: id,
             session: SessionId(0),
             campaign: caller.campaign.id,
-            list: ListId(0),
+            list: known.list,
             number: caller.number.unwrap_or(caller.called),
-            zones: Vec::new(),
+            zones: known.zones,
             attempt_count: 0,
-            profile: LeadProfile::default(),
+            profile: known.profile,
         }
     }
 
@@ -354,9 +401,10 @@ impl Engine {
         }
         let person = match end.call_back {
             None => of_attempt,
-            // Known already: only who spoke with the person changes.
+            // Known already: only who spoke with the person changes. Else the mesh told who it is.
             Some(_) if end.agent.is_some() => {
                 let known = self.called.get(end.lease.number).cloned();
+                let known = known.or_else(|| CalledPerson::of_call_back(end));
                 known.map(|person| CalledPerson {
                     agent: end.agent,
                     ..person
@@ -365,12 +413,24 @@ impl Engine {
             Some(_) => None,
         };
         if let Some(person) = person {
-            let (person, gone) = self.called.remember(person);
-            self.output(Output::Called {
-                person: Box::new(person),
-                gone,
-            });
+            self.remember(person);
         }
+    }
+
+    /// An agent of this node speaks with a person whom another city called: they may call back here.
+    pub(crate) fn remember_lent(&mut self, now: Now, attempt: AttemptId, agent: AgentId) {
+        if let Some(lease) = self.calls.lease(attempt) {
+            let person = CalledPerson::of_lent(lease, now.wall, agent);
+            self.remember(person);
+        }
+    }
+
+    fn remember(&mut self, person: CalledPerson) {
+        let (person, gone) = self.called.remember(person);
+        self.output(Output::Called {
+            person: Box::new(person),
+            gone,
+        });
     }
 
     /// Whom earlier runs called.

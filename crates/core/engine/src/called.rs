@@ -2,8 +2,8 @@
 
 use call::AttemptEnd;
 use domain::{
-    AgentId, AttemptId, CampaignId, LeadId, LeadProfile, LeasedLead, ListId, PhoneNumber, WallTime,
-    ZoneId, limits,
+    AgentId, AttemptId, CampaignId, KnownPerson, LeadId, LeadProfile, LeasedLead, ListId,
+    PhoneNumber, WallTime, ZoneId, limits,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -46,32 +46,55 @@ impl CalledPerson {
     /// What an attempt's end tells; none where nothing was dialed.
     pub(crate) fn of(end: &AttemptEnd) -> Option<Self> {
         let facts = end.dialed.as_ref().filter(|_| end.call_back.is_none())?;
-        let lease = &end.lease;
         Some(Self {
-            number: lease.number,
-            attempt: lease.attempt,
-            at: end.ended_at,
-            lead: lease.lead,
-            list: lease.list,
-            campaign: lease.campaign,
             shown: facts.caller_id,
             agent: end.agent,
-            zones: lease.zones.clone(),
-            profile: lease.profile.clone(),
+            ..Self::of_lease(&end.lease, end.ended_at)
         })
     }
 
-    /// The person as a lead, for a call of that id.
-    pub(crate) fn calling(&self, id: AttemptId, campaign: CampaignId) -> LeasedLead {
-        LeasedLead {
+    /// A person whom another city called, and who called this node: what it was told of the lead. None
+    /// for strangers.
+    pub(crate) fn of_call_back(end: &AttemptEnd) -> Option<Self> {
+        let told = end.call_back.filter(|call_back| !call_back.withheld)?;
+        let lease = &end.lease;
+        let stranger = lease.lead == LeadId::new(lease.lead.region(), 0);
+        (!stranger).then(|| Self {
+            attempt: told.after.unwrap_or(lease.attempt),
+            ..Self::of_lease(lease, end.ended_at)
+        })
+    }
+
+    /// A person of another city with whom an agent of this node speaks.
+    pub(crate) fn of_lent(lease: &LeasedLead, now: WallTime, agent: AgentId) -> Self {
+        Self {
+            agent: Some(agent),
+            ..Self::of_lease(lease, now)
+        }
+    }
+
+    fn of_lease(lease: &LeasedLead, at: WallTime) -> Self {
+        Self {
+            number: lease.number,
+            attempt: lease.attempt,
+            at,
+            lead: lease.lead,
+            list: lease.list,
+            campaign: lease.campaign,
+            shown: None,
+            agent: None,
+            zones: lease.zones.clone(),
+            profile: lease.profile.clone(),
+        }
+    }
+
+    /// What is known of the person.
+    pub(crate) fn known(&self) -> KnownPerson {
+        KnownPerson {
             lead: self.lead,
-            attempt: id,
-            session: domain::SessionId(0),
-            campaign,
             list: self.list,
-            number: self.number,
+            campaign: self.campaign,
             zones: self.zones.clone(),
-            attempt_count: 0,
             profile: self.profile.clone(),
         }
     }

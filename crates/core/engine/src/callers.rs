@@ -139,7 +139,7 @@ impl Engine {
 
     /// A trunk is gone: its live calls go on, nothing new leaves by it.
     pub(crate) fn trunk_removed(&mut self, now: Now, id: TrunkId) {
-        let trunk = self.facts.trunks.remove(&id);
+        let trunk = self.facts.forget_trunk(id);
         let watched = self.ways.remove(&id).and_then(|way| way.targets.watched);
         let flow = trunk.and_then(|trunk| self.trunk_flow(&trunk, watched?));
         self.facts.set_manner(id, TrunkManner::default());

@@ -299,6 +299,7 @@ impl Engine {
             dnc_base: grant.dnc_base,
             consent: grant.consent,
             presence: Some(placed.presence),
+            for_city: None,
             permission: Some(Permission {
                 sequence: self.audit.sequence + 1,
                 zones,
@@ -362,6 +363,7 @@ impl Engine {
             call_back: None,
             presence: facts.presence,
             voice_drop: None,
+            called_for: facts.for_city.as_ref().map(|city| city.node),
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     DirectoryChange, EngineConfig, Input, Observed, Output, PhoneAddress, Rejected, Side,
     TimerName,
+    asking::Asking,
     bases::Bases,
     browsers::Browsers,
     called::Called,
@@ -97,6 +98,8 @@ pub struct Engine {
     pub(crate) called: Called,
     /// Which campaign showed a caller ID last.
     pub(crate) shown_for: BTreeMap<PhoneNumber, CampaignId>,
+    /// Calls that ring while the mesh is asked who calls.
+    pub(crate) asking: Asking,
     /// Call-backs of this run.
     pub(crate) calls_back: u32,
     legs_begun: u64,
@@ -172,6 +175,7 @@ impl Engine {
             sdp_sessions: 0,
             called: Called::default(),
             shown_for: BTreeMap::new(),
+            asking: Asking::default(),
             calls_back: 0,
             legs_begun: 0,
             config,
@@ -327,6 +331,7 @@ impl Engine {
             }
             Input::Recorded(attempt, recording) => self.recorded(attempt, recording),
             Input::Called(persons) => self.called_before(persons),
+            Input::CallerTold { ask, told } => self.caller_told(now, ask, &told),
             Input::Learned(learned) => self.learned_before(now, &learned),
             Input::Backlog(waiting) => self.backlog = waiting,
             Input::TrunkLocated {
@@ -369,6 +374,7 @@ impl Engine {
                 TimerName::Pace => self.pace(now),
                 TimerName::Escrow => self.look_at_escrow(now),
                 TimerName::Learned => self.tell_learned(),
+                TimerName::Caller(ask) => self.caller_untold(now, ask),
                 TimerName::Record(attempt) => self.give_up_figures(attempt),
                 TimerName::Unheard(attempt) => self.unheard(now, attempt),
                 TimerName::AudioBack(agent) => self.audio_stayed_away(now, agent),
@@ -558,6 +564,7 @@ impl Engine {
         self.permit.dnc_mut().set_ages(dnc_ages, index);
         self.base_required(now, dnc_base, index);
         self.drain_permit(now);
+        self.facts.forget_elsewhere();
         for trunk in trunks {
             self.trunk_changed(now, trunk);
         }

@@ -1,15 +1,15 @@
 //! What goes into [`crate::Engine`] and what comes out.
 
 use crate::{
-    call_backs::CallBackConfig, called::CalledPerson, facts::DirectoryCopy, overflow::OverflowStep,
-    recordings::RecordingOrder, secured::SrtpConfig,
+    asking::CallerAnswer, call_backs::CallBackConfig, called::CalledPerson, facts::DirectoryCopy,
+    overflow::OverflowStep, recordings::RecordingOrder, secured::SrtpConfig,
 };
 use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CommandError, PersistToken, RequestId};
 use domain::{
     AgentAccount, AgentId, AnsweringMachines, AttemptId, CallOutcome, CallRecord, CallRecording,
-    CallerId, Campaign, CampaignId, CarriedCall, CarriedSaid, Chances, ClearanceFact, DncBaseId,
-    DncEntry, DncListAge, DncScope, EscrowGrant, FreeAgents, Instant, LeadId, LeadOrder,
+    CallerId, CallerTold, Campaign, CampaignId, CarriedCall, CarriedSaid, Chances, ClearanceFact,
+    DncBaseId, DncEntry, DncListAge, DncScope, EscrowGrant, FreeAgents, Instant, LeadId, LeadOrder,
     LeasedLead, Levers, MemberId, OverflowAnswer, OverflowOffer, PhoneNumber, PromptName,
     Recording, RecordingKey, RegionId, SessionId, Supervision, SupervisionOrder,
     SupervisionRefusal, Trunk, TrunkId, TrunkManner, TrunkTarget, WallTime,
@@ -277,6 +277,13 @@ pub enum Input<'a> {
     Learned(Vec<(LearnedOf, Vec<u8>)>),
     /// Whom earlier runs of this node called, from [`Output::Called`]. Said once, at the start.
     Called(Vec<CalledPerson>),
+    /// The answer to [`Output::WhoCalls`], also where nobody knows.
+    CallerTold {
+        /// Which question.
+        ask: u64,
+        /// What.
+        told: Box<CallerTold>,
+    },
     /// What became of an attempt's recording.
     Recorded(AttemptId, CallRecording),
     /// So many outcomes and records wait to be shipped.
@@ -503,6 +510,16 @@ pub enum Output {
         /// Numbers to forget.
         gone: Vec<PhoneNumber>,
     },
+    /// Ask the mesh who calls, and whose number that is; answered by [`Input::CallerTold`]. It rings until
+    /// then, or until [`domain::limits::WHO_CALLS`] is over.
+    WhoCalls {
+        /// Comes back with the answer.
+        ask: u64,
+        /// The person's number; none where it is withheld, or the node knows the person itself.
+        number: Option<PhoneNumber>,
+        /// The number that was called.
+        called: PhoneNumber,
+    },
     /// Do-not-call up to this index binds this engine: ringing attempts cancelled, hoppers emptied.
     Applied(u64),
     /// For metrics.
@@ -613,6 +630,13 @@ pub enum Observed {
         /// many wait, 488 no codec in common, 503 no channel or port, or draining.
         status: u16,
     },
+    /// The mesh was asked who calls.
+    CallerAsked {
+        /// What it knew.
+        answer: CallerAnswer,
+    },
+    /// A call to a number of another city was taken.
+    CalledForOther,
     /// A call failed on the carrier's side and was tried at another address or on another trunk.
     FailedOver {
         /// The trunk that it left.
@@ -631,6 +655,8 @@ pub enum TimerName {
     Escrow,
     /// What was learned is told.
     Learned,
+    /// The mesh has not said who calls.
+    Caller(u64),
     /// A closed attempt whose media figures did not come.
     Record(AttemptId),
     /// An INVITE that no word came for.

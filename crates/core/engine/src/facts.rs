@@ -56,6 +56,8 @@ pub struct DirectoryCopy {
 pub(crate) struct Facts {
     pub(crate) campaigns: BTreeMap<CampaignId, Arc<Campaign>>,
     pub(crate) trunks: BTreeMap<TrunkId, Trunk>,
+    /// Trunks of other nodes, and whose they are.
+    elsewhere: BTreeMap<TrunkId, MemberId>,
     manners: BTreeMap<TrunkId, Arc<TrunkManner>>,
     pub(crate) caller_ids: BTreeMap<PhoneNumber, CallerId>,
     pub(crate) agents: BTreeMap<AgentId, AgentAccount>,
@@ -252,11 +254,29 @@ impl Facts {
     /// Takes a trunk in if it is this node's, out if it was and is no more.
     pub(crate) fn set_trunk(&mut self, member: MemberId, trunk: Trunk) -> bool {
         if trunk.node == member {
+            self.elsewhere.remove(&trunk.id);
             self.trunks.insert(trunk.id, trunk);
             true
         } else {
+            self.elsewhere.insert(trunk.id, trunk.node);
             self.trunks.remove(&trunk.id).is_some()
         }
+    }
+
+    /// Which other node a trunk belongs to; none where it is this node's own.
+    pub(crate) fn elsewhere(&self, trunk: TrunkId) -> Option<MemberId> {
+        self.elsewhere.get(&trunk).copied()
+    }
+
+    /// Forgets a trunk; the trunk where it was this node's.
+    pub(crate) fn forget_trunk(&mut self, id: TrunkId) -> Option<Trunk> {
+        self.elsewhere.remove(&id);
+        self.trunks.remove(&id)
+    }
+
+    /// Forgets which trunks other nodes have: all are told anew.
+    pub(crate) fn forget_elsewhere(&mut self) {
+        self.elsewhere.clear();
     }
 
     /// Takes an agent in if it is this node's; returns what the call center must hear.

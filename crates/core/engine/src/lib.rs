@@ -8,6 +8,7 @@
 //! **One input, then drain outputs until `None`, then look at the timeout.** Outputs are in
 //! order: a [`Output::Note`] or [`Output::Persist`] is written before anything after it leaves.
 
+mod asking;
 mod bases;
 mod browsers;
 mod call_backs;
@@ -39,6 +40,7 @@ mod status;
 mod supervision;
 mod targets;
 
+pub use asking::CallerAnswer;
 pub use call_backs::CallBackConfig;
 pub use called::CalledPerson;
 pub use engine::Engine;

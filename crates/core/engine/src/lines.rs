@@ -310,7 +310,7 @@ impl Engine {
         let Some(lease) = self.hoppers.take(campaign.id) else {
             return false;
         };
-        if self.calls.is_calling_back(lease.number) {
+        if self.calls.is_calling_back(lease.number) || self.asking.rings(lease.number) {
             // The person is on the line: tried after all others.
             self.hoppers.put(campaign.id, vec![lease]);
             return false;
@@ -391,6 +391,7 @@ impl Engine {
         self.escrow_soon(now);
         self.timers.disarm(&TimerName::Pace);
         self.tell_learned();
+        self.refuse_asked(now);
         let leads = self.hoppers.take_if(|_| true);
         self.give_back(leads);
         let attempts: Vec<AttemptId> = self.calls.attempts().map(|(attempt, ..)| attempt).collect();

@@ -537,12 +537,16 @@ impl Engine {
             }
             _ => return Some(false),
         };
+        let kept = self.calls.kept_agent(attempt);
         let taken = self.calls.handle(now, input).is_ok();
         if joins
             && taken
             && let Some(lease) = self.calls.lease(attempt)
         {
             self.overflow.tally.lent(lease.campaign);
+            if let Some(agent) = kept {
+                self.remember_lent(now, attempt, agent);
+            }
         }
         self.drain_calls(now);
         Some(taken)

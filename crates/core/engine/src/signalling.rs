@@ -468,7 +468,7 @@ impl Engine {
                     },
                 };
                 let Some(leg) = self.legs.of_call(side, call) else {
-                    return;
+                    return self.caller_left(side, call);
                 };
                 if self.trunk_failed(now, leg, failure, local, retry_after) {
                     return;
@@ -476,6 +476,7 @@ impl Engine {
                 self.leg_ended(now, side, call, LegEvent::Failed(failure));
             }
             SipEvent::Cancelled { call, .. } => {
+                self.caller_left(side, call);
                 if let Some(leg) = self.legs.of_call(side, call) {
                     self.trunk_undecided(now, leg);
                 }
@@ -486,6 +487,7 @@ impl Engine {
                 self.leg_ended(now, side, call, LegEvent::Failed(failure));
             }
             SipEvent::Ended { call, cause, .. } => {
+                self.caller_left(side, call);
                 let by_peer = cause == sip::EndCause::Peer;
                 self.leg_ended(now, side, call, LegEvent::HungUp { by_peer });
             }
@@ -501,7 +503,7 @@ impl Engine {
                 ..
             } if side == Side::Trunks => self.call_came(
                 now,
-                &Came {
+                Came {
                     call,
                     flow,
                     from,

@@ -10,14 +10,14 @@ use bytes::Bytes;
 use call::{AgentCommand, AgentNotice, CallCard, RequestId};
 use domain::{
     AgentAccount, AgentDisposition, AgentId, AttemptId, CallBackEnd, CallRecord, CallerId,
-    CallerIdCaps, Campaign, CampaignId, CampaignState, Codec, DialLevel, Disposition,
-    DispositionCode, DispositionFlags, DncEntry, DncSource, Instant, LeadId, LeadProfile, LegId,
-    ListId, MemberId, Now, NumberFormat, PacingMode, PhoneNumber, RegionId, Secret, SipTransport,
-    Trunk, TrunkId, WallTime,
+    CallerIdCaps, CallerTold, Campaign, CampaignId, CampaignState, Codec, DialLevel, Disposition,
+    DispositionCode, DispositionFlags, DncEntry, DncSource, Instant, KnownPerson, LeadId,
+    LeadProfile, LegId, ListId, MemberId, Now, NumberFormat, PacingMode, PhoneNumber, RegionId,
+    Secret, SipTransport, Trunk, TrunkId, WallTime,
 };
 use engine::{
-    CallBackConfig, CalledPerson, DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry,
-    Input, Observed, Output, Side,
+    CallBackConfig, CalledPerson, CallerAnswer, DirectoryChange, DirectoryCopy, Engine,
+    EngineConfig, Entry, Input, Observed, Output, Side,
 };
 use media::{BrowserEvent, BrowserId, MediaCommand, MediaEvent, Port, PortRange, PromptId};
 use sansio::Seed;
@@ -146,6 +146,12 @@ struct World {
     opt_outs: Vec<DncEntry>,
     remembered: Vec<CalledPerson>,
     refused: Vec<u16>,
+    /// What regions know, and whether they say so at once.
+    known: BTreeMap<PhoneNumber, KnownPerson>,
+    says: bool,
+    /// Questions: which, of whom, whose number was called.
+    asked: Vec<(u64, Option<PhoneNumber>, PhoneNumber)>,
+    answers: Vec<CallerAnswer>,
     /// What the carrier heard of its calls.
     heard: Vec<SipEvent>,
 }
@@ -189,6 +195,10 @@ impl World {
             opt_outs: Vec::new(),
             remembered: Vec::new(),
             refused: Vec::new(),
+            known: BTreeMap::new(),
+            says: true,
+            asked: Vec::new(),
+            answers: Vec::new(),
             heard: Vec::new(),
         };
         world.change(DirectoryChange::Reset(Box::new(directory())));
@@ -245,6 +255,18 @@ impl World {
                 }
                 Output::Notice { notice, .. } => self.notices.push(notice),
                 Output::Reply { result, .. } => assert_eq!(result, Ok(())),
+                Output::WhoCalls {
+                    ask,
+                    number,
+                    called,
+                } => {
+                    self.asked.push((ask, number, called));
+                    if self.says {
+                        let said = self.said(ask);
+                        self.engine.handle(self.now, said).unwrap();
+                    }
+                }
+                Output::Observed(Observed::CallerAsked { answer }) => self.answers.push(answer),
                 Output::Called { person, .. } => self.remembered.push(*person),
                 Output::Observed(Observed::CallBackRefused { status }) => self.refused.push(status),
                 Output::Observed(Observed::Call(call::Observed::Abandoned { .. })) => {
@@ -253,6 +275,21 @@ impl World {
                 _ => {}
             }
         }
+    }
+
+    /// What the mesh says to a question.
+    fn said(&self, ask: u64) -> Input<'static> {
+        let (_, number, called) = *(self.asked.iter().find(|(id, ..)| *id == ask)).unwrap();
+        let person = number.and_then(|number| self.known.get(&number)).cloned();
+        let own = called == OUR_NUMBER.parse().unwrap();
+        let city = if own { "Beijing" } else { "Shanghai" };
+        let told = CallerTold {
+            person,
+            unanswered: false,
+            city: city.to_owned(),
+        };
+        let told = Box::new(told);
+        Input::CallerTold { ask, told }
     }
 
     fn run(&mut self, span: Duration) {
@@ -281,6 +318,13 @@ impl World {
 
     /// The person calls; time for the answer passes.
     fn calls(&mut self, from: &str, to: &str, headers: &[(&str, &str)]) -> CallHandle {
+        let call = self.place(from, to, headers);
+        self.run(Duration::from_millis(200));
+        call
+    }
+
+    /// The person calls.
+    fn place(&mut self, from: &str, to: &str, headers: &[(&str, &str)]) -> CallHandle {
         let uri = |user: &str| format!("sip:{user}@10.0.0.1");
         let own = |text: &&str| (*text).to_owned();
         let invite = Invite {
@@ -301,9 +345,7 @@ impl World {
             reliable: false,
             follow_redirect: false,
         };
-        let call = self.carrier.invite(self.now, invite).unwrap();
-        self.run(Duration::from_millis(200));
-        call
+        self.carrier.invite(self.now, invite).unwrap()
     }
 
     fn press(&mut self, command: AgentCommand) {
@@ -398,6 +440,9 @@ fn person() -> CalledPerson {
         },
     }
 }
+
+#[path = "call_backs/elsewhere.rs"]
+mod elsewhere;
 
 #[test]
 fn a_person_who_was_called_reaches_the_agent_with_the_leads_card() {

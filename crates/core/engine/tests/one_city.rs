@@ -27,8 +27,8 @@ use domain::{
     answering::{Greeting, Heard, Reason, Ringing, Verdict},
 };
 use engine::{
-    DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, LearnedOf, Observed,
-    Output, PhoneAddress, Side,
+    CalledPerson, DirectoryChange, DirectoryCopy, Engine, EngineConfig, Entry, Input, LearnedOf,
+    Observed, Output, PhoneAddress, Side,
 };
 use media::{MediaCommand, MediaEvent, PortRange};
 use sansio::Seed;
@@ -119,6 +119,9 @@ struct World {
     orders: Vec<engine::RecordingOrder>,
     /// What other nodes and the way to them were told.
     elsewhere: Vec<Output>,
+    remembered: Vec<CalledPerson>,
+    /// Nobody says who calls.
+    mesh_is_silent: bool,
     /// What the far ends send with.
     theirs: BTreeMap<Side, LocalCrypto>,
     /// Names of settings that were said to be wrong, or not any more.
@@ -272,6 +275,8 @@ impl World {
             browsers: Vec::new(),
             orders: Vec::new(),
             elsewhere: Vec::new(),
+            remembered: Vec::new(),
+            mesh_is_silent: false,
             theirs: BTreeMap::new(),
             problems: Vec::new(),
         }
@@ -403,7 +408,17 @@ impl World {
                 Output::Observed(Observed::Problem { problem, over }) => {
                     self.problems.push((problem.value, over));
                 }
-                Output::Observed(_) | Output::Called { .. } => {}
+                Output::Called { person, .. } => self.remembered.push(*person),
+                Output::WhoCalls { ask, .. } => {
+                    if !self.mesh_is_silent {
+                        let told = Input::CallerTold {
+                            ask,
+                            told: Box::default(),
+                        };
+                        self.engine.handle(self.now, told).unwrap();
+                    }
+                }
+                Output::Observed(_) => {}
                 output @ (Output::Carry(_)
                 | Output::Offer { .. }
                 | Output::Say { .. }
@@ -576,6 +591,28 @@ impl World {
         self.press(AgentCommand::LogIn);
         self.run(Duration::from_secs(1));
         self.press(AgentCommand::Ready);
+    }
+
+    /// The person of number 8000 calls.
+    fn is_called(&mut self) -> sip::CallHandle {
+        let uri = |user: &str| format!("sip:{user}@10.0.0.1");
+        let invite = sip::Invite {
+            flow: flow("10.0.1.1:5060", "10.0.0.1:5060"),
+            request_uri: uri("+861088880001"),
+            from: sip::Address::new(uri("+8613800138000")),
+            to: sip::Address::new(uri("+861088880001")),
+            contact_user: "carrier".into(),
+            p_asserted_identity: None,
+            headers: Vec::new(),
+            body: Bytes::from(media_at(30_000).offer()),
+            credentials: None,
+            expires: None,
+            valid_until: None,
+            session_expires: None,
+            reliable: false,
+            follow_redirect: false,
+        };
+        self.carrier.invite(self.now, invite).unwrap()
     }
 
     fn lease(&mut self, last_digits: &[&str]) -> Vec<AttemptId> {
@@ -1649,24 +1686,7 @@ fn a_phone_that_drops_without_a_share_is_an_abandonment_that_is_told() {
 fn a_person_who_calls_back_is_not_dialed_meanwhile() {
     let mut world = World::new();
     // Nobody is on shift: the person hears who called.
-    let uri = |user: &str| format!("sip:{user}@10.0.0.1");
-    let invite = sip::Invite {
-        flow: flow("10.0.1.1:5060", "10.0.0.1:5060"),
-        request_uri: uri("+861088880001"),
-        from: sip::Address::new(uri("+8613800138000")),
-        to: sip::Address::new(uri("+861088880001")),
-        contact_user: "carrier".into(),
-        p_asserted_identity: None,
-        headers: Vec::new(),
-        body: Bytes::from(media_at(30_000).offer()),
-        credentials: None,
-        expires: None,
-        valid_until: None,
-        session_expires: None,
-        reliable: false,
-        follow_redirect: false,
-    };
-    let call = world.carrier.invite(world.now, invite).unwrap();
+    let call = world.is_called();
     world.run(Duration::from_millis(200));
     assert_eq!(world.engine.live(), 1);
     world.shift();
@@ -1677,6 +1697,22 @@ fn a_person_who_calls_back_is_not_dialed_meanwhile() {
     world.run(Duration::from_secs(4));
     let dialed: Vec<_> = world.invites.iter().map(|(_, attempt)| *attempt).collect();
     assert_eq!(dialed, attempts);
+}
+
+#[test]
+fn nor_while_the_mesh_is_asked_who_it_is() {
+    let mut world = World::new();
+    world.mesh_is_silent = true;
+    world.shift();
+    world.is_called();
+    world.run(Duration::from_millis(100));
+    world.lease(&["8000"]);
+    world.run(Duration::from_millis(700));
+    assert_eq!(world.engine.live(), 0, "it rings");
+    assert!(world.invites.is_empty());
+    world.run(Duration::from_secs(1));
+    assert!(world.invites.is_empty(), "the agent has the call");
+    assert_eq!(world.engine.status(world.now).agents.on_call, 1);
 }
 
 #[test]

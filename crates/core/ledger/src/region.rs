@@ -21,6 +21,7 @@
 //! its own tick is applied ([`crate::SessionBook`]).
 
 mod book;
+mod callers;
 mod choice;
 mod claims;
 mod clearance;

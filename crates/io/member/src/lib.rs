@@ -6,6 +6,7 @@
 //! where it does not. What a node or a coordinator does beside that is theirs.
 
 mod ask;
+mod callers;
 mod clocks;
 mod directory;
 mod homes;
@@ -17,11 +18,12 @@ mod releases;
 mod voters;
 
 pub use ask::{AskError, KeepAlive};
+pub use callers::Unanswered;
 pub use member::{Member, MemberConfig, MemberError, peers_of, save_peers};
 pub use protocol::{
     CARRIED_WORD, DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, FREE_AGENTS, LEARNED,
     LIVE_CALLS, NOT_FOR_YOU, NOT_HERE, OVERFLOW_OFFER, RECORDING_PIECE, RECORDING_SIZE, RECORDS,
-    RecordingOf, RecordingPiece, RecordsReply, STANDINGS, STATUS, SUPERVISE, decode,
-    decode_records, decode_status, encode, encode_records,
+    RecordingOf, RecordingPiece, RecordsReply, STANDINGS, STATUS, SUPERVISE, WHO_CALLS, WhoCalls,
+    decode, decode_records, decode_status, encode, encode_records,
 };
 pub use voters::{VoterHealth, VotersReport};

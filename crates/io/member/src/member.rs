@@ -170,6 +170,7 @@ impl Member {
         }));
         member.serve_directory();
         member.serve_regions();
+        member.serve_callers();
         member.serve_clock();
         member.serve_voters();
         member.follow_once().await?;

@@ -1,7 +1,9 @@
 //! What members ask each other beside Raft: one service each, postcard bodies behind a version.
 
 use bytes::Bytes;
-use domain::{AttemptId, CallRecord, DncBaseId, RECORD_VERSION, RegionId, SessionId, WallTime};
+use domain::{
+    AttemptId, CallRecord, DncBaseId, PhoneNumber, RECORD_VERSION, RegionId, SessionId, WallTime,
+};
 use mesh::{ServiceError, ServiceId};
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -56,10 +58,12 @@ pub const FREE_AGENTS: ServiceId = ServiceId::new(56, "free_agents");
 /// A coordinator asks a node what it learned of who answers a campaign's calls: [`domain::CampaignId`] to
 /// bytes of its own version, at most [`domain::limits::LEARNED_BYTES`].
 pub const LEARNED: ServiceId = ServiceId::new(57, "learned");
+/// A node asks who the person is who calls: [`WhoCalls`] to `Option<`[`domain::KnownPerson`]`>`.
+pub const WHO_CALLS: ServiceId = ServiceId::new(58, "who_calls");
 /// A coordinator asks a node what persons think of its caller IDs: nothing to
 /// [`domain::CallerIdStandings`].
-pub const STANDINGS: ServiceId = ServiceId::new(58, "standings");
-/// Error code of a do-not-call base or recording that is not here.
+pub const STANDINGS: ServiceId = ServiceId::new(59, "standings");
+/// Error code of a do-not-call base, recording or copy of a region's group that is not here.
 pub const NOT_HERE: u16 = 3;
 /// Error code of what only a coordinator may ask.
 pub const NOT_FOR_YOU: u16 = 4;
@@ -84,6 +88,15 @@ pub struct RecordingPiece {
     pub bytes: u32,
 }
 
+/// A person who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoCalls {
+    /// The home region of the number.
+    pub region: RegionId,
+    /// The person's number.
+    pub number: PhoneNumber,
+}
+
 /// What the receiver of a do-not-call base needs first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DncBaseTail {
@@ -103,7 +116,7 @@ pub struct DncBaseChunk {
 }
 
 /// What every member answers.
-pub(crate) const SERVICES: [ServiceId; 7] = [
+pub(crate) const SERVICES: [ServiceId; 8] = [
     KEEP_ALIVE,
     FRESHNESS,
     APPLIED,
@@ -111,6 +124,7 @@ pub(crate) const SERVICES: [ServiceId; 7] = [
     CLOCK,
     ROUND_TRIPS,
     VOTERS,
+    WHO_CALLS,
 ];
 
 /// The answer of a member that has stopped.
@@ -157,7 +171,7 @@ const RECORDS_VERSION: u8 = 2;
 const PLAIN_RECORDS: u8 = 4;
 const PLAIN_FIELDS: usize = 31;
 /// Fields that were added since.
-const LATER_FIELDS: usize = 5;
+const LATER_FIELDS: usize = 6;
 /// Error code of a body that cannot be read.
 const UNREADABLE: u16 = 1;
 /// Error code for a node that trusts its copy of do-not-call for another time than the leader waits.
@@ -237,7 +251,7 @@ pub fn decode_records(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ServiceError> {
     }
 }
 
-/// A record as version 4 has it: without the last five fields.
+/// A record as version 4 has it: without the last six fields.
 struct Plain(CallRecord);
 
 impl<'de> Deserialize<'de> for Plain {
@@ -341,6 +355,30 @@ mod tests {
         };
         assert_eq!(said(disposed).as_ref(), [1, 7, 4, 2, b'o', b'k', 0, 0]);
         assert_eq!(said(CarriedWord::Left).as_ref(), [1, 7, 5]);
+    }
+
+    #[test]
+    fn words_of_callers_keep_their_bytes() {
+        use domain::{CampaignId, KnownPerson, LeadId, LeadProfile, ListId, ZoneId};
+        let asked = WhoCalls {
+            region: RegionId(2),
+            number: "+12125550100".parse().unwrap(),
+        };
+        let bytes = encode(&asked);
+        assert_eq!(bytes.as_ref(), [1, 2, 148, 236, 244, 149, 45]);
+        assert_eq!(decode::<WhoCalls>(&bytes), Ok(asked));
+        let known = KnownPerson {
+            lead: LeadId(7),
+            list: ListId(3),
+            campaign: CampaignId(5),
+            zones: vec![ZoneId(4)],
+            profile: LeadProfile {
+                name: "Ada".into(),
+                ..LeadProfile::default()
+            },
+        };
+        let told = [1, 1, 7, 3, 5, 1, 4, 3, b'A', b'd', b'a', 0];
+        assert_eq!(encode(&Some(known)).as_ref(), told);
     }
 
     #[test]

@@ -483,6 +483,7 @@ impl Running {
             | Output::Applied(_)
             | Output::Phone { .. }
             | Output::Called { .. }
+            | Output::WhoCalls { .. }
             | Output::Learned { .. } => {}
             Output::Record(order) => {
                 let head = RecordingHead {

@@ -133,7 +133,7 @@ impl CallCenter {
     }
 
     /// Whether somebody on shift takes calls of the campaign, now or later.
-    fn is_served(&self, campaign: CampaignId) -> bool {
+    pub fn is_served(&self, campaign: CampaignId) -> bool {
         let on_shift = |duty| duty != Duty::LoggedOut;
         (self.agents.values()).any(|agent| on_shift(agent.duty) && agent.serves(campaign))
     }

@@ -249,6 +249,14 @@ fn an_answered_person_meets_the_agent_of_another_city() {
     let (mut pair, attempt) = joined();
     assert_eq!(told(&mut pair.home), Some((1, 0, 1, 0, 0)));
     assert_eq!(told(&mut pair.host), Some((0, 1, 0, 1, 0)));
+    // Who calls back there meets the same agent.
+    let remembered = pair.host.remembered.pop().expect("a person");
+    let lease = World::leads(&["8002"]).remove(0);
+    assert_eq!(remembered.agent, Some(AGENT));
+    assert_eq!(
+        (remembered.number, remembered.attempt),
+        (lease.number, attempt)
+    );
     // It is a call of the host's floor, where it can be heard, and the home's line.
     assert!(pair.home.engine.live_floor().calls.is_empty());
     assert_eq!(pair.host.engine.live_floor().calls[0].attempt, attempt);

@@ -302,6 +302,7 @@ fn dnc(n: u64, scope: DncScope, index: u64) -> DncFact {
 }
 
 mod best;
+mod callers;
 mod claims;
 mod clearance;
 mod ends;

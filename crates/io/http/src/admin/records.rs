@@ -114,7 +114,7 @@ fn written(
 }
 
 /// The columns of an export, in order.
-pub(super) const COLUMNS: [&str; 45] = [
+pub(super) const COLUMNS: [&str; 46] = [
     "attempt",
     "lead",
     "campaign",
@@ -160,6 +160,7 @@ pub(super) const COLUMNS: [&str; 45] = [
     "caller_id_local",
     "caller_id_trial",
     "voice_drop",
+    "call_back_for_node",
 ];
 
 fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
@@ -230,6 +231,7 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         (record.presence.and_then(|presence| presence.trial))
             .map_or(Value::Null, |arm| arm.name().into()),
         (record.voice_drop).map_or(Value::Null, |drop| drop.name().into()),
+        (record.called_for).map_or(Value::Null, |node| text(&node)),
     ];
     COLUMNS.into_iter().zip(values).collect()
 }

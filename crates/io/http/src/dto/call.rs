@@ -79,15 +79,22 @@ pub struct CallBack {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub after: Option<AttemptId>,
+    /// The node whose number the person called, where that is another city's: its carrier brought the call
+    /// here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub for_node: Option<MemberId>,
 }
 
-impl From<&domain::CallBack> for CallBack {
-    fn from(call_back: &domain::CallBack) -> Self {
-        Self {
+impl CallBack {
+    fn of(record: &CallRecord) -> Option<Self> {
+        let call_back = record.call_back?;
+        Some(Self {
             end: call_back.end.name().to_owned(),
             waited_ms: call_back.waited_ms,
             after: call_back.after,
-        }
+            for_node: record.called_for,
+        })
     }
 }
 
@@ -311,7 +318,7 @@ impl From<&CallRecord> for Call {
             answered_by: listened.and_then(|l| l.answered.as_ref()).map(Into::into),
             early_media: listened.and_then(|l| Some(l.early?.name().to_owned())),
             recording: Recording::of(record),
-            call_back: record.call_back.as_ref().map(Into::into),
+            call_back: CallBack::of(record),
             caller_id_local: record.presence.map(|presence| presence.local),
             caller_id_trial: (record.presence.and_then(|presence| presence.trial))
                 .map(|arm| arm.name().to_owned()),

@@ -57,6 +57,12 @@ export function LeadCard({
         <p className="called-back" data-testid="call-back">
           <Icon name="phone" size={15} /> <b>{t("call.back")}</b>{" "}
           {t(call.call_back.yours ? "call.back.yours" : "call.back.called")} {call.call_back.called}
+          {typeof call.call_back.city === "string" && (
+            <span data-testid="call-back-city">
+              {" "}
+              · {t("call.back.city")} {call.call_back.city}
+            </span>
+          )}
           {call.call_back.waited_ms >= 1000 && (
             <span className="quiet">
               {" "}

@@ -55,6 +55,8 @@ export interface Card {
 export interface CallBack {
   /** The number of ours that was called, masked. */
   called: string;
+  /** The other city whose number that is, empty where its name is not known; absent for this city's. */
+  city?: string | null;
   waited_ms: number;
   /** Whether this agent spoke with the person last. */
   yours: boolean;

@@ -96,6 +96,7 @@ pub(super) fn facts(now: Now) -> DialFacts {
         dnc_base: None,
         consent: None,
         presence: None,
+        for_city: None,
     }
 }
 

@@ -323,6 +323,7 @@ export const en = {
   "call.back": "This person calls us",
   "call.back.yours": "after your call, at",
   "call.back.called": "at",
+  "call.back.city": "for another city:",
   "call.back.waited": "waited",
   "call.campaign": "Campaign",
   "call.localTime": "Local time",

@@ -325,6 +325,7 @@ export const zhCN: Record<keyof typeof en, string> = {
   "call.back": "客户回拨",
   "call.back.yours": "您曾致电，拨打号码",
   "call.back.called": "拨打号码",
+  "call.back.city": "代接其他城市：",
   "call.back.waited": "已等待",
   "call.campaign": "活动",
   "call.localTime": "当地时间",
