@@ -280,6 +280,8 @@ pub(crate) struct Attempt {
     pub(crate) borrowed: bool,
     /// What became of the message to the machine that answered.
     pub(crate) voice_drop: Option<VoiceDrop>,
+    /// When the last of the agent's keys will have been sent.
+    pub(crate) keys_until: Instant,
 }
 
 impl Attempt {
@@ -310,6 +312,7 @@ impl Attempt {
             lent: None,
             borrowed: false,
             voice_drop: None,
+            keys_until: now.monotonic,
         }
     }
 

@@ -1,7 +1,7 @@
 //! An agent's buttons: what the screen sends.
 
 use crate::error::{AgentError, CommandError};
-use domain::{PauseCode, WallTime};
+use domain::{Keys, PauseCode, WallTime};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::fmt;
 
@@ -36,6 +36,11 @@ pub enum AgentCommand {
     RecordingPause,
     /// Record the call again.
     RecordingResume,
+    /// Send keys to the person, as a telephone's keypad does.
+    PressKeys {
+        /// 1 to [`domain::limits::KEYS`] of `0` to `9`, `*`, `#`.
+        keys: Keys,
+    },
 }
 
 /// The strict reading of [`AgentCommand`]: variants without fields are written as empty structs,
@@ -60,6 +65,9 @@ enum Text {
     },
     RecordingPause {},
     RecordingResume {},
+    PressKeys {
+        keys: Keys,
+    },
 }
 
 impl From<Text> for AgentCommand {
@@ -81,6 +89,7 @@ impl From<Text> for AgentCommand {
             },
             Text::RecordingPause {} => Self::RecordingPause,
             Text::RecordingResume {} => Self::RecordingResume,
+            Text::PressKeys { keys } => Self::PressKeys { keys },
         }
     }
 }
@@ -201,6 +210,9 @@ mod tests {
         assert_eq!(pause, Ok(AgentCommand::RecordingPause));
         let resume = read(r#"{"type":"recording_resume"}"#);
         assert_eq!(resume, Ok(AgentCommand::RecordingResume));
+        let keys = Keys::new("12*#");
+        let press = read(r#"{"type":"press_keys","keys":"12*#"}"#);
+        assert_eq!(press, Ok(AgentCommand::PressKeys { keys }));
         assert_eq!(
             read(r#"{"type":"pause","code":"lunch"}"#),
             Ok(AgentCommand::Pause {

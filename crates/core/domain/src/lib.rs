@@ -14,6 +14,7 @@ pub mod dnc_list;
 pub mod do_not_call;
 pub mod escrow;
 pub mod id;
+pub mod keys;
 pub mod lead;
 pub mod levers;
 pub mod limits;
@@ -56,6 +57,7 @@ pub use id::{
     AgentId, AttemptId, CampaignId, Incarnation, LeadId, LegId, ListId, MemberId, RegionId,
     SessionId, TrunkId, ZoneId,
 };
+pub use keys::{Key, Keys, KeysError};
 pub use lead::{CallOutcome, LeadProfile, LeasedLead, NewLead};
 pub use levers::{LeverError, Levers};
 pub use manner::{IdentityHeader, NumberShape, NumberShapeError, Privacy, Redirects, TrunkManner};

@@ -86,6 +86,7 @@ impl Engine {
                 });
             }
             LegCommand::Play { leg, prompt } => self.play_to_caller(leg, prompt),
+            LegCommand::SendKey { leg, key } => self.media(MediaCommand::SendKey { leg, key }),
             LegCommand::StopPlay { leg } => self.media(MediaCommand::StopPlay { leg }),
         }
     }

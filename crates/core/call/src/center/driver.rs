@@ -534,6 +534,9 @@ impl World {
                 self.put(Input::ScreenAttached { agent });
                 return;
             }
+            18 => AgentCommand::PressKeys {
+                keys: domain::Keys::new(self.pick(&["1", "0123456789*#", "x", ""])),
+            },
             _ => AgentCommand::Dispose {
                 disposition: self
                     .pick(&["sale", "no_sale", "never_again", "none"])
@@ -716,6 +719,9 @@ impl World {
                     self.bridged.contains_key(&leg),
                     "paused where nobody speaks"
                 );
+            }
+            LegCommand::SendKey { leg, .. } => {
+                assert!(self.bridged.contains_key(&leg), "a key for nobody");
             }
             LegCommand::Play { leg, .. } | LegCommand::StopPlay { leg } => {
                 assert_eq!(self.legs[&leg], Outside::Up);

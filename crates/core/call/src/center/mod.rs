@@ -1,6 +1,7 @@
 //! The call center of one node: every attempt and every agent, and who speaks with whom.
 
 mod call_backs;
+mod keypad;
 mod lines;
 mod machines;
 mod overflow;

@@ -3,7 +3,7 @@
 use domain::{AttemptId, Codec, Instant, LegId, LegStats};
 use std::net::SocketAddr;
 
-use super::{mixing::InRoom, secured::Secured};
+use super::{keys::KeysOut, mixing::InRoom, secured::Secured};
 use crate::{
     command::{LegDetail, PeerReport},
     dtmf::EventReceiver,
@@ -84,6 +84,7 @@ pub(super) struct Leg {
     /// Its bridge has supervisors, or it is one.
     pub(super) mix: Option<InRoom>,
     pub(super) playing: Option<Playing>,
+    pub(super) keys: KeysOut,
     pub(super) listening: Option<Listening>,
     pub(super) sent: u64,
     pub(super) refused: u64,
@@ -121,6 +122,7 @@ impl Leg {
             bridged: None,
             mix: None,
             playing: None,
+            keys: KeysOut::default(),
             listening: None,
             sent: 0,
             refused: 0,

@@ -5,6 +5,7 @@
 //! silence that keeps a path open, RTCP) is asked for with [`Exchange::poll_transmit`] after
 //! [`Exchange::handle_timeout`]. On the way of a packet nothing is allocated.
 
+mod keys;
 mod leg;
 mod mixing;
 mod packets;
@@ -78,6 +79,8 @@ pub struct Exchange {
     places: BTreeMap<LegId, usize>,
     /// Places of the legs that hear a prompt.
     playing: BTreeSet<usize>,
+    /// Places of the legs whose peers are sent keys.
+    keying: BTreeSet<usize>,
     /// Bridges with supervisors, by the place of the agent's leg.
     rooms: BTreeMap<usize, mixing::Room>,
     events: VecDeque<MediaEvent>,
@@ -103,6 +106,7 @@ impl Exchange {
             legs: (0..count).map(|_| None).collect(),
             places: BTreeMap::new(),
             playing: BTreeSet::new(),
+            keying: BTreeSet::new(),
             rooms: BTreeMap::new(),
             events: VecDeque::with_capacity(64),
             jobs: VecDeque::with_capacity(256),
@@ -153,6 +157,13 @@ impl Exchange {
                 let place = self.place(leg)?;
                 self.stop_play(place, false);
                 Ok(())
+            }
+            MediaCommand::SendKey { leg, key } => {
+                let place = self.place(leg)?;
+                match self.send_key(place, key) {
+                    true => Ok(()),
+                    false => Err(Rejected::KeysFull),
+                }
             }
             MediaCommand::Supervise { leg, agent, manner } => self.supervise(leg, agent, manner),
             MediaCommand::Unsupervise { leg } => self.leave_room(leg),
@@ -429,6 +440,7 @@ impl Exchange {
         // Refused where it supervises nobody.
         let _left = self.leave_room(id).is_ok();
         self.places.remove(&id);
+        self.keying.remove(&place);
         if let Some(leg) = self.legs[place].take() {
             self.events.push_back(MediaEvent::Closed {
                 leg: id,

@@ -1,6 +1,6 @@
 //! The way of a packet.
 
-use domain::{Codec, Instant, Now, limits};
+use domain::{Codec, Instant, Key, Now, limits};
 use std::{net::SocketAddr, ops::Range};
 
 use super::{Exchange, Taped, leg::Leg};
@@ -202,16 +202,18 @@ impl Exchange {
                 .push_back(MediaEvent::FirstPacket { leg: leg.id });
         }
         let stream = leg.reception.stream();
+        let mut key = None;
         if let Kind::Event = kind {
             if leg.events_stream != stream {
                 leg.events_stream = stream;
                 leg.events.reset();
             }
-            if let Some(digit) = leg.events.note(header.timestamp, &packet[payload.clone()])
-                && self.events.len() < limits::MEDIA_EVENTS
-            {
-                self.events
-                    .push_back(MediaEvent::Digit { leg: leg.id, digit });
+            if let Some(digit) = leg.events.note(header.timestamp, &packet[payload.clone()]) {
+                key = Key::of(digit);
+                if self.events.len() < limits::MEDIA_EVENTS {
+                    self.events
+                        .push_back(MediaEvent::Digit { leg: leg.id, digit });
+                }
             }
         }
         if leg.listening.is_some()
@@ -253,6 +255,7 @@ impl Exchange {
             stream,
             extended,
             with,
+            key,
         }))
     }
 
@@ -265,9 +268,23 @@ impl Exchange {
             stream,
             extended,
             with,
+            key,
         } = accepted;
         let leg: &mut Leg = self.legs[with].as_deref_mut()?;
-        if leg.playing.is_some() || leg.mix.is_some_and(|mix| mix.hears) {
+        if !leg.keys.is_empty() {
+            // Not on the wire, so not in the recording.
+            self.taped = None;
+        }
+        if let (Some(key), Some(remote)) = (key, &leg.remote)
+            && remote.telephone_event.is_none()
+            && leg.bridged.is_some_and(|bridged| bridged.first)
+        {
+            // A phone's key for a person whose carrier knows no telephone events. What is too much for
+            // the queue nobody could follow.
+            let _full = self.send_key(with, key);
+            return None;
+        }
+        if leg.playing.is_some() || !leg.keys.is_empty() || leg.mix.is_some_and(|mix| mix.hears) {
             return None;
         }
         let remote = leg.sendable()?;
@@ -374,4 +391,6 @@ struct Accepted {
     extended: u64,
     /// The place of the leg it goes to.
     with: usize,
+    /// A key that is newly pressed.
+    key: Option<Key>,
 }

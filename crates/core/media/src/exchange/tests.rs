@@ -7,6 +7,7 @@ use crate::{
 };
 use domain::{Codec, LegStats, WallTime, limits};
 
+mod keys;
 mod mixing;
 mod secured;
 mod taping;

@@ -132,6 +132,7 @@ describe("offers", () => {
       "ready",
       "pause",
       "hang_up",
+      "press_keys",
       "dispose",
       "later",
     ]);

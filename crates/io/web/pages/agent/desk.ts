@@ -132,6 +132,7 @@ export interface Offers {
   dispose: boolean;
   recording_pause: boolean;
   recording_resume: boolean;
+  press_keys: boolean;
   /** Whether `ready`, `pause` and `log_out` wait for the call and its wrap-up. */
   later: boolean;
 }
@@ -151,6 +152,7 @@ export function offers({ status, call }: Desk): Offers {
     hang_up: state === "on_call",
     recording_pause: state === "on_call" && call?.recording === "on",
     recording_resume: state === "on_call" && call?.recording === "paused",
+    press_keys: state === "on_call",
     dispose:
       call !== undefined && call.disposition === null && (state === "on_call" || state === "wrap_up"),
     later,

@@ -80,6 +80,7 @@ export type Command =
   | { type: "dispose"; disposition: string; note: string; callback_at: number | null }
   | { type: "recording_pause" }
   | { type: "recording_resume" }
+  | { type: "press_keys"; keys: string }
   | { type: "audio_offer"; sdp: string }
   | { type: "audio_close" }
   | { type: "ping" };
@@ -103,6 +104,8 @@ export interface Reply {
 export const NOTE_BYTES = 2_000;
 /** Bytes of a pause code. */
 export const PAUSE_CODE_BYTES = 32;
+/** Keys that one command may hold. */
+export const KEYS = 32;
 /** How far ahead a callback may be promised. */
 export const CALLBACK_AHEAD_MS = 366 * 24 * 3_600_000;
 
