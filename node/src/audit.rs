@@ -356,6 +356,7 @@ mod tests {
             call_back: None,
             presence: None,
             voice_drop: None,
+            holds: None,
             dnc_base: None,
             consent: None,
             permission: Some(Permission {

@@ -181,6 +181,9 @@ async fn an_agent_talks_from_chromium() {
     assert!(!audio.heard.contains(&whisper), "{whisper} Hz: {audio:?}");
 }
 
+/// The tone of the music that is on hold here, in hertz.
+const MUSIC: u32 = 1_250;
+
 /// An element of the page by its test id.
 fn element(testid: &str) -> String {
     format!("document.querySelector('[data-testid=\"{testid}\"]')")
@@ -240,11 +243,18 @@ async fn sign_in(floor: &mut Floor, page: &mut Chromium) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_presses_keys_on_the_page() {
-    if !apart("an_agent_presses_keys_on_the_page") {
+async fn an_agent_presses_keys_and_holds_on_the_page() {
+    if !apart("an_agent_presses_keys_and_holds_on_the_page") {
         return;
     }
-    let mut floor = Floor::new().await;
+    let files = tempfile::tempdir().unwrap();
+    let music = files.path().join("music.wav");
+    let sound: Vec<u8> = media::tones::sine(f64::from(MUSIC), -10.0, 0, 16_000)
+        .map(|sample| media::g711::encode(domain::Codec::Pcma, sample))
+        .collect();
+    std::fs::write(&music, media::wav::write(domain::Codec::Pcma, 1, &sound)).unwrap();
+    let prompts = format!("[prompts]\nhold = \"{}\"", music.display());
+    let mut floor = Floor::with(&prompts).await;
     let tone = floor.folder.path().join("microphone.wav");
     microphone(&tone, agents_tone());
     let Some(mut page) = Chromium::start(&tone).await else {
@@ -276,6 +286,14 @@ async fn an_agent_presses_keys_on_the_page() {
     let pressed = format!("{}.innerText === '42#0'", element("keypad-pressed"));
     shows(&mut floor, &mut page, &pressed).await;
     floor.screen.sit(Duration::from_millis(1_500)).await;
+    press(&mut page, "Escape").await;
+    press(&mut page, "o").await;
+    let on_hold = format!("!!{}", element("held"));
+    shows(&mut floor, &mut page, &on_hold).await;
+    floor.screen.sit(Duration::from_secs(2)).await;
+    click(&mut floor, &mut page, "resume").await;
+    let over = format!("!{}", element("held"));
+    shows(&mut floor, &mut page, &over).await;
     press(&mut page, "h").await;
     (floor.screen)
         .wait("wrap-up", |n| n["state"] == "wrap_up")
@@ -284,6 +302,7 @@ async fn an_agent_presses_keys_on_the_page() {
     // The page's own echo canceller lets no steady tone through, so of the voice only packets are told.
     assert_eq!(audio.keys, "42#0", "{audio:?}");
     assert!(audio.packets > 50 && audio.lost == 0, "{audio:?}");
+    assert_eq!(audio.heard, [MUSIC], "{audio:?}");
 }
 
 /// A supervisor at a SIP phone whispers to the agent in the browser: the tone that is heard.

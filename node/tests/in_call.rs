@@ -1,4 +1,4 @@
-//! What an agent does in a call, against the real node, its relay and the simulated carrier: keys. The
+//! What an agent does in a call, against the real node, its relay and the simulated carrier: keys, hold. The
 //! carrier's own ears tell what the person heard.
 
 #![allow(
@@ -17,12 +17,16 @@ mod floor;
 
 use apart::apart;
 use floor::Floor;
+use member::{LIVE_CALLS, decode_live, encode};
 use serde_json::{Value, json};
 use simulations::{
     audio::rtp::RtpThread,
     phone::{Phone, PhoneConfig, PhoneHandle},
 };
-use std::time::Duration;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// A floor whose agent is at a SIP phone and speaks with a person.
 async fn on_call(sip: &str) -> (Floor, PhoneHandle, Value) {
@@ -83,4 +87,90 @@ async fn keys_that_the_agent_presses_reach_the_person_as_events() {
     assert_eq!(audio.keys, "120*#99873");
     assert_eq!(audio.lost, 0, "one stream without a step: {audio:?}");
     assert!(audio.heard.contains(&tone), "and the agent: {audio:?}");
+}
+
+/// The tone of the music that is on hold here, in hertz: neither an agent's nor a person's.
+const MUSIC: u32 = 1_250;
+
+/// Two seconds of it, and the lines that have a node play it.
+fn music(folder: &Path) -> String {
+    let tone = media::tones::sine(f64::from(MUSIC), -10.0, 0, 16_000);
+    let tone: Vec<u8> = tone
+        .map(|s| media::g711::encode(domain::Codec::Pcma, s))
+        .collect();
+    let file = folder.join("music.wav");
+    std::fs::write(&file, media::wav::write(domain::Codec::Pcma, 1, &tone)).unwrap();
+    format!("[prompts]\nhold = \"{}\"", file.display())
+}
+
+/// What the agent's phone hears in some time from now on.
+async fn heard(floor: &mut Floor, phone: &PhoneHandle) -> Vec<u32> {
+    floor.screen.sit(Duration::from_millis(600)).await;
+    let from = Instant::now();
+    floor.screen.sit(Duration::from_millis(2_000)).await;
+    phone.heard_between(from, Instant::now())
+}
+
+/// The calls that the node says are held, as a coordinator asks it.
+async fn held(floor: &Floor) -> Vec<String> {
+    let endpoint = floor.founder.member.endpoint();
+    let span = Duration::from_secs(5);
+    let answer = endpoint.rpc(floor.node, LIVE_CALLS, encode(&()), span);
+    let live = decode_live(&answer.await.unwrap()).unwrap();
+    live.held.iter().map(|(call, _)| call.to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_on_hold_hears_music_and_the_agent_nothing() {
+    if !apart("a_person_on_hold_hears_music_and_the_agent_nothing") {
+        return;
+    }
+    let files = tempfile::tempdir().unwrap();
+    let (mut floor, phone, call) = on_call(&music(files.path())).await;
+    let person = heard(&mut floor, &phone).await;
+    assert_eq!(person.len(), 1, "the agent hears the person: {person:?}");
+    assert_eq!(held(&floor).await, [""; 0]);
+
+    assert_eq!(ask(&mut floor, json!({"type": "hold"})).await, true);
+    let told = (floor.screen)
+        .wait("the page knows it", |n| n["type"] == "held")
+        .await;
+    assert!(
+        told["since"].is_i64() && told["attempt"] == call["attempt"],
+        "{told}"
+    );
+    assert_eq!(heard(&mut floor, &phone).await, [0; 0], "silence");
+    assert_eq!(held(&floor).await, [call["attempt"].as_str().unwrap()]);
+    let key = json!({"type": "press_keys", "keys": "1"});
+    assert_eq!(ask(&mut floor, key).await, "DM3032");
+
+    assert_eq!(ask(&mut floor, json!({"type": "resume"})).await, true);
+    let told = (floor.screen)
+        .wait("it is over", |n| n["type"] == "held")
+        .await;
+    assert!(told["since"].is_null(), "{told}");
+    assert_eq!(heard(&mut floor, &phone).await, person, "each other again");
+    assert_eq!(held(&floor).await, [""; 0]);
+
+    // On hold again, and hung up from there.
+    assert_eq!(ask(&mut floor, json!({"type": "hold"})).await, true);
+    floor.screen.press(json!({"type": "hang_up"})).await;
+    (floor.screen)
+        .wait("wrap-up", |n| n["state"] == "wrap_up")
+        .await;
+    let sale = json!({"type": "dispose", "disposition": "sale", "note": ""});
+    floor.screen.press(sale).await;
+    let record = common::until("the record", Duration::from_secs(20), async || {
+        floor.founder.records.lock().first().cloned()
+    })
+    .await;
+    let holds = record.holds.expect("the person was on hold");
+    assert_eq!(holds.count, 2);
+    assert!((2_600..20_000).contains(&holds.total_ms), "{holds:?}");
+    let tone = phone.tone();
+    let audio = floor.what_the_person_heard().await;
+    let mut both = vec![tone, MUSIC];
+    both.sort_unstable();
+    assert_eq!(audio.heard, both, "{audio:?}");
+    assert_eq!(audio.lost, 0, "one stream without a step: {audio:?}");
 }

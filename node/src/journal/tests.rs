@@ -126,6 +126,7 @@ fn dialing(n: u64) -> Kept {
         call_back: None,
         presence: None,
         voice_drop: None,
+        holds: None,
     })))
 }
 
@@ -212,6 +213,7 @@ fn record() -> CallRecord {
         call_back: None,
         presence: None,
         voice_drop: None,
+        holds: None,
     }
 }
 
@@ -232,12 +234,13 @@ fn records_of_the_versions_before_lack_their_last_fields() {
         // Each version added one field, none here, at the end of the record at the end of the entry.
         for (version, missing) in [
             (VERSION, 0),
-            (8, 1),
-            (7, 2),
-            (6, 3),
-            (5, 4),
-            (4, 5),
-            (3, 6),
+            (9, 1),
+            (8, 2),
+            (7, 3),
+            (6, 4),
+            (5, 5),
+            (4, 6),
+            (3, 7),
             (2, 7),
         ] {
             let mut bytes = encode(&kept).to_vec();

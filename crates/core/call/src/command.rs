@@ -36,6 +36,10 @@ pub enum AgentCommand {
     RecordingPause,
     /// Record the call again.
     RecordingResume,
+    /// Put the person on hold: music there, silence here.
+    Hold,
+    /// Speak with the person again.
+    Resume,
     /// Send keys to the person, as a telephone's keypad does.
     PressKeys {
         /// 1 to [`domain::limits::KEYS`] of `0` to `9`, `*`, `#`.
@@ -65,6 +69,8 @@ enum Text {
     },
     RecordingPause {},
     RecordingResume {},
+    Hold {},
+    Resume {},
     PressKeys {
         keys: Keys,
     },
@@ -89,6 +95,8 @@ impl From<Text> for AgentCommand {
             },
             Text::RecordingPause {} => Self::RecordingPause,
             Text::RecordingResume {} => Self::RecordingResume,
+            Text::Hold {} => Self::Hold,
+            Text::Resume {} => Self::Resume,
             Text::PressKeys { keys } => Self::PressKeys { keys },
         }
     }
@@ -210,6 +218,8 @@ mod tests {
         assert_eq!(pause, Ok(AgentCommand::RecordingPause));
         let resume = read(r#"{"type":"recording_resume"}"#);
         assert_eq!(resume, Ok(AgentCommand::RecordingResume));
+        assert_eq!(read(r#"{"type":"hold"}"#), Ok(AgentCommand::Hold));
+        assert_eq!(read(r#"{"type":"resume"}"#), Ok(AgentCommand::Resume));
         let keys = Keys::new("12*#");
         let press = read(r#"{"type":"press_keys","keys":"12*#"}"#);
         assert_eq!(press, Ok(AgentCommand::PressKeys { keys }));

@@ -76,6 +76,16 @@ pub enum LegCommand {
         /// For now.
         paused: bool,
     },
+    /// The person of a bridge hears music, and neither side the other.
+    Hold {
+        /// The person's leg.
+        leg: LegId,
+    },
+    /// They hear each other again.
+    Resume {
+        /// The person's leg.
+        leg: LegId,
+    },
     /// Send a key to whoever is at the leg, after those before it.
     SendKey {
         /// The person's leg.

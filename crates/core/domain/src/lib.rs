@@ -70,7 +70,7 @@ pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
 pub use prefix::{Prefix, PrefixError, PrefixMap};
 pub use presence::{Arm, Presence};
 pub use profile::{PROFILES, TrunkProfile};
-pub use record::{CallRecord, LegStats, Permission, RECORD_VERSION};
+pub use record::{CallRecord, Holds, LegStats, Permission, RECORD_VERSION};
 pub use recording::{CallRecording, Recording, RecordingEnd, RecordingKey, RecordingKeyId};
 pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};
 pub use secret::Secret;

@@ -362,6 +362,7 @@ impl Engine {
             call_back: None,
             presence: facts.presence,
             voice_drop: None,
+            holds: None,
         }
     }
 

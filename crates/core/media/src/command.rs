@@ -76,6 +76,20 @@ pub enum MediaCommand {
         /// The leg.
         leg: LegId,
     },
+    /// The leg hears a prompt around and around, and neither it nor the other leg of its bridge hears the
+    /// other; nothing of either is recorded, and of the two a supervisor hears the other leg alone. The
+    /// bridge's end ends it.
+    Hold {
+        /// The leg.
+        leg: LegId,
+        /// The prompt.
+        prompt: PromptId,
+    },
+    /// The two hear each other again; nothing where they do.
+    Resume {
+        /// The leg that was held.
+        leg: LegId,
+    },
     /// A key is sent to the leg's peer, after those that wait: as a telephone event (RFC 4733) where it
     /// understands them, else as its tone. Meanwhile it hears nothing else.
     SendKey {
@@ -147,6 +161,8 @@ impl MediaCommand {
             | Self::SetRemote { leg, .. }
             | Self::Play { leg, .. }
             | Self::StopPlay { leg }
+            | Self::Hold { leg, .. }
+            | Self::Resume { leg }
             | Self::SendKey { leg, .. }
             | Self::Listen { leg, .. }
             | Self::PauseRecording { leg, .. }

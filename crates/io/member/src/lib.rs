@@ -21,7 +21,7 @@ pub use member::{Member, MemberConfig, MemberError, peers_of, save_peers};
 pub use protocol::{
     CARRIED_WORD, DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, FREE_AGENTS, LEARNED,
     LIVE_CALLS, NOT_FOR_YOU, NOT_HERE, OVERFLOW_OFFER, RECORDING_PIECE, RECORDING_SIZE, RECORDS,
-    RecordingOf, RecordingPiece, RecordsReply, STATUS, SUPERVISE, decode, decode_records,
-    decode_status, encode, encode_records,
+    RecordingOf, RecordingPiece, RecordsReply, STATUS, SUPERVISE, decode, decode_live,
+    decode_records, decode_status, encode, encode_records,
 };
 pub use voters::{VoterHealth, VotersReport};

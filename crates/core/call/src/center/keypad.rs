@@ -22,6 +22,9 @@ impl CallCenter {
         let id = call.ok_or_else(|| AgentError::NoKeypad.plain())?;
         let keys = (keys.read()).map_err(|why| AgentError::KeysUnusable.with(why))?;
         let attempt = self.attempt_mut(id);
+        if attempt.held.is_some() {
+            return Err(AgentError::OnHold.plain());
+        }
         let begin = attempt.keys_until.max(now.monotonic);
         let span = |count: usize| limits::KEY * u32::try_from(count).unwrap_or(u32::MAX);
         let wait: Duration = begin.since(now.monotonic) + span(keys.len());

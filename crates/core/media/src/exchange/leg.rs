@@ -36,6 +36,17 @@ pub(super) struct Bridged {
     pub(super) since: LegStats,
     /// What is recorded of this leg.
     pub(super) tape: Option<Tape>,
+    /// Its part in a bridge on hold.
+    pub(super) on_hold: Option<OnHold>,
+}
+
+/// What a leg is in a bridge on hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnHold {
+    /// It hears the prompt, and nobody hears it.
+    Waits,
+    /// It holds the other.
+    Holds,
 }
 
 /// How a bridged leg is recorded.

@@ -5,6 +5,7 @@
 //! silence that keeps a path open, RTCP) is asked for with [`Exchange::poll_transmit`] after
 //! [`Exchange::handle_timeout`]. On the way of a packet nothing is allocated.
 
+mod holding;
 mod keys;
 mod leg;
 mod mixing;
@@ -32,7 +33,7 @@ use crate::{
     source::SourceLock,
 };
 pub use leg::Listening;
-use leg::{Bridged, Leg, Playing, Remote};
+use leg::{Bridged, Leg, OnHold, Playing, Remote};
 pub use packets::{Onward, Refusal, Tapped, Traffic};
 pub use taping::{RecordingMark, Taped};
 pub use ticks::{TRANSMIT_BYTES, TimerName, Transmit};
@@ -158,6 +159,8 @@ impl Exchange {
                 self.stop_play(place, false);
                 Ok(())
             }
+            MediaCommand::Hold { leg, prompt } => self.hold(leg, prompt),
+            MediaCommand::Resume { leg } => self.resume(leg),
             MediaCommand::SendKey { leg, key } => {
                 let place = self.place(leg)?;
                 match self.send_key(place, key) {
@@ -368,6 +371,7 @@ impl Exchange {
                 first: place == first,
                 since: leg.stats(),
                 tape: None,
+                on_hold: None,
             });
         }
         Ok(())
@@ -379,6 +383,11 @@ impl Exchange {
             return;
         };
         self.end_room_of(place, bridged.with);
+        match bridged.on_hold {
+            Some(OnHold::Waits) => self.stop_play(place, false),
+            Some(OnHold::Holds) => self.stop_play(bridged.with, false),
+            None => {}
+        }
         let ended = bridged
             .tape
             .map(|tape| RecordingMark::Ended(tape.recording));

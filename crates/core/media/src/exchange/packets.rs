@@ -3,7 +3,10 @@
 use domain::{Codec, Instant, Key, Now, limits};
 use std::{net::SocketAddr, ops::Range};
 
-use super::{Exchange, Taped, leg::Leg};
+use super::{
+    Exchange, Taped,
+    leg::{Leg, OnHold},
+};
 use crate::{
     command::{MediaEvent, PeerReport},
     g711,
@@ -227,10 +230,12 @@ impl Exchange {
                 payload: payload.clone(),
             });
         }
+        let on_hold = leg.bridged.and_then(|bridged| bridged.on_hold);
         let mix = leg.mix;
         if let Kind::Audio(codec) = kind
             && let Some(tape) = leg.bridged.and_then(|bridged| bridged.tape)
             && !tape.paused
+            && on_hold.is_none()
             && !mix.is_some_and(|mix| mix.taped_as_mixed)
         {
             self.taped = Some(Taped {
@@ -244,11 +249,11 @@ impl Exchange {
         }
         let with = leg.bridged.map(|bridged| bridged.with);
         if let Kind::Audio(codec) = kind
-            && let Some(mix) = mix.filter(|mix| mix.speaks)
+            && let Some(mix) = mix.filter(|mix| mix.speaks && on_hold != Some(OnHold::Waits))
         {
             self.hear_in_room(mix, codec, (stream, extended), &packet[payload.clone()]);
         }
-        Ok(with.map(|with| Accepted {
+        Ok(with.filter(|_| on_hold.is_none()).map(|with| Accepted {
             header,
             payload,
             kind,

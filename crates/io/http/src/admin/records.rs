@@ -114,7 +114,7 @@ fn written(
 }
 
 /// The columns of an export, in order.
-pub(super) const COLUMNS: [&str; 45] = [
+pub(super) const COLUMNS: [&str; 47] = [
     "attempt",
     "lead",
     "campaign",
@@ -160,6 +160,8 @@ pub(super) const COLUMNS: [&str; 45] = [
     "caller_id_local",
     "caller_id_trial",
     "voice_drop",
+    "holds",
+    "held_ms",
 ];
 
 fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
@@ -230,6 +232,8 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
         (record.presence.and_then(|presence| presence.trial))
             .map_or(Value::Null, |arm| arm.name().into()),
         (record.voice_drop).map_or(Value::Null, |drop| drop.name().into()),
+        record.holds.unwrap_or_default().count.into(),
+        record.holds.unwrap_or_default().total_ms.into(),
     ];
     COLUMNS.into_iter().zip(values).collect()
 }

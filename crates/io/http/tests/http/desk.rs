@@ -154,6 +154,8 @@ impl AgentBackend for Node {
                 shift.end(EndedBy::Caller);
             }
             AgentCommand::HangUp => return Err(AgentError::NoCall.plain()),
+            AgentCommand::Hold => shift.hold(true),
+            AgentCommand::Resume => shift.hold(false),
             AgentCommand::PressKeys { .. } if shift.status.state == AgentState::OnCall => {}
             AgentCommand::Dispose { disposition, .. } => return shift.dispose(disposition),
             #[allow(

@@ -196,6 +196,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         call_back: None,
         presence: None,
         voice_drop: None,
+        holds: None,
         dnc_base: None,
         consent: None,
         note: "=cmd()".to_owned(),

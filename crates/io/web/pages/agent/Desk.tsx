@@ -7,7 +7,8 @@ import { AudioPanel } from "./Audio";
 import { callbackAt, zoneOf } from "./callback";
 import { occupied, offers } from "./desk";
 import { keepDraft, readDraft, blank } from "./draft";
-import { Keypad, KeypadButton, useKeypad } from "./Keypad";
+import { CallTools } from "./CallTools";
+import { useKeypad } from "./Keypad";
 import { Keys } from "./Keys";
 import { actionOf, takesText, type Action } from "./keys";
 import { LastCall, LeadCard, NoCall } from "./LeadCard";
@@ -193,6 +194,10 @@ export function Desk({
         if (can.recording_pause) void session.press({ type: "recording_pause" });
         else if (can.recording_resume) void session.press({ type: "recording_resume" });
         break;
+      case "hold":
+        if (can.hold) void session.press({ type: "hold" });
+        else if (can.resume) void session.press({ type: "resume" });
+        break;
       case "keypad":
         keypad.toggle();
         break;
@@ -297,21 +302,16 @@ export function Desk({
               busy={busy}
               onPress={(command) => void session.press(command)}
               tools={
-                can.press_keys && (
-                  <>
-                    <div className="tools">
-                      <KeypadButton open={keypad.open} live={live} onToggle={keypad.toggle} />
-                    </div>
-                    {keypad.open && (
-                      <Keypad
-                        pressed={keypad.pressed}
-                        live={live}
-                        onKey={pressKey}
-                        onClose={keypad.toggle}
-                      />
-                    )}
-                  </>
-                )
+                <CallTools
+                  call={call}
+                  can={can}
+                  now={now}
+                  live={live}
+                  busy={busy}
+                  keypad={keypad}
+                  onKey={pressKey}
+                  onPress={(command) => void session.press(command)}
+                />
               }
             />
             <Result

@@ -58,8 +58,16 @@ export function Keypad({
   );
 }
 
+/** How the keypad stands. */
+export interface KeypadState {
+  open: boolean;
+  pressed: string;
+  toggle: () => void;
+  note: (key: string) => void;
+}
+
 /** What was pressed in a call, and whether its keypad is open; another call begins anew. */
-export function useKeypad(attempt: string | undefined, can: boolean) {
+export function useKeypad(attempt: string | undefined, can: boolean): KeypadState {
   const [held, hold] = useState({ attempt, open: false, pressed: "" });
   const current = held.attempt === attempt ? held : { attempt, open: false, pressed: "" };
   if (current !== held) hold(current);

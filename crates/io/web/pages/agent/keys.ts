@@ -13,6 +13,7 @@ export type Action =
         | "mute"
         | "recording"
         | "keypad"
+        | "hold"
         | "note"
         | "callback"
         | "help";
@@ -50,6 +51,7 @@ const letters: Record<string, Action> = {
   n: { do: "note" },
   c: { do: "callback" },
   k: { do: "keypad" },
+  o: { do: "hold" },
 };
 
 /** The keys as the overlay lists them, in the order of a call. */
@@ -60,6 +62,7 @@ export const LISTED = [
   { keys: ["H"], text: "keys.hangUp" },
   { keys: ["M"], text: "keys.mute" },
   { keys: ["S"], text: "keys.recording" },
+  { keys: ["O"], text: "keys.hold" },
   { keys: ["K"], text: "keys.keypad" },
   { keys: ["1", "9"], text: "keys.dispose" },
   { keys: ["N"], text: "keys.note" },

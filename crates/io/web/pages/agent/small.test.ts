@@ -95,7 +95,8 @@ describe("keys", () => {
     // A French keyboard has digits with Shift, a Russian one has no R.
     expect(actionOf(press("&", { code: "Digit1" }), free)).toEqual({ do: "dispose", place: 0 });
     expect(actionOf(press("к", { code: "KeyR" }), free)).toEqual({ do: "ready" });
-    expect(LISTED.length).toBe(13);
+    expect(LISTED.length).toBe(14);
+    expect(actionOf(press("o"), free)).toEqual({ do: "hold" });
   });
   it("mean nothing while somebody types, or with other keys held", () => {
     for (const key of ["1", "r", "h", "?"]) {

@@ -2,6 +2,7 @@
 
 mod call_backs;
 mod calls;
+mod hold;
 mod keypad;
 mod lines;
 mod machines;

@@ -1,4 +1,4 @@
-//! What the page does within a call: the keypad.
+//! What the page does within a call: the keypad and hold.
 
 use super::*;
 
@@ -11,6 +11,16 @@ impl Node {
             _ => None,
         });
         keys.flatten().map(domain::Key::event).collect()
+    }
+}
+
+impl Shift {
+    pub(super) fn hold(&mut self, held: bool) {
+        let call = self.call.as_mut().unwrap();
+        let since = held.then(now);
+        call.held_since = since;
+        let attempt = call.attempt;
+        self.tell(&AgentNotice::Held { attempt, since });
     }
 }
 
@@ -65,6 +75,47 @@ async fn the_keypad_has_the_digits_while_it_is_open_and_dispositions_have_them_e
     browser.until(&format!("!!{}", element("keypad"))).await;
     node.0.lock().end(EndedBy::Callee);
     browser.until(&format!("!{}", element("keypad"))).await;
+    assert!(
+        complaints(&browser).is_empty(),
+        "{:?}",
+        complaints(&browser)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_held_by_key_and_by_button_also_over_a_reload() {
+    let Some((mut browser, node)) = on_call().await else {
+        return;
+    };
+    browser.press("o").await;
+    browser.until(&format!("!!{}", element("held"))).await;
+    browser.until(&format!("!!{}", element("resume"))).await;
+    let keypad = format!("!!{}", element("keypad-button"));
+    assert_eq!(browser.evaluate(&keypad).await, false, "nobody hears keys");
+    browser.picture("desk-held-en.png").await;
+    browser.accessible("held").await;
+    browser.evaluate("location.reload()").await;
+    browser
+        .until("performance.getEntriesByType('navigation')[0].type === 'reload'")
+        .await;
+    browser.until(&format!("!!{}", element("held"))).await;
+    language(&mut browser, "zh-CN").await;
+    browser.picture("desk-held-zh.png").await;
+    browser.accessible("held, zh").await;
+    browser.click("resume").await;
+    browser.until(&format!("!{}", element("held"))).await;
+    browser.click("hold").await;
+    browser.until(&format!("!!{}", element("held"))).await;
+    // Who hangs up is held no more.
+    node.0.lock().end(EndedBy::Callee);
+    browser.until(&in_state("wrap_up")).await;
+    browser.until(&format!("!{}", element("held"))).await;
+    let pressed = |command: &AgentCommand| {
+        let shift = node.0.lock();
+        shift.commands.iter().filter(|c| *c == command).count()
+    };
+    assert_eq!(pressed(&AgentCommand::Hold), 2);
+    assert_eq!(pressed(&AgentCommand::Resume), 1);
     assert!(
         complaints(&browser).is_empty(),
         "{:?}",
