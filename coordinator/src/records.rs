@@ -57,7 +57,7 @@ fn read(value: &[u8]) -> Result<CallRecord, String> {
         Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|e| e.to_string()),
         // What was added since are the last fields, and absent.
         Some((&version, body)) if (2..VERSION).contains(&version) => {
-            let missing = &[0; 8][..usize::from(VERSION - version)];
+            let missing = &[0; 9][..usize::from(VERSION - version)];
             postcard::from_bytes(&[body, missing].concat()).map_err(|e| e.to_string())
         }
         Some((version, _)) => Err(format!("version {version} of a record is not {VERSION}")),
@@ -254,6 +254,7 @@ fn unknown(lost: LostAttempt, now: WallTime) -> CallRecord {
         presence: None,
         voice_drop: None,
         called_for: None,
+        holds: None,
     }
 }
 
@@ -466,7 +467,7 @@ pub(crate) mod tests {
         let mut plain = vec![1, 2];
         for record in &batch {
             let value = stored(record).value;
-            plain.extend(&value[1..value.len() - 6]);
+            plain.extend(&value[1..value.len() - 7]);
         }
         let plain = Bytes::from(plain);
         let reply = records.receive(MemberId(2), plain).await.unwrap();
@@ -475,8 +476,8 @@ pub(crate) mod tests {
         assert_eq!((kept.consent, kept.attempt), (consent, record(1).attempt));
         // Each of its own version: an earlier one lacks the last field, a later one is refused.
         let mut earlier = stored(&record(3)).value;
-        assert_eq!((earlier[0], earlier.pop()), (10, Some(0)));
-        earlier[0] = 9;
+        assert_eq!((earlier[0], earlier.pop()), (11, Some(0)));
+        earlier[0] = 10;
         let shipment = |one: &[u8]| -> Bytes {
             let all = vec![one.to_vec(), stored(&record(4)).value];
             postcard::to_extend(&all, vec![2]).unwrap().into()

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use dialmesh_http::{
     admin::Answer,
     auth::Caller,
-    dto::{LiveCall, LiveCalls, Seat},
+    dto::{LiveCall, LiveCalls, Seat, Timestamp},
     problem::BackendError,
 };
 use domain::{
@@ -13,7 +13,7 @@ use domain::{
     SupervisionRefusal,
 };
 use futures::future::join_all;
-use member::{LIVE_CALLS, SUPERVISE, decode, encode};
+use member::{LIVE_CALLS, SUPERVISE, decode, decode_live, encode};
 use mesh::RpcError;
 use std::time::Duration;
 
@@ -40,8 +40,7 @@ async fn floors(backend: &Backend) -> Vec<(MemberId, Option<LiveFloor>)> {
     let asked = nodes.into_iter().map(|node| async move {
         let answer = ask(backend, node, LIVE_CALLS, encode(&())).await;
         let floor = answer.map_err(|error| error.to_string());
-        let floor =
-            floor.and_then(|body| decode::<LiveFloor>(&body).map_err(|error| error.to_string()));
+        let floor = floor.and_then(|body| decode_live(&body).map_err(|error| error.to_string()));
         if let Err(error) = &floor {
             tracing::debug!(%node, error, "a node did not tell its live calls");
         }
@@ -67,10 +66,15 @@ pub(crate) async fn list(backend: &Backend) -> Answer<LiveCalls> {
                 all.silent.push(node);
                 continue;
             };
-            all.data.extend(floor.calls.iter().map(|call| LiveCall {
-                campaign_name: campaign(call.campaign),
-                agent_login: login(call.agent),
-                ..LiveCall::new(node, call)
+            all.data.extend(floor.calls.iter().map(|call| {
+                LiveCall {
+                    campaign_name: campaign(call.campaign),
+                    agent_login: login(call.agent),
+                    held_since: (floor.held.iter())
+                        .find(|(held, _)| *held == call.attempt)
+                        .map(|(_, since)| Timestamp(*since)),
+                    ..LiveCall::new(node, call)
+                }
             }));
             all.seats.extend(floor.seats.into_iter().map(|agent| Seat {
                 agent,

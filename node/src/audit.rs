@@ -357,6 +357,7 @@ mod tests {
             presence: None,
             voice_drop: None,
             called_for: None,
+            holds: None,
             dnc_base: None,
             consent: None,
             permission: Some(Permission {

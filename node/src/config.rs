@@ -214,6 +214,10 @@ pub struct PromptsConfig {
     /// in the country of the number that was called where absent.
     #[serde(default)]
     pub waiting: Option<PathBuf>,
+    /// G.711 WAV played around and around to a person whom an agent puts on hold; two soft notes every
+    /// five seconds where absent.
+    #[serde(default)]
+    pub hold: Option<PathBuf>,
     /// G.711 WAVs left on answering machines, by the names that campaigns say; at most
     /// [`domain::limits::VOICE_DROPS`].
     #[serde(default)]
@@ -384,6 +388,7 @@ impl NodeConfig {
             &mut prompts.safe_harbour,
             &mut prompts.call_back,
             &mut prompts.waiting,
+            &mut prompts.hold,
         ];
         let messages = prompts.voice_drops.values_mut();
         for prompt in files.into_iter().flatten().chain(messages) {

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use storage::{Durability, Journal, JournalError, JournalStream, ProcessEpoch};
 
 /// Version of what is written.
-const VERSION: u8 = 10;
+const VERSION: u8 = 11;
 /// The stream's name.
 const STREAM: &str = "attempts";
 /// Room for most entries, so that they need not grow.
@@ -247,7 +247,7 @@ impl Reading {
             Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|e| bad(e.to_string()))?,
             // What was added since are the last fields of the record at the entry's end, and absent.
             Some((&version, body)) if (2..VERSION).contains(&version) => {
-                let missing = &[0; 8][..usize::from(VERSION - version)];
+                let missing = &[0; 9][..usize::from(VERSION - version)];
                 postcard::from_bytes(&[body, missing].concat()).map_err(|e| bad(e.to_string()))?
             }
             Some((version, _)) => return Err(bad(format!("version {version}"))),

@@ -556,6 +556,7 @@ fn start_engine(
         prompts,
         safe_harbour,
         call_backs,
+        hold,
         voice_drops,
     } = prompts::load(&config.prompts, &config.call_backs)?;
     let (first, last) = config.rtp_ports();
@@ -598,6 +599,7 @@ fn start_engine(
             srtp: config.sip.srtp.to_engine(),
             freshness: config.protocol.freshness,
             safe_harbour,
+            hold,
             call_backs,
             voice_drops,
             audit,

@@ -12,6 +12,8 @@ pub(crate) struct Loaded {
     pub(crate) prompts: Prompts,
     pub(crate) safe_harbour: Option<PromptId>,
     pub(crate) call_backs: CallBackConfig,
+    /// For who is on hold.
+    pub(crate) hold: PromptId,
     /// Messages for answering machines.
     pub(crate) voice_drops: BTreeMap<PromptName, PromptId>,
 }
@@ -33,6 +35,7 @@ pub(crate) fn load(files: &PromptsConfig, call_backs: &CallBacksConfig) -> Resul
     )?;
     let announcement = read("prompts.call_back", "call-back", files.call_back.as_deref())?;
     let music = read("prompts.waiting", "waiting", files.waiting.as_deref())?;
+    let hold = read("prompts.hold", "hold", files.hold.as_deref())?;
     let (count, most) = (files.voice_drops.len(), limits::VOICE_DROPS);
     ensure!(
         count <= most,
@@ -66,6 +69,7 @@ pub(crate) fn load(files: &PromptsConfig, call_backs: &CallBacksConfig) -> Resul
             music,
             announcement,
         },
+        hold: hold.unwrap_or(PromptId::HOLD),
         voice_drops,
     })
 }

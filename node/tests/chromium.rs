@@ -5,6 +5,9 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "common/apart.rs"]
+mod apart;
 #[path = "common/chromium.rs"]
 mod browser;
 #[allow(dead_code, reason = "other tests use the rest")]
@@ -12,6 +15,7 @@ mod common;
 #[path = "common/floor.rs"]
 mod floor;
 
+use apart::apart;
 use browser::Chromium;
 use domain::{Supervision, SupervisionOrder, SupervisionRefusal};
 use floor::{Floor, agents_tone, persons_tones};
@@ -117,6 +121,9 @@ fn microphone(path: &Path, hertz: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_talks_from_chromium() {
+    if !apart("an_agent_talks_from_chromium") {
+        return;
+    }
     let mut floor = Floor::new().await;
     let tones = persons_tones();
     let agent = agents_tone();
@@ -172,6 +179,130 @@ async fn an_agent_talks_from_chromium() {
     let audio = floor.what_the_person_heard().await;
     assert!(audio.heard.contains(&agent), "{agent} Hz: {audio:?}");
     assert!(!audio.heard.contains(&whisper), "{whisper} Hz: {audio:?}");
+}
+
+/// The tone of the music that is on hold here, in hertz.
+const MUSIC: u32 = 1_250;
+
+/// An element of the page by its test id.
+fn element(testid: &str) -> String {
+    format!("document.querySelector('[data-testid=\"{testid}\"]')")
+}
+
+/// Waits until a script of the page comes to true.
+async fn shows(floor: &mut Floor, page: &mut Chromium, script: &str) {
+    for _ in 0..300 {
+        if page.evaluate(script).await == true {
+            return;
+        }
+        floor.screen.sit(Duration::from_millis(50)).await;
+    }
+    let seen = page.evaluate("document.body.innerText").await;
+    panic!("the page does not show {script}: {seen}");
+}
+
+async fn click(floor: &mut Floor, page: &mut Chromium, testid: &str) {
+    shows(
+        floor,
+        page,
+        &format!("!!{} && !{0}.disabled", element(testid)),
+    )
+    .await;
+    page.evaluate(&format!("{}.click()", element(testid))).await;
+}
+
+/// A key as a person presses it, wherever the focus is.
+async fn press(page: &mut Chromium, key: &str) {
+    let script = format!(
+        "(document.activeElement ?? document.body).dispatchEvent(new KeyboardEvent('keydown', {{ key: {key:?}, bubbles: true }}))"
+    );
+    page.evaluate(&script).await;
+}
+
+/// Signs in at the agents' page with the browser's microphone; false where the pages are not built.
+async fn sign_in(floor: &mut Floor, page: &mut Chromium) -> bool {
+    page.open(&format!("http://127.0.0.1:{}/", floor.city.http))
+        .await;
+    let text = page.evaluate("document.body.innerText").await;
+    if text
+        .as_str()
+        .is_some_and(|text| text.contains("cargo xtask web"))
+    {
+        return false;
+    }
+    click(floor, page, "voice-browser").await;
+    let fill = format!(
+        "(() => {{ const host = {}; const input = host.matches('input') ? host : host.querySelector('input'); \
+         const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set; \
+         set.call(input, 'dmag_test'); input.dispatchEvent(new Event('input', {{ bubbles: true }})); }})()",
+        element("token")
+    );
+    page.evaluate(&fill).await;
+    click(floor, page, "sign-in").await;
+    true
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_presses_keys_and_holds_on_the_page() {
+    if !apart("an_agent_presses_keys_and_holds_on_the_page") {
+        return;
+    }
+    let files = tempfile::tempdir().unwrap();
+    let music = files.path().join("music.wav");
+    let sound: Vec<u8> = media::tones::sine(f64::from(MUSIC), -10.0, 0, 16_000)
+        .map(|sample| media::g711::encode(domain::Codec::Pcma, sample))
+        .collect();
+    std::fs::write(&music, media::wav::write(domain::Codec::Pcma, 1, &sound)).unwrap();
+    let prompts = format!("[prompts]\nhold = \"{}\"", music.display());
+    let mut floor = Floor::with(&prompts).await;
+    let tone = floor.folder.path().join("microphone.wav");
+    microphone(&tone, agents_tone());
+    let Some(mut page) = Chromium::start(&tone).await else {
+        eprintln!("SKIPPED: there is no Chromium here; `cargo xtask setup` installs it");
+        return;
+    };
+    if !sign_in(&mut floor, &mut page).await {
+        eprintln!("SKIPPED: the pages are not built; `cargo xtask web` builds them");
+        return;
+    }
+    click(&mut floor, &mut page, "log_in").await;
+    (floor.screen)
+        .wait("the browser is the shift's leg", |n| n["phone"] == "up")
+        .await;
+    click(&mut floor, &mut page, "ready").await;
+    floor.dial().await;
+    (floor.screen)
+        .wait("a person is on the line", |n| n["state"] == "on_call")
+        .await;
+    let open = format!("!!{}", element("call"));
+    shows(&mut floor, &mut page, &open).await;
+    press(&mut page, "k").await;
+    let open = format!("!!{}", element("keypad"));
+    shows(&mut floor, &mut page, &open).await;
+    for key in ["4", "2", "#"] {
+        press(&mut page, key).await;
+    }
+    click(&mut floor, &mut page, "keypad-0").await;
+    let pressed = format!("{}.innerText === '42#0'", element("keypad-pressed"));
+    shows(&mut floor, &mut page, &pressed).await;
+    floor.screen.sit(Duration::from_millis(1_500)).await;
+    press(&mut page, "Escape").await;
+    press(&mut page, "o").await;
+    let on_hold = format!("!!{}", element("held"));
+    shows(&mut floor, &mut page, &on_hold).await;
+    floor.screen.sit(Duration::from_secs(2)).await;
+    click(&mut floor, &mut page, "resume").await;
+    let over = format!("!{}", element("held"));
+    shows(&mut floor, &mut page, &over).await;
+    press(&mut page, "h").await;
+    (floor.screen)
+        .wait("wrap-up", |n| n["state"] == "wrap_up")
+        .await;
+    let audio = floor.what_the_person_heard().await;
+    // The page's own echo canceller lets no steady tone through, so of the voice only packets are told.
+    assert_eq!(audio.keys, "42#0", "{audio:?}");
+    assert!(audio.packets > 50 && audio.lost == 0, "{audio:?}");
+    assert_eq!(audio.heard, [MUSIC], "{audio:?}");
 }
 
 /// A supervisor at a SIP phone whispers to the agent in the browser: the tone that is heard.

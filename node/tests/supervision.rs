@@ -169,8 +169,8 @@ async fn a_supervisor_listens_whispers_barges_and_leaves() {
     assert_eq!(
         live(&desks.floor).await,
         LiveFloor {
-            calls: Vec::new(),
-            seats: vec![seat]
+            seats: vec![seat],
+            ..LiveFloor::default()
         }
     );
     let sale = json!({"type": "dispose", "disposition": "sale", "note": ""});

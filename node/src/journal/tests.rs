@@ -127,6 +127,7 @@ fn dialing(n: u64) -> Kept {
         presence: None,
         voice_drop: None,
         called_for: None,
+        holds: None,
     })))
 }
 
@@ -214,6 +215,7 @@ fn record() -> CallRecord {
         presence: None,
         voice_drop: None,
         called_for: None,
+        holds: None,
     }
 }
 
@@ -234,14 +236,15 @@ fn records_of_the_versions_before_lack_their_last_fields() {
         // Each version added one field, none here, at the end of the record at the end of the entry.
         for (version, missing) in [
             (VERSION, 0),
-            (9, 1),
-            (8, 2),
-            (7, 3),
-            (6, 4),
-            (5, 5),
-            (4, 6),
-            (3, 7),
-            (2, 8),
+            (10, 1),
+            (9, 2),
+            (8, 3),
+            (7, 4),
+            (6, 5),
+            (5, 6),
+            (4, 7),
+            (3, 8),
+            (2, 9),
         ] {
             let mut bytes = encode(&kept).to_vec();
             bytes.truncate(bytes.len() - missing);

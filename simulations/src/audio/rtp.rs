@@ -26,6 +26,8 @@ const LISTEN_EVERY: u32 = 8;
 /// A closed stream's port stays bound so long, so that stragglers are not refused with ICMP.
 const LINGER: Duration = Duration::from_millis(500);
 const MOMENTS: usize = 8_192;
+/// Keys that are kept of a stream.
+pub const KEYS: usize = 256;
 
 /// What to play: sounds with their length in packets; the last one goes on for ever.
 pub type Program = Vec<(Sound, u32)>;
@@ -41,6 +43,9 @@ pub struct AudioReport {
     pub lost: u64,
     /// Packets sent.
     pub sent: u64,
+    /// Keys of the telephone that came as events (RFC 4733), at most [`KEYS`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub keys: String,
     /// Datagrams from another source than the negotiated one, or not RTP.
     pub stray: u64,
     /// From opening the stream to the first packet.
@@ -224,6 +229,8 @@ struct Stream {
     lost_before: u64,
     window: Vec<i16>,
     since_window: u32,
+    /// The timestamp of the newest telephone event.
+    event: Option<u32>,
     hearing: Arc<Mutex<Hearing>>,
     arrived: Arc<AtomicU64>,
 }
@@ -266,6 +273,7 @@ impl Stream {
             lost_before: 0,
             window: Vec::with_capacity(WINDOW),
             since_window: 0,
+            event: None,
             hearing,
             arrived: Arc::default(),
         }
@@ -313,7 +321,7 @@ impl Stream {
 
     fn take(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) {
         let expected = self.peer.is_some_and(|(peer, _)| peer == from);
-        let Some((payload_type, sequence, ssrc, payload)) = read_header(datagram) else {
+        let Some((payload_type, timestamp, sequence, ssrc, payload)) = read_header(datagram) else {
             self.report.stray += 1;
             return;
         };
@@ -329,6 +337,7 @@ impl Stream {
         self.arrived.fetch_add(1, Ordering::Relaxed);
         let in_order = self.count(sequence, ssrc);
         let Some(law) = Law::from_payload_type(payload_type) else {
+            self.note_event(payload_type, timestamp, payload);
             return;
         };
         self.since_window += 1;
@@ -352,6 +361,25 @@ impl Stream {
                 }
             }
             self.window.clear();
+        }
+    }
+
+    /// A telephone event is named by its timestamp; its packets repeat it (RFC 4733, 2.5.1.2).
+    fn note_event(&mut self, payload_type: u8, timestamp: u32, payload: &[u8]) {
+        let &[code, ..] = payload else { return };
+        let key = b"0123456789*#ABCD".get(usize::from(code));
+        let newer = (self.event).is_none_or(|known| {
+            let ahead = timestamp.wrapping_sub(known);
+            ahead != 0 && ahead < 0x8000_0000
+        });
+        if let Some(key) = key
+            && payload_type >= 96
+            && payload.len() == 4
+            && newer
+            && self.report.keys.len() < KEYS
+        {
+            self.event = Some(timestamp);
+            self.report.keys.push(char::from(*key));
         }
     }
 
@@ -390,8 +418,8 @@ impl Stream {
     }
 }
 
-/// Payload type, sequence number, SSRC and payload (RFC 3550 section 5.1).
-fn read_header(datagram: &[u8]) -> Option<(u8, u16, u32, &[u8])> {
+/// Payload type, timestamp, sequence number, SSRC and payload (RFC 3550 section 5.1).
+fn read_header(datagram: &[u8]) -> Option<(u8, u32, u16, u32, &[u8])> {
     let head = datagram.get(..12)?;
     if head[0] >> 6 != 2 {
         return None;
@@ -408,6 +436,7 @@ fn read_header(datagram: &[u8]) -> Option<(u8, u16, u32, &[u8])> {
     let payload = datagram.get(start..datagram.len().checked_sub(padding)?)?;
     Some((
         head[1] & 0x7f,
+        u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
         u16::from_be_bytes([head[2], head[3]]),
         u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
         payload,
@@ -565,6 +594,25 @@ mod tests {
     }
 
     #[test]
+    fn each_key_is_heard_once_by_its_timestamp() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut stream = Stream::new(socket, None, Vec::new(), Arc::default(), 1);
+        for (timestamp, payload) in [
+            (100, &[5, 10, 0, 160][..]),
+            (100, &[5, 0x8a, 3, 192]),
+            (1_700, &[5, 10, 0, 160]),
+            (100, &[5, 0x8a, 3, 192]),
+            (3_300, &[16, 10, 0, 160]),
+            (4_900, &[11, 10]),
+            (6_500, &[11, 10, 0, 160]),
+        ] {
+            stream.note_event(101, timestamp, payload);
+        }
+        stream.note_event(13, 9_000, &[1, 2, 3, 4]);
+        assert_eq!(stream.report.keys, "55#");
+    }
+
+    #[test]
     fn loss_counts_gaps_over_the_wrap() {
         let thread_socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut stream = Stream::new(thread_socket, None, Vec::new(), Arc::default(), 1);
@@ -583,10 +631,10 @@ mod tests {
         packet.extend([0, 0, 0, 7]); // one CSRC
         packet.extend([0xbe, 0xde, 0, 1, 1, 2, 3, 4]); // extension of one word
         packet.extend([9, 9, 0, 2]); // payload and two bytes of padding
-        let (payload_type, sequence, ssrc, payload) = read_header(&packet).unwrap();
+        let (payload_type, timestamp, sequence, ssrc, payload) = read_header(&packet).unwrap();
         assert_eq!(
-            (payload_type, sequence, ssrc, payload),
-            (8, 1, 2, &[9u8, 9][..])
+            (payload_type, timestamp, sequence, ssrc, payload),
+            (8, 0, 1, 2, &[9u8, 9][..])
         );
         assert_eq!(read_header(&[0x40; 12]), None);
         assert_eq!(read_header(&packet[..13]), None);

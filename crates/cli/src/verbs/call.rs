@@ -197,6 +197,7 @@ async fn live(session: &Session, client: &Client) -> Result<()> {
         ("agent", "/agent_login"),
         ("number", "/number"),
         ("campaign", "/campaign_name"),
+        ("on hold since", "/held_since"),
         ("supervisors", "/supervisors"),
         ("id", "/id"),
     ];

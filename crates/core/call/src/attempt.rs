@@ -8,8 +8,8 @@ use crate::{
 };
 use domain::{
     AgentId, AttemptId, CallOutcome, Campaign, CampaignId, ConsentUsed, Disposition,
-    DispositionCode, DncBaseId, Instant, LeadId, LeasedLead, LegId, Now, OtherCity, Permission,
-    PhoneNumber, Presence, SessionId, TrunkId, VoiceDrop, WallTime, WhoAnswered,
+    DispositionCode, DncBaseId, Holds, Instant, LeadId, LeasedLead, LegId, Now, OtherCity,
+    Permission, PhoneNumber, Presence, SessionId, TrunkId, VoiceDrop, WallTime, WhoAnswered,
 };
 use sansio::transitions::Table;
 use serde::{Deserialize, Serialize};
@@ -282,6 +282,12 @@ pub(crate) struct Attempt {
     pub(crate) borrowed: bool,
     /// What became of the message to the machine that answered.
     pub(crate) voice_drop: Option<VoiceDrop>,
+    /// Since when the person is on hold.
+    pub(crate) held: Option<Now>,
+    /// Holds that began, and how long those that ended were.
+    pub(crate) holds: Holds,
+    /// When the last of the agent's keys will have been sent.
+    pub(crate) keys_until: Instant,
 }
 
 impl Attempt {
@@ -312,6 +318,9 @@ impl Attempt {
             lent: None,
             borrowed: false,
             voice_drop: None,
+            held: None,
+            holds: Holds::default(),
+            keys_until: now.monotonic,
         }
     }
 
@@ -367,6 +376,7 @@ impl Attempt {
                 .filter(|verdict| verdict.kept)
                 .map(|verdict| self.name_of(verdict.code)),
             recording: self.recording,
+            held_since: self.held.map(|since| since.wall),
             call_back: self.call_back.map(|calling| CallBackCard {
                 called: (self.dialed.as_ref())
                     .and_then(|facts| facts.caller_id)
@@ -408,6 +418,7 @@ impl Attempt {
             campaign: self.campaign,
             lease: self.lease,
             voice_drop: self.voice_drop,
+            holds: self.holds,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! An agent's buttons: what the screen sends.
 
 use crate::error::{AgentError, CommandError};
-use domain::{PauseCode, WallTime};
+use domain::{Keys, PauseCode, WallTime};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::fmt;
 
@@ -36,6 +36,15 @@ pub enum AgentCommand {
     RecordingPause,
     /// Record the call again.
     RecordingResume,
+    /// Put the person on hold: music there, silence here.
+    Hold,
+    /// Speak with the person again.
+    Resume,
+    /// Send keys to the person, as a telephone's keypad does.
+    PressKeys {
+        /// 1 to [`domain::limits::KEYS`] of `0` to `9`, `*`, `#`.
+        keys: Keys,
+    },
 }
 
 /// The strict reading of [`AgentCommand`]: variants without fields are written as empty structs,
@@ -60,6 +69,11 @@ enum Text {
     },
     RecordingPause {},
     RecordingResume {},
+    Hold {},
+    Resume {},
+    PressKeys {
+        keys: Keys,
+    },
 }
 
 impl From<Text> for AgentCommand {
@@ -81,6 +95,9 @@ impl From<Text> for AgentCommand {
             },
             Text::RecordingPause {} => Self::RecordingPause,
             Text::RecordingResume {} => Self::RecordingResume,
+            Text::Hold {} => Self::Hold,
+            Text::Resume {} => Self::Resume,
+            Text::PressKeys { keys } => Self::PressKeys { keys },
         }
     }
 }
@@ -201,6 +218,11 @@ mod tests {
         assert_eq!(pause, Ok(AgentCommand::RecordingPause));
         let resume = read(r#"{"type":"recording_resume"}"#);
         assert_eq!(resume, Ok(AgentCommand::RecordingResume));
+        assert_eq!(read(r#"{"type":"hold"}"#), Ok(AgentCommand::Hold));
+        assert_eq!(read(r#"{"type":"resume"}"#), Ok(AgentCommand::Resume));
+        let keys = Keys::new("12*#");
+        let press = read(r#"{"type":"press_keys","keys":"12*#"}"#);
+        assert_eq!(press, Ok(AgentCommand::PressKeys { keys }));
         assert_eq!(
             read(r#"{"type":"pause","code":"lunch"}"#),
             Ok(AgentCommand::Pause {

@@ -6,8 +6,8 @@ use crate::{
     notice::EndedBy,
 };
 use domain::{
-    AgentId, CallBack, CallOutcome, CallRecord, Campaign, Disposition, LeasedLead, LegId, LegStats,
-    Listened, MemberId, VoiceDrop, WallTime, WhoAnswered, answering::Verdict,
+    AgentId, CallBack, CallOutcome, CallRecord, Campaign, Disposition, Holds, LeasedLead, LegId,
+    LegStats, Listened, MemberId, VoiceDrop, WallTime, WhoAnswered, answering::Verdict,
 };
 use std::sync::Arc;
 
@@ -52,6 +52,8 @@ pub struct AttemptEnd {
     pub call_back: Option<CallBack>,
     /// What became of the message to the machine that answered.
     pub voice_drop: Option<VoiceDrop>,
+    /// How often the person was on hold, and for how long.
+    pub holds: Holds,
 }
 
 impl AttemptEnd {
@@ -135,6 +137,7 @@ impl AttemptEnd {
             presence: dialed.and_then(|facts| facts.presence),
             voice_drop: self.voice_drop,
             called_for: (dialed.and_then(|facts| facts.for_city.as_ref())).map(|city| city.node),
+            holds: (self.holds.count > 0).then_some(self.holds),
         })
     }
 }

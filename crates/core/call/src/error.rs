@@ -84,7 +84,7 @@ codes! {
         "Give a short word such as break, lunch or training.";
     /// The message is not an agent command.
     Unreadable = "DM3016", "The message is not an agent command.",
-        "Send JSON with the field type: log_in, log_out, ready, pause, hang_up, dispose, recording_pause, recording_resume, audio_offer or audio_close, and only the fields it knows.";
+        "Send JSON with the field type: log_in, log_out, ready, pause, hang_up, dispose, recording_pause, recording_resume, hold, resume, press_keys, audio_offer or audio_close, and only the fields it knows.";
     /// No screen was open for longer than the grace time.
     ScreenGone = "DM3017", "The agent's page was closed: no more calls are given.",
         "Press Ready to go on.";
@@ -115,6 +115,27 @@ codes! {
     /// The node whose call it was did not keep the disposition.
     NotReported = "DM3026", "The city whose call it was has not confirmed the disposition: it may not be kept.",
         "Write the result down and tell a supervisor, who finds it in the lead's history or corrects it there.";
+    /// There is nobody to press keys for.
+    NoKeypad = "DM3027", "There is no call to press keys in.",
+        "Keys can be pressed only while a call is joined.";
+    /// The keys cannot be pressed.
+    KeysUnusable = "DM3028", "The field keys is not usable.",
+        "Give 1 to 32 of the keys 0 to 9, * and #.";
+    /// Too many keys wait to be sent.
+    KeysWaiting = "DM3029", "Too many keys wait to be sent.",
+        "Each takes a fifth of a second, and 32 may wait: press again in a moment.";
+    /// There is nobody to put on hold.
+    NoHold = "DM3030", "There is no call to hold.",
+        "A person can be put on hold only while the call is joined.";
+    /// The person is at another node.
+    HoldElsewhere = "DM3031", "The person is another city's and cannot be put on hold from here.",
+        "Ask the person to wait, and mute your microphone meanwhile.";
+    /// The person is on hold.
+    OnHold = "DM3032", "The person is on hold and hears no keys.",
+        "Resume the call first.";
+    /// A hold ended by itself.
+    HoldOver = "DM3033", "The person was on hold for as long as may be: you hear each other again.",
+        "Speak with the person, and hold the call again if that is needed.";
 }
 
 impl AgentError {

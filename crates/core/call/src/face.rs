@@ -365,7 +365,7 @@ pub enum Observed {
     },
 }
 
-/// An attempt's timers; at most one runs at a time beside the one for the minimum ring.
+/// An attempt's timers; at most one runs at a time beside those for the minimum ring and for a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AttemptTimer {
     /// The engine must say whether an INVITE left.
@@ -385,6 +385,8 @@ pub enum AttemptTimer {
     Message,
     /// The talk limit.
     Talk,
+    /// For how long a person may be on hold.
+    Hold,
     /// The wrap-up limit.
     WrapUp,
 }

@@ -1,7 +1,7 @@
 //! Legs: what this machine says of them and hears of them. Only `engine` turns these words into
 //! SIP and RTP.
 
-use domain::{AgentId, AttemptId, LegId, PhoneNumber};
+use domain::{AgentId, AttemptId, Key, LegId, PhoneNumber};
 use serde::{Deserialize, Serialize};
 
 /// Whom a new leg is to reach.
@@ -75,6 +75,23 @@ pub enum LegCommand {
         leg: LegId,
         /// For now.
         paused: bool,
+    },
+    /// The person of a bridge hears music, and neither side the other.
+    Hold {
+        /// The person's leg.
+        leg: LegId,
+    },
+    /// They hear each other again.
+    Resume {
+        /// The person's leg.
+        leg: LegId,
+    },
+    /// Send a key to whoever is at the leg, after those before it.
+    SendKey {
+        /// The person's leg.
+        leg: LegId,
+        /// Which.
+        key: Key,
     },
     /// Play a prompt; [`LegEvent::Played`] tells its end.
     Play {

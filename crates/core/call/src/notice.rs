@@ -104,6 +104,9 @@ pub struct CallCard {
     /// Whether the call is recorded, while it lasts; absent where it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingState>,
+    /// Since when the person is on hold; absent where that is not so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<WallTime>,
     /// That the person called us; absent where we called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call_back: Option<CallBackCard>,
@@ -156,6 +159,13 @@ pub enum AgentNotice {
         attempt: AttemptId,
         /// How it stands.
         recording: RecordingState,
+    },
+    /// The person is on hold, or is no more.
+    Held {
+        /// Of which call.
+        attempt: AttemptId,
+        /// Since when; none when it is over.
+        since: Option<WallTime>,
     },
     /// The call has its disposition, durably.
     Disposed {
@@ -216,7 +226,12 @@ mod tests {
             ended: None,
             disposition: None,
             recording: Some(RecordingState::On),
+            held_since: None,
             call_back: None,
+        };
+        let held = CallCard {
+            held_since: Some(WallTime::from_millis(1_795_300_010_000)),
+            ..card.clone()
         };
         let notices = [
             AgentNotice::State(AgentStatus {
@@ -230,6 +245,14 @@ mod tests {
                 attempt,
                 recording: RecordingState::Paused,
             },
+            AgentNotice::Held {
+                attempt,
+                since: held.held_since,
+            },
+            AgentNotice::Held {
+                attempt,
+                since: None,
+            },
             AgentNotice::CallEnded {
                 attempt,
                 by: EndedBy::Callee,
@@ -241,6 +264,13 @@ mod tests {
             AgentNotice::Error {
                 code: "DM3007".into(),
                 message: "The agent's phone hung up.".into(),
+            },
+            AgentNotice::Snapshot {
+                status: AgentStatus {
+                    state: AgentState::OnCall,
+                    ..status.clone()
+                },
+                call: Some(Box::new(held)),
             },
             AgentNotice::Snapshot { status, call: None },
         ];

@@ -14,6 +14,7 @@ pub mod dnc_list;
 pub mod do_not_call;
 pub mod escrow;
 pub mod id;
+pub mod keys;
 pub mod lead;
 pub mod levers;
 pub mod limits;
@@ -57,6 +58,7 @@ pub use id::{
     AgentId, AttemptId, CampaignId, Incarnation, LeadId, LegId, ListId, MemberId, RegionId,
     SessionId, TrunkId, ZoneId,
 };
+pub use keys::{Key, Keys, KeysError};
 pub use lead::{CallOutcome, LeadProfile, LeasedLead, NewLead};
 pub use levers::{LeverError, Levers};
 pub use manner::{IdentityHeader, NumberShape, NumberShapeError, Privacy, Redirects, TrunkManner};
@@ -69,7 +71,7 @@ pub use phone::{Masked, PhoneNumber, PhoneNumberError, Revealed};
 pub use prefix::{Prefix, PrefixError, PrefixMap};
 pub use presence::{Arm, Presence};
 pub use profile::{PROFILES, TrunkProfile};
-pub use record::{CallRecord, LegStats, Permission, RECORD_VERSION};
+pub use record::{CallRecord, Holds, LegStats, Permission, RECORD_VERSION};
 pub use recording::{CallRecording, Recording, RecordingEnd, RecordingKey, RecordingKeyId};
 pub use region::{HomeMatch, HomeRule, Member, MemberRole, Region};
 pub use secret::Secret;

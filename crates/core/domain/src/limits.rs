@@ -97,6 +97,12 @@ pub const RELAY_COMMANDS: usize = 4_096;
 /// Media events waiting for the engine; beyond it keys pressed are not told (all other events are
 /// bounded by the commands that cause them).
 pub const MEDIA_EVENTS: usize = 65_536;
+/// Keys that an agent may press in one command.
+pub const KEYS: usize = 32;
+/// Keys of one call that wait to be sent, the one that is being sent among them; more are refused.
+pub const KEYS_WAITING: usize = 32;
+/// How long one key takes on the wire: 120 ms of tone, 80 ms of silence.
+pub const KEY: Duration = Duration::from_millis(200);
 /// Prompts of one node.
 pub const PROMPTS: usize = 1_000;
 /// Bytes of one mesh RPC message.

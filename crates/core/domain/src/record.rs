@@ -59,7 +59,7 @@ pub struct Permission {
 }
 
 /// Version of a call record's bytes, wherever they lie or travel.
-pub const RECORD_VERSION: u8 = 10;
+pub const RECORD_VERSION: u8 = 11;
 
 /// One attempt from lease to end, or one call-back from its INVITE to its end. Written once, when it
 /// is closed. Fields are added at its end only, with a new [`RECORD_VERSION`].
@@ -143,6 +143,17 @@ pub struct CallRecord {
     /// Of a call-back: the node whose number was called, where that is another than the one that answered.
     /// Since version 10.
     pub called_for: Option<MemberId>,
+    /// How often and how long the person was on hold; none where that never was. Since version 11.
+    pub holds: Option<Holds>,
+}
+
+/// The holds of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Holds {
+    /// How many.
+    pub count: u32,
+    /// How long all of them were, in milliseconds.
+    pub total_ms: u32,
 }
 
 #[cfg(test)]

@@ -75,6 +75,9 @@ pub struct LiveFloor {
     pub calls: Vec<LiveCall>,
     /// Agents on shift who take no calls now: their audio legs can be a supervisor's.
     pub seats: Vec<AgentId>,
+    /// Calls among them whose person is on hold, and since when. Last: nodes of earlier releases do not
+    /// say it.
+    pub held: Vec<(AttemptId, WallTime)>,
 }
 
 /// Why a supervisor was not let into a call, or could not leave it. Nothing has changed.

@@ -364,6 +364,7 @@ impl Engine {
             presence: facts.presence,
             voice_drop: None,
             called_for: facts.for_city.as_ref().map(|city| city.node),
+            holds: None,
         }
     }
 

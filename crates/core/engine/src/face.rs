@@ -62,6 +62,8 @@ pub struct EngineConfig {
     pub freshness: Duration,
     /// The abandonment message, if there is one.
     pub safe_harbour: Option<media::PromptId>,
+    /// What a person on hold hears, around and around.
+    pub hold: media::PromptId,
     /// Messages for answering machines, by the names that campaigns say.
     pub voice_drops: BTreeMap<PromptName, media::PromptId>,
     /// Persons who call back.

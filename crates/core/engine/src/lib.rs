@@ -21,6 +21,7 @@ mod escrow;
 mod face;
 mod facts;
 mod health;
+mod holding;
 mod hopper;
 mod learning;
 mod legs;

@@ -86,6 +86,9 @@ impl Engine {
                 });
             }
             LegCommand::Play { leg, prompt } => self.play_to_caller(leg, prompt),
+            LegCommand::Hold { leg } => self.hold(leg),
+            LegCommand::Resume { leg } => self.media(MediaCommand::Resume { leg }),
+            LegCommand::SendKey { leg, key } => self.media(MediaCommand::SendKey { leg, key }),
             LegCommand::StopPlay { leg } => self.media(MediaCommand::StopPlay { leg }),
         }
     }

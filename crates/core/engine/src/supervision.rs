@@ -139,7 +139,9 @@ impl Engine {
             joined_at: joined.joined_at,
             supervisors: supervisors(joined.attempt),
         });
+        let held = |joined: call::JoinedCall<'_>| Some((joined.attempt, joined.held_since?));
         LiveFloor {
+            held: self.calls.joined().filter_map(held).collect(),
             calls: calls.collect(),
             seats: self.calls.seats().collect(),
         }

@@ -173,6 +173,7 @@ impl World {
             srtp: engine::SrtpConfig::default(),
             freshness: Duration::from_secs(30),
             safe_harbour: None,
+            hold: PromptId::HOLD,
             voice_drops: Default::default(),
             call_backs,
             audit: permit::audit::Head::first(MemberId(2)),

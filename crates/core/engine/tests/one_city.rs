@@ -5,6 +5,8 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+#[path = "one_city/in_call.rs"]
+mod in_call;
 #[path = "one_city/learning.rs"]
 mod learning;
 #[path = "one_city/secured.rs"]
@@ -227,6 +229,7 @@ impl World {
                 srtp,
                 freshness: TTL,
                 safe_harbour: None,
+                hold: media::PromptId::HOLD,
                 voice_drops: [(message(), media::PromptId::TONE)].into(),
                 call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MemberId(2)),

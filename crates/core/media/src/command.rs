@@ -1,6 +1,8 @@
 //! What an engine tells a relay, and what it hears from it.
 
-use domain::{AttemptId, Codec, LegId, LegStats, SrtpKeys, Supervision, answering::Heard, limits};
+use domain::{
+    AttemptId, Codec, Key, LegId, LegStats, SrtpKeys, Supervision, answering::Heard, limits,
+};
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{ports::Port, prompt::PromptId};
@@ -74,6 +76,28 @@ pub enum MediaCommand {
         /// The leg.
         leg: LegId,
     },
+    /// The leg hears a prompt around and around, and neither it nor the other leg of its bridge hears the
+    /// other; nothing of either is recorded, and of the two a supervisor hears the other leg alone. The
+    /// bridge's end ends it.
+    Hold {
+        /// The leg.
+        leg: LegId,
+        /// The prompt.
+        prompt: PromptId,
+    },
+    /// The two hear each other again; nothing where they do.
+    Resume {
+        /// The leg that was held.
+        leg: LegId,
+    },
+    /// A key is sent to the leg's peer, after those that wait: as a telephone event (RFC 4733) where it
+    /// understands them, else as its tone. Meanwhile it hears nothing else.
+    SendKey {
+        /// The leg.
+        leg: LegId,
+        /// Which.
+        key: Key,
+    },
     /// Somebody listens to what the leg's peer says, and tells who it is
     /// ([`MediaEvent::Heard`]); until that was told of the answer, of a machine until its beep, and at
     /// the latest until the leg is bridged, hears a prompt, or closes. Said twice: at the beginning, and
@@ -137,6 +161,9 @@ impl MediaCommand {
             | Self::SetRemote { leg, .. }
             | Self::Play { leg, .. }
             | Self::StopPlay { leg }
+            | Self::Hold { leg, .. }
+            | Self::Resume { leg }
+            | Self::SendKey { leg, .. }
             | Self::Listen { leg, .. }
             | Self::PauseRecording { leg, .. }
             | Self::Supervise { leg, .. }
@@ -303,6 +330,9 @@ pub enum Rejected {
         limits::CALL_SUPERVISORS
     )]
     RoomFull,
+    /// As many keys wait for the leg's peer as may.
+    #[error("{} keys wait to be sent, which is the limit", 2 * limits::KEYS_WAITING)]
+    KeysFull,
     /// No such prompt.
     #[error("there is no prompt of that id")]
     UnknownPrompt,

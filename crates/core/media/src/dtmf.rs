@@ -1,5 +1,7 @@
 //! Digits as telephone events (RFC 4733): each pressed key is told once, at its first packet.
 
+use crate::tones;
+
 /// Bytes of an event's payload.
 pub const EVENT_BYTES: usize = 4;
 
@@ -52,6 +54,29 @@ pub fn code(key: char) -> Option<u8> {
     KEYS.iter()
         .position(|k| char::from(*k) == key.to_ascii_uppercase())
         .map(|n| n as u8)
+}
+
+/// Rows and columns of the keypad in hertz (ITU-T Q.23), the code of each key's event in its place.
+const ROWS: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
+const COLUMNS: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
+const PLACES: [[u8; 4]; 4] = [[1, 2, 3, 12], [4, 5, 6, 13], [7, 8, 9, 14], [10, 0, 11, 15]];
+/// Level of each of a key's two tones in dBm0.
+const LEVEL: f64 = -10.0;
+
+/// The two frequencies of a key, in hertz, by its event code; none where it is no key.
+pub fn frequencies(code: u8) -> Option<(f64, f64)> {
+    let row = PLACES.iter().position(|row| row.contains(&code))?;
+    let column = PLACES[row].iter().position(|place| *place == code)?;
+    Some((ROWS[row], COLUMNS[column]))
+}
+
+/// `len` samples of a key's two tones, from `phase` (samples since they began) on; silence where the
+/// code is no key's.
+pub fn sound(code: u8, phase: u64, len: usize) -> impl Iterator<Item = i16> {
+    let pair = frequencies(code);
+    let of = move |hertz: f64| tones::sine(hertz, LEVEL, phase, len);
+    let (row, column) = pair.unwrap_or((0.0, 0.0));
+    of(row).zip(of(column)).map(|(a, b)| a + b)
 }
 
 /// The receiving end of one leg's events.

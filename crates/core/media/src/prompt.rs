@@ -20,13 +20,14 @@ use crate::{
 pub struct PromptId(pub u16);
 
 /// The built-in prompts: name, sound. Their ids count from zero in this order.
-const BUILT_IN: [(&str, Cadence); 6] = [
+const BUILT_IN: [(&str, Cadence); 7] = [
     ("beep", tones::BEEP),
     ("tone", tones::ATTENTION),
     ("ringback-us", tones::RINGBACK_AMERICA),
     ("ringback-cn", tones::RINGBACK_CHINA),
     ("ringback-eu", tones::RINGBACK_EUROPE),
     ("ringback-uk", tones::RINGBACK_BRITAIN),
+    ("hold-tones", tones::HOLD),
 ];
 
 impl PromptId {
@@ -36,6 +37,8 @@ impl PromptId {
     pub const TONE: Self = Self(1);
     /// Ringing as in North America; the other countries' follow it.
     pub const RINGBACK: Self = Self(2);
+    /// The soft notes for who is on hold, named `hold-tones`.
+    pub const HOLD: Self = Self(6);
 
     /// Ringing as who calls that number would hear it: of China, Britain and North America; as in most
     /// of Europe everywhere else.
@@ -211,6 +214,7 @@ mod tests {
         assert_eq!(prompts.id("beep"), Some(PromptId::BEEP));
         assert_eq!(prompts.id("tone"), Some(PromptId::TONE));
         assert_eq!(prompts.id("ringback-us"), Some(PromptId::RINGBACK));
+        assert_eq!(prompts.id("hold-tones"), Some(PromptId::HOLD));
         assert_eq!(prompts.names().count(), BUILT_IN.len());
         let tone = prompts.get(PromptId::TONE).unwrap();
         assert_eq!(tone.duration(), Duration::from_secs(2));

@@ -4,7 +4,7 @@
 use domain::Instant;
 use std::ops::Range;
 
-use crate::g711::SAMPLE_RATE;
+use crate::{dtmf::EVENT_BYTES, g711::SAMPLE_RATE};
 
 /// Bytes of the fixed header; all that we ever write.
 pub const HEADER: usize = 12;
@@ -235,6 +235,27 @@ impl Outgoing {
             ssrc: self.ssrc,
         };
         self.note(now, &out, samples);
+        out
+    }
+
+    /// The header for a packet of a telephone event of our own. The first one is where the clock is; the
+    /// others repeat its timestamp (RFC 4733, 2.5.1.2). `samples` is how long the event will last.
+    pub fn event(&mut self, now: Instant, first: bool, payload_type: u8, samples: u32) -> Header {
+        self.run = None;
+        let timestamp = if first {
+            self.onset(now)
+        } else {
+            self.timestamp
+        };
+        let out = Header {
+            marker: first,
+            payload_type,
+            sequence: self.next,
+            timestamp,
+            ssrc: self.ssrc,
+        };
+        self.note(now, &out, EVENT_BYTES as u32);
+        self.samples = samples;
         out
     }
 

@@ -91,6 +91,11 @@ pub const ATTENTION: Cadence = Cadence {
     ],
     level: -14.0,
 };
+/// For who is on hold, where no music was configured: two soft notes every five seconds.
+pub const HOLD: Cadence = Cadence {
+    parts: &[(&[523.25], 400), (&[659.25], 400), (&[], 4_200)],
+    level: -24.0,
+};
 /// Ringing as heard in North America.
 pub const RINGBACK_AMERICA: Cadence = Cadence {
     parts: &[(&[440.0, 480.0], 2_000), (&[], 4_000)],
@@ -202,6 +207,7 @@ mod tests {
         for cadence in [
             BEEP,
             ATTENTION,
+            HOLD,
             RINGBACK_CHINA,
             RINGBACK_EUROPE,
             RINGBACK_BRITAIN,

@@ -24,6 +24,6 @@ pub use protocol::{
     CARRIED_WORD, DNC_BASE_CHUNK, DNC_BASE_TAIL, DncBaseChunk, DncBaseTail, FREE_AGENTS, LEARNED,
     LIVE_CALLS, NOT_FOR_YOU, NOT_HERE, OVERFLOW_OFFER, RECORDING_PIECE, RECORDING_SIZE, RECORDS,
     RecordingOf, RecordingPiece, RecordsReply, STANDINGS, STATUS, SUPERVISE, WHO_CALLS, WhoCalls,
-    decode, decode_records, decode_status, encode, encode_records,
+    decode, decode_live, decode_records, decode_status, encode, encode_records,
 };
 pub use voters::{VoterHealth, VotersReport};

@@ -171,7 +171,7 @@ const RECORDS_VERSION: u8 = 2;
 const PLAIN_RECORDS: u8 = 4;
 const PLAIN_FIELDS: usize = 31;
 /// Fields that were added since.
-const LATER_FIELDS: usize = 6;
+const LATER_FIELDS: usize = 7;
 /// Error code of a body that cannot be read.
 const UNREADABLE: u16 = 1;
 /// Error code for a node that trusts its copy of do-not-call for another time than the leader waits.
@@ -210,6 +210,15 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ServiceError> {
 pub fn decode_status(bytes: &[u8]) -> Result<domain::status::NodeStatus, ServiceError> {
     // Empty lists at its end; what is whole without them is not read so far.
     decode(&[bytes, &[0; 4]].concat())
+}
+
+/// A node's live calls. Nodes of earlier releases do not say who is on hold.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_live(bytes: &[u8]) -> Result<domain::LiveFloor, ServiceError> {
+    // An empty list at its end; what is whole without it is not read so far.
+    decode(&[bytes, &[0]].concat())
 }
 
 /// Call records as a shipment.
@@ -251,7 +260,7 @@ pub fn decode_records(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ServiceError> {
     }
 }
 
-/// A record as version 4 has it: without the last six fields.
+/// A record as version 4 has it: without the last seven fields.
 struct Plain(CallRecord);
 
 impl<'de> Deserialize<'de> for Plain {
@@ -379,6 +388,22 @@ mod tests {
         };
         let told = [1, 1, 7, 3, 5, 1, 4, 3, b'A', b'd', b'a', 0];
         assert_eq!(encode(&Some(known)).as_ref(), told);
+    }
+
+    #[test]
+    fn a_node_of_the_release_before_says_nothing_of_holds() {
+        let at = WallTime::from_millis(5);
+        let floor = domain::LiveFloor {
+            seats: vec![domain::AgentId(7)],
+            held: vec![(AttemptId(3), at)],
+            ..domain::LiveFloor::default()
+        };
+        let bytes = encode(&floor);
+        assert_eq!(bytes.as_ref(), [1, 0, 1, 7, 1, 3, 10]);
+        assert_eq!(decode_live(&bytes), Ok(floor.clone()));
+        let before = decode_live(&bytes[..4]).unwrap();
+        assert_eq!((before.seats, before.held), (floor.seats, vec![]));
+        assert!(decode_live(&bytes[..3]).is_err());
     }
 
     #[test]

@@ -171,6 +171,7 @@ impl City {
                 srtp: engine::SrtpConfig::default(),
                 freshness: TTL,
                 safe_harbour: None,
+                hold: media::PromptId::HOLD,
                 voice_drops: Default::default(),
                 call_backs: engine::CallBackConfig::default(),
                 audit: permit::audit::Head::first(MEMBER),

@@ -38,6 +38,7 @@ struct World {
     agent_leg: BTreeMap<AgentId, LegId>,
     cancelled: BTreeSet<LegId>,
     bridged: BTreeMap<LegId, LegId>,
+    held: BTreeSet<LegId>,
     open: BTreeSet<AttemptId>,
     closed: BTreeSet<AttemptId>,
     /// Commands without a reply; whether they are dispositions.
@@ -146,6 +147,7 @@ impl World {
             agent_leg: BTreeMap::new(),
             cancelled: BTreeSet::new(),
             bridged: BTreeMap::new(),
+            held: BTreeSet::new(),
             open: BTreeSet::new(),
             closed: BTreeSet::new(),
             unanswered: BTreeMap::new(),
@@ -534,6 +536,11 @@ impl World {
                 self.put(Input::ScreenAttached { agent });
                 return;
             }
+            19 => AgentCommand::Hold,
+            20 => AgentCommand::Resume,
+            18 => AgentCommand::PressKeys {
+                keys: domain::Keys::new(self.pick(&["1", "0123456789*#", "x", ""])),
+            },
             _ => AgentCommand::Dispose {
                 disposition: self
                     .pick(&["sale", "no_sale", "never_again", "none"])
@@ -710,12 +717,25 @@ impl World {
             }
             LegCommand::Unbridge { a, b } => {
                 assert_eq!(self.bridged.remove(&a), Some(b));
+                self.held.remove(&a);
             }
             LegCommand::PauseRecording { leg, .. } => {
                 assert!(
                     self.bridged.contains_key(&leg),
                     "paused where nobody speaks"
                 );
+            }
+            LegCommand::Hold { leg } => {
+                assert!(self.bridged.contains_key(&leg), "nobody held");
+                assert!(self.held.insert(leg), "held twice");
+            }
+            LegCommand::Resume { leg } => {
+                assert!(self.bridged.contains_key(&leg), "resumed with nobody");
+                assert!(self.held.remove(&leg), "not held");
+            }
+            LegCommand::SendKey { leg, .. } => {
+                assert!(!self.held.contains(&leg), "a key into the music");
+                assert!(self.bridged.contains_key(&leg), "a key for nobody");
             }
             LegCommand::Play { leg, .. } | LegCommand::StopPlay { leg } => {
                 assert_eq!(self.legs[&leg], Outside::Up);

@@ -1,6 +1,8 @@
 //! The call center of one node: every attempt and every agent, and who speaks with whom.
 
 mod call_backs;
+mod hold;
+mod keypad;
 mod lines;
 mod machines;
 mod overflow;
@@ -60,6 +62,8 @@ pub mod limits {
     pub const VOICE_DROP: Duration = Duration::from_secs(305);
     /// An agent's phone rings at most so long at log-in.
     pub const AGENT_RING: Duration = Duration::from_secs(30);
+    /// A person is on hold for so long at most; then the call goes on.
+    pub const HOLD: Duration = Duration::from_secs(300);
     /// A page may be reloaded within this time without a pause.
     pub const SCREEN_GRACE: Duration = Duration::from_secs(10);
     /// Bytes of a pause code.
@@ -228,6 +232,7 @@ impl CallCenter {
             }
             AttemptTimer::Message => self.message_over(now, id),
             AttemptTimer::Talk => self.end_call(now, id, crate::EndedBy::Caller, true),
+            AttemptTimer::Hold => self.hold_over(now, id),
             AttemptTimer::WrapUp => self.wrap_up_over(now, id),
         }
     }
@@ -346,6 +351,7 @@ impl CallCenter {
             AttemptTimer::Answer,
             AttemptTimer::Message,
             AttemptTimer::Talk,
+            AttemptTimer::Hold,
             AttemptTimer::WrapUp,
         ] {
             self.timers.disarm(&TimerName::Attempt(id, timer));

@@ -53,6 +53,9 @@ impl CallCenter {
                 AgentCommand::HangUp => self.agent_hangs_up(now, agent),
                 AgentCommand::RecordingPause => self.pause_recording(agent, true),
                 AgentCommand::RecordingResume => self.pause_recording(agent, false),
+                AgentCommand::Hold => self.hold(now, agent),
+                AgentCommand::Resume => self.resume(now, agent),
+                AgentCommand::PressKeys { keys } => self.press_keys(now, agent, &keys),
                 AgentCommand::Dispose {
                     disposition,
                     note,

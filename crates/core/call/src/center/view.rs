@@ -51,6 +51,8 @@ pub struct JoinedCall<'a> {
     pub number: Option<PhoneNumber>,
     /// When they were joined.
     pub joined_at: WallTime,
+    /// Since when the person is on hold.
+    pub held_since: Option<WallTime>,
 }
 
 /// One campaign in counts and ages: all that pacing may know.
@@ -196,6 +198,7 @@ impl CallCenter {
                 agent: attempt.agent?,
                 number: (!attempt.withheld()).then_some(attempt.lease.number),
                 joined_at: attempt.bridged_at.unwrap_or_default(),
+                held_since: attempt.held.map(|since| since.wall),
             })
         })
     }
@@ -278,6 +281,11 @@ impl CallCenter {
         for (id, attempt) in &self.attempts {
             assert_ne!(attempt.state, AttemptState::Closed);
             assert_ne!(attempt.state, AttemptState::Answered, "{id} is stuck");
+            let held = attempt.held.is_some();
+            assert!(
+                !held || attempt.state == AttemptState::Bridged,
+                "{attempt:?}"
+            );
             if let Some(agent) = attempt.reserved {
                 let line = attempt.is_line() || attempt.borrowed;
                 assert!(line, "{id} keeps an agent for nothing");

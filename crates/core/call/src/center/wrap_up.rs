@@ -35,6 +35,7 @@ impl CallCenter {
     /// The part of [`Self::end_call`] that holds for an agent who is leaving, too.
     pub(super) fn end_audio(&mut self, now: Now, id: AttemptId, by: EndedBy, hang_up: bool) {
         self.disarm(id, AttemptTimer::Talk);
+        self.end_hold(now, id);
         self.mark_ended(now, id, by);
         self.attempt_mut(id).recording = None;
         let attempt = self.attempt(id);

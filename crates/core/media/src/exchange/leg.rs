@@ -3,7 +3,7 @@
 use domain::{AttemptId, Codec, Instant, LegId, LegStats};
 use std::net::SocketAddr;
 
-use super::{mixing::InRoom, secured::Secured};
+use super::{keys::KeysOut, mixing::InRoom, secured::Secured};
 use crate::{
     command::{LegDetail, PeerReport},
     dtmf::EventReceiver,
@@ -36,6 +36,17 @@ pub(super) struct Bridged {
     pub(super) since: LegStats,
     /// What is recorded of this leg.
     pub(super) tape: Option<Tape>,
+    /// Its part in a bridge on hold.
+    pub(super) on_hold: Option<OnHold>,
+}
+
+/// What a leg is in a bridge on hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnHold {
+    /// It hears the prompt, and nobody hears it.
+    Waits,
+    /// It holds the other.
+    Holds,
 }
 
 /// How a bridged leg is recorded.
@@ -84,6 +95,7 @@ pub(super) struct Leg {
     /// Its bridge has supervisors, or it is one.
     pub(super) mix: Option<InRoom>,
     pub(super) playing: Option<Playing>,
+    pub(super) keys: KeysOut,
     pub(super) listening: Option<Listening>,
     pub(super) sent: u64,
     pub(super) refused: u64,
@@ -121,6 +133,7 @@ impl Leg {
             bridged: None,
             mix: None,
             playing: None,
+            keys: KeysOut::default(),
             listening: None,
             sent: 0,
             refused: 0,

@@ -232,7 +232,7 @@ impl Exchange {
         let leg: &mut Leg = self.legs[place].as_deref_mut()?;
         let mix = leg.mix.as_mut().filter(|mix| mix.hears)?;
         let remote = leg.remote.as_ref()?;
-        if leg.playing.is_some() || !remote.send {
+        if leg.playing.is_some() || !leg.keys.is_empty() || !remote.send {
             mix.onset = true;
             return None;
         }

@@ -5,6 +5,8 @@
 //! silence that keeps a path open, RTCP) is asked for with [`Exchange::poll_transmit`] after
 //! [`Exchange::handle_timeout`]. On the way of a packet nothing is allocated.
 
+mod holding;
+mod keys;
 mod leg;
 mod mixing;
 mod packets;
@@ -31,7 +33,7 @@ use crate::{
     source::SourceLock,
 };
 pub use leg::Listening;
-use leg::{Bridged, Leg, Playing, Remote};
+use leg::{Bridged, Leg, OnHold, Playing, Remote};
 pub use packets::{Onward, Refusal, Tapped, Traffic};
 pub use taping::{RecordingMark, Taped};
 pub use ticks::{TRANSMIT_BYTES, TimerName, Transmit};
@@ -78,6 +80,8 @@ pub struct Exchange {
     places: BTreeMap<LegId, usize>,
     /// Places of the legs that hear a prompt.
     playing: BTreeSet<usize>,
+    /// Places of the legs whose peers are sent keys.
+    keying: BTreeSet<usize>,
     /// Bridges with supervisors, by the place of the agent's leg.
     rooms: BTreeMap<usize, mixing::Room>,
     events: VecDeque<MediaEvent>,
@@ -103,6 +107,7 @@ impl Exchange {
             legs: (0..count).map(|_| None).collect(),
             places: BTreeMap::new(),
             playing: BTreeSet::new(),
+            keying: BTreeSet::new(),
             rooms: BTreeMap::new(),
             events: VecDeque::with_capacity(64),
             jobs: VecDeque::with_capacity(256),
@@ -153,6 +158,15 @@ impl Exchange {
                 let place = self.place(leg)?;
                 self.stop_play(place, false);
                 Ok(())
+            }
+            MediaCommand::Hold { leg, prompt } => self.hold(leg, prompt),
+            MediaCommand::Resume { leg } => self.resume(leg),
+            MediaCommand::SendKey { leg, key } => {
+                let place = self.place(leg)?;
+                match self.send_key(place, key) {
+                    true => Ok(()),
+                    false => Err(Rejected::KeysFull),
+                }
             }
             MediaCommand::Supervise { leg, agent, manner } => self.supervise(leg, agent, manner),
             MediaCommand::Unsupervise { leg } => self.leave_room(leg),
@@ -357,6 +371,7 @@ impl Exchange {
                 first: place == first,
                 since: leg.stats(),
                 tape: None,
+                on_hold: None,
             });
         }
         Ok(())
@@ -368,6 +383,11 @@ impl Exchange {
             return;
         };
         self.end_room_of(place, bridged.with);
+        match bridged.on_hold {
+            Some(OnHold::Waits) => self.stop_play(place, false),
+            Some(OnHold::Holds) => self.stop_play(bridged.with, false),
+            None => {}
+        }
         let ended = bridged
             .tape
             .map(|tape| RecordingMark::Ended(tape.recording));
@@ -429,6 +449,7 @@ impl Exchange {
         // Refused where it supervises nobody.
         let _left = self.leave_room(id).is_ok();
         self.places.remove(&id);
+        self.keying.remove(&place);
         if let Some(leg) = self.legs[place].take() {
             self.events.push_back(MediaEvent::Closed {
                 leg: id,

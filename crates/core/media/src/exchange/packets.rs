@@ -1,9 +1,12 @@
 //! The way of a packet.
 
-use domain::{Codec, Instant, Now, limits};
+use domain::{Codec, Instant, Key, Now, limits};
 use std::{net::SocketAddr, ops::Range};
 
-use super::{Exchange, Taped, leg::Leg};
+use super::{
+    Exchange, Taped,
+    leg::{Leg, OnHold},
+};
 use crate::{
     command::{MediaEvent, PeerReport},
     g711,
@@ -202,16 +205,18 @@ impl Exchange {
                 .push_back(MediaEvent::FirstPacket { leg: leg.id });
         }
         let stream = leg.reception.stream();
+        let mut key = None;
         if let Kind::Event = kind {
             if leg.events_stream != stream {
                 leg.events_stream = stream;
                 leg.events.reset();
             }
-            if let Some(digit) = leg.events.note(header.timestamp, &packet[payload.clone()])
-                && self.events.len() < limits::MEDIA_EVENTS
-            {
-                self.events
-                    .push_back(MediaEvent::Digit { leg: leg.id, digit });
+            if let Some(digit) = leg.events.note(header.timestamp, &packet[payload.clone()]) {
+                key = Key::of(digit);
+                if self.events.len() < limits::MEDIA_EVENTS {
+                    self.events
+                        .push_back(MediaEvent::Digit { leg: leg.id, digit });
+                }
             }
         }
         if leg.listening.is_some()
@@ -225,10 +230,12 @@ impl Exchange {
                 payload: payload.clone(),
             });
         }
+        let on_hold = leg.bridged.and_then(|bridged| bridged.on_hold);
         let mix = leg.mix;
         if let Kind::Audio(codec) = kind
             && let Some(tape) = leg.bridged.and_then(|bridged| bridged.tape)
             && !tape.paused
+            && on_hold.is_none()
             && !mix.is_some_and(|mix| mix.taped_as_mixed)
         {
             self.taped = Some(Taped {
@@ -242,17 +249,18 @@ impl Exchange {
         }
         let with = leg.bridged.map(|bridged| bridged.with);
         if let Kind::Audio(codec) = kind
-            && let Some(mix) = mix.filter(|mix| mix.speaks)
+            && let Some(mix) = mix.filter(|mix| mix.speaks && on_hold != Some(OnHold::Waits))
         {
             self.hear_in_room(mix, codec, (stream, extended), &packet[payload.clone()]);
         }
-        Ok(with.map(|with| Accepted {
+        Ok(with.filter(|_| on_hold.is_none()).map(|with| Accepted {
             header,
             payload,
             kind,
             stream,
             extended,
             with,
+            key,
         }))
     }
 
@@ -265,9 +273,23 @@ impl Exchange {
             stream,
             extended,
             with,
+            key,
         } = accepted;
         let leg: &mut Leg = self.legs[with].as_deref_mut()?;
-        if leg.playing.is_some() || leg.mix.is_some_and(|mix| mix.hears) {
+        if !leg.keys.is_empty() {
+            // Not on the wire, so not in the recording.
+            self.taped = None;
+        }
+        if let (Some(key), Some(remote)) = (key, &leg.remote)
+            && remote.telephone_event.is_none()
+            && leg.bridged.is_some_and(|bridged| bridged.first)
+        {
+            // A phone's key for a person whose carrier knows no telephone events. What is too much for
+            // the queue nobody could follow.
+            let _full = self.send_key(with, key);
+            return None;
+        }
+        if leg.playing.is_some() || !leg.keys.is_empty() || leg.mix.is_some_and(|mix| mix.hears) {
             return None;
         }
         let remote = leg.sendable()?;
@@ -374,4 +396,6 @@ struct Accepted {
     extended: u64,
     /// The place of the leg it goes to.
     with: usize,
+    /// A key that is newly pressed.
+    key: Option<Key>,
 }

@@ -7,6 +7,8 @@ use crate::{
 };
 use domain::{Codec, LegStats, WallTime, limits};
 
+mod holding;
+mod keys;
 mod mixing;
 mod secured;
 mod taping;

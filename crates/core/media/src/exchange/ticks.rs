@@ -47,6 +47,8 @@ pub struct Transmit {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Job {
     Frame(usize),
+    /// The next packet of a key that is sent to the leg's peer.
+    Key(usize),
     /// The next frame of the room of the agent's leg there.
     Mix(usize),
     /// The leg's part of it.
@@ -107,6 +109,8 @@ impl Exchange {
         for _ in 0..ticks.min(CATCH_UP) {
             self.jobs
                 .extend(self.playing.iter().map(|place| Job::Frame(*place)));
+            self.jobs
+                .extend(self.keying.iter().map(|place| Job::Key(*place)));
             self.tick_rooms();
         }
         for _ in 0..ticks.min(SLICES as u32) {
@@ -162,6 +166,7 @@ impl Exchange {
             self.taped = None;
             let done = match job {
                 Job::Frame(place) => self.frame(place, buffer),
+                Job::Key(place) => self.key(place, buffer),
                 Job::Mix(agent) => {
                     self.mix(agent);
                     None
@@ -197,6 +202,11 @@ impl Exchange {
             }
         };
         playing.frame += 1;
+        if !leg.keys.is_empty() {
+            // It goes on behind them.
+            playing.onset = true;
+            return None;
+        }
         if !remote.send {
             // On hold it goes on unheard.
             playing.onset = true;
@@ -214,7 +224,7 @@ impl Exchange {
         let now = self.ticks.now;
         let leg = self.legs[place].as_deref_mut()?;
         let remote = *leg.sendable()?;
-        if leg.playing.is_some() || leg.mix.is_some_and(|mix| mix.hears) {
+        if leg.playing.is_some() || !leg.keys.is_empty() || leg.mix.is_some_and(|mix| mix.hears) {
             return None;
         }
         let payload_type = g711::payload_type(remote.codec);
@@ -226,13 +236,23 @@ impl Exchange {
     }
 
     pub(super) fn count_own(&mut self, place: usize, to: SocketAddr) -> Option<Transmit> {
+        self.count_sent(place, to, FRAME)
+    }
+
+    /// Counts a packet of our own with a payload of so many bytes.
+    pub(super) fn count_sent(
+        &mut self,
+        place: usize,
+        to: SocketAddr,
+        payload: usize,
+    ) -> Option<Transmit> {
         self.traffic.sent += 1;
         self.leg_mut(place).sent += 1;
         Some(Transmit {
             place,
             rtcp: false,
             to,
-            len: HEADER + FRAME,
+            len: HEADER + payload,
         })
     }
 
@@ -267,7 +287,11 @@ impl Exchange {
     }
 }
 
-fn write_frame(buffer: &mut [u8], header: &crate::rtp::Header, fill: impl FnOnce(&mut [u8])) {
+pub(super) fn write_frame(
+    buffer: &mut [u8],
+    header: &crate::rtp::Header,
+    fill: impl FnOnce(&mut [u8]),
+) {
     let (head, payload) = buffer.split_at_mut(HEADER);
     header.write(head.first_chunk_mut().expect("split there"));
     fill(&mut payload[..FRAME]);

@@ -114,7 +114,7 @@ fn written(
 }
 
 /// The columns of an export, in order.
-pub(super) const COLUMNS: [&str; 46] = [
+pub(super) const COLUMNS: [&str; 48] = [
     "attempt",
     "lead",
     "campaign",
@@ -161,6 +161,8 @@ pub(super) const COLUMNS: [&str; 46] = [
     "caller_id_trial",
     "voice_drop",
     "call_back_for_node",
+    "holds",
+    "held_ms",
 ];
 
 fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
@@ -232,6 +234,8 @@ fn fields(record: &CallRecord, full: bool) -> Vec<(&'static str, Value)> {
             .map_or(Value::Null, |arm| arm.name().into()),
         (record.voice_drop).map_or(Value::Null, |drop| drop.name().into()),
         (record.called_for).map_or(Value::Null, |node| text(&node)),
+        record.holds.unwrap_or_default().count.into(),
+        record.holds.unwrap_or_default().total_ms.into(),
     ];
     COLUMNS.into_iter().zip(values).collect()
 }

@@ -208,6 +208,12 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "left")]
     pub voice_drop: Option<String>,
+    /// How often the agent put the person on hold.
+    #[serde(default)]
+    pub holds: u32,
+    /// How long all holds were, in milliseconds.
+    #[serde(default)]
+    pub held_ms: u32,
 }
 
 const fn outbound() -> CallDirection {
@@ -323,6 +329,8 @@ impl From<&CallRecord> for Call {
             caller_id_trial: (record.presence.and_then(|presence| presence.trial))
                 .map(|arm| arm.name().to_owned()),
             voice_drop: record.voice_drop.map(|drop| drop.name().to_owned()),
+            holds: record.holds.unwrap_or_default().count,
+            held_ms: record.holds.unwrap_or_default().total_ms,
         }
     }
 }

@@ -91,6 +91,9 @@ pub struct LiveCall {
     pub direction: CallDirection,
     /// When the two were joined.
     pub joined_at: Timestamp,
+    /// Since when the person is on hold; none where that is not so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<Timestamp>,
     /// Who else is in it.
     pub supervisors: Vec<Supervisor>,
 }
@@ -113,6 +116,7 @@ impl LiveCall {
                 false => CallDirection::Outbound,
             },
             joined_at: Timestamp(call.joined_at),
+            held_since: None,
             supervisors: (call.supervisors.iter())
                 .map(|(agent, manner)| Supervisor {
                     agent: *agent,

@@ -2,6 +2,8 @@
 //! the middle of it, a lost connection, keys only, both languages, the strict policy. Where the pages
 //! are not built or there is no Chromium, that is said and nothing is opened.
 
+mod in_call;
+
 use crate::chromium::{Browser, element};
 use async_trait::async_trait;
 use call::{
@@ -152,6 +154,9 @@ impl AgentBackend for Node {
                 shift.end(EndedBy::Caller);
             }
             AgentCommand::HangUp => return Err(AgentError::NoCall.plain()),
+            AgentCommand::Hold => shift.hold(true),
+            AgentCommand::Resume => shift.hold(false),
+            AgentCommand::PressKeys { .. } if shift.status.state == AgentState::OnCall => {}
             AgentCommand::Dispose { disposition, .. } => return shift.dispose(disposition),
             #[allow(
                 unreachable_patterns,

@@ -197,6 +197,7 @@ pub(crate) fn record(n: u32) -> CallRecord {
         presence: None,
         voice_drop: None,
         called_for: None,
+        holds: None,
         dnc_base: None,
         consent: None,
         note: "=cmd()".to_owned(),

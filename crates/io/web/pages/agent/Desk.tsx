@@ -7,6 +7,8 @@ import { AudioPanel } from "./Audio";
 import { callbackAt, zoneOf } from "./callback";
 import { occupied, offers } from "./desk";
 import { keepDraft, readDraft, blank } from "./draft";
+import { CallTools } from "./CallTools";
+import { useKeypad } from "./Keypad";
 import { Keys } from "./Keys";
 import { actionOf, takesText, type Action } from "./keys";
 import { LastCall, LeadCard, NoCall } from "./LeadCard";
@@ -62,7 +64,7 @@ function useStay(stay: boolean) {
 }
 
 /** Single keys, anywhere outside of fields. */
-function useKeys(enabled: boolean, dialog: boolean, act: (action: Action) => void) {
+function useKeys(enabled: boolean, dialog: boolean, pad: boolean, act: (action: Action) => void) {
   const latest = useRef(act);
   latest.current = act;
   useEffect(() => {
@@ -74,14 +76,16 @@ function useKeys(enabled: boolean, dialog: boolean, act: (action: Action) => voi
         if (focus instanceof HTMLElement && !dialog) focus.blur();
         return;
       }
-      const action = actionOf(event, { typing: takesText(focus), dialog, enabled });
+      // Where single keys are off, the open keypad has its own while the focus is in it (WCAG 2.1.4).
+      const keypad = pad && (enabled || focus?.closest(".keypad") !== null);
+      const action = actionOf(event, { typing: takesText(focus), dialog, enabled, keypad });
       if (!action) return;
       event.preventDefault();
       latest.current(action);
     };
     window.addEventListener("keydown", pressed);
     return () => window.removeEventListener("keydown", pressed);
-  }, [enabled, dialog]);
+  }, [enabled, dialog, pad]);
 }
 
 /** The agent's whole shift. */
@@ -102,6 +106,7 @@ export function Desk({
   const live = link.state === "live";
   const browser = session.voice.by === "browser";
   const [draft, setDraft] = useDraft(call?.attempt);
+  const keypad = useKeypad(call?.attempt, can.press_keys);
   const [pausing, setPausing] = useState(false);
   const [listing, setListing] = useState(false);
   const [enabled, setEnabled] = useSetting("keys", true);
@@ -165,6 +170,9 @@ export function Desk({
         if (kept) keepDraft(sessionStorage, attempt, blank);
       });
   };
+  const pressKey = (key: string) => {
+    if (live && session.pressKey(key)) keypad.note(key);
+  };
   const act = (action: Action) => {
     switch (action.do) {
       case "dispose":
@@ -186,6 +194,16 @@ export function Desk({
         if (can.recording_pause) void session.press({ type: "recording_pause" });
         else if (can.recording_resume) void session.press({ type: "recording_resume" });
         break;
+      case "hold":
+        if (can.hold) void session.press({ type: "hold" });
+        else if (can.resume) void session.press({ type: "resume" });
+        break;
+      case "keypad":
+        keypad.toggle();
+        break;
+      case "key":
+        pressKey(action.key);
+        break;
       case "mute":
         if (browser && session.audio.stream) session.audio.setMuted(!audio.muted);
         break;
@@ -193,7 +211,7 @@ export function Desk({
         if (can[action.do]) void session.press({ type: action.do });
     }
   };
-  useKeys(enabled, listing || pausing, act);
+  useKeys(enabled, listing || pausing, keypad.open, act);
 
   const away = status === undefined || status.state === "logged_out" || !live;
   const lateNote = last && !call ? readDraft(sessionStorage, last.attempt).note : "";
@@ -283,6 +301,18 @@ export function Desk({
               live={live}
               busy={busy}
               onPress={(command) => void session.press(command)}
+              tools={
+                <CallTools
+                  call={call}
+                  can={can}
+                  now={now}
+                  live={live}
+                  busy={busy}
+                  keypad={keypad}
+                  onKey={pressKey}
+                  onPress={(command) => void session.press(command)}
+                />
+              }
             />
             <Result
               call={call}

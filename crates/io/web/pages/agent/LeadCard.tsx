@@ -1,4 +1,5 @@
 import { Alert, Button, Paper, Text } from "@mantine/core";
+import type { ReactNode } from "react";
 import { Icon } from "../shared/icons";
 import { useSpeech } from "../shared/language";
 import { shown } from "./callback";
@@ -27,6 +28,7 @@ export function LeadCard({
   live,
   busy,
   onPress,
+  tools,
 }: {
   call: Card;
   now: number;
@@ -34,6 +36,8 @@ export function LeadCard({
   live: boolean;
   busy: ReadonlySet<string>;
   onPress: (command: Command) => void;
+  /** What can be done in the call. */
+  tools: ReactNode;
 }) {
   const { t, language } = useSpeech();
   const attributes = Object.entries(call.attributes);
@@ -101,6 +105,7 @@ export function LeadCard({
           )}
         </div>
       )}
+      {tools}
       <dl className="facts">
         <div>
           <dt>{t("call.number")}</dt>

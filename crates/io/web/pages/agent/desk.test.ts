@@ -69,6 +69,19 @@ describe("told", () => {
     expect([none.recording_pause, none.recording_resume]).toEqual([false, false]);
     expect(told(desk, { type: "recording", attempt: "b", recording: "on" }, 0)).toBe(desk);
   });
+  it("knows who is on hold, and that a call that ended holds nobody", () => {
+    let desk = play(snapshot(card("a"), status("on_call")));
+    const can = () => [offers(desk).hold, offers(desk).resume, offers(desk).press_keys];
+    expect(can()).toEqual([true, false, true]);
+    desk = told(desk, { type: "held", attempt: "a", since: 7 }, 0);
+    expect([desk.call?.held_since, ...can()]).toEqual([7, false, true, false]);
+    expect(told(desk, { type: "held", attempt: "b", since: null }, 0)).toBe(desk);
+    const over = told(desk, { type: "call_ended", attempt: "a", by: "callee" }, 9);
+    expect(over.call?.held_since).toBeNull();
+    desk = told(desk, { type: "held", attempt: "a", since: null }, 0);
+    expect(can()).toEqual([true, false, true]);
+    expect(read('{"type":"held","attempt":"a","since":7}')).toBeDefined();
+  });
   it("puts nothing on another call", () => {
     const desk = play(snapshot(card("b"), status("on_call")));
     expect(told(desk, { type: "call_ended", attempt: "a", by: "caller" }, 0)).toBe(desk);
@@ -132,6 +145,8 @@ describe("offers", () => {
       "ready",
       "pause",
       "hang_up",
+      "hold",
+      "press_keys",
       "dispose",
       "later",
     ]);

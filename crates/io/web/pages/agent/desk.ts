@@ -84,10 +84,13 @@ export function told(desk: Desk, notice: Notice, now: number): Desk {
     }
     case "call_ended":
       if (desk.call?.attempt !== notice.attempt) return desk;
-      return { ...desk, call: { ...desk.call, ended: { at: now, by: notice.by } } };
+      return { ...desk, call: { ...desk.call, held_since: null, ended: { at: now, by: notice.by } } };
     case "recording":
       if (desk.call?.attempt !== notice.attempt) return desk;
       return { ...desk, call: { ...desk.call, recording: notice.recording } };
+    case "held":
+      if (desk.call?.attempt !== notice.attempt) return desk;
+      return { ...desk, call: { ...desk.call, held_since: notice.since } };
     case "disposed":
       if (desk.call?.attempt === notice.attempt) {
         return { ...desk, call: { ...desk.call, disposition: notice.disposition } };
@@ -132,6 +135,9 @@ export interface Offers {
   dispose: boolean;
   recording_pause: boolean;
   recording_resume: boolean;
+  hold: boolean;
+  resume: boolean;
+  press_keys: boolean;
   /** Whether `ready`, `pause` and `log_out` wait for the call and its wrap-up. */
   later: boolean;
 }
@@ -151,6 +157,10 @@ export function offers({ status, call }: Desk): Offers {
     hang_up: state === "on_call",
     recording_pause: state === "on_call" && call?.recording === "on",
     recording_resume: state === "on_call" && call?.recording === "paused",
+    hold: state === "on_call" && !call?.held_since,
+    resume: state === "on_call" && !!call?.held_since,
+    // Who is on hold hears no keys.
+    press_keys: state === "on_call" && !call?.held_since,
     dispose:
       call !== undefined && call.disposition === null && (state === "on_call" || state === "wrap_up"),
     later,

@@ -2,6 +2,7 @@
 
 export type Action =
   | { do: "dispose"; place: number }
+  | { do: "key"; key: string }
   | {
       do:
         | "ready"
@@ -11,6 +12,8 @@ export type Action =
         | "log_out"
         | "mute"
         | "recording"
+        | "keypad"
+        | "hold"
         | "note"
         | "callback"
         | "help";
@@ -34,6 +37,8 @@ export interface Where {
   dialog: boolean;
   /** The agent has not turned the keys off. */
   enabled: boolean;
+  /** The keypad is open and has the digits. */
+  keypad: boolean;
 }
 
 const letters: Record<string, Action> = {
@@ -45,6 +50,8 @@ const letters: Record<string, Action> = {
   s: { do: "recording" },
   n: { do: "note" },
   c: { do: "callback" },
+  k: { do: "keypad" },
+  o: { do: "hold" },
 };
 
 /** The keys as the overlay lists them, in the order of a call. */
@@ -55,6 +62,8 @@ export const LISTED = [
   { keys: ["H"], text: "keys.hangUp" },
   { keys: ["M"], text: "keys.mute" },
   { keys: ["S"], text: "keys.recording" },
+  { keys: ["O"], text: "keys.hold" },
+  { keys: ["K"], text: "keys.keypad" },
   { keys: ["1", "9"], text: "keys.dispose" },
   { keys: ["N"], text: "keys.note" },
   { keys: ["C"], text: "keys.callback" },
@@ -69,6 +78,12 @@ export function actionOf(press: KeyPress, where: Where): Action | undefined {
     return undefined;
   }
   if (where.typing || where.dialog) return undefined;
+  if (where.keypad) {
+    if (press.key === "Escape") return { do: "keypad" };
+    const place = /^(?:Digit|Numpad)([0-9])$/.exec(press.code)?.[1];
+    const key = /^[0-9*#]$/.test(press.key) ? press.key : press.shiftKey ? undefined : place;
+    if (key !== undefined) return { do: "key", key };
+  }
   // The list of keys can always be asked for: it is where they are turned on again.
   if (press.key === "?") return { do: "help" };
   if (!where.enabled) return undefined;

@@ -48,6 +48,8 @@ export interface Card {
   disposition: string | null;
   /** While the call is recorded; absent where it is not, or where the node cannot. */
   recording?: Recording | null;
+  /** Since when the person is on hold; absent where that is not so. */
+  held_since?: number | null;
   /** That the person called us; absent where we called. */
   call_back?: CallBack | null;
 }
@@ -70,6 +72,7 @@ export type Notice =
   | ({ type: "call" } & Card)
   | { type: "call_ended"; attempt: string; by: EndedBy }
   | { type: "recording"; attempt: string; recording: Recording }
+  | { type: "held"; attempt: string; since: number | null }
   | { type: "disposed"; attempt: string; disposition: string }
   | { type: "error"; code: string; message: string };
 
@@ -82,6 +85,9 @@ export type Command =
   | { type: "dispose"; disposition: string; note: string; callback_at: number | null }
   | { type: "recording_pause" }
   | { type: "recording_resume" }
+  | { type: "hold" }
+  | { type: "resume" }
+  | { type: "press_keys"; keys: string }
   | { type: "audio_offer"; sdp: string }
   | { type: "audio_close" }
   | { type: "ping" };
@@ -105,6 +111,8 @@ export interface Reply {
 export const NOTE_BYTES = 2_000;
 /** Bytes of a pause code. */
 export const PAUSE_CODE_BYTES = 32;
+/** Keys that one command may hold. */
+export const KEYS = 32;
 /** How far ahead a callback may be promised. */
 export const CALLBACK_AHEAD_MS = 366 * 24 * 3_600_000;
 
@@ -114,6 +122,7 @@ const kinds: ReadonlySet<string> = new Set<Notice["type"]>([
   "call",
   "call_ended",
   "recording",
+  "held",
   "disposed",
   "error",
 ]);

@@ -5,7 +5,7 @@ import { BrowserAudio, type AudioState } from "./audio";
 import { AUDIO_LOST, dismissed, empty, told, troubled, wentWell, type Desk } from "./desk";
 import { clearDrafts } from "./draft";
 import { Link, Unanswered, type LinkState } from "./link";
-import type { Command, CommandError, CommandType, Notice } from "./protocol";
+import { KEYS, type Command, type CommandError, type CommandType, type Notice } from "./protocol";
 import { beep } from "./sound";
 
 /** Where the agent's voice goes: a SIP phone of its own, or this page. */
@@ -31,6 +31,8 @@ export class Session {
   readonly #audio: BrowserAudio;
   readonly #voice: Voice;
   #sound = true;
+  /** Keys of the keypad that no command has taken yet. */
+  #keys = "";
 
   constructor(token: string, voice: Voice) {
     this.#voice = voice;
@@ -117,6 +119,26 @@ export class Session {
       return false;
     } finally {
       this.#show({ busy: new Set([...this.#view.busy].filter((other) => other !== type)) });
+    }
+  }
+
+  /**
+   * Sends a key to the person. What is pressed while a command is under way goes with the next one, in
+   * its order. False when too many wait.
+   */
+  pressKey(key: string): boolean {
+    if (this.#keys.length >= KEYS) return false;
+    this.#keys += key;
+    void this.#sendKeys();
+    return true;
+  }
+
+  async #sendKeys(): Promise<void> {
+    while (this.#keys !== "" && !this.#view.busy.has("press_keys")) {
+      const keys = this.#keys;
+      this.#keys = "";
+      // What was refused is told; keys behind it would spell something else.
+      if (!(await this.press({ type: "press_keys", keys }))) this.#keys = "";
     }
   }
 

@@ -84,7 +84,7 @@ describe("keys", () => {
     isComposing: false,
     ...more,
   });
-  const free = { typing: false, dialog: false, enabled: true };
+  const free = { typing: false, dialog: false, enabled: true, keypad: false };
   it("mean what the overlay says", () => {
     expect(actionOf(press("1"), free)).toEqual({ do: "dispose", place: 0 });
     expect(actionOf(press("9", { code: "Numpad9" }), free)).toEqual({ do: "dispose", place: 8 });
@@ -95,7 +95,8 @@ describe("keys", () => {
     // A French keyboard has digits with Shift, a Russian one has no R.
     expect(actionOf(press("&", { code: "Digit1" }), free)).toEqual({ do: "dispose", place: 0 });
     expect(actionOf(press("к", { code: "KeyR" }), free)).toEqual({ do: "ready" });
-    expect(LISTED.length).toBe(12);
+    expect(LISTED.length).toBe(14);
+    expect(actionOf(press("o"), free)).toEqual({ do: "hold" });
   });
   it("mean nothing while somebody types, or with other keys held", () => {
     for (const key of ["1", "r", "h", "?"]) {
@@ -105,6 +106,22 @@ describe("keys", () => {
         expect(actionOf(press(key, { [held]: true }), free)).toBeUndefined();
       }
     }
+  });
+  it("go to the keypad while it is open, digits, star and hash alone", () => {
+    const open = { ...free, keypad: true };
+    for (const key of ["0", "1", "9", "*", "#"]) {
+      expect(actionOf(press(key), open)).toEqual({ do: "key", key });
+      expect(actionOf(press(key), { ...open, enabled: false })).toEqual({ do: "key", key });
+      expect(actionOf(press(key), { ...open, typing: true })).toBeUndefined();
+    }
+    expect(actionOf(press("*", { code: "Digit8", shiftKey: true }), open)).toEqual({ do: "key", key: "*" });
+    expect(actionOf(press("&", { code: "Digit1" }), open)).toEqual({ do: "key", key: "1" });
+    expect(actionOf(press("!", { code: "Digit1", shiftKey: true }), open)).toBeUndefined();
+    expect(actionOf(press("h"), open)).toEqual({ do: "hang_up" });
+    expect(actionOf(press("Escape"), open)).toEqual({ do: "keypad" });
+    expect(actionOf(press("k"), free)).toEqual({ do: "keypad" });
+    expect(actionOf(press("1"), free)).toEqual({ do: "dispose", place: 0 });
+    expect(actionOf(press("*"), free)).toBeUndefined();
   });
   it("can be turned off, but for their list", () => {
     const off = { ...free, enabled: false };

@@ -163,7 +163,14 @@ function Floor({
                       <Table.Td>{clock(call.joined_at)}</Table.Td>
                       <Table.Td>{city(call.node)}</Table.Td>
                       <Table.Th scope="row">{call.agent_login}</Table.Th>
-                      <Table.Td>{call.number}</Table.Td>
+                      <Table.Td>
+                        {call.number}
+                        {call.held_since && (
+                          <Text size="xs" className="tone-warn" data-testid="live-held">
+                            {t("live.held", { since: clock(call.held_since) })}
+                          </Text>
+                        )}
+                      </Table.Td>
                       <Table.Td>{call.campaign_name}</Table.Td>
                       <Table.Td>
                         <Controls

@@ -271,6 +271,8 @@ export interface LiveCall {
   number: string;
   direction: "outbound" | "inbound";
   joined_at: string;
+  /** Since when the person is on hold. */
+  held_since?: string;
   supervisors: { agent: string; manner: Manner }[];
 }
 

@@ -2,6 +2,8 @@
 
 mod call_backs;
 mod calls;
+mod hold;
+mod keypad;
 mod lines;
 mod machines;
 mod overflow;
