@@ -7,7 +7,7 @@ use crate::{
     targets::Blame,
 };
 use bytes::Bytes;
-use call::{Callee, Failure, LegCommand, LegEvent, LocalCause, Prompt};
+use call::{Callee, Failure, LegCommand, LegEvent, LocalCause};
 use domain::{
     AgentId, AttemptId, CallerId, Campaign, IdentityHeader, LegId, Now, NumberShape, PhoneNumber,
     Redirects, SipTransport, SrtpPolicy, Trunk, TrunkAddress, TrunkManner,
@@ -62,30 +62,7 @@ impl Engine {
                     self.media(MediaCommand::Unbridge { a, b });
                 }
             }
-            LegCommand::Play {
-                leg,
-                prompt: Prompt::SafeHarbour,
-            } => match self.config.safe_harbour {
-                Some(prompt) => self.media(MediaCommand::Play {
-                    leg,
-                    prompt,
-                    repeat: false,
-                }),
-                None => self.tell_leg(now, leg, LegEvent::Played),
-            },
-            LegCommand::Play {
-                leg,
-                prompt: Prompt::VoiceDrop,
-            } => {
-                let message = self.legs.get(leg).and_then(|leg| leg.message);
-                let prompt = message.expect("a message is awaited only where the leg has one");
-                self.media(MediaCommand::Play {
-                    leg,
-                    prompt,
-                    repeat: false,
-                });
-            }
-            LegCommand::Play { leg, prompt } => self.play_to_caller(leg, prompt),
+            LegCommand::Play { leg, prompt } => self.play(now, leg, prompt),
             LegCommand::Hold { leg } => self.hold(leg),
             LegCommand::Resume { leg } => self.media(MediaCommand::Resume { leg }),
             LegCommand::SendKey { leg, key } => self.media(MediaCommand::SendKey { leg, key }),
